@@ -1,0 +1,205 @@
+//! One error type for every floor.
+//!
+//! An error states the failed act and its object; what caused it follows in
+//! `causes`, outermost first; the remedy is a separate `hint`. `Display` is one
+//! sentence:
+//!
+//! ```text
+//! <failed act>: <root cause>; <hint>
+//! ```
+//!
+//! The kinds mirror the exception classes of `magic_module.errors` one to one.
+
+use std::fmt;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong; each kind is one Python exception class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The manifest is known, and the name is not in it.
+    UnitNotFound,
+    /// A setting is missing or contradicts another.
+    Configuration,
+    /// The manifest document is wrong.
+    Manifest,
+    /// The network or the server failed.
+    Fetch,
+    /// Something is missing, and `MAGIC_MODULE_OFFLINE` forbids fetching it.
+    Offline,
+    /// Bytes are not what was pinned.
+    Integrity,
+    /// A manifest's signature is missing or not by an accepted key.
+    Signature,
+    /// A rule of the user or the author forbids it.
+    Policy,
+    /// The interpreter or an installed distribution does not fit.
+    Requirement,
+    /// The cache directory cannot be used.
+    Store,
+}
+
+/// The details of a failure. Boxed inside [`Error`] so that `Result` stays small.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Details {
+    pub kind: Kind,
+    pub message: String,
+    /// The module or unit, as it follows `import`.
+    pub name: Option<String>,
+    /// Without credentials and query.
+    pub url: Option<String>,
+    /// A file of the store, or a place in a document (`modules.alpha.files[1].sha256`).
+    pub path: Option<String>,
+    pub expected: Option<String>,
+    pub got: Option<String>,
+    pub hint: Option<String>,
+    pub causes: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error(Box<Details>);
+
+impl Error {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self(Box::new(Details {
+            kind,
+            message: message.into(),
+            name: None,
+            url: None,
+            path: None,
+            expected: None,
+            got: None,
+            hint: None,
+            causes: Vec::new(),
+        }))
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    pub fn details(&self) -> &Details {
+        &self.0
+    }
+
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.0.name = Some(name.into());
+        self
+    }
+
+    /// Keeps a name that was set closer to the failure.
+    #[must_use]
+    pub fn or_name(mut self, name: impl Into<String>) -> Self {
+        self.0.name.get_or_insert_with(|| name.into());
+        self
+    }
+
+    #[must_use]
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.0.url = Some(url.into());
+        self
+    }
+
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.0.path = Some(path.into());
+        self
+    }
+
+    #[must_use]
+    pub fn expected(mut self, expected: impl Into<String>) -> Self {
+        self.0.expected = Some(expected.into());
+        self
+    }
+
+    #[must_use]
+    pub fn got(mut self, got: impl Into<String>) -> Self {
+        self.0.got = Some(got.into());
+        self
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Appends `cause` and everything behind it: `reqwest::Error` prints only
+    /// its outermost layer, the reason is at the end of `source()`.
+    #[must_use]
+    pub fn caused_by(mut self, cause: &(dyn std::error::Error + 'static)) -> Self {
+        let mut next = Some(cause);
+        while let Some(error) = next {
+            let text = error.to_string();
+            if self.0.causes.last() != Some(&text) {
+                self.0.causes.push(text);
+            }
+            next = error.source();
+        }
+        self
+    }
+
+    /// A failed act on a file of the store.
+    pub fn store(
+        message: impl Into<String>,
+        path: &std::path::Path,
+        cause: &std::io::Error,
+    ) -> Self {
+        let error =
+            Self::new(Kind::Store, message).path(path.display().to_string()).caused_by(cause);
+        match cause.kind() {
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                error.hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")
+            }
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => error.hint(
+                "free some space, run `magic-module prune`, or set MAGIC_MODULE_CACHE_DIR to another disk",
+            ),
+            _ => error,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if let Some(root) = self.0.causes.last() {
+            write!(f, ": {root}")?;
+        }
+        if let Some(hint) = &self.0.hint {
+            write!(f, "; {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_is_the_act_the_root_cause_and_the_hint() {
+        let inner = std::io::Error::other("connection refused");
+        let error = Error::new(Kind::Fetch, "cannot fetch http://h/m.json")
+            .caused_by(&std::io::Error::other(inner))
+            .hint("start the server");
+        assert_eq!(
+            error.to_string(),
+            "cannot fetch http://h/m.json: connection refused; start the server"
+        );
+    }
+
+    #[test]
+    fn the_name_closest_to_the_failure_stays() {
+        let error = Error::new(Kind::Fetch, "x").name("inner").or_name("outer");
+        assert_eq!(error.details().name.as_deref(), Some("inner"));
+    }
+}

@@ -1,0 +1,120 @@
+//! Large catalogues: two levels of content-addressed parts instead of `modules`.
+//!
+//! ```text
+//! manifest.json   catalogue.tables  [digest, …]      2^bits[0] tables
+//!   table         [digest, …]                        2^bits[1] leaves each
+//!     leaf        {"modules": {name: record, …}}
+//! ```
+//!
+//! A unit's leaf follows from the sha256 of its name: the first `bits[0]` bits
+//! choose the table, the next `bits[1]` the leaf. An import reads one of each:
+//! three requests, whatever the number of units. A part is served as
+//! `<parts>/<sha256>.json` and verified like every artifact; `null` stands for
+//! a part that holds nothing.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Modules, check, from_json, place_of, wrong};
+use crate::error::Result;
+use crate::name::{Digest, Namespace, UnitName};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Catalogue {
+    /// How many units there are, for people.
+    pub units: u64,
+    /// Bits of the name's sha256 that choose a table, and a leaf in it: 0 to 12 each.
+    pub bits: [u8; 2],
+    /// The folder of the parts, relative to the manifest.
+    pub parts: String,
+    pub tables: Vec<Option<Digest>>,
+}
+
+/// The digests of the leaves of one table.
+pub type Table = Vec<Option<Digest>>;
+
+/// Some of the records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Leaf {
+    pub modules: Modules,
+}
+
+impl Catalogue {
+    pub const MAX_BITS: u8 = 12;
+
+    pub(super) fn check(&self) -> Result<()> {
+        if self.bits.iter().any(|bits| *bits > Self::MAX_BITS) {
+            return Err(wrong("catalogue.bits", "at most 12 bits may choose a part"));
+        }
+        let expected = 1_usize << self.bits[0];
+        if self.tables.len() != expected {
+            return Err(wrong(
+                "catalogue.tables",
+                "the number of tables is not two to the power of bits[0]",
+            )
+            .expected(expected.to_string())
+            .got(self.tables.len().to_string()));
+        }
+        Ok(())
+    }
+
+    /// The table of a unit, and the leaf in that table.
+    pub fn slot(&self, unit: &str) -> (usize, usize) {
+        let digest = Digest::of(unit.as_bytes());
+        let [a, b, c, d, ..] = *digest.as_bytes();
+        let word = u32::from_be_bytes([a, b, c, d]);
+        let table = word.checked_shr(32 - u32::from(self.bits[0])).unwrap_or(0);
+        let leaf = (word << u32::from(self.bits[0]))
+            .checked_shr(32 - u32::from(self.bits[1]))
+            .unwrap_or(0);
+        (table as usize, leaf as usize)
+    }
+
+    /// Where a part is, relative to the manifest.
+    pub fn url_of(&self, part: &Digest) -> String {
+        format!("{}/{part}.json", self.parts.trim_end_matches('/'))
+    }
+
+    pub fn parse_table(&self, bytes: &[u8]) -> Result<Table> {
+        let table: Table = from_json(bytes)?;
+        let expected = 1_usize << self.bits[1];
+        if table.len() != expected {
+            return Err(wrong(
+                "catalogue.tables",
+                "the number of leaves is not two to the power of bits[1]",
+            )
+            .expected(expected.to_string())
+            .got(table.len().to_string()));
+        }
+        Ok(table)
+    }
+
+    /// Parses the leaf of a slot: a record in the wrong leaf would never be found again.
+    pub fn parse_leaf(
+        &self,
+        namespace: &Namespace,
+        slot: (usize, usize),
+        bytes: &[u8],
+    ) -> Result<Modules> {
+        let leaf: Leaf = from_json(bytes)?;
+        check::records(namespace, &leaf.modules)?;
+        match leaf.modules.0.keys().find(|name| self.slot(name.as_str()) != slot) {
+            Some(stray) => {
+                Err(wrong(&place_of(stray), "stands in a leaf that its name does not choose"))
+            }
+            None => Ok(leaf.modules),
+        }
+    }
+
+    /// The smallest pair of levels that keeps a leaf at about `target` bytes.
+    pub fn bits_for(total: u64, target: u64) -> [u8; 2] {
+        let leaves = total.div_ceil(target.max(1)).max(1).next_power_of_two().trailing_zeros();
+        let leaves = leaves.min(2 * u32::from(Self::MAX_BITS));
+        let first = leaves / 2;
+        [first as u8, (leaves - first) as u8]
+    }
+
+    /// The units of a slot are those whose names choose it.
+    pub fn owns(&self, slot: (usize, usize), unit: &UnitName) -> bool {
+        self.slot(unit.as_str()) == slot
+    }
+}

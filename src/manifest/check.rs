@@ -1,0 +1,224 @@
+//! What must hold between the values of a manifest: one owner for each path, no
+//! names that a case-insensitive file system confuses, `requires` that exist.
+
+use std::collections::HashMap;
+
+use super::{Body, File, Manifest, Modules, Pack, Record, place_of, wrong};
+use crate::error::Result;
+use crate::name::{FilePath, Namespace, UnitName};
+
+pub(super) fn manifest(manifest: &Manifest) -> Result<()> {
+    match &manifest.body {
+        Body::Modules(modules) => {
+            records(&manifest.namespace, modules)?;
+            requires(modules)
+        }
+        Body::Catalogue(_) if manifest.namespace.is_empty() => Err(wrong(
+            "catalogue",
+            "an empty namespace needs `modules`, because its manifest must answer for every name",
+        )),
+        Body::Catalogue(catalogue) => catalogue.check(),
+    }
+}
+
+/// Checks records that came together: a whole manifest, or one leaf of a catalogue.
+pub(super) fn records(namespace: &Namespace, modules: &Modules) -> Result<()> {
+    let mut units: HashMap<String, &UnitName> = HashMap::new();
+    for name in modules.0.keys() {
+        let place = place_of(name);
+        if let Some(why) = namespace.refuses(name) {
+            return Err(wrong(&place, &why));
+        }
+        if let Some(other) = units.insert(name.as_str().to_lowercase(), name) {
+            return Err(wrong(&place, &format!("differs from {other} only in case")));
+        }
+    }
+    let mut paths: HashMap<String, (String, &UnitName)> = HashMap::new();
+    for (name, record) in &modules.0 {
+        let place = place_of(name);
+        record_alone(name, record, &place)?;
+        for (index, file) in record.files.iter().enumerate() {
+            let here = format!("{place}.files[{index}].path");
+            if let Some((there, owner)) = paths.insert(file.path.folded(), (here.clone(), name)) {
+                return Err(wrong(
+                    &here,
+                    &format!("{} of {name} is at {there} of {owner} already", file.path),
+                ));
+            }
+            if let Some(owner) = deeper_owner(name, &file.path, modules) {
+                return Err(wrong(&here, &format!("{} of {name} belongs to {owner}", file.path)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn record_alone(name: &UnitName, record: &Record, place: &str) -> Result<()> {
+    files(name, &record.files, place)?;
+    packs(record, &record.files, &record.packs, place)?;
+    for (index, variant) in record.variants.iter().enumerate() {
+        let place = format!("{place}.variants[{index}]");
+        if variant.tag.split('-').count() != 3 {
+            return Err(wrong(
+                &format!("{place}.tag"),
+                &format!("{:?} is not a wheel tag of three parts", variant.tag),
+            ));
+        }
+        files(name, &variant.files, &place)?;
+        packs(record, &variant.files, &variant.packs, &place)?;
+    }
+    for (version, older) in &record.versions {
+        let place = format!("{place}.versions.{version}");
+        if older.version != *version {
+            return Err(wrong(
+                &format!("{place}.version"),
+                &format!("{} stands under {version}", older.version),
+            ));
+        }
+        if !older.versions.is_empty() {
+            return Err(wrong(
+                &format!("{place}.versions"),
+                "older records have no versions of their own",
+            ));
+        }
+        record_alone(name, older, &place)?;
+    }
+    Ok(())
+}
+
+fn files(name: &UnitName, files: &[File], place: &str) -> Result<()> {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut parents: HashMap<String, usize> = HashMap::new();
+    let mut flat = None;
+    let mut below = None;
+    for (index, file) in files.iter().enumerate() {
+        let here = format!("{place}.files[{index}].path");
+        match owner_rule(name, &file.path) {
+            Some(Territory::Flat) => flat = Some(&file.path),
+            Some(Territory::Folder) => below = Some(&file.path),
+            Some(Territory::Beside) => {}
+            None => {
+                let stem = name.to_path();
+                return Err(wrong(
+                    &here,
+                    &format!(
+                        "{} is not below {stem}/ and not {stem}.<suffix>, so it cannot belong to {name}",
+                        file.path
+                    ),
+                ));
+            }
+        }
+        if let Some(first) = seen.insert(file.path.folded(), index) {
+            return Err(wrong(
+                &here,
+                &format!("{} is the same file as {place}.files[{first}].path", file.path),
+            ));
+        }
+        let mut parent = file.path.parent();
+        while !parent.is_empty() {
+            parents.insert(super::check::fold(parent), index);
+            parent = parent.rsplit_once('/').map_or("", |(above, _)| above);
+        }
+        if file.url.is_empty() {
+            return Err(wrong(&format!("{place}.files[{index}].url"), "is empty"));
+        }
+    }
+    if let (Some(flat), Some(below)) = (flat, below) {
+        return Err(wrong(
+            place,
+            &format!("{name} is a module ({flat}) and a folder ({below}) at once"),
+        ));
+    }
+    for (path, index) in &seen {
+        if let Some(inner) = parents.get(path) {
+            return Err(wrong(
+                &format!("{place}.files[{inner}].path"),
+                &format!("{} lies below a file, {}", files[*inner].path, files[*index].path),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn fold(path: &str) -> String {
+    FilePath::new(path).map_or_else(|_| path.to_lowercase(), |path| path.folded())
+}
+
+fn packs(record: &Record, own: &[File], packs: &[Pack], place: &str) -> Result<()> {
+    for (index, pack) in packs.iter().enumerate() {
+        for (at, path) in pack.paths.iter().enumerate() {
+            let known = own.iter().chain(&record.files).find(|file| file.path == *path);
+            let here = format!("{place}.packs[{index}].paths[{at}]");
+            match known {
+                None => return Err(wrong(&here, &format!("{path} is not among the files"))),
+                Some(file) if file.lazy => {
+                    return Err(wrong(&here, &format!("{path} is lazy, so no pack may hold it")));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn requires(modules: &Modules) -> Result<()> {
+    for (name, record) in &modules.0 {
+        let older = record.versions.values();
+        for required in std::iter::once(record).chain(older).flat_map(|record| &record.requires) {
+            if !modules.0.contains_key(required) {
+                return Err(wrong(
+                    &format!("{}.requires", place_of(name)),
+                    &format!("{name} requires {required}, which is not in the manifest"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where a path stands relative to its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Territory {
+    /// `a/b.py`, `a/b.csv`: a module with files beside it.
+    Flat,
+    /// Anything below `a/b/`.
+    Folder,
+    /// `name.libs/…` (shared libraries of a wheel) and `name.dist-info/…` (metadata).
+    Beside,
+}
+
+/// The territory of `unit` that `path` lies in; `None` if it is not the unit's to own.
+pub fn owner_rule(unit: &UnitName, path: &FilePath) -> Option<Territory> {
+    let (top, rest) = path.as_str().split_once('/').unwrap_or((path.as_str(), ""));
+    if !rest.is_empty() && (top.ends_with(".dist-info") || top == format!("{}.libs", unit.top())) {
+        return Some(Territory::Beside);
+    }
+    let rest = path.as_str().strip_prefix(&unit.to_path())?;
+    match rest.as_bytes().first() {
+        Some(b'/') => Some(Territory::Folder),
+        Some(b'.') if !rest.contains('/') => Some(Territory::Flat),
+        _ => None,
+    }
+}
+
+/// A unit with a longer name that owns `path` too: then it belongs to that one.
+fn deeper_owner<'a>(
+    name: &UnitName,
+    path: &FilePath,
+    modules: &'a Modules,
+) -> Option<&'a UnitName> {
+    let mut end = name.as_str().len();
+    let dotted = path.as_str().replace('/', ".");
+    while let Some(dot) = dotted.get(end + 1..).and_then(|rest| rest.find('.')) {
+        end += 1 + dot;
+        if let Some((other, _)) =
+            dotted.get(..end).and_then(|deeper| modules.0.get_key_value(deeper))
+        {
+            let territory = owner_rule(other, path);
+            if matches!(territory, Some(Territory::Flat | Territory::Folder)) {
+                return Some(other);
+            }
+        }
+    }
+    None
+}

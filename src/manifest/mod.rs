@@ -1,0 +1,176 @@
+//! Manifest version 1: parsed into types that cannot hold a bad name, digest or path.
+//!
+//! ```text
+//! bytes ─ parse ─▶ Manifest ─┬─ Body::Modules    every record in the document
+//!                            └─ Body::Catalogue  two levels of content-addressed parts
+//! ```
+//!
+//! serde checks each value where it stands, [`check`] what holds between values.
+//! Every error names the place in the document: `modules.alpha.files[1].sha256: …`.
+
+mod catalogue;
+mod check;
+mod record;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use catalogue::{Catalogue, Leaf, Table};
+pub use check::owner_rule;
+pub use record::{File, Modules, Pack, PackFormat, Record, Variant};
+
+use crate::error::{Error, Kind, Result};
+use crate::name::{Namespace, UnitName};
+
+/// The `manifest` numbers and `needs` features that this version understands.
+pub const FORMAT: u64 = 1;
+const FEATURES: &[&str] = &["packs", "variants", "versions", "lazy", "catalogue"];
+
+/// The largest manifest that is read, in bytes.
+pub const SIZE_LIMIT: u64 = 256 << 20;
+
+/// The document behind a manifest URL.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Manifest {
+    pub manifest: u64,
+    pub namespace: Namespace,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<u64>,
+    /// RFC 3339, for people and for `max_age`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Seconds after `created` in which the document counts as fresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// Where the records are.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Body {
+    Modules(Modules),
+    Catalogue(Catalogue),
+}
+
+/// What is read before anything else, so that a document of a later format gets
+/// an error that says so instead of one about its fields.
+#[derive(Deserialize)]
+struct Head {
+    manifest: u64,
+    #[serde(default)]
+    needs: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    namespace: Namespace,
+    serial: Option<u64>,
+    created: Option<String>,
+    max_age: Option<u64>,
+    modules: Option<Modules>,
+    catalogue: Option<Catalogue>,
+}
+
+impl Manifest {
+    /// Parses and checks a whole document.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let head: Head = from_json(bytes)?;
+        if head.manifest != FORMAT {
+            return Err(wrong("manifest", &format!("format {} is not known", head.manifest))
+                .expected(FORMAT.to_string())
+                .got(head.manifest.to_string())
+                .hint("upgrade magic_module (`pip install -U magic_module`)"));
+        }
+        if let Some(unknown) = head.needs.iter().find(|need| !FEATURES.contains(&need.as_str())) {
+            return Err(wrong(
+                "needs",
+                &format!(
+                    "feature {unknown:?} is not known to magic_module {}",
+                    env!("CARGO_PKG_VERSION")
+                ),
+            )
+            .got(unknown.clone())
+            .hint(format!(
+                "install the version that knows it (`pip install -U \"magic_module>{}\"`)",
+                env!("CARGO_PKG_VERSION")
+            )));
+        }
+        let document: Document = from_json(bytes)?;
+        let body = match (document.modules, document.catalogue) {
+            (Some(modules), None) => Body::Modules(modules),
+            (None, Some(catalogue)) => Body::Catalogue(catalogue),
+            (None, None) => return Err(wrong("modules", "missing field")),
+            (Some(_), Some(_)) => {
+                return Err(wrong("catalogue", "stands beside `modules`, only one is allowed"));
+            }
+        };
+        let manifest = Self {
+            manifest: FORMAT,
+            namespace: document.namespace,
+            serial: document.serial,
+            created: document.created,
+            max_age: document.max_age,
+            needs: head.needs,
+            body,
+        };
+        check::manifest(&manifest)?;
+        Ok(manifest)
+    }
+
+    /// The records, where all of them are in the document itself.
+    pub fn modules(&self) -> Option<&Modules> {
+        match &self.body {
+            Body::Modules(modules) => Some(modules),
+            Body::Catalogue(_) => None,
+        }
+    }
+}
+
+/// Parses JSON; an error names the place in the document.
+pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let start = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if start.is_some_and(|byte| *byte == b'<') {
+        return Err(Error::new(Kind::Manifest, "the manifest is not JSON but looks like HTML")
+            .hint("check that MAGIC_MODULE_MANIFEST_URL names the manifest.json itself"));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let place = error.path().to_string();
+        match error.inner().classify() {
+            serde_json::error::Category::Data if place != "." => {
+                wrong(&place, &strip_position(error.inner()))
+            }
+            serde_json::error::Category::Data => {
+                wrong("the document", &strip_position(error.inner()))
+            }
+            _ => Error::new(Kind::Manifest, "the manifest is not valid JSON")
+                .caused_by(error.inner()),
+        }
+    })?;
+    reader.end().map_err(|error| {
+        Error::new(Kind::Manifest, "the manifest is not valid JSON").caused_by(&error)
+    })?;
+    Ok(value)
+}
+
+/// serde_json appends " at line 1 column 80"; the document path says it better.
+fn strip_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or(&text).to_owned()
+}
+
+/// An error at a place of the document.
+pub(crate) fn wrong(place: &str, why: &str) -> Error {
+    Error::new(Kind::Manifest, format!("the manifest is wrong at {place}: {why}")).path(place)
+}
+
+/// `modules.alpha`, with the name quoted if it has dots of its own.
+pub(crate) fn place_of(unit: &UnitName) -> String {
+    format!("modules.{unit}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! A unit's entry in a manifest, and the digest of the tree that it describes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use sha2::Digest as _;
+
+use crate::name::{Digest, FilePath, UnitName, Version};
+
+/// Records by unit name. JSON allows a key twice, a manifest does not.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Modules(pub BTreeMap<UnitName, Record>);
+
+/// What is downloaded together and imported as one module or package.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub version: Version,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// A version specifier for the interpreter (PEP 440), such as `>=3.10`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires_python: Option<String>,
+    /// Distributions that must be installed (PEP 508).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<String>,
+    /// Units of the same manifest that come with this one.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub requires: BTreeSet<UnitName>,
+    /// Why new fetches refuse this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub yanked: Option<String>,
+    pub files: Vec<File>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packs: Vec<Pack>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
+    /// Older records by version, for pins and rollback on a fresh machine.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<Version, Record>,
+    /// When the version was published, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<u64>,
+}
+
+/// One file of a unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct File {
+    pub path: FilePath,
+    pub url: String,
+    pub size: u64,
+    pub sha256: Digest,
+    /// Fetched when it is first asked for, and kept outside the tree.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lazy: bool,
+}
+
+/// Many small files in one artifact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pack {
+    pub format: PackFormat,
+    pub url: String,
+    pub size: u64,
+    pub sha256: Digest,
+    pub paths: Vec<FilePath>,
+}
+
+/// A format that is not known is skipped: `files` are the fallback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackFormat {
+    Zip,
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+/// Files for one platform. They are added to the record's own; the same path replaces.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Variant {
+    /// A wheel tag: `cp310-abi3-manylinux_2_17_x86_64`
+    /// (<https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/>).
+    pub tag: String,
+    pub files: Vec<File>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packs: Vec<Pack>,
+}
+
+impl Record {
+    /// The record as it is for the best of `tags` (best first): one flat list of
+    /// files and packs, and the tag that was chosen.
+    pub fn select(&self, tags: &[String]) -> (Record, Option<String>) {
+        let best =
+            tags.iter().find_map(|tag| self.variants.iter().find(|variant| variant.has(tag)));
+        let mut record = Record { variants: Vec::new(), versions: BTreeMap::new(), ..self.clone() };
+        let Some(variant) = best else { return (record, None) };
+        let replaced: BTreeSet<&FilePath> = variant.files.iter().map(|file| &file.path).collect();
+        record.files.retain(|file| !replaced.contains(&file.path));
+        record.files.extend(variant.files.iter().cloned());
+        record.packs.extend(variant.packs.iter().cloned());
+        (record, Some(variant.tag.clone()))
+    }
+
+    /// sha256 over the sorted lines `path NUL size NUL sha256 LF`. A lazy file's
+    /// line ends in `NUL lazy`, because it lies outside the tree.
+    pub fn tree_digest(&self) -> Digest {
+        tree_digest(&self.files)
+    }
+
+    /// The bytes of everything that is not lazy.
+    pub fn size(&self) -> u64 {
+        self.files
+            .iter()
+            .filter(|file| !file.lazy)
+            .fold(0, |sum, file| sum.saturating_add(file.size))
+    }
+
+    pub fn file(&self, path: &str) -> Option<&File> {
+        self.files.iter().find(|file| file.path.as_str() == path)
+    }
+}
+
+impl Variant {
+    /// A compressed tag (`py2.py3-none-any`) stands for each of its expansions.
+    fn has(&self, tag: &str) -> bool {
+        let mut own = self.tag.splitn(3, '-');
+        let mut wanted = tag.splitn(3, '-');
+        (0..3).all(|_| match (own.next(), wanted.next()) {
+            (Some(own), Some(wanted)) => {
+                own.split('.').any(|part| part.eq_ignore_ascii_case(wanted))
+            }
+            _ => false,
+        })
+    }
+}
+
+/// See [`Record::tree_digest`].
+pub fn tree_digest(files: &[File]) -> Digest {
+    let mut lines: Vec<String> = files
+        .iter()
+        .map(|file| {
+            let lazy = if file.lazy { "\0lazy" } else { "" };
+            format!("{}\0{}\0{}{lazy}\n", file.path, file.size, file.sha256)
+        })
+        .collect();
+    lines.sort_unstable();
+    let mut hasher = sha2::Sha256::new();
+    for line in lines {
+        hasher.update(line.as_bytes());
+    }
+    Digest::from_bytes(hasher.finalize().into())
+}
+
+impl<'de> Deserialize<'de> for Modules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Modules;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of records by unit name")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Modules, A::Error> {
+                let mut modules = BTreeMap::new();
+                while let Some((name, record)) = map.next_entry::<UnitName, Record>()? {
+                    if let Some(first) = modules.insert(name, record) {
+                        let _ = first;
+                        return Err(serde::de::Error::custom("a unit stands here twice"));
+                    }
+                }
+                Ok(Modules(modules))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}

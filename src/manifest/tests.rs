@@ -1,0 +1,135 @@
+use super::*;
+use crate::name::Version;
+
+const ALPHA: &str = r#"{"manifest":1,"namespace":"magic_module","modules":{"alpha":{"version":"1.2.0","files":[
+    {"path":"alpha.py","url":"files/alpha.py","size":812,"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+    {"path":"alpha.csv","url":"files/alpha.csv","size":45012,"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}]}}}"#;
+
+fn error_of(text: &str) -> String {
+    Manifest::parse(text.as_bytes()).unwrap_err().to_string()
+}
+
+/// ALPHA with one part of its text changed.
+fn with(from: &str, to: &str) -> String {
+    assert!(ALPHA.contains(from), "{from}");
+    ALPHA.replacen(from, to, 1)
+}
+
+#[test]
+fn ten_lines_by_hand_are_a_manifest() {
+    let manifest = Manifest::parse(ALPHA.as_bytes()).unwrap();
+    let record = &manifest.modules().unwrap().0["alpha"];
+    assert_eq!(record.version, Version::new("1.2.0").unwrap());
+    assert_eq!(record.size(), 45_824);
+}
+
+#[test]
+fn a_written_manifest_reads_back() {
+    let manifest = Manifest::parse(ALPHA.as_bytes()).unwrap();
+    let text = serde_json::to_vec(&manifest).unwrap();
+    assert_eq!(Manifest::parse(&text).unwrap(), manifest);
+}
+
+#[test]
+fn errors_name_the_place_in_the_document() {
+    let place = |text: &str| error_of(text).split(": ").next().unwrap().to_owned();
+    let bad_hash = ALPHA.replace("52b855\"}]", "52b8\"}]");
+    assert_eq!(place(&bad_hash), "the manifest is wrong at modules.alpha.files[1].sha256");
+    assert_eq!(
+        place(&with("alpha.csv", "../etc/passwd")),
+        "the manifest is wrong at modules.alpha.files[1].path"
+    );
+    assert_eq!(
+        place(&with("alpha.csv", "alpha.py")),
+        "the manifest is wrong at modules.alpha.files[1].path"
+    );
+    assert_eq!(
+        place(&with("\"size\":45012,", "")),
+        "the manifest is wrong at modules.alpha.files[1]"
+    );
+    assert_eq!(
+        place(&with("\"alpha\":{", "\"class\":{")),
+        "the manifest is wrong at modules.class"
+    );
+    assert_eq!(
+        place(&with("\"alpha\":{", "\"mount\":{")),
+        "the manifest is wrong at modules.mount"
+    );
+    assert_eq!(
+        place(&with("\"manifest\":1", "\"manifest\":2")),
+        "the manifest is wrong at manifest"
+    );
+    assert_eq!(
+        place(&with("\"version\":", "\"requires\":[\"beta\"],\"version\":")),
+        "the manifest is wrong at modules.alpha.requires"
+    );
+}
+
+#[test]
+fn a_later_format_names_the_remedy() {
+    let text = error_of(&with("\"manifest\":1", "\"manifest\":1,\"needs\":[\"teleport\"]"));
+    assert!(text.contains("teleport") && text.contains("pip install -U"), "{text}");
+}
+
+#[test]
+fn unknown_fields_are_ignored_and_html_is_named() {
+    assert!(
+        Manifest::parse(with("\"version\":", "\"colour\":[{}],\"version\":").as_bytes()).is_ok()
+    );
+    assert!(error_of("\n <html>").contains("HTML"));
+    assert!(error_of(&ALPHA[..80]).contains("not valid JSON"));
+    assert!(error_of(&"[".repeat(100_000)).contains("manifest"));
+}
+
+#[test]
+fn a_path_has_one_owner() {
+    let record = |path: &str| {
+        format!(
+            r#"{{"version":"1","files":[{{"path":"{path}","url":"u","size":1,"sha256":"{}"}}]}}"#,
+            "0".repeat(64)
+        )
+    };
+    let two = |a: &str, pa: &str, b: &str, pb: &str| {
+        Manifest::parse(
+            format!(
+                r#"{{"manifest":1,"namespace":"","modules":{{"{a}":{},"{b}":{}}}}}"#,
+                record(pa),
+                record(pb)
+            )
+            .as_bytes(),
+        )
+    };
+    assert!(two("a", "a/__init__.py", "a.b", "a/b.py").is_ok());
+    let error = two("a", "a/b.py", "a.b", "a/b/__init__.py").unwrap_err().to_string();
+    assert!(error.contains("of a belongs to a.b"), "{error}");
+    assert!(two("a", "a.py", "A", "A.py").unwrap_err().to_string().contains("only in case"));
+    assert!(two("a", "b.py", "c", "c.py").unwrap_err().to_string().contains("cannot belong to a"));
+}
+
+#[test]
+fn a_variant_adds_and_replaces() {
+    let digest = "1".repeat(64);
+    let text = with(
+        "\"version\":",
+        &format!(
+            r#""variants":[{{"tag":"cp39.cp310-abi3-linux_x86_64","files":[{{"path":"alpha.abi3.so","url":"x","size":1,"sha256":"{digest}"}}]}}],"version":"#
+        ),
+    );
+    let manifest = Manifest::parse(text.as_bytes()).unwrap();
+    let record = &manifest.modules().unwrap().0["alpha"];
+    let (chosen, tag) = record.select(&["cp310-abi3-linux_x86_64".to_owned()]);
+    assert_eq!(tag.as_deref(), Some("cp39.cp310-abi3-linux_x86_64"));
+    assert_eq!(chosen.files.len(), 3);
+    assert_eq!(record.select(&["cp38-abi3-linux_x86_64".to_owned()]).1, None);
+}
+
+#[test]
+fn a_catalogue_finds_its_leaf() {
+    assert_eq!(Catalogue::bits_for(1, 8192), [0, 0]);
+    let catalogue =
+        Catalogue { units: 3, bits: [8, 8], parts: "parts".into(), tables: vec![None; 256] };
+    let digest = crate::name::Digest::of(b"alpha");
+    assert_eq!(catalogue.slot("alpha"), (digest.as_bytes()[0].into(), digest.as_bytes()[1].into()));
+    let flat = Catalogue { bits: [0, 0], ..catalogue };
+    assert_eq!(flat.slot("alpha"), (0, 0));
+}

@@ -1,0 +1,181 @@
+//! What the engine tells while it works.
+//!
+//! ```text
+//! resolve                   a manifest was asked for
+//! fetch    (progress)*      at most ten a second for one operation, the last at 100 %
+//! verify                    a tree was checked, or something damaged was found
+//! load                      a module's code was handed to the interpreter
+//! upgrade                   a generation was switched
+//! ```
+//!
+//! Workers only write into [`Events`] and [`Progress`]; whoever waits for them
+//! (the Python floor, every 50 ms) takes events out. A slow reader slows nobody.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// The shortest time between two progress events of one operation.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// Events that nobody takes out are dropped, oldest first.
+const QUEUE: usize = 4096;
+
+/// One thing that happened. Fields that do not apply are empty.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Event {
+    /// `resolve`, `fetch`, `verify`, `load` or `upgrade`.
+    pub event: &'static str,
+    pub unit: String,
+    /// The last part of the artifact's URL or the path in the tree.
+    pub artifact: String,
+    pub url: String,
+    pub bytes: u64,
+    pub total: u64,
+    /// What was found or done, in a word: `changed`, `damaged`, `healed`, `done`.
+    pub status: &'static str,
+}
+
+impl Event {
+    /// 0 to 100; an operation without bytes is complete.
+    pub fn percentage(&self) -> f64 {
+        if self.total == 0 { 100.0 } else { self.bytes as f64 * 100.0 / self.total as f64 }
+    }
+}
+
+/// The queue between workers and whoever shows their work.
+#[derive(Debug, Default)]
+pub struct Events {
+    wanted: AtomicBool,
+    queue: Mutex<VecDeque<Event>>,
+}
+
+impl Events {
+    /// Nothing is collected until somebody listens.
+    pub fn listen(&self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::Relaxed);
+        if !wanted {
+            self.queue.lock().clear();
+        }
+    }
+
+    pub fn wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    pub fn emit(&self, event: impl FnOnce() -> Event) {
+        if self.wanted() {
+            let mut queue = self.queue.lock();
+            if queue.len() == QUEUE {
+                queue.pop_front();
+            }
+            queue.push_back(event());
+        }
+    }
+
+    pub fn take(&self) -> Vec<Event> {
+        if self.wanted() { self.queue.lock().drain(..).collect() } else { Vec::new() }
+    }
+}
+
+/// The bytes of one operation (an import, a prefetch, an upgrade), over all its artifacts.
+#[derive(Debug)]
+pub struct Progress {
+    unit: String,
+    events: Arc<Events>,
+    done: AtomicU64,
+    total: AtomicU64,
+    last: Mutex<Option<Instant>>,
+}
+
+impl Progress {
+    pub fn new(unit: impl Into<String>, events: Arc<Events>) -> Arc<Self> {
+        Arc::new(Self {
+            unit: unit.into(),
+            events,
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            last: Mutex::new(None),
+        })
+    }
+
+    pub fn events(&self) -> &Arc<Events> {
+        &self.events
+    }
+
+    pub fn expect(&self, bytes: u64) {
+        self.total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of `artifact` that arrived.
+    pub fn advance(&self, artifact: &str, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+        if !self.events.wanted() {
+            return;
+        }
+        let mut last = self.last.lock();
+        if last.is_none_or(|at| at.elapsed() >= TICK) {
+            *last = Some(Instant::now());
+            self.report(artifact, "");
+        }
+    }
+
+    /// Bytes that arrived in vain: the artifact starts again from zero.
+    pub fn retreat(&self, bytes: u64) {
+        self.done.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// The last event of an operation that moved bytes.
+    pub fn finish(&self, artifact: &str) {
+        if self.total.load(Ordering::Relaxed) > 0 {
+            self.report(artifact, "done");
+        }
+    }
+
+    fn report(&self, artifact: &str, status: &'static str) {
+        self.events.emit(|| Event {
+            event: "fetch",
+            unit: self.unit.clone(),
+            artifact: artifact.to_owned(),
+            bytes: self.done(),
+            total: self.total.load(Ordering::Relaxed),
+            status,
+            ..Event::default()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_chunks_are_two_events() {
+        let events = Arc::new(Events::default());
+        events.listen(true);
+        let progress = Progress::new("alpha", events.clone());
+        progress.expect(1000);
+        for _ in 0..1000 {
+            progress.advance("alpha.csv", 1);
+        }
+        progress.finish("alpha.csv");
+        let seen = events.take();
+        assert!(seen.len() < 10, "{}", seen.len());
+        assert_eq!(seen.last().unwrap().percentage(), 100.0);
+        assert_eq!(seen.last().unwrap().status, "done");
+    }
+
+    #[test]
+    fn nobody_listens_nothing_is_kept() {
+        let events = Arc::new(Events::default());
+        events.emit(Event::default);
+        assert!(events.take().is_empty());
+    }
+}

@@ -1,0 +1,270 @@
+//! The environment, read in this file only.
+//!
+//! Every variable stands in the reference table of `docs/reference/settings.md`.
+//! What a `mount()` call pins, no variable overrides.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::error::{Error, Kind, Result};
+use crate::name::{UnitName, Version};
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Show {
+    /// A bar on a terminal or in a notebook, nothing elsewhere.
+    #[default]
+    Auto,
+    Bar,
+    /// JSON lines on stderr.
+    Json,
+    Off,
+}
+
+impl Show {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Bar => "bar",
+            Self::Json => "json",
+            Self::Off => "off",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `MAGIC_MODULE_MANIFEST_URL`: where `magic_module`'s own units come from.
+    pub manifest_url: Option<String>,
+    /// `MAGIC_MODULE_PUBLIC_KEY`: minisign keys for it, separated by white space or commas.
+    pub public_keys: Vec<String>,
+    /// `MAGIC_MODULE_PINS`: `alpha==1.1.0,beta==2.0`.
+    pub pins: BTreeMap<UnitName, Version>,
+    /// `MAGIC_MODULE_ALLOW_HTTP=1`: plain HTTP beyond the loopback.
+    pub allow_http: bool,
+    /// `MAGIC_MODULE_CACHE_DIR`, else the platform's cache directory for `magic_module`.
+    pub cache_dir: PathBuf,
+    /// `MAGIC_MODULE_CACHE_LIMIT`: bytes, or with a suffix K, M, G (powers of 1024).
+    pub cache_limit: Option<u64>,
+    /// `MAGIC_MODULE_TRUSTED_OWNERS`: user ids whose read-only caches are trusted.
+    pub trusted_owners: Vec<u32>,
+    /// `MAGIC_MODULE_OFFLINE=1`: no request is made.
+    pub offline: bool,
+    /// `MAGIC_MODULE_PROGRESS=auto|bar|json|off`.
+    pub progress: Show,
+    /// `MAGIC_MODULE_CONCURRENCY`: parallel downloads, 1 to 256.
+    pub concurrency: usize,
+    /// `MAGIC_MODULE_VERIFY=full`: hash every file, ignore compiled code.
+    pub verify_full: bool,
+    /// `SOURCE_DATE_EPOCH`: the clock of `publish`, in seconds since 1970.
+    pub source_date_epoch: Option<u64>,
+}
+
+pub const DEFAULT_CONCURRENCY: usize = 32;
+
+impl Settings {
+    pub fn from_env() -> Result<Self> {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        Self::read(|name| std::env::var_os(name))
+    }
+
+    fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+        let text = |name: &str| -> Result<Option<String>> {
+            match get(name) {
+                None => Ok(None),
+                Some(value) if value.is_empty() => Ok(None),
+                Some(value) => {
+                    value.into_string().map(Some).map_err(|_| wrong(name, "is not valid Unicode"))
+                }
+            }
+        };
+        let flag = |name: &str| -> Result<bool> {
+            match text(name)?.as_deref() {
+                None | Some("0" | "false" | "no" | "off") => Ok(false),
+                Some("1" | "true" | "yes" | "on") => Ok(true),
+                Some(_) => Err(wrong(name, "must be 1 or 0")),
+            }
+        };
+        let cache_dir = match get("MAGIC_MODULE_CACHE_DIR").filter(|dir| !dir.is_empty()) {
+            Some(dir) => std::path::absolute(PathBuf::from(dir))
+                .map_err(|error| wrong("MAGIC_MODULE_CACHE_DIR", "is no path").caused_by(&error))?,
+            None => default_cache_dir()?,
+        };
+        Ok(Self {
+            manifest_url: text("MAGIC_MODULE_MANIFEST_URL")?,
+            public_keys: text("MAGIC_MODULE_PUBLIC_KEY")?.as_deref().map(split).unwrap_or_default(),
+            pins: text("MAGIC_MODULE_PINS")?
+                .as_deref()
+                .map(parse_pins)
+                .transpose()?
+                .unwrap_or_default(),
+            allow_http: flag("MAGIC_MODULE_ALLOW_HTTP")?,
+            cache_dir,
+            cache_limit: text("MAGIC_MODULE_CACHE_LIMIT")?
+                .as_deref()
+                .map(parse_size)
+                .transpose()?,
+            trusted_owners: text("MAGIC_MODULE_TRUSTED_OWNERS")?
+                .as_deref()
+                .map(parse_owners)
+                .transpose()?
+                .unwrap_or_default(),
+            offline: flag("MAGIC_MODULE_OFFLINE")?,
+            progress: text("MAGIC_MODULE_PROGRESS")?
+                .as_deref()
+                .map(parse_show)
+                .transpose()?
+                .unwrap_or_default(),
+            concurrency: text("MAGIC_MODULE_CONCURRENCY")?
+                .as_deref()
+                .map(parse_concurrency)
+                .transpose()?
+                .unwrap_or(DEFAULT_CONCURRENCY),
+            verify_full: match text("MAGIC_MODULE_VERIFY")?.as_deref() {
+                None | Some("default") => false,
+                Some("full") => true,
+                Some(_) => return Err(wrong("MAGIC_MODULE_VERIFY", "must be default or full")),
+            },
+            source_date_epoch: text("SOURCE_DATE_EPOCH")?
+                .map(|text| {
+                    text.parse()
+                        .map_err(|_| wrong("SOURCE_DATE_EPOCH", "must be seconds since 1970"))
+                })
+                .transpose()?,
+        })
+    }
+
+    /// The manifest URL, or an error that tells how to set it.
+    pub fn require_manifest_url(&self) -> Result<&str> {
+        self.manifest_url.as_deref().ok_or_else(|| {
+            Error::new(Kind::Configuration, "no manifest is known for magic_module, because MAGIC_MODULE_MANIFEST_URL is not set")
+                .hint("set MAGIC_MODULE_MANIFEST_URL, or call magic_module.mount(\"magic_module\", url) first")
+        })
+    }
+}
+
+fn default_cache_dir() -> Result<PathBuf> {
+    directories::ProjectDirs::from("", "", "magic_module")
+        .map(|dirs| dirs.cache_dir().to_path_buf())
+        .ok_or_else(|| {
+            Error::new(Kind::Configuration, "this user has no home directory to keep a cache in")
+                .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")
+        })
+}
+
+fn wrong(variable: &str, why: &str) -> Error {
+    Error::new(Kind::Configuration, format!("{variable} {why}"))
+        .hint(format!("change {variable} or unset it"))
+}
+
+fn split(text: &str) -> Vec<String> {
+    text.split([',', ' ', '\n', '\t']).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+/// Parses `alpha==1.1.0,beta==2.0`.
+pub fn parse_pins(text: &str) -> Result<BTreeMap<UnitName, Version>> {
+    let pin = |part: String| {
+        let (name, version) = part
+            .split_once("==")
+            .ok_or_else(|| wrong("MAGIC_MODULE_PINS", "must look like alpha==1.1.0,beta==2.0"))?;
+        let name = UnitName::new(name.trim())
+            .map_err(|error| wrong("MAGIC_MODULE_PINS", "names no unit").caused_by(&error))?;
+        let version = Version::new(version.trim())
+            .map_err(|error| wrong("MAGIC_MODULE_PINS", "names no version").caused_by(&error))?;
+        Ok((name, version))
+    };
+    split(text).into_iter().map(pin).collect()
+}
+
+/// Parses `1048576`, `512M`, `2G`.
+pub fn parse_size(text: &str) -> Result<u64> {
+    let text = text.trim().trim_end_matches(['B', 'b']).trim_end_matches('i');
+    let (digits, factor) = match text.char_indices().last() {
+        Some((at, 'K' | 'k')) => (&text[..at], 1 << 10),
+        Some((at, 'M' | 'm')) => (&text[..at], 1 << 20),
+        Some((at, 'G' | 'g')) => (&text[..at], 1 << 30),
+        Some((at, 'T' | 't')) => (&text[..at], 1 << 40),
+        _ => (text, 1_u64),
+    };
+    digits
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .ok_or_else(|| wrong("MAGIC_MODULE_CACHE_LIMIT", "must be a size such as 500M or 2G"))
+}
+
+fn parse_owners(text: &str) -> Result<Vec<u32>> {
+    split(text)
+        .iter()
+        .map(|part| {
+            part.parse()
+                .map_err(|_| wrong("MAGIC_MODULE_TRUSTED_OWNERS", "must be numeric user ids"))
+        })
+        .collect()
+}
+
+fn parse_show(text: &str) -> Result<Show> {
+    match text {
+        "auto" => Ok(Show::Auto),
+        "bar" => Ok(Show::Bar),
+        "json" => Ok(Show::Json),
+        "off" => Ok(Show::Off),
+        _ => Err(wrong("MAGIC_MODULE_PROGRESS", "must be auto, bar, json or off")),
+    }
+}
+
+fn parse_concurrency(text: &str) -> Result<usize> {
+    text.parse()
+        .ok()
+        .filter(|number| (1..=256).contains(number))
+        .ok_or_else(|| wrong("MAGIC_MODULE_CONCURRENCY", "must be a number from 1 to 256"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Settings> {
+        Settings::read(|name| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
+        })
+    }
+
+    #[test]
+    fn defaults_and_values() {
+        let settings = read(&[
+            ("MAGIC_MODULE_CACHE_DIR", "/tmp/x"),
+            ("MAGIC_MODULE_PINS", "alpha==1.1.0, beta==2"),
+            ("MAGIC_MODULE_CACHE_LIMIT", "2G"),
+            ("MAGIC_MODULE_OFFLINE", ""),
+        ])
+        .unwrap();
+        assert_eq!(settings.cache_dir, PathBuf::from("/tmp/x"));
+        assert_eq!(settings.pins.len(), 2);
+        assert_eq!(settings.cache_limit, Some(2 << 30));
+        assert!(!settings.offline && settings.manifest_url.is_none());
+        assert_eq!(settings.concurrency, DEFAULT_CONCURRENCY);
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_variable() {
+        for (name, value) in [
+            ("MAGIC_MODULE_OFFLINE", "maybe"),
+            ("MAGIC_MODULE_PINS", "alpha=1"),
+            ("MAGIC_MODULE_CACHE_LIMIT", "lots"),
+            ("MAGIC_MODULE_CONCURRENCY", "0"),
+            ("MAGIC_MODULE_PROGRESS", "loud"),
+            ("MAGIC_MODULE_VERIFY", "off"),
+            ("MAGIC_MODULE_TRUSTED_OWNERS", "root"),
+        ] {
+            let error =
+                read(&[("MAGIC_MODULE_CACHE_DIR", "/x"), (name, value)]).unwrap_err().to_string();
+            assert!(
+                error.starts_with(name) && error.ends_with(&format!("change {name} or unset it")),
+                "{error}"
+            );
+        }
+    }
+}
