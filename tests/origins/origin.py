@@ -1,0 +1,286 @@
+"""A static HTTP server for tests, which can be told to fail.
+
+A good answer has a strong ETag and honours If-None-Match, Range and If-Range, so
+that a client under test can show all it knows. Every request is recorded.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import re
+import socket
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as the server saw it; header names in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+class Reply:
+    """What a fault works with: the body that would be right, and the raw connection."""
+
+    def __init__(self, origin: Origin, handler: BaseHTTPRequestHandler, request: Request, body: bytes | None) -> None:
+        self.origin = origin
+        self.request = request
+        #: The file's bytes; ``None`` if there is no such file.
+        self.body = body
+        self._handler = handler
+
+    def head(self, status: int, headers: Mapping[str, str] | None = None) -> None:
+        """Send a status line and headers, nothing else."""
+        self._handler.send_response(status)
+        for name, value in (headers or {}).items():
+            self._handler.send_header(name, value)
+        self._handler.end_headers()
+
+    def send(self, data: bytes) -> None:
+        """Send some of the body."""
+        self._handler.wfile.write(data)
+        self._handler.wfile.flush()
+
+    def whole(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
+        """Send a complete answer."""
+        self.head(status, {"Content-Length": str(len(body)), **(headers or {})})
+        if self._handler.command != "HEAD":
+            self.send(body)
+
+    def chunk(self, data: bytes) -> None:
+        """Send one chunk of a body with ``Transfer-Encoding: chunked``."""
+        self.send(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def well(self) -> None:
+        """Answer as a good server does."""
+        if self.body is None:
+            self.whole(404, b"there is no such file\n")
+            return
+        tag = f'"{hashlib.sha256(self.body).hexdigest()}"'
+        kind = "application/json" if self.request.path.endswith(".json") else "application/octet-stream"
+        headers = {"ETag": tag, "Accept-Ranges": "bytes", "Content-Type": kind}
+        if self.request.headers.get("if-none-match") == tag:
+            self.head(304, {"ETag": tag})
+            return
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.request.headers.get("range", ""))
+        if wanted and self.request.headers.get("if-range", tag) == tag:
+            first, last = int(wanted[1]), int(wanted[2] or len(self.body) - 1)
+            if first >= len(self.body):
+                self.whole(416, headers={"Content-Range": f"bytes */{len(self.body)}"})
+                return
+            span = {"Content-Range": f"bytes {first}-{last}/{len(self.body)}"}
+            self.whole(206, self.body[first : last + 1], {**headers, **span})
+            return
+        self.whole(200, self.body, headers)
+
+    def hang_up(self) -> None:
+        """Close the connection in good order, whatever is still owed."""
+        self._handler.close_connection = True
+
+    def reset(self) -> None:
+        """Break the connection with a TCP reset."""
+        self._handler.close_connection = True
+        connection = self._handler.connection
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._handler.wfile = _Nowhere()  # type: ignore[assignment]
+        self._handler.rfile.close()
+        connection.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Let time pass; false as soon as the server is being stopped."""
+        return not self.origin.stopping.wait(seconds)
+
+
+class _Nowhere:
+    """Swallows what the standard handler flushes after a reset."""
+
+    closed = True
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+Fault = Callable[[Reply], None]
+
+
+class Origin:
+    """Serves a folder on 127.0.0.1 at a free port, with faults where they are asked for."""
+
+    def __init__(self, directory: Path | str, faults: Mapping[str, Fault] | None = None, *, port: int = 0) -> None:
+        self.directory = Path(directory).resolve()
+        self.faults: dict[str, Fault] = dict(faults or {})
+        self.requests: list[Request] = []
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._left: dict[str, int] = {}
+        self._connections: set[socket.socket] = set()
+        self._server = _Server(("127.0.0.1", port), self)
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    def __enter__(self) -> Origin:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """``http://127.0.0.1:PORT``, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def manifest_url(self) -> str:
+        """Where the folder's manifest is."""
+        return f"{self.url}/manifest.json"
+
+    def paths(self, pattern: str = "*") -> list[str]:
+        """The paths of the requests so far that fit a glob."""
+        with self._lock:
+            return [request.path for request in self.requests if fnmatch.fnmatchcase(request.path, pattern)]
+
+    def fail(self, pattern: str, fault: Fault, *, times: int | None = None) -> None:
+        """Answer what fits a glob with a fault from now on, or for the next ``times`` requests."""
+        with self._lock:
+            self.faults[pattern] = fault
+            self._left.pop(pattern, None)
+            if times is not None:
+                self._left[pattern] = times
+
+    def heal(self) -> None:
+        """Be a good server again, and forget the requests so far."""
+        with self._lock:
+            self.faults.clear()
+            self._left.clear()
+            self.requests.clear()
+
+    def stop(self) -> None:
+        """Refuse connections from now on; every thread has ended afterwards."""
+        if self.stopping.is_set():
+            return
+        self.stopping.set()
+        self._server.shutdown()
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._server.server_close()
+        self._thread.join()
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        """Answer one request; called by the handler's thread."""
+        path = unquote(urlsplit(handler.path).path)
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        request = Request(handler.command, path, headers)
+        file = (self.directory / path.lstrip("/")).resolve()
+        inside = file.is_relative_to(self.directory) and file.is_file()
+        reply = Reply(self, handler, request, file.read_bytes() if inside else None)
+        with self._lock:
+            self.requests.append(request)
+            fault = self._choose(path)
+        with suppress(ConnectionError, ValueError):  # the client left, or the fault closed the socket
+            fault(reply)
+
+    def _choose(self, path: str) -> Fault:
+        for pattern, fault in self.faults.items():
+            if fnmatch.fnmatchcase(path, pattern) and self._left.get(pattern, 1) > 0:
+                if pattern in self._left:
+                    self._left[pattern] -= 1
+                return fault
+        return Reply.well
+
+
+class _Server(ThreadingHTTPServer):
+    """Ends its connections' threads when it is closed."""
+
+    daemon_threads = False
+    request_queue_size = 256
+
+    def __init__(self, address: tuple[str, int], origin: Origin) -> None:
+        self.origin = origin
+        super().__init__(address, _Handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        with self.origin._lock:
+            self.origin._connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        with self.origin._lock:
+            self.origin._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that breaks off is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        self.server.origin.answer(self)
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are recorded, not printed."""
+
+
+class Silence:
+    """Not an HTTP server: takes connections, sends ``banner``, and hangs up or says nothing."""
+
+    def __init__(self, banner: bytes = b"SSH-2.0-OpenSSH_9.6\r\n", *, hang_up: bool = True) -> None:
+        self._banner = banner
+        self._hang_up = hang_up
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._open: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Silence:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+        for connection in self._open:
+            connection.close()
+
+    @property
+    def manifest_url(self) -> str:
+        """An address that looks like a manifest's."""
+        return f"http://127.0.0.1:{self.port}/manifest.json"
+
+    def _run(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                with suppress(OSError):
+                    connection.sendall(self._banner)
+                    connection.recv(65536)
+                if self._hang_up:
+                    connection.close()
+                else:
+                    self._open.append(connection)
