@@ -1,0 +1,4 @@
+"""What needs Python's own knowledge, or people: nothing here is imported before it is used.
+
+It lies behind one underscore name so that none of our files can hide a unit of `magic_module`.
+"""

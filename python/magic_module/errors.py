@@ -1,0 +1,133 @@
+"""What can go wrong, as exception classes.
+
+```text
+ImportError
+└── MagicModuleError          every error of this package
+    ├── UnitNotFoundError     the manifest is known, and the name is not in it (also a ModuleNotFoundError)
+    ├── ConfigurationError    a setting is missing or contradicts another
+    ├── ManifestError         the manifest document is wrong
+    ├── FetchError            the network or the server failed
+    ├── OfflineError          something is missing, and MAGIC_MODULE_OFFLINE forbids fetching it
+    ├── IntegrityError        bytes are not what was pinned
+    │   └── SignatureError    a manifest's signature is missing or not by an accepted key
+    ├── PolicyError           a rule of the user or the author forbids it
+    ├── RequirementError      the interpreter or an installed distribution does not fit
+    └── StoreError            the cache directory cannot be used
+```
+
+Only `UnitNotFoundError` is a `ModuleNotFoundError`: an `except ModuleNotFoundError` around an optional import never
+hides an outage or a damaged download.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = [
+    "ConfigurationError",
+    "FetchError",
+    "IntegrityError",
+    "MagicModuleError",
+    "ManifestError",
+    "OfflineError",
+    "PolicyError",
+    "RequirementError",
+    "SignatureError",
+    "StoreError",
+    "UnitNotFoundError",
+]
+
+SCHEMA = 1
+
+
+class MagicModuleError(ImportError):
+    """Every error of this package; `str(error)` is one sentence that ends in the remedy.
+
+    Attributes:
+        name: the module or unit, as it follows `import`.
+        url: what was asked for, without credentials and query.
+        path: a file, or a place in a document (`modules.alpha.files[1].sha256`).
+        expected: what should have been there.
+        got: what was there.
+        hint: the remedy alone: the variable, argument or command to change.
+        causes: what led to it, outermost first.
+    """
+
+    url: str | None
+    expected: str | None
+    got: str | None
+    hint: str | None
+    causes: tuple[str, ...]
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        name: str | None = None,
+        url: str | None = None,
+        path: str | None = None,
+        expected: str | None = None,
+        got: str | None = None,
+        hint: str | None = None,
+        causes: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, name=name, path=path)
+        self.url = url
+        self.expected = expected
+        self.got = got
+        self.hint = hint
+        self.causes = tuple(causes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that is known, ready for JSON; fields that do not apply are None."""
+        return {
+            "schema": SCHEMA,
+            "type": type(self).__name__,
+            "message": str(self),
+            "name": self.name,
+            "url": self.url,
+            "path": self.path,
+            "expected": self.expected,
+            "got": self.got,
+            "hint": self.hint,
+            "causes": list(self.causes),
+        }
+
+
+class UnitNotFoundError(MagicModuleError, ModuleNotFoundError):
+    """The manifest is known, and the name is not in it."""
+
+
+class ConfigurationError(MagicModuleError):
+    """A setting is missing or contradicts another."""
+
+
+class ManifestError(MagicModuleError):
+    """The manifest document is wrong; `path` is the place in it."""
+
+
+class FetchError(MagicModuleError):
+    """The network or the server failed."""
+
+
+class OfflineError(MagicModuleError):
+    """Something is missing, and `MAGIC_MODULE_OFFLINE` forbids fetching it."""
+
+
+class IntegrityError(MagicModuleError):
+    """Bytes are not what was pinned: see `expected` and `got`."""
+
+
+class SignatureError(IntegrityError):
+    """A manifest's signature is missing or not by an accepted key."""
+
+
+class PolicyError(MagicModuleError):
+    """A rule of the user or the author forbids it."""
+
+
+class RequirementError(MagicModuleError):
+    """The interpreter or an installed distribution does not fit."""
+
+
+class StoreError(MagicModuleError):
+    """The cache directory cannot be used."""
