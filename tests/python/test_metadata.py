@@ -3,6 +3,7 @@
 import sys
 from importlib.metadata import DistributionFinder
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def trees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_native, "_distributions", lambda: found)
 
 
-def names(**context: object) -> list[str]:
+def names(**context: Any) -> list[str]:
     return [found.metadata["Name"] for found in find_distributions(DistributionFinder.Context(**context))]
 
 

@@ -61,7 +61,7 @@ def names(directory: Any) -> list[str]:
 
 
 def test_listing_fetches_nothing(fetched: list[str]) -> None:
-    root = importlib.resources.files("zz_pack")
+    root: Any = importlib.resources.files("zz_pack")
     assert names(root) == ["__init__.py", "big.bin", "only", "small.txt", "sub"]
     assert names(root / "sub") == ["big.bin", "near.txt", "plain"]
     assert names(root / "only") == ["here"]
@@ -74,7 +74,7 @@ def test_listing_fetches_nothing(fetched: list[str]) -> None:
 
 
 def test_reading_fetches_that_file(fetched: list[str]) -> None:
-    root = importlib.resources.files("zz_pack")
+    root: Any = importlib.resources.files("zz_pack")
     assert root.joinpath("sub", "big.bin").read_text(encoding="utf-8") == "lazy sub/big.bin"
     assert root.joinpath("sub/big.bin").read_bytes() == b"lazy sub/big.bin"
     assert fetched == ["sub/big.bin"] * 2
@@ -86,7 +86,7 @@ def test_reading_fetches_that_file(fetched: list[str]) -> None:
 
 
 def test_what_is_not_lazy_is_a_plain_path(fetched: list[str]) -> None:
-    root = importlib.resources.files("zz_pack")
+    root: Any = importlib.resources.files("zz_pack")
     assert isinstance(root / "small.txt", Path)
     assert isinstance(root.joinpath("sub/plain/deep.txt"), Path)
     assert root.joinpath("sub", "near.txt").read_text() == "near"
@@ -113,7 +113,7 @@ def test_as_file_of_a_directory_holds_its_lazy_files(fetched: list[str]) -> None
 
 
 def test_directories_refuse_like_directories(fetched: list[str]) -> None:
-    root = importlib.resources.files("zz_pack")
+    root: Any = importlib.resources.files("zz_pack")
     for act in (root.open, root.read_bytes, root.read_text):
         with pytest.raises(IsADirectoryError):
             act()
@@ -133,4 +133,4 @@ def test_the_older_functions(fetched: list[str]) -> None:
     assert sorted(importlib.resources.contents("zz_pack")) == ["__init__.py", "big.bin", "only", "small.txt", "sub"]
     reader = sys.modules["zz_pack"].__spec__.loader.get_resource_reader("zz_pack")  # type: ignore[union-attr]
     with pytest.raises(FileNotFoundError):
-        reader.resource_path("none")  # type: ignore[union-attr]
+        reader.resource_path("none")

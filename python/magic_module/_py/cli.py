@@ -1,0 +1,167 @@
+"""The command `magic-module`: options in, one answer out.
+
+```text
+stdout   the answer: aligned text, or with --json one object with "schema": 1 (also when it is an error)
+stderr   progress, and `magic-module: <one sentence>` when something failed
+status   0 done    1 the answer is no    2 wrong usage    130 interrupted
+```
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TextIO
+
+from magic_module import _native
+from magic_module._py import commands
+from magic_module.errors import SCHEMA, MagicModuleError
+
+Command = Callable[[argparse.Namespace], "commands.Answer | None"]
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the result is the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show an arrow shows a question mark; it does not fail.
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    options = parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough. Python would complain once more when it closes stdout.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        answer: commands.Answer | None = options.run(options)
+    except MagicModuleError as error:
+        return _fail(options, error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        what = f"cannot {options.command}{where}: {error.strerror or error}"
+        return _fail(options, MagicModuleError(what, path=str(error.filename) if error.filename else None))
+    except Exception as error:
+        hint = "this is a bug of magic-module, please report it"
+        what = " ".join(f"cannot {options.command}: {type(error).__name__}: {error}; {hint}".split())
+        return _fail(options, MagicModuleError(what, hint=hint))
+    if answer is None:
+        return 0
+    if options.json:
+        _say(sys.stdout, json.dumps({"schema": SCHEMA, "command": options.command, **answer.data}, ensure_ascii=False))
+    elif answer.lines:
+        _say(sys.stdout, "\n".join(answer.lines))
+    return answer.status
+
+
+def _fail(options: argparse.Namespace, error: MagicModuleError) -> int:
+    if options.json:
+        document = {"schema": SCHEMA, "command": options.command, "error": error.to_dict()}
+        _say(sys.stdout, json.dumps(document, ensure_ascii=False))
+    else:
+        _say(sys.stderr, f"magic-module: {error}")
+    return 1
+
+
+def _say(stream: TextIO, text: str) -> None:
+    # Flushed at once, so that a broken pipe shows here and not at exit.
+    print(text, file=stream, flush=True)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the whole usage."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and option."""
+    top = _Parser(
+        prog="magic-module",
+        description="Import what you have not downloaded yet.",
+        epilog="NAME is what follows `import`: magic_module.alpha",
+    )
+    top.add_argument("--version", action="version", version=f"magic-module {_native.__version__}")
+    _add_common(top, at_top=True)
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    _add_common(common, at_top=False)
+    table = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def add(name: str, summary: str, run: Command | None = None) -> argparse.ArgumentParser:
+        command = table.add_parser(name, help=summary, description=summary, parents=[common])
+        command.set_defaults(run=run or getattr(commands, name))
+        return command
+
+    publish = add("publish", "Turn a folder of modules and data into files for any static host.")
+    publish.add_argument("source", metavar="SRC", help="the folder of modules")
+    publish.add_argument("output", metavar="OUT", help="the folder to serve; manifest.json is written last")
+    publish.add_argument(
+        "--drop-older-than", type=_days, metavar="DAYS", help="forget versions that were published longer ago"
+    )
+    serve = add("serve", "Serve a published folder, for trying things out.")
+    serve.add_argument("directory", metavar="DIR", help="the folder that publish wrote")
+    serve.add_argument("--port", type=_port, default=8765, help="0 takes a free one (default: 8765)")
+    serve.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1")
+    add("list", "List the units of a namespace, downloaded or not.", commands.list_units)
+    add("info", "Tell what is known about a unit.").add_argument("name", metavar="NAME")
+    fetch = add("fetch", "Download units and what they require; import nothing.")
+    fetch.add_argument("names", metavar="NAME[==VERSION]", nargs="+")
+    upgrade = add("upgrade", "Move units, or all that are in use, to their newest version.")
+    upgrade.add_argument("names", metavar="NAME", nargs="*")
+    add("rollback", "Undo the last move of a unit.").add_argument("name", metavar="NAME")
+    verify = add("verify", "Hash what is cached, and heal what is damaged.")
+    verify.add_argument("names", metavar="NAME", nargs="*")
+    prune = add("prune", "Remove from the cache what nothing needs.")
+    prune.add_argument("--limit", type=_bytes, metavar="SIZE", help="keep at most this much, such as 500M or 2G")
+    add("cache", "Tell where the cache is and what is in it.")
+    add("doctor", "Check settings, directory and manifest; say what is wrong and how to mend it.")
+    add("demo", "Tell the whole story in a temporary folder, and check that it is so.")
+    return top
+
+
+def _add_common(command: argparse.ArgumentParser, at_top: bool) -> None:
+    # Before or after the command: the command's own default must not overwrite what was given before it.
+    def add(group: Any, *flags: str, default: object = None, **options: Any) -> None:
+        group.add_argument(*flags, default=default if at_top else argparse.SUPPRESS, **options)
+
+    group = command.add_argument_group("where units come from (without these: the environment)")
+    add(group, "--manifest-url", metavar="URL")
+    add(group, "--public-key", metavar="KEY", action="append", help="may be given more than once")
+    add(group, "--namespace", metavar="NAME", help="default: magic_module; may be empty")
+    add(command, "--json", action="store_true", default=False, help="one object with a schema number")
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port, which is a number from 0 to 65535")
+    return number
+
+
+def _days(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is no number of days")
+    return number
+
+
+def _bytes(text: str) -> int:
+    """As in `MAGIC_MODULE_CACHE_LIMIT`: bytes, or with a suffix K, M, G, T (powers of 1024)."""
+    power = "KMGT".find(text[-1:].upper()) + 1 if text else 0
+    digits = text[:-1] if power else text
+    if not (digits.isascii() and digits.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 500M or 2G")
+    return int(digits) * int(1024**power)

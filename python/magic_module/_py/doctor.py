@@ -1,0 +1,66 @@
+"""What may be wrong with this installation, and how to mend it.
+
+The engine examines its own ground (directory, permissions, manifest, units). Here is what Python sees: the
+environment's spelling and whether the engine can start at all.
+"""
+
+import difflib
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from magic_module import _native
+from magic_module.errors import MagicModuleError
+
+PREFIX = "MAGIC_MODULE_"
+
+
+@dataclass
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    ok: bool
+    message: str
+    hint: str | None = None
+
+
+def examine(provide: Callable[[], object]) -> list[Finding]:
+    """Looks at everything; `provide` mounts what the command line names. Nothing is raised."""
+    findings = [Finding("python", True, f"magic_module {_native.__version__} on {_interpreter()}")]
+    findings += _unknown_variables()
+    for check, act in (("settings", _native._settings), ("manifest", provide)):
+        try:
+            act()
+        except MagicModuleError as error:
+            # What follows would only fail for the same reason.
+            return [*findings, _from_error(check, error)]
+    try:
+        findings += [Finding(**finding) for finding in _native._diagnose()]
+    except MagicModuleError as error:
+        findings.append(_from_error("manifest", error))
+    return findings
+
+
+def _interpreter() -> str:
+    return f"{platform.python_implementation()} {platform.python_version()} ({sys.executable or 'embedded'})"
+
+
+def _unknown_variables() -> Iterator[Finding]:
+    """A misspelt variable changes nothing, silently: only its name is looked at, never its value."""
+    try:
+        known = [PREFIX + name.upper() for name in _native._settings()]
+    except MagicModuleError:
+        return
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"unset it; there are {', '.join(known)}"
+            yield Finding("settings", False, f"{name} is no setting", hint)
+
+
+def _from_error(check: str, error: MagicModuleError) -> Finding:
+    message = str(error)
+    return Finding(check, False, message.removesuffix(f"; {error.hint}"), error.hint)
