@@ -1,3 +1,5 @@
+//! What the parser accepts and refuses, and the words of its errors.
+
 use super::*;
 use crate::name::Version;
 

@@ -1,0 +1,45 @@
+# `make help` lists what there is. All of it runs on a fresh machine with a Rust toolchain, a C compiler and
+# CPython 3.10 or newer; environments are made under .venv/, the wheel under dist/.
+
+# Any Python that can run tools/; the interpreters to test are found by tools/interpreters.py.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.10; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$name && break; done)
+TOOLS = .venv/tools/bin/python
+
+.PHONY: help demo test lint test-rust test-python bench bench-quick wheel environment clean python
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+demo: environment ## the story in one minute: publish, import, offline, healing, upgrade
+	$(TOOLS) -m magic_module demo
+
+test: python ## everything: formatting, lints, types, Rust and Python tests, the demo
+	$(PYTHON) tools/check.py
+
+lint: python ## formatting, lints and types
+	$(PYTHON) tools/check.py lint
+
+test-rust: python ## the Rust tests
+	$(PYTHON) tools/check.py rust
+
+test-python: python ## the Python tests on every interpreter (PYTHONS="3.12" limits them)
+	$(PYTHON) tools/check.py python
+
+bench: environment ## all measurements
+	$(TOOLS) benches/bench.py
+
+bench-quick: environment ## the measurements in a minute or two
+	$(TOOLS) benches/bench.py --quick
+
+wheel: python ## the release wheel, in dist/
+	$(PYTHON) tools/environments.py --wheel-only
+
+environment: python
+	$(PYTHON) tools/environments.py
+
+python:
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 or newer was found on PATH" >&2; exit 1; }
+
+clean: ## remove what make made
+	rm -rf .venv dist target .mypy_cache .ruff_cache .pytest_cache

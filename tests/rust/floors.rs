@@ -1,0 +1,181 @@
+//! The floors of the code: a lower one never imports a higher one, and only `src/py/` names pyo3.
+//!
+//! The sources are read as text, so that parts behind a feature or a platform are checked everywhere.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Every module below `src/` stands on one floor. A new one is added here and to the map in `src/lib.rs`.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("words", &["error", "name", "settings", "progress"]),
+    ("formats", &["manifest", "lock", "index"]),
+    ("devices", &["origin", "store"]),
+    ("work", &["fetch", "unpack", "sign"]),
+    ("use cases", &["mount", "session", "publish", "bundle"]),
+    ("Python", &["py"]),
+];
+
+#[test]
+fn lower_floors_never_import_higher_ones() {
+    let problems: Vec<String> = sources()
+        .iter()
+        .filter(|(path, _)| path != "lib.rs")
+        .flat_map(|(path, text)| climbs(path, text))
+        .collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn only_the_python_floor_names_pyo3() {
+    let problems: Vec<String> = sources()
+        .into_iter()
+        .filter(|(path, text)| !path.starts_with("py/") && code(text).contains("pyo3"))
+        .map(|(path, _)| format!("src/{path} names pyo3: only src/py/ may"))
+        .collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn every_file_opens_with_its_purpose_and_stays_readable() {
+    let problems: Vec<String> = sources()
+        .into_iter()
+        .flat_map(|(path, text)| {
+            let mute = !text.starts_with("//! ");
+            let long = text.lines().count() > 500;
+            [
+                mute.then(|| format!("src/{path} does not open with its purpose")),
+                long.then(|| format!("src/{path} has more than 500 lines")),
+            ]
+        })
+        .flatten()
+        .collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn the_checks_see_what_they_are_for() {
+    let one = |path: &str, text: &str| climbs(path, text).join("; ");
+    assert_eq!(one("store/blob.rs", "use crate::fetch::Fetcher;"), climb("store/blob.rs", "fetch"));
+    assert_eq!(
+        one("error.rs", "use crate::{\n    name::Version,\n    py::{self}};"),
+        climb("error.rs", "py")
+    );
+    assert_eq!(
+        one("origin/mod.rs", "fn f() { crate::mount::close() }"),
+        climb("origin/mod.rs", "mount")
+    );
+    assert_eq!(
+        one("fetch/mod.rs", "use crate::{error::{Error, Kind}, origin::*}; // crate::py"),
+        ""
+    );
+    assert_eq!(one("publish/mod.rs", "pub(crate) use crate::mount::Mount;"), "");
+    assert!(one("attic.rs", "").contains("no floor"));
+    assert!(one("py/mod.rs", "use crate::attic::Box;").contains("no floor"));
+    assert!(code("use pyo3::prelude::*;").contains("pyo3"));
+    assert!(!code("//! pyo3\nfn f() {} // pyo3").contains("pyo3"));
+}
+
+fn climb(path: &str, module: &str) -> String {
+    let (_, own) = floor(&own_module(path)).unwrap();
+    let (_, other) = floor(module).unwrap();
+    format!(
+        "src/{path} ({own}) imports crate::{module} ({other}): lower floors never import higher ones"
+    )
+}
+
+/// What the file imports from above its own floor.
+fn climbs(path: &str, text: &str) -> Vec<String> {
+    let unknown =
+        |module: &str| format!("src/{path}: module {module} has no floor in tests/rust/floors.rs");
+    let Some((own, _)) = floor(&own_module(path)) else {
+        return vec![unknown(&own_module(path))];
+    };
+    imported(&code(text))
+        .iter()
+        .filter_map(|module| match floor(module) {
+            None => Some(unknown(module)),
+            Some((other, _)) => (other > own).then(|| climb(path, module)),
+        })
+        .collect()
+}
+
+fn floor(module: &str) -> Option<(usize, &'static str)> {
+    FLOORS
+        .iter()
+        .enumerate()
+        .find(|(_, (_, modules))| modules.contains(&module))
+        .map(|(number, (name, _))| (number, *name))
+}
+
+/// `store/blob.rs` belongs to `store`, `error.rs` to `error`.
+fn own_module(path: &str) -> String {
+    path.split(['/', '.']).next().unwrap_or_default().to_owned()
+}
+
+/// The first names behind `crate::`, also inside braces. Macros and items of the root count as modules,
+/// so that nothing hides there.
+fn imported(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, word) in code.match_indices("crate::") {
+        if code[..at].ends_with(|before: char| before == '_' || before.is_alphanumeric()) {
+            continue;
+        }
+        let rest = code[at + word.len()..].trim_start();
+        let Some(inside) = rest.strip_prefix('{') else {
+            found.extend(identifier(rest));
+            continue;
+        };
+        let (mut depth, mut begins) = (0_usize, true);
+        for (index, letter) in inside.char_indices() {
+            match letter {
+                '}' if depth == 0 => break,
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 0 => begins = true,
+                _ if begins && !letter.is_whitespace() => {
+                    found.extend(identifier(&inside[index..]));
+                    begins = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+fn identifier(text: &str) -> Option<String> {
+    let end =
+        text.find(|letter: char| letter != '_' && !letter.is_alphanumeric()).unwrap_or(text.len());
+    (end > 0).then(|| text[..end].to_owned())
+}
+
+/// The text without line comments. A string may hold `//` too: what follows on such a line is lost to the check.
+fn code(text: &str) -> String {
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Every Rust file below `src/` with its text; paths with forward slashes.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders: Vec<PathBuf> = vec![root.clone()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs_err::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|suffix| suffix == "rs") {
+                let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+                found.push((name, fs_err::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(found.len() > 5, "no sources found below {}", root.display());
+    found.sort();
+    found
+}

@@ -1,0 +1,150 @@
+"""Everything `make test` runs, one step after the other; a failing step does not stop the next ones.
+
+    check.py                      all groups
+    check.py lint rust python demo    only these
+
+What is skipped is printed with its reason, and the summary at the end names every step once more.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import environments
+from environments import ROOT, Failure, clean_environment, executable
+from interpreters import Interpreter, missing
+
+PYTHON_FILES = ["python", "tools", *(name for name in ("tests", "examples", "benches") if (ROOT / name).is_dir())]
+
+
+@dataclass
+class Run:
+    """Runs steps and remembers how each ended."""
+
+    results: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def step(self, name: str, *command: str | Path, **environment: str) -> None:
+        words = [str(word) for word in command]
+        print(f"\n=== {name}\n$ {' '.join(words)}", flush=True)
+        begin = time.monotonic()
+        status = subprocess.run(
+            words, cwd=ROOT, env=clean_environment(**environment), stdin=subprocess.DEVNULL, check=False
+        ).returncode
+        self.note("passed" if status == 0 else "FAILED", name, f"{time.monotonic() - begin:.0f} s")
+
+    def skip(self, name: str, reason: str) -> None:
+        print(f"\n=== {name}\nskipped: {reason}", flush=True)
+        self.note("skipped", name, reason)
+
+    def note(self, state: str, name: str, detail: str) -> None:
+        self.results.append((state, name, detail))
+
+    def summary(self) -> int:
+        print("\n=== summary")
+        for state, name, detail in self.results:
+            print(f"{state:8} {name} ({detail})")
+        failed = sum(state == "FAILED" for state, _, _ in self.results)
+        print(f"{failed} failed" if failed else "everything that ran passed", flush=True)
+        return 1 if failed else 0
+
+
+def lint(run: Run, interpreters: list[Interpreter]) -> None:
+    """Formatting, lints and types."""
+    python = {"PYO3_PYTHON": str(interpreters[0].executable)}
+    cargo_tool(run, "cargo fmt", "fmt", ["--check"])
+    for name, features in (("with Python", []), ("without Python", ["--no-default-features"])):
+        more = ["--locked", "--all-targets", *features, "--", "-D", "warnings"]
+        cargo_tool(run, f"clippy {name}", "clippy", more, **python)
+    cargo_tool(run, "cargo deny", "deny", ["check"])
+    tools = environments.tool_python(interpreters[0])
+    run.step("ruff check", executable(tools, "ruff"), "check", *PYTHON_FILES)
+    run.step("ruff format", executable(tools, "ruff"), "format", "--check", *PYTHON_FILES)
+    run.step("mypy", executable(tools, "mypy"))
+
+
+def rust(run: Run, interpreters: list[Interpreter]) -> None:
+    """The Rust tests, without Python and with it."""
+    run.step("cargo test without Python", "cargo", "test", "--locked", "--no-default-features")
+    # Test programs embed the interpreter, so they need one that comes as a shared library.
+    shared = next((interpreter for interpreter in interpreters if interpreter.library_directory), None)
+    if shared is None:
+        run.skip("cargo test with Python", "no interpreter here has a shared library to link")
+        return
+    library = str(shared.library_directory)
+    run.step(
+        "cargo test with Python",
+        *("cargo", "test", "--locked"),
+        PYO3_PYTHON=str(shared.executable),
+        LD_LIBRARY_PATH=library,
+        DYLD_LIBRARY_PATH=library,
+    )
+
+
+def python(run: Run, interpreters: list[Interpreter]) -> None:
+    """The Python tests on every interpreter, against the one release wheel."""
+    tools = environments.tool_python_with_wheel(interpreters[0])
+    run.step(
+        "stubtest",
+        *(tools, "-m", "mypy.stubtest", "magic_module"),
+        *("--allowlist", ROOT / "tools" / "stubtest-allowlist.txt", "--mypy-config-file", ROOT / "pyproject.toml"),
+        MYPYPATH="",
+    )
+    for interpreter in interpreters:
+        tests = environments.test_python(interpreter)
+        version = ".".join(map(str, interpreter.version))
+        run.step(f"pytest on {version}", tests, "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal")
+    for minor in missing(interpreters):
+        run.skip(f"pytest on {minor}", "no such interpreter with venv found, or not among PYTHONS")
+
+
+def demo(run: Run, interpreters: list[Interpreter]) -> None:
+    """The story of the README, told by the product itself."""
+    tools = environments.tool_python_with_wheel(interpreters[0])
+    run.step("demo", tools, "-m", "magic_module", "demo")
+
+
+def cargo_tool(run: Run, name: str, tool: str, arguments: list[str], **environment: str) -> None:
+    """A step of a cargo command that may be absent."""
+    probe = subprocess.run(["cargo", tool, "--version"], cwd=ROOT, capture_output=True, check=False)
+    if probe.returncode:
+        run.skip(name, f"cargo {tool} is not installed")
+    else:
+        run.step(name, "cargo", tool, *arguments, **environment)
+
+
+GROUPS: dict[str, Callable[[Run, list[Interpreter]], None]] = {
+    "lint": lint,
+    "rust": rust,
+    "python": python,
+    "demo": demo,
+}
+
+
+def main(arguments: list[str]) -> int:
+    unknown = [name for name in arguments if name not in GROUPS]
+    if unknown:
+        print(f"error: no such group: {' '.join(unknown)} (there are {' '.join(GROUPS)})", file=sys.stderr)
+        return 2
+    run = Run()
+    for tool, remedy in (("cargo", "install Rust through rustup"), ("cc", "install a C compiler")):
+        if not shutil.which(tool):
+            print(f"error: {tool} was not found: {remedy}", file=sys.stderr)
+            return 1
+    for name in arguments or GROUPS:
+        # One environment that cannot be made is one failed group; the others still tell what they know.
+        try:
+            GROUPS[name](run, environments.interpreters())
+        except Failure as failure:
+            print(f"error: {failure}", file=sys.stderr)
+            run.note("FAILED", name, str(failure))
+    return run.summary()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,124 @@
+"""Which CPython interpreters this machine has, one per supported version.
+
+pyenv's versions come first, then `python3.X` and `python3` on PATH. `PYTHONS="3.11 3.13"` limits the choice.
+Run as a script it lists what it found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
+
+# Asked of the interpreter itself: a name on PATH may be a shim, an alias or a virtual environment.
+_QUESTION = """
+import json, platform, sys, sysconfig
+get = sysconfig.get_config_var
+try:
+    import ensurepip, venv
+    complete = True
+except ImportError:
+    complete = False
+print(json.dumps({
+    "executable": getattr(sys, "_base_executable", None) or sys.executable,
+    "implementation": platform.python_implementation(),
+    "version": list(sys.version_info[:3]),
+    "free_threaded": bool(get("Py_GIL_DISABLED")),
+    "complete": complete,
+    "shared": bool(get("Py_ENABLE_SHARED") or get("PYTHONFRAMEWORK")),
+    "library_directory": get("LIBDIR"),
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    executable: Path
+    version: tuple[int, int, int]
+    complete: bool
+    """Has venv and ensurepip."""
+    library_directory: Path | None
+    """Where its shared library lies; None when it has none, so that no Rust test can link it."""
+
+    @property
+    def minor(self) -> str:
+        return f"{self.version[0]}.{self.version[1]}"
+
+
+def find() -> list[Interpreter]:
+    """The best interpreter of each supported version, oldest version first."""
+    wanted = os.environ.get("PYTHONS", "").split() or SUPPORTED
+    best: dict[str, Interpreter] = {}
+    for candidate in _candidates():
+        interpreter = _ask(candidate)
+        if interpreter is None or interpreter.minor not in wanted:
+            continue
+        known = best.get(interpreter.minor)
+        if known is None or (interpreter.complete and not known.complete):
+            best[interpreter.minor] = interpreter
+    return [best[minor] for minor in SUPPORTED if minor in best]
+
+
+def missing(found: list[Interpreter]) -> list[str]:
+    """The supported versions that are not there or were not asked for."""
+    there = {interpreter.minor for interpreter in found}
+    return [minor for minor in SUPPORTED if minor not in there]
+
+
+def _candidates() -> list[Path]:
+    candidates: list[Path] = []
+    versions = _pyenv_root() / "versions"
+    if versions.is_dir():
+        names = [path for path in versions.iterdir() if path.name.startswith("3.") and not path.is_symlink()]
+        candidates += [path / "bin" / "python" for path in sorted(names, key=_newest_first)]
+    for name in [*(f"python{minor}" for minor in SUPPORTED), "python3", "python"]:
+        found = shutil.which(name)
+        if found:
+            candidates.append(Path(found))
+    return [*candidates, Path(sys.executable)]
+
+
+def _newest_first(path: Path) -> list[int]:
+    return [-int(part) if part.isdigit() else 0 for part in path.name.split(".")]
+
+
+def _pyenv_root() -> Path:
+    if root := os.environ.get("PYENV_ROOT"):
+        return Path(root)
+    if pyenv := shutil.which("pyenv"):
+        answer = subprocess.run([pyenv, "root"], capture_output=True, text=True, check=False)
+        if answer.returncode == 0:
+            return Path(answer.stdout.strip())
+    return Path.home() / ".pyenv"
+
+
+def _ask(executable: Path) -> Interpreter | None:
+    if not executable.exists():
+        return None
+    try:
+        answer = subprocess.run(
+            [str(executable), "-I", "-c", _QUESTION], capture_output=True, text=True, check=False, timeout=60
+        )
+        facts = json.loads(answer.stdout) if answer.returncode == 0 else {}
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+    # The wheel is built for the limited API, which free-threaded builds do not load.
+    if facts.get("implementation") != "CPython" or facts["free_threaded"]:
+        return None
+    major, minor, micro = facts["version"]
+    library = Path(facts["library_directory"]) if facts["shared"] and facts["library_directory"] else None
+    return Interpreter(Path(facts["executable"]), (major, minor, micro), facts["complete"], library)
+
+
+if __name__ == "__main__":
+    interpreters = find()
+    for each in interpreters:
+        print(".".join(map(str, each.version)), each.executable, "" if each.complete else "(has no venv)")
+    for absent in missing(interpreters):
+        print(absent, "not found or not asked for")
