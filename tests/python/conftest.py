@@ -1,0 +1,43 @@
+"""Fixtures for every test of the Python side.
+
+| fixture | gives                                                                     |
+|---------|---------------------------------------------------------------------------|
+| `world` | a `kit.world.World`: `run(script)`, `publish(sources)`, `serve()`, with a cache of its own |
+| `how`   | "installed" and "hook": the two forms in which a behaviour must be the same |
+| `acme`  | `acme(units, …)` makes a `kit.world.Acme` in that form: `acme(units).run(script)` |
+
+A test of a behaviour takes `acme` and compares what the script prints with
+what CPython is known to do; the "installed" form shows that the expectation is right,
+the "hook" form runs the script cold, warm, and with the server stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.sources import Sources
+from kit.world import Acme, World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+@pytest.fixture(params=["installed", "hook"])
+def how(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def acme(world: World, how: str) -> Callable[..., Acme]:
+    def make(units: Sources, **options: Any) -> Acme:
+        return Acme(world, how, units, **options)
+
+    return make
