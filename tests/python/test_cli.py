@@ -86,9 +86,11 @@ def test_list(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
     engine(available=[ALPHA, BETA])
     assert run(capsys, "list") == (
         0,
-        "magic_module.alpha  1.2.0  44.8 KiB  cached  Planets\n"
-        "magic_module.beta   2           7 B\n"
-        "magic_module.beta is hidden by /x/beta.py\n",
+        (
+            "magic_module.alpha  1.2.0  44.8 KiB  cached  Planets\n"
+            "magic_module.beta   2           7 B\n"
+            "magic_module.beta is hidden by /x/beta.py\n"
+        ),
         "",
     )
     status, text, _ = run(capsys, "list", "--json")
@@ -103,12 +105,14 @@ def test_info(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
     engine(info=ALPHA)
     assert run(capsys, "info", "magic_module.alpha") == (
         0,
-        "name      magic_module.alpha\n"
-        "version   1.2.0\n"
-        "versions  1.2.0, 1.1.0\n"
-        "summary   Planets\n"
-        "size      44.8 KiB\n"
-        "cached    yes\n",
+        (
+            "name      magic_module.alpha\n"
+            "version   1.2.0\n"
+            "versions  1.2.0, 1.1.0\n"
+            "summary   Planets\n"
+            "size      44.8 KiB\n"
+            "cached    yes\n"
+        ),
         "",
     )
 
@@ -170,11 +174,13 @@ def test_publish(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
     made = engine(_publish=done)
     assert run(capsys, "publish", "src", "out", "--drop-older-than", "30") == (
         0,
-        "alpha  1.1.0 → 1.2.0  2 files, 2.0 KiB\n"
-        "gamma  3              1 file, 2.0 KiB\n"
-        "1 unit unchanged\n"
-        "1 file dropped\n"
-        "out/manifest.json: serial 7\n",
+        (
+            "alpha  1.1.0 → 1.2.0  2 files, 2.0 KiB\n"
+            "gamma  3              1 file, 2.0 KiB\n"
+            "1 unit unchanged\n"
+            "1 file dropped\n"
+            "out/manifest.json: serial 7\n"
+        ),
         "",
     )
     assert made.called("_publish") == [(("src", "out", "magic_module", 30), {})]
@@ -238,8 +244,10 @@ def test_a_namespace_that_nobody_mounts(engine: Any, capsys: pytest.CaptureFixtu
     assert run(capsys, *arguments) == (
         1,
         "",
-        "magic-module: no manifest is known for zz_none; give --manifest-url, "
-        "or install the package zz_none that mounts itself, or write magic_module.zz_none\n",
+        (
+            "magic-module: no manifest is known for zz_none; give --manifest-url, "
+            "or install the package zz_none that mounts itself, or write magic_module.zz_none\n"
+        ),
     )
 
 
