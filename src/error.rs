@@ -140,6 +140,13 @@ impl Error {
         self
     }
 
+    /// A hint for where nothing more exact is known.
+    #[must_use]
+    pub fn or_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
     /// A failed act on a file of the store.
     pub fn store(
         message: impl Into<String>,

@@ -1,0 +1,296 @@
+//! Making a unit usable: its closure, its artifacts, its trees, its place in a generation.
+//!
+//! ```text
+//! unit ─ closure ─ plan ─ fetched, verified ─ trees ─ generation
+//! ```
+//!
+//! A closure (the unit and all that its record requires, from one manifest) becomes
+//! active as one set, or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::assemble;
+use crate::error::{Error, Kind, Result};
+use crate::fetch::Artifact;
+use crate::manifest::Record;
+use crate::mount::{Answer, Bound, Mount};
+use crate::name::UnitName;
+use crate::plan::{Plan, Reusable, Wanted, plan};
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::store::generation::{Active, Generation, Key};
+use crate::store::lock::Shared;
+use crate::store::tree::Tree;
+use crate::unit::{Readiness, Unit};
+use crate::unpack::Pack;
+
+/// A unit and the record that it is made from.
+#[derive(Clone)]
+pub struct Member {
+    pub unit: Arc<Unit>,
+    pub record: Arc<Record>,
+}
+
+/// What came over the network.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Moved {
+    pub bytes: u64,
+}
+
+impl Session {
+    /// True if the unit can be used without asking anybody: its tree is whole, and its
+    /// generation knows it.
+    pub fn is_ready(&self, unit: &Arc<Unit>) -> Result<bool> {
+        if !matches!(unit.prepare(&self.store, self.settings.verify_full, &self.events)?, Readiness::Ready) {
+            return Ok(false);
+        }
+        let Ok(mount) = unit.mount() else { return Ok(true) };
+        Ok(mount.bound().is_some_and(|bound| is_active(&bound.generation, unit)))
+    }
+
+    /// The unit and everything that it requires. `newest` takes required units as the
+    /// unit's manifest has them; a unit that is active already is only healed.
+    pub async fn closure(&self, unit: &Arc<Unit>) -> Result<Vec<Member>> {
+        let mount = unit.mount()?;
+        let first = self.record_for(&mount, unit).await?;
+        let mut members = vec![Member { unit: unit.clone(), record: Arc::new(first) }];
+        if mount.bound().is_some_and(|bound| is_active(&bound.generation, unit)) {
+            return Ok(members);
+        }
+        self.add_required(&mount, &mut members).await?;
+        Ok(members)
+    }
+
+    /// Adds what `members` require, from their own manifest.
+    pub async fn add_required(&self, mount: &Arc<Mount>, members: &mut Vec<Member>) -> Result<()> {
+        let context = self.context();
+        let mut seen: BTreeSet<UnitName> = members.iter().map(|member| member.unit.name.clone()).collect();
+        let mut at = 0;
+        while let Some(member) = members.get(at).cloned() {
+            at += 1;
+            for required in &member.record.requires {
+                if !seen.insert(required.clone()) {
+                    continue;
+                }
+                mount.fetch_parts(&context, &member.unit.manifest, required.as_str()).await?;
+                let Answer::Record(record) = mount.record(&self.store, &member.unit.manifest, required.as_str())? else {
+                    return Err(Error::new(
+                        Kind::Manifest,
+                        format!("{} requires {required}, which is not in its manifest", member.unit.full_name),
+                    )
+                    .name(member.unit.full_name.clone())
+                    .hint("ask the author to publish again"));
+                };
+                let unit = self.unit_of(mount, required.as_str(), member.unit.manifest, &record)?;
+                let record = self.select(&unit.full_name, required.as_str(), &record)?;
+                members.push(Member { unit, record: Arc::new(record) });
+            }
+        }
+        Ok(())
+    }
+
+    /// The record of a unit, from the manifest that it came from, or from the newest one
+    /// that still has the same tree.
+    async fn record_for(&self, mount: &Arc<Mount>, unit: &Arc<Unit>) -> Result<Record> {
+        let from = |manifest: &crate::name::Digest| -> Option<Record> {
+            let record = self.record_of(mount, manifest, unit.name.as_str(), Some(&unit.version)).ok()??;
+            let selected = self.select(&unit.full_name, unit.name.as_str(), &record).ok()?;
+            (selected.tree_digest() == unit.digest).then_some(selected)
+        };
+        if let Some(record) = from(&unit.manifest) {
+            return Ok(record);
+        }
+        mount.refresh(&self.context(), false).await?;
+        let newest = mount.bound().and_then(|bound| bound.manifest);
+        newest.as_ref().and_then(from).ok_or_else(|| {
+            Error::new(
+                Kind::Fetch,
+                format!("version {} of {} is not in the cache and no longer published", unit.version, unit.full_name),
+            )
+            .name(unit.full_name.clone())
+            .hint(format!("run `magic-module upgrade {}`", unit.full_name))
+        })
+    }
+
+    /// Fetches and builds what is not there. Returns what came over the network.
+    pub async fn materialize(&self, members: &[Member], progress: &Arc<Progress>, force: bool) -> Result<Moved> {
+        let mut missing = Vec::new();
+        for member in members {
+            let ready = member.unit.prepare(&self.store, self.settings.verify_full, &self.events)?;
+            if force || !matches!(ready, Readiness::Ready) {
+                missing.push(member.clone());
+            }
+        }
+        if missing.is_empty() {
+            return Ok(Moved::default());
+        }
+        self.store.create()?;
+        let moved = match self.fetch_and_build(&missing, progress, Effort { force, distrust: false }).await {
+            // What was taken from the cache is damaged: look at every byte of it, and fetch the rest.
+            Err(error) if error.kind() == Kind::Integrity && !force => {
+                let again = Effort { force: false, distrust: true };
+                self.fetch_and_build(&missing, progress, again).await.map_err(|second| {
+                    if second.kind() == Kind::Offline { error.caused_by(&second) } else { second }
+                })?
+            }
+            other => other?,
+        };
+        Ok(moved)
+    }
+
+    async fn fetch_and_build(&self, members: &[Member], progress: &Arc<Progress>, effort: Effort) -> Result<Moved> {
+        let context = self.context();
+        let mut plans: Vec<Plan> = Vec::new();
+        let mut artifacts: Vec<Artifact> = Vec::new();
+        for member in members {
+            if effort.distrust {
+                self.drop_damaged_blobs(&member.record);
+            }
+            let reusable = if effort.distrust { Reusable::default() } else { self.reusable(member)? };
+            let plan = plan(&member.record, self.store.blobs(), &reusable, effort.force);
+            let mount = member.unit.mount()?;
+            for wanted in &plan.wanted {
+                artifacts.push(self.artifact(&mount, &member.unit, wanted)?);
+            }
+            plans.push(plan);
+        }
+        let Some(first) = members.first() else { return Ok(Moved::default()) };
+        let mount = first.unit.mount()?;
+        if self.settings.offline && !artifacts.is_empty() {
+            let what = format!("{} is not in the cache", first.unit.full_name);
+            return Err(mount.offline(&what).name(first.unit.full_name.clone()));
+        }
+        let fetched = context
+            .fetcher
+            .blobs(&artifacts, mount.transport(), progress, effort.force)
+            .await
+            .map_err(|error| error.or_name(first.unit.full_name.clone()))?;
+        for (member, plan) in members.iter().zip(plans) {
+            let (store, member, force) = (self.store.clone(), member.clone(), effort.force);
+            let built = tokio::task::spawn_blocking(move || build(&store, &member, &plan, force).map(|tree| (member, tree)));
+            let (member, tree) = built.await.map_err(|error| {
+                Error::new(Kind::Store, "building a tree ended unexpectedly").caused_by(&error)
+            })??;
+            member.unit.set_tree(tree);
+        }
+        if let Some(last) = artifacts.last() {
+            progress.finish(crate::origin::file_name(&last.url));
+        }
+        Ok(Moved { bytes: fetched.bytes })
+    }
+
+    fn artifact(&self, mount: &Mount, unit: &Unit, wanted: &Wanted) -> Result<Artifact> {
+        Ok(Artifact {
+            label: unit.full_name.clone(),
+            url: mount.resolve(&wanted.url).map_err(|error| error.or_name(unit.full_name.clone()))?,
+            size: wanted.size,
+            sha256: wanted.sha256,
+        })
+    }
+
+    /// Other trees of the same unit: most of a new version is in the one before.
+    fn reusable(&self, member: &Member) -> Result<Reusable> {
+        let mut reusable = Reusable::default();
+        let mount = member.unit.mount()?;
+        let Some(bound) = mount.bound() else { return Ok(reusable) };
+        let name = member.unit.name.as_str();
+        let same_unit = |key: &str| key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', '@']));
+        let mut generation = Some(bound.generation.clone());
+        for _ in 0..4 {
+            let Some(current) = generation else { break };
+            for (_, active) in current.active.iter().filter(|(key, _)| same_unit(key)) {
+                if let Some(tree) = Tree::open(&self.store, &active.tree)? {
+                    reusable.add(&tree);
+                }
+            }
+            generation = current.parent.and_then(|parent| mount.folder.read(parent));
+        }
+        Ok(reusable)
+    }
+
+    fn drop_damaged_blobs(&self, record: &Record) {
+        let files = record.files.iter().map(|file| file.sha256);
+        let packs = record.packs.iter().map(|pack| pack.sha256);
+        for digest in files.chain(packs).filter(|digest| self.store.blobs().path(digest).exists()) {
+            if self.store.blobs().verify(&digest).is_err() {
+                let _ = self.store.blobs().remove(&digest);
+            }
+        }
+    }
+
+    /// Makes a closure active, as one set.
+    pub fn activate(&self, mount: &Arc<Mount>, members: &[Member]) -> Result<()> {
+        let entries: BTreeMap<Key, Active> =
+            members.iter().map(|member| (member.unit.key.clone(), member.unit.active())).collect();
+        let Some(bound) = mount.bound() else { return Ok(()) };
+        let same = |active: &Active, entry: &Active| active.tree == entry.tree && active.version == entry.version;
+        if entries.iter().all(|(key, entry)| bound.generation.active.get(key).is_some_and(|active| same(active, entry))) {
+            return Ok(());
+        }
+        mount.folder.create()?;
+        let _lock = mount.folder.lock()?;
+        // Another process may have added to the generation meanwhile.
+        let mut generation = mount.folder.read(bound.generation.number).unwrap_or_else(|| bound.generation.clone());
+        for (key, active) in &bound.generation.active {
+            generation.active.entry(key.clone()).or_insert_with(|| active.clone());
+        }
+        generation.manifest = bound.manifest.or(generation.manifest);
+        let conflicts = entries.iter().any(|(key, entry)| generation.active.get(key).is_some_and(|active| !same(active, entry)));
+        if conflicts {
+            generation = successor(mount, &generation, &entries.into_iter().map(|(key, entry)| (key, Some(entry))).collect());
+        } else {
+            generation.active.extend(entries);
+        }
+        commit(mount, generation, bound.manifest)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Effort {
+    /// Everything is fetched, whatever is here.
+    force: bool,
+    /// Whatever is here is hashed first.
+    distrust: bool,
+}
+
+/// A generation that follows `base`, with some units moved.
+pub fn successor(mount: &Mount, base: &Generation, moves: &BTreeMap<Key, Option<Active>>) -> Generation {
+    let number = mount.folder.numbers().pop().unwrap_or(0).max(base.number) + 1;
+    let mut next = Generation { number, parent: Some(base.number), moved: BTreeMap::new(), ..base.clone() };
+    for (key, entry) in moves {
+        let before = match entry {
+            Some(entry) => next.active.insert(key.clone(), entry.clone()),
+            None => next.active.remove(key),
+        };
+        next.moved.insert(key.clone(), before);
+    }
+    next
+}
+
+/// Writes a generation, makes it current if it is the newest, and binds this process to it.
+/// The mount's lock is held.
+pub fn commit(mount: &Mount, generation: Generation, manifest: Option<crate::name::Digest>) -> Result<()> {
+    mount.folder.write(&generation)?;
+    if mount.folder.current().is_none_or(|current| current < generation.number || mount.folder.read(current).is_none()) {
+        mount.folder.switch(generation.number)?;
+    }
+    let lock = Shared::take(&mount.folder.lock_of(generation.number)).ok().map(Arc::new);
+    mount.rebind(Bound { generation, manifest, lock });
+    Ok(())
+}
+
+fn is_active(generation: &Generation, unit: &Unit) -> bool {
+    generation.active.get(&unit.key).is_some_and(|active| active.tree == unit.digest)
+}
+
+fn build(store: &crate::store::Store, member: &Member, plan: &Plan, force: bool) -> Result<Tree> {
+    let name = |error: Error| error.or_name(member.unit.full_name.clone());
+    for pack in &member.record.packs {
+        if plan.wanted.iter().any(|wanted| wanted.sha256 == pack.sha256) {
+            Pack::open(&store.blobs().path(&pack.sha256), &pack.url, &pack.paths.iter().collect()).map_err(name)?;
+        }
+    }
+    assemble::build(store, &member.unit.digest, &member.record.files, &plan.sources, force).map_err(name)
+}
+

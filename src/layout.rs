@@ -1,0 +1,137 @@
+//! Which module a set of paths holds: the rules of `importlib.machinery.FileFinder`,
+//! answered from a record instead of a directory listing.
+//!
+//! The order is CPython's: a package (`__init__` with any suffix) before a module,
+//! extension suffixes before `.py`, and a folder without `__init__` last.
+//! Bytecode files are never looked at.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// The suffixes of an interpreter's extension modules, in its own order
+/// (`_imp.extension_suffixes()`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Suffixes(pub Vec<String>);
+
+/// What a name is, and the path that makes it so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    Module { path: String, extension: bool },
+    Package { path: String, folder: String, extension: bool },
+    Namespace { folder: String },
+}
+
+impl Found {
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Module { path, .. } | Self::Package { path, .. } => Some(path),
+            Self::Namespace { .. } => None,
+        }
+    }
+
+    pub fn is_extension(&self) -> bool {
+        matches!(self, Self::Module { extension: true, .. } | Self::Package { extension: true, .. })
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Layout {
+    files: HashSet<String>,
+    /// Every folder, with the names directly in it.
+    folders: HashMap<String, BTreeSet<String>>,
+}
+
+impl Layout {
+    pub fn new<'a>(paths: impl Iterator<Item = &'a str>) -> Self {
+        let mut layout = Self::default();
+        for path in paths {
+            layout.files.insert(path.to_owned());
+            let mut child = path;
+            loop {
+                let (parent, name) = child.rsplit_once('/').unwrap_or(("", child));
+                let new = layout.folders.entry(parent.to_owned()).or_default().insert(name.to_owned());
+                if parent.is_empty() || !new {
+                    break;
+                }
+                child = parent;
+            }
+        }
+        layout
+    }
+
+    pub fn has_file(&self, path: &str) -> bool {
+        self.files.contains(path)
+    }
+
+    pub fn has_folder(&self, path: &str) -> bool {
+        self.folders.contains_key(path)
+    }
+
+    /// What `name` (`a.b.c`, relative to the tree) is here.
+    pub fn find(&self, name: &str, suffixes: &Suffixes) -> Option<Found> {
+        let stem = name.replace('.', "/");
+        let is_folder = self.folders.contains_key(&stem);
+        if is_folder && let Some((path, extension)) = self.with_suffix(&format!("{stem}/__init__"), suffixes) {
+            return Some(Found::Package { path, folder: stem, extension });
+        }
+        if let Some((path, extension)) = self.with_suffix(&stem, suffixes) {
+            return Some(Found::Module { path, extension });
+        }
+        is_folder.then_some(Found::Namespace { folder: stem })
+    }
+
+    fn with_suffix(&self, stem: &str, suffixes: &Suffixes) -> Option<(String, bool)> {
+        let candidates = suffixes.0.iter().map(|suffix| (suffix.as_str(), true)).chain([(".py", false)]);
+        candidates
+            .map(|(suffix, extension)| (format!("{stem}{suffix}"), extension))
+            .find(|(path, _)| self.files.contains(path))
+    }
+
+    /// The importable names directly in `folder`, each with whether it is a package,
+    /// as `pkgutil.iter_modules` tells them.
+    pub fn modules_in(&self, folder: &str, suffixes: &Suffixes) -> Vec<(String, bool)> {
+        let mut seen = BTreeSet::new();
+        let Some(names) = self.folders.get(folder) else { return Vec::new() };
+        let mut modules = Vec::new();
+        for name in names {
+            let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+            let stem = suffixes.0.iter().map(String::as_str).chain([".py"]).find_map(|suffix| name.strip_suffix(suffix));
+            let (module, package) = match stem {
+                Some(stem) if self.files.contains(&path) => (stem, false),
+                _ if self.with_suffix(&format!("{path}/__init__"), suffixes).is_some() => (name.as_str(), true),
+                _ => continue,
+            };
+            if module != "__init__" && crate::name::is_identifier(module) && seen.insert(module.to_owned()) {
+                modules.push((module.to_owned(), package));
+            }
+        }
+        modules
+    }
+
+    pub fn names_in(&self, folder: &str) -> impl Iterator<Item = &str> {
+        self.folders.get(folder).into_iter().flatten().map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suffixes() -> Suffixes {
+        Suffixes(vec![".cpython-310-x86_64-linux-gnu.so".into(), ".abi3.so".into(), ".so".into()])
+    }
+
+    #[test]
+    fn packages_come_before_modules_and_extensions_before_sources() {
+        let layout = Layout::new(
+            ["a/__init__.py", "a/b.py", "a/b.abi3.so", "a/c/__init__.py", "a/c.py", "a/n/x.py", "a/d.pyc", "a/t.txt"].into_iter(),
+        );
+        let find = |name| layout.find(name, &suffixes());
+        assert_eq!(find("a"), Some(Found::Package { path: "a/__init__.py".into(), folder: "a".into(), extension: false }));
+        assert_eq!(find("a.b"), Some(Found::Module { path: "a/b.abi3.so".into(), extension: true }));
+        assert_eq!(find("a.c").unwrap().path(), Some("a/c/__init__.py"));
+        assert_eq!(find("a.n"), Some(Found::Namespace { folder: "a/n".into() }));
+        assert_eq!(find("a.d"), None);
+        assert_eq!(find("a.t"), None);
+        assert_eq!(layout.modules_in("a", &suffixes()), [("b".to_owned(), false), ("c".to_owned(), true)]);
+    }
+}

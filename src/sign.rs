@@ -1,0 +1,89 @@
+//! Signatures of manifests: minisign, over the exact bytes
+//! (<https://jedisct1.github.io/minisign/#signature-format>).
+
+use minisign_verify::{PublicKey, Signature};
+
+use crate::error::{Error, Kind, Result};
+
+/// Keys of which any one suffices.
+#[derive(Debug, Clone, Default)]
+pub struct Keys(Vec<(String, PublicKey)>);
+
+impl Keys {
+    /// Each text is a minisign public key in base64, or the two lines of its file.
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let parse = |text: &'a str| {
+            let line = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+            PublicKey::from_base64(line).map(|key| (line.to_owned(), key)).map_err(|error| {
+                Error::new(Kind::Configuration, format!("{line:?} is not a minisign public key"))
+                    .caused_by(&error)
+                    .hint("give the last line of the .pub file, which starts with RW")
+            })
+        };
+        let mut keys = texts.into_iter().map(parse).collect::<Result<Vec<_>>>()?;
+        keys.sort_by(|a, b| a.0.cmp(&b.0));
+        keys.dedup_by(|a, b| a.0 == b.0);
+        Ok(Self(keys))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The keys as text, sorted: part of a mount's identity.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(text, _)| text.as_str())
+    }
+
+    /// True if one of the keys signed exactly these bytes.
+    pub fn accept(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        let Some(signature) = std::str::from_utf8(signature).ok().and_then(|text| Signature::decode(text).ok()) else {
+            return false;
+        };
+        self.0.iter().any(|(_, key)| key.verify(bytes, &signature, false).is_ok())
+    }
+
+    /// The ids of the keys as `minisign` prints them, which name the immutable signatures.
+    pub fn ids(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(text, _)| key_id(text))
+    }
+}
+
+/// Bytes 2 to 10 of the key, the last first, in hexadecimal.
+fn key_id(text: &str) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut bytes = Vec::new();
+    let (mut bits, mut count) = (0_u32, 0);
+    for character in text.bytes() {
+        let Some(value) = ALPHABET.iter().position(|known| *known == character) else { break };
+        bits = bits << 6 | value as u32;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    bytes.get(2..10).unwrap_or_default().iter().rev().map(|byte| format!("{byte:02X}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The key and signature that minisign's own documentation shows for the word `test`.
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+
+    #[test]
+    fn a_key_has_the_id_that_minisign_prints() {
+        let keys = Keys::parse([KEY]).unwrap();
+        assert_eq!(keys.ids().collect::<Vec<_>>(), ["E7620F1842B4E81F"]);
+        assert!(!keys.accept(b"test", b"not a signature"));
+    }
+
+    #[test]
+    fn a_wrong_key_names_the_remedy() {
+        let error = Keys::parse(["nonsense"]).unwrap_err().to_string();
+        assert!(error.contains("starts with RW"), "{error}");
+    }
+}

@@ -1,0 +1,235 @@
+//! Generations: which records of a mount are active.
+//!
+//! ```text
+//! mounts/<identity>/
+//!   mount.json            what the identity stands for, for people
+//!   current               the number of the newest generation
+//!   generations/<n>       a generation; extended by new units, never moved to other versions
+//!   generations/<n>.lock  held, shared, by every process that is bound to it
+//!   state                 highest serial, newest manifest, names that are not in it
+//!   code/                 code packs
+//! ```
+//!
+//! Every file starts with the sha256 of the rest. A generation that is damaged is
+//! no generation: its units are activated again from the newest manifest, which is a blob.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::lock::{Exclusive, Shared};
+use super::{Store, write_aside};
+use crate::error::{Error, Result};
+use crate::name::{Digest, UnitName, Version};
+
+/// A unit in a generation. The record itself is in the manifest with this digest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Active {
+    pub version: Version,
+    pub tree: Digest,
+    pub manifest: Digest,
+    /// The record has `requires_python` or `dependencies`, to be checked in each environment.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checked: bool,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub requires: BTreeSet<UnitName>,
+}
+
+/// `alpha`, `alpha==1.1.0` for a pinned unit, `alpha@.cpython-313-…so` for one with variants.
+pub type Key = String;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct Generation {
+    pub number: u64,
+    /// The generation that a rollback leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<u64>,
+    /// The manifest in which names are looked up that are not active yet.
+    pub manifest: Option<Digest>,
+    pub active: BTreeMap<Key, Active>,
+    /// What this generation changed, with the entries as they were before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub moved: BTreeMap<Key, Option<Active>>,
+}
+
+/// What a mount knows beside its generations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct State {
+    pub highest_serial: Option<u64>,
+    /// The newest manifest that was verified, and what asks whether there is a newer one.
+    pub manifest: Option<Digest>,
+    pub validator: Option<crate::fetch::Validator>,
+    /// Names that the newest manifest did not have, with the second in which it was asked.
+    #[serde(default)]
+    pub absent: BTreeMap<String, u64>,
+}
+
+/// The folder of one mount identity.
+#[derive(Debug, Clone)]
+pub struct MountFolder {
+    pub path: PathBuf,
+    tmp: PathBuf,
+}
+
+impl MountFolder {
+    pub fn new(store: &Store, identity: &Digest) -> Self {
+        Self { path: store.mounts().join(identity.to_hex()), tmp: store.tmp() }
+    }
+
+    pub fn create(&self) -> Result<()> {
+        for folder in [self.path.join("generations"), self.path.join("code"), self.path.join("units")] {
+            fs_err::create_dir_all(&folder).map_err(|error| Error::store("cannot create a mount's folder", &folder, &error))?;
+        }
+        Ok(())
+    }
+
+    /// The folder that stands in a namespace's `__path__`.
+    pub fn entry(&self) -> PathBuf {
+        self.path.join("units")
+    }
+
+    pub fn code(&self) -> PathBuf {
+        self.path.join("code")
+    }
+
+    fn file_of(&self, number: u64) -> PathBuf {
+        self.path.join("generations").join(number.to_string())
+    }
+
+    pub fn lock_of(&self, number: u64) -> PathBuf {
+        self.path.join("generations").join(format!("{number}.lock"))
+    }
+
+    /// Held while generations or the state are written.
+    pub fn lock(&self) -> Result<Exclusive> {
+        Exclusive::wait(&self.path.join("lock"))
+    }
+
+    pub fn current(&self) -> Option<u64> {
+        fs_err::read_to_string(self.path.join("current")).ok()?.trim().parse().ok()
+    }
+
+    /// Binds to the newest generation, and keeps it from being pruned. Where it is damaged,
+    /// an empty one over the newest manifest takes its place: the units are activated again
+    /// from what the cache holds, never from an older generation.
+    pub fn bind(&self) -> Option<(Generation, Option<Shared>)> {
+        loop {
+            let number = self.current().or_else(|| self.numbers().pop())?;
+            // In a read-only cache there is no lock to take, and nobody to prune it.
+            let lock = Shared::take(&self.lock_of(number)).ok();
+            if self.current().is_some_and(|newest| newest != number) {
+                continue;
+            }
+            let generation = self.read(number).unwrap_or_else(|| self.fresh());
+            return Some((generation, lock));
+        }
+    }
+
+    /// An empty generation over the newest manifest that is known.
+    pub fn fresh(&self) -> Generation {
+        let number = self.numbers().pop().unwrap_or(0) + 1;
+        Generation { number, manifest: self.state().manifest, ..Generation::default() }
+    }
+
+    /// The numbers of all generations, ascending.
+    pub fn numbers(&self) -> Vec<u64> {
+        let Ok(entries) = fs_err::read_dir(self.path.join("generations")) else { return Vec::new() };
+        let mut numbers: Vec<u64> =
+            entries.flatten().filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok())).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// `None` if it is not there or damaged.
+    pub fn read(&self, number: u64) -> Option<Generation> {
+        read_checked(&self.file_of(number)).filter(|generation: &Generation| generation.number == number)
+    }
+
+    pub fn write(&self, generation: &Generation) -> Result<()> {
+        self.write_checked(&self.file_of(generation.number), generation, true)
+    }
+
+    /// Makes `number` the generation that new processes bind to.
+    pub fn switch(&self, number: u64) -> Result<()> {
+        write_aside(&self.tmp, &self.path.join("current"), format!("{number}\n").as_bytes(), true)
+    }
+
+    pub fn remove(&self, number: u64) {
+        let _ = fs_err::remove_file(self.file_of(number));
+        let _ = fs_err::remove_file(self.lock_of(number));
+    }
+
+    pub fn state(&self) -> State {
+        read_checked(&self.path.join("state")).unwrap_or_default()
+    }
+
+    pub fn write_state(&self, state: &State) -> Result<()> {
+        self.write_checked(&self.path.join("state"), state, false)
+    }
+
+    pub fn describe(&self, description: &serde_json::Value) -> Result<()> {
+        let target = self.path.join("mount.json");
+        if target.exists() {
+            return Ok(());
+        }
+        write_aside(&self.tmp, &target, format!("{description:#}\n").as_bytes(), false)
+    }
+
+    fn write_checked(&self, target: &Path, value: &impl Serialize, sync: bool) -> Result<()> {
+        let cannot = |error: serde_json::Error| Error::store("cannot write the cache", target, &io::Error::from(error));
+        let body = serde_json::to_string(value).map_err(cannot)?;
+        write_aside(&self.tmp, target, format!("{}\n{body}\n", Digest::of(body.as_bytes())).as_bytes(), sync)
+    }
+
+    /// Environments in which a tree's requirements were found to be met.
+    pub fn is_checked(&self, environment: &str, tree: &Digest) -> bool {
+        let line = format!("{environment} {tree}");
+        fs_err::read_to_string(self.path.join("checked")).is_ok_and(|text| text.lines().any(|known| known == line))
+    }
+
+    pub fn mark_checked(&self, environment: &str, tree: &Digest) {
+        use std::io::Write;
+        // Derived and small: losing a line costs one check.
+        if let Ok(mut file) = fs_err::OpenOptions::new().create(true).append(true).open(self.path.join("checked")) {
+            let _ = file.write_all(format!("{environment} {tree}\n").as_bytes());
+        }
+    }
+}
+
+fn read_checked<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let text = fs_err::read(path).ok()?;
+    let (check, body) = text.split_at_checked(64)?;
+    let body = body.strip_prefix(b"\n")?.strip_suffix(b"\n")?;
+    (Digest::of(body).to_hex().as_bytes() == check).then(|| serde_json::from_slice(body).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(root: &Path) -> MountFolder {
+        let folder = MountFolder { path: root.join("m"), tmp: root.to_path_buf() };
+        folder.create().unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_damaged_generation_gives_way_to_an_empty_one() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = folder(root.path());
+        for number in [1, 2] {
+            folder.write(&Generation { number, ..Generation::default() }).unwrap();
+        }
+        folder.switch(2).unwrap();
+        assert_eq!(folder.bind().unwrap().0.number, 2);
+        let path = folder.file_of(2);
+        let mut bytes = fs_err::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs_err::write(&path, bytes).unwrap();
+        assert_eq!(folder.read(2), None);
+        let (fresh, _) = folder.bind().unwrap();
+        assert_eq!((fresh.number, fresh.active.len()), (3, 0));
+    }
+}

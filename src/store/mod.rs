@@ -1,0 +1,213 @@
+//! The cache on disk.
+//!
+//! ```text
+//! <cache>/v1/
+//!   CACHEDIR.TAG
+//!   blobs/<2 hex>/<sha256>      verified bytes, read-only: packs, files, manifests
+//!   trees/<digest>/…            one immutable directory per tree, shaped like site-packages
+//!   trees/<digest>.index        what it holds, stamps, and what it can be rebuilt from
+//!   lazy/<sha256>/<file name>   data files that are fetched when they are asked for
+//!   mounts/<identity>/          generations, highest serial, code packs
+//!   locks/                      who builds a tree, who is bound to a generation
+//!   tmp/                        half of something; dead when its lock can be taken
+//! ```
+//!
+//! A name that can be seen is complete: everything is written aside and renamed.
+//! Blobs and generations are synced before they are named; trees and code packs
+//! are derived from them, and a tree is hashed once after every boot.
+
+pub mod blob;
+pub mod code;
+pub mod generation;
+pub mod lock;
+pub mod prune;
+pub mod tree;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
+use crate::settings::Settings;
+
+pub use blob::BlobStore;
+
+const CACHEDIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
+    # This directory is a cache of magic_module; everything in it can be fetched again.\n\
+    # See https://bford.info/cachedir/\n";
+
+/// The directories below `v1`.
+const FOLDERS: [&str; 6] = ["blobs", "trees", "lazy", "mounts", "locks", "tmp"];
+
+#[derive(Debug, Clone)]
+pub struct Store {
+    cache: PathBuf,
+    root: PathBuf,
+    trusted_owners: Vec<u32>,
+    blobs: BlobStore,
+}
+
+impl Store {
+    /// Names the store; touches nothing.
+    pub fn new(settings: &Settings) -> Self {
+        let root = settings.cache_dir.join("v1");
+        Self {
+            cache: settings.cache_dir.clone(),
+            blobs: BlobStore::new(root.clone()),
+            root,
+            trusted_owners: settings.trusted_owners.clone(),
+        }
+    }
+
+    /// The folder `<cache>/v1`.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    pub fn blobs(&self) -> &BlobStore {
+        &self.blobs
+    }
+
+    pub fn trees(&self) -> PathBuf {
+        self.root.join("trees")
+    }
+
+    pub fn mounts(&self) -> PathBuf {
+        self.root.join("mounts")
+    }
+
+    pub fn locks(&self) -> PathBuf {
+        self.root.join("locks")
+    }
+
+    pub fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    /// Creates what is missing, and refuses a place that others could write to.
+    pub fn create(&self) -> Result<()> {
+        if !self.check()? {
+            self.make(&self.cache)?;
+            self.make(&self.root)?;
+        }
+        for folder in FOLDERS {
+            self.make(&self.root.join(folder))?;
+        }
+        let tag = self.root.join("CACHEDIR.TAG");
+        if !tag.exists() {
+            write_aside(&self.tmp(), &tag, CACHEDIR_TAG, false)?;
+        }
+        self.check().map(drop)
+    }
+
+    fn make(&self, folder: &Path) -> Result<()> {
+        match fs_err::create_dir_all(folder) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Error::store(format!("cannot create the cache directory {}", folder.display()), folder, &error)
+                .or_hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")),
+        }
+    }
+
+    /// True if there is a store. Every level from the cache directory down must be ours
+    /// (or of a trusted owner) and closed to others, and no link may lead out of it.
+    pub fn check(&self) -> Result<bool> {
+        // The cache directory itself may be reached through a link that the user made.
+        match fs_err::metadata(&self.cache) {
+            Ok(metadata) => self.check_metadata(&self.cache, &metadata)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(Error::store("cannot look into the cache directory", &self.cache, &error)
+                .or_hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")),
+        }
+        self.check_folder(&self.root)
+    }
+
+    /// True if `folder`, which lies in the store, exists; an error if it is not to be trusted.
+    pub fn check_folder(&self, folder: &Path) -> Result<bool> {
+        match fs_err::symlink_metadata(folder) {
+            Ok(metadata) => self.check_metadata(folder, &metadata).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::store("cannot look into the cache", folder, &error)),
+        }
+    }
+
+    fn check_metadata(&self, path: &Path, metadata: &std::fs::Metadata) -> Result<()> {
+        let refuse = |why: String, hint: String| {
+            Err(Error::new(Kind::Store, format!("{} cannot be used as a cache: {why}", path.display()))
+                .path(path.display().to_string())
+                .hint(hint))
+        };
+        if !metadata.is_dir() {
+            return refuse(
+                "it is not a directory".into(),
+                "remove it, or set MAGIC_MODULE_CACHE_DIR to another place".into(),
+            );
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let me = rustix::process::geteuid().as_raw();
+            let owner = metadata.uid();
+            if owner != me && owner != 0 && !self.trusted_owners.contains(&owner) {
+                return refuse(
+                    format!("it belongs to user {owner}, not to you ({me})"),
+                    format!("set MAGIC_MODULE_CACHE_DIR to another place, or MAGIC_MODULE_TRUSTED_OWNERS={owner} if you trust that user"),
+                );
+            }
+            if metadata.mode() & 0o022 != 0 {
+                return refuse(
+                    "others may write to it".into(),
+                    format!("run `chmod go-w {}`, or set MAGIC_MODULE_CACHE_DIR to another place", path.display()),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file under a temporary name and renames it: `target` is never half.
+pub fn write_aside(tmp: &Path, target: &Path, bytes: &[u8], sync: bool) -> Result<()> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let aside = tmp.join(format!("{name}.{}.{}.new", std::process::id(), unique()));
+    let write = || -> io::Result<()> {
+        let mut file = fs_err::File::create(&aside)?;
+        file.write_all(bytes)?;
+        if sync {
+            file.sync_all()?;
+        }
+        fs_err::rename(&aside, target)?;
+        if sync { sync_folder(target.parent()) } else { Ok(()) }
+    };
+    write().map_err(|error| {
+        let _ = fs_err::remove_file(&aside);
+        Error::store(format!("cannot write {}", target.display()), target, &error)
+    })
+}
+
+/// A rename survives a power cut only once its folder is synced.
+pub fn sync_folder(folder: Option<&Path>) -> io::Result<()> {
+    match folder {
+        #[cfg(unix)]
+        Some(folder) => fs_err::File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+/// Distinguishes the temporary names of one process.
+pub fn unique() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// What identifies this run of the machine; after another boot, written pages may be lost.
+pub fn boot() -> &'static str {
+    static BOOT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    BOOT.get_or_init(|| {
+        fs_err::read_to_string("/proc/sys/kernel/random/boot_id")
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_else(|_| "unknown".to_owned())
+    })
+}

@@ -1,0 +1,215 @@
+//! Making room: what no generation in use refers to goes.
+//!
+//! Kept are the trees of every generation that is current, previous or locked by a
+//! process, the blobs that those trees can be rebuilt from, and the manifests that
+//! they came from. With a limit, previous generations that nobody is bound to go
+//! too, oldest first.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::Store;
+use super::generation::{Generation, MountFolder};
+use super::lock::Exclusive;
+use super::tree::Tree;
+use crate::error::Result;
+use crate::manifest::{Body, Manifest, SIZE_LIMIT};
+use crate::name::Digest;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pruned {
+    pub removed: Vec<String>,
+    pub bytes: u64,
+}
+
+/// What the cache holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Usage {
+    pub bytes: u64,
+    pub blobs: u64,
+    pub trees: u64,
+}
+
+/// Removes what nothing refers to; with `limit` (bytes) also previous generations.
+pub fn prune(store: &Store, limit: Option<u64>) -> Result<Pruned> {
+    let mut pruned = Pruned::default();
+    if !store.check()? {
+        return Ok(pruned);
+    }
+    // One at a time, and no tree is built meanwhile that nothing refers to yet.
+    let _lock = Exclusive::wait(&store.locks().join("prune"))?;
+    pruned.bytes += store.blobs().sweep();
+    sweep_tmp(store, &mut pruned);
+    for keep_previous in [true, false] {
+        let kept = generations(store, keep_previous, &mut pruned)?;
+        sweep(store, &kept, &mut pruned)?;
+        if limit.is_none_or(|limit| usage(store).bytes <= limit) {
+            break;
+        }
+    }
+    Ok(pruned)
+}
+
+/// The generations that stay; the others are removed.
+fn generations(store: &Store, keep_previous: bool, pruned: &mut Pruned) -> Result<Vec<Generation>> {
+    let mut kept = Vec::new();
+    for folder in mount_folders(store) {
+        let _lock = folder.lock()?;
+        let current = folder.current();
+        let previous = current.and_then(|number| folder.read(number)).and_then(|generation| generation.parent);
+        for number in folder.numbers() {
+            let wanted = current == Some(number) || current.is_none() || (keep_previous && previous == Some(number));
+            // Whoever is bound to a generation holds its lock, shared.
+            let unused = Exclusive::try_take(&folder.lock_of(number)).ok().flatten().is_some();
+            if wanted || !unused {
+                kept.extend(folder.read(number));
+            } else {
+                folder.remove(number);
+                pruned.removed.push(format!("generation {number} of {}", short(&folder.path)));
+            }
+        }
+    }
+    Ok(kept)
+}
+
+pub fn mount_folders(store: &Store) -> Vec<MountFolder> {
+    let Ok(entries) = fs_err::read_dir(store.mounts()) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| Digest::new(entry.file_name().to_str()?).ok())
+        .map(|identity| MountFolder::new(store, &identity))
+        .collect()
+}
+
+fn sweep(store: &Store, kept: &[Generation], pruned: &mut Pruned) -> Result<()> {
+    let trees: BTreeSet<Digest> = kept.iter().flat_map(|generation| generation.active.values()).map(|active| active.tree).collect();
+    let mut blobs = BTreeSet::new();
+    let mut lazy = BTreeSet::new();
+    for digest in &trees {
+        if let Some(tree) = Tree::open(store, digest)? {
+            blobs.extend(&tree.sources);
+            lazy.extend(tree.files.iter().filter(|file| file.lazy).map(|file| file.sha256));
+        }
+    }
+    blobs.extend(&lazy);
+    let mut manifests: BTreeSet<Digest> = kept.iter().flat_map(|generation| generation.active.values()).map(|active| active.manifest).collect();
+    manifests.extend(kept.iter().filter_map(|generation| generation.manifest));
+    manifests.extend(mount_folders(store).iter().filter_map(|folder| folder.state().manifest));
+    for manifest in manifests {
+        blobs.insert(manifest);
+        blobs.extend(parts(store, &manifest));
+    }
+    for entry in entries(&store.trees()) {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let digest = Digest::new(name.trim_end_matches(".index"));
+        if digest.is_ok_and(|digest| !trees.contains(&digest)) {
+            let label = if name.ends_with(".index") { None } else { Some(format!("tree {}", &name[..12])) };
+            remove(&entry, label, pruned);
+        }
+    }
+    for folder in entries(&store.root().join("blobs")) {
+        for blob in entries(&folder) {
+            let digest = Digest::new(&blob.file_name().unwrap_or_default().to_string_lossy());
+            if digest.is_ok_and(|digest| !blobs.contains(&digest)) {
+                remove(&blob, None, pruned);
+            }
+        }
+    }
+    for entry in entries(&store.root().join("lazy")) {
+        let digest = Digest::new(&entry.file_name().unwrap_or_default().to_string_lossy());
+        if digest.is_ok_and(|digest| !lazy.contains(&digest)) {
+            remove(&entry, None, pruned);
+        }
+    }
+    for folder in mount_folders(store) {
+        for pack in entries(&folder.code()) {
+            let name = pack.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let tree = name.get(..64).and_then(|digest| Digest::new(digest).ok());
+            if tree.is_none_or(|tree| !trees.contains(&tree)) {
+                remove(&pack, None, pruned);
+            }
+        }
+    }
+    for lock in entries(&store.locks()) {
+        let name = lock.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let tree = name.strip_suffix(".tree").and_then(|digest| Digest::new(digest).ok());
+        if tree.is_some_and(|tree| !trees.contains(&tree)) && Exclusive::try_take(&lock).ok().flatten().is_some() {
+            remove(&lock, None, pruned);
+        }
+    }
+    Ok(())
+}
+
+/// The parts of a catalogue that are here.
+fn parts(store: &Store, manifest: &Digest) -> Vec<Digest> {
+    let blobs = store.blobs();
+    let Ok(bytes) = blobs.read_verified(manifest, SIZE_LIMIT) else { return Vec::new() };
+    let Ok(Manifest { body: Body::Catalogue(catalogue), .. }) = Manifest::parse(&bytes) else { return Vec::new() };
+    let mut parts = Vec::new();
+    for table in catalogue.tables.iter().flatten() {
+        let Ok(bytes) = blobs.read_verified(table, SIZE_LIMIT) else { continue };
+        parts.push(*table);
+        parts.extend(catalogue.parse_table(&bytes).unwrap_or_default().into_iter().flatten());
+    }
+    parts
+}
+
+/// Halves whose maker is gone: the lock of what they were to become can be taken.
+fn sweep_tmp(store: &Store, pruned: &mut Pruned) {
+    for entry in entries(&store.tmp()) {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let dead = match name.strip_suffix(".tree") {
+            Some(tree) => Exclusive::try_take(&store.locks().join(format!("{tree}.tree"))).ok().flatten().is_some(),
+            // Written and renamed within one call: an hour is long enough.
+            None => !name.ends_with(".part") && older_than(&entry, 3600),
+        };
+        if dead {
+            remove(&entry, None, pruned);
+        }
+    }
+}
+
+fn older_than(path: &Path, seconds: u64) -> bool {
+    let modified = fs_err::symlink_metadata(path).ok().and_then(|metadata| metadata.modified().ok());
+    modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age.as_secs() > seconds)
+}
+
+fn remove(path: &Path, label: Option<String>, pruned: &mut Pruned) {
+    let size = size_of(path);
+    let removed = match fs_err::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs_err::remove_dir_all(path),
+        Ok(_) => fs_err::remove_file(path),
+        Err(error) => Err(error),
+    };
+    if removed.is_ok() {
+        pruned.bytes += size;
+        pruned.removed.extend(label);
+    }
+}
+
+/// The bytes below `path`, links not followed.
+pub fn size_of(path: &Path) -> u64 {
+    match fs_err::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => entries(path).iter().map(|entry| size_of(entry)).sum(),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    }
+}
+
+pub fn usage(store: &Store) -> Usage {
+    let count = |folder: &Path| entries(folder).iter().filter(|entry| entry.extension().is_none()).count() as u64;
+    Usage {
+        bytes: size_of(store.root()),
+        blobs: entries(&store.root().join("blobs")).iter().map(|folder| count(folder)).sum(),
+        trees: count(&store.trees()),
+    }
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs_err::read_dir(folder) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.path()).collect()
+}
+
+fn short(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().chars().take(12).collect()
+}

@@ -1,0 +1,269 @@
+//! Trees: what a unit's files are once they are on disk.
+//!
+//! ```text
+//! trees/<digest>/alpha.py …            the files, mode 0444
+//! trees/<digest>.index                 written last: a tree without it does not exist
+//!
+//!   magic_module tree 1                the format
+//!   <sha256 of all that follows>       damage to the index itself
+//!   <boot id>                          the boot in which the stamps were taken
+//!   <sha256> …                         blobs that the tree can be rebuilt from
+//!   <length>                           of the next block, in bytes
+//!   path NUL size NUL sha256 LF …      hashes to <digest>, so it cannot be another tree's
+//!   mtime ctime inode source inner LF  a stamp per file, in the same order
+//! ```
+//!
+//! A file whose size, times and inode are those of its stamp is taken as it is;
+//! any other is hashed. After another boot every file is hashed once.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Store, boot, write_aside};
+use crate::error::{Error, Kind, Result};
+use crate::name::{Digest, FilePath};
+
+const FORMAT: &str = "magic_module tree 1";
+
+/// A tree whose index could be read. Its files have not been looked at yet.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    pub digest: Digest,
+    pub folder: PathBuf,
+    pub files: Vec<TreeFile>,
+    /// Blobs that [`TreeFile::source`] counts into.
+    pub sources: Vec<Digest>,
+    same_boot: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct TreeFile {
+    pub path: FilePath,
+    pub size: u64,
+    pub sha256: Digest,
+    pub lazy: bool,
+    pub stamp: Stamp,
+    /// The blob that the bytes came from.
+    pub source: Option<usize>,
+    /// The path inside of that blob, where it is a pack.
+    pub inner: Option<FilePath>,
+}
+
+/// What `lstat` says of a file that nobody touched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stamp {
+    pub mtime: i128,
+    pub ctime: i128,
+    pub inode: u64,
+}
+
+impl Stamp {
+    pub fn of(metadata: &std::fs::Metadata) -> Self {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+            Self {
+                mtime: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+                ctime: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+                inode: metadata.ino(),
+            }
+        }
+        #[cfg(not(unix))]
+        {
+            let since = |time: io::Result<std::time::SystemTime>| {
+                time.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).map_or(0, |past| past.as_nanos() as i128)
+            };
+            Self { mtime: since(metadata.modified()), ctime: since(metadata.created()), inode: 0 }
+        }
+    }
+}
+
+pub fn folder_of(store: &Store, digest: &Digest) -> PathBuf {
+    store.trees().join(digest.to_hex())
+}
+
+pub fn index_of(store: &Store, digest: &Digest) -> PathBuf {
+    store.trees().join(format!("{digest}.index"))
+}
+
+impl Tree {
+    /// Reads the index. `None`: there is no such tree, or its index is damaged,
+    /// which comes to the same: it will be built again.
+    pub fn open(store: &Store, digest: &Digest) -> Result<Option<Self>> {
+        let folder = folder_of(store, digest);
+        let bytes = match fs_err::read(index_of(store, digest)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::store("cannot read a tree's index", &index_of(store, digest), &error)),
+        };
+        if !store.check_folder(&folder)? {
+            return Ok(None);
+        }
+        Ok(Self::parse(digest, folder, &bytes))
+    }
+
+    /// A tree that was built just now, whose stamps are those of its files.
+    pub fn new(digest: Digest, folder: PathBuf, files: Vec<TreeFile>, sources: Vec<Digest>) -> Self {
+        Self { digest, folder, files, sources, same_boot: true }
+    }
+
+    fn parse(digest: &Digest, folder: PathBuf, bytes: &[u8]) -> Option<Self> {
+        let (format, rest) = line(bytes)?;
+        let (check, rest) = line(rest)?;
+        if format != FORMAT || Digest::of(rest).to_hex() != check {
+            return None;
+        }
+        let (boot_then, rest) = line(rest)?;
+        let (sources, rest) = line(rest)?;
+        let (length, rest) = line(rest)?;
+        let (listing, stamps) = rest.split_at_checked(length.parse().ok()?)?;
+        if Digest::of(listing) != *digest {
+            return None;
+        }
+        let sources = sources.split_terminator(' ').map(|text| Digest::new(text).ok()).collect::<Option<Vec<_>>>()?;
+        let mut files = Vec::new();
+        let mut stamps = std::str::from_utf8(stamps).ok()?.lines();
+        for entry in std::str::from_utf8(listing).ok()?.split_terminator('\n') {
+            let mut fields = entry.split('\0');
+            let path = FilePath::new(fields.next()?).ok()?;
+            let size = fields.next()?.parse().ok()?;
+            let sha256 = Digest::new(fields.next()?).ok()?;
+            let lazy = fields.next().is_some();
+            let mut fields = stamps.next()?.splitn(5, ' ');
+            let stamp = Stamp {
+                mtime: fields.next()?.parse().ok()?,
+                ctime: fields.next()?.parse().ok()?,
+                inode: fields.next()?.parse().ok()?,
+            };
+            let source = fields.next()?.parse().ok().filter(|at| *at < sources.len());
+            let inner = fields.next().and_then(|inner| FilePath::new(inner).ok());
+            files.push(TreeFile { path, size, sha256, lazy, stamp, source, inner });
+        }
+        Some(Self { digest: *digest, folder, files, sources, same_boot: boot_then == boot() && boot_then != "unknown" })
+    }
+
+    /// Writes the index, which makes the tree visible.
+    pub fn write_index(&self, store: &Store) -> Result<()> {
+        let mut files: Vec<&TreeFile> = self.files.iter().collect();
+        files.sort_unstable_by_key(|file| listing_line(file));
+        let listing: String = files.iter().map(|file| listing_line(file)).collect();
+        let mut body = format!("{}\n", boot());
+        for (at, source) in self.sources.iter().enumerate() {
+            let _ = write!(body, "{}{source}", if at == 0 { "" } else { " " });
+        }
+        let _ = write!(body, "\n{}\n{listing}", listing.len());
+        for file in files {
+            let Stamp { mtime, ctime, inode } = file.stamp;
+            let source = file.source.map_or_else(|| "-".to_owned(), |at| at.to_string());
+            let inner = file.inner.as_ref().map_or("", FilePath::as_str);
+            let _ = writeln!(body, "{mtime} {ctime} {inode} {source} {inner}");
+        }
+        let text = format!("{FORMAT}\n{}\n{body}", Digest::of(body.as_bytes()));
+        write_aside(&store.tmp(), &index_of(store, &self.digest), text.as_bytes(), false)
+    }
+
+    /// The files that are not what they should be, by position. Files that differ from
+    /// their stamp only are re-stamped; `changed` tells that the index should be written.
+    pub fn check(&mut self, full: bool) -> Checked {
+        let mut checked = Checked::default();
+        for (at, file) in self.files.iter_mut().enumerate().filter(|(_, file)| !file.lazy) {
+            let path = self.folder.join(file.path.as_str());
+            let Ok(metadata) = fs_err::symlink_metadata(&path) else {
+                checked.damaged.push(at);
+                continue;
+            };
+            let stamp = Stamp::of(&metadata);
+            if !metadata.is_file() || metadata.len() != file.size || open_to_others(&metadata) {
+                checked.damaged.push(at);
+            } else if full || !self.same_boot || stamp != file.stamp {
+                match hash_file(&path, file.size) {
+                    Ok(digest) if digest == file.sha256 => {
+                        checked.changed |= stamp != file.stamp;
+                        file.stamp = stamp;
+                    }
+                    _ => checked.damaged.push(at),
+                }
+            }
+        }
+        checked.changed |= !self.same_boot;
+        checked
+    }
+
+    pub fn position(&self, path: &str) -> Option<usize> {
+        self.files.iter().position(|file| file.path.as_str() == path)
+    }
+
+    /// The bytes of one file, verified: what is served is what was pinned.
+    pub fn read(&self, file: &TreeFile) -> Result<Vec<u8>> {
+        let path = self.folder.join(file.path.as_str());
+        let bytes = fs_err::read(&path).map_err(|error| Error::store("cannot read a file of the cache", &path, &error))?;
+        let got = Digest::of(&bytes);
+        if got != file.sha256 {
+            return Err(damaged(&path, &file.sha256, &got));
+        }
+        Ok(bytes)
+    }
+
+    /// Hashes one file that somebody else will open by its path (`dlopen`).
+    pub fn verify_file(&self, file: &TreeFile) -> Result<()> {
+        let path = self.folder.join(file.path.as_str());
+        let got = hash_file(&path, file.size).map_err(|error| Error::store("cannot read a file of the cache", &path, &error))?;
+        if got == file.sha256 { Ok(()) } else { Err(damaged(&path, &file.sha256, &got)) }
+    }
+}
+
+/// The outcome of [`Tree::check`].
+#[derive(Debug, Default)]
+pub struct Checked {
+    pub damaged: Vec<usize>,
+    pub changed: bool,
+}
+
+fn damaged(path: &Path, expected: &Digest, got: &Digest) -> Error {
+    Error::new(Kind::Integrity, format!("{} is damaged", path.display()))
+        .path(path.display().to_string())
+        .expected(expected.to_hex())
+        .got(got.to_hex())
+        .hint("run `magic-module verify`, which fetches it again")
+}
+
+/// A file that others may write to is nobody's verified file.
+fn open_to_others(metadata: &std::fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        metadata.mode() & 0o022 != 0
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        false
+    }
+}
+
+/// Reads at most one byte more than `size`, which is enough to know that it is wrong.
+pub fn hash_file(path: &Path, size: u64) -> io::Result<Digest> {
+    use sha2::Digest as _;
+    use std::io::Read;
+    let mut file = fs_err::File::open(path)?.take(size.saturating_add(1));
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; usize::try_from(size.clamp(1, 1 << 18)).unwrap_or(1 << 18)];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Digest::from_bytes(hasher.finalize().into())),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+fn listing_line(file: &TreeFile) -> String {
+    let lazy = if file.lazy { "\0lazy" } else { "" };
+    format!("{}\0{}\0{}{lazy}\n", file.path, file.size, file.sha256)
+}
+
+fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))
+}

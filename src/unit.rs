@@ -1,0 +1,263 @@
+//! A unit as one process sees it: its layout, known before anything is downloaded,
+//! and its tree, once it is there.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
+
+use crate::assemble;
+use crate::error::{Error, Kind, Result};
+use crate::layout::{Found, Layout, Suffixes};
+use crate::manifest::Record;
+use crate::mount::Mount;
+use crate::name::{Digest, FilePath, UnitName, Version};
+use crate::progress::{Event, Events};
+use crate::store::Store;
+use crate::store::code::{CodePack, Interpreter};
+use crate::store::generation::{Active, Key};
+use crate::store::tree::{Tree, folder_of};
+
+/// The interpreter that units are imported into.
+#[derive(Debug, Clone)]
+pub struct Python {
+    pub code: Interpreter,
+    pub suffixes: Suffixes,
+    /// `sys.version_info[:3]`, for messages.
+    pub version: String,
+    /// Tells environments apart: `sys.prefix` and the version.
+    pub environment: String,
+    /// Wheel tags, best first; asked for when a record has variants.
+    pub tags: OnceLock<Vec<String>>,
+}
+
+pub struct Unit {
+    pub mount: Weak<Mount>,
+    pub name: UnitName,
+    /// As it follows `import`.
+    pub full_name: String,
+    pub key: Key,
+    pub version: Version,
+    /// The tree's digest.
+    pub digest: Digest,
+    /// The manifest that the record is in.
+    pub manifest: Digest,
+    pub requires: std::collections::BTreeSet<UnitName>,
+    pub checked: bool,
+    pub layout: Layout,
+    pub folder: PathBuf,
+    tree: Mutex<Option<Arc<Tree>>>,
+    code: OnceLock<CodePack>,
+}
+
+/// What stands between a unit and its use.
+pub enum Readiness {
+    Ready,
+    /// Files, or the whole tree, have to be made again; perhaps fetched.
+    Missing,
+}
+
+impl Unit {
+    /// A unit of a record: nothing of it needs to be on disk.
+    pub fn of_record(mount: &Arc<Mount>, store: &Store, name: &UnitName, key: Key, manifest: Digest, record: &Record) -> Self {
+        let digest = record.tree_digest();
+        Self {
+            mount: Arc::downgrade(mount),
+            full_name: mount.namespace.join(name.as_str()),
+            name: name.clone(),
+            key,
+            version: record.version.clone(),
+            digest,
+            manifest,
+            requires: record.requires.clone(),
+            checked: record.requires_python.is_some() || !record.dependencies.is_empty(),
+            layout: Layout::new(record.files.iter().map(|file| file.path.as_str())),
+            folder: folder_of(store, &digest),
+            tree: Mutex::new(None),
+            code: OnceLock::new(),
+        }
+    }
+
+    /// An active unit whose tree is on disk; `None` if it is not.
+    pub fn of_tree(mount: &Arc<Mount>, store: &Store, name: &UnitName, key: Key, active: &Active) -> Result<Option<Self>> {
+        let Some(tree) = Tree::open(store, &active.tree)? else { return Ok(None) };
+        Ok(Some(Self {
+            mount: Arc::downgrade(mount),
+            full_name: mount.namespace.join(name.as_str()),
+            name: name.clone(),
+            key,
+            version: active.version.clone(),
+            digest: active.tree,
+            manifest: active.manifest,
+            requires: active.requires.clone(),
+            checked: active.checked,
+            layout: Layout::new(tree.files.iter().map(|file| file.path.as_str())),
+            folder: tree.folder,
+            tree: Mutex::new(None),
+            code: OnceLock::new(),
+        }))
+    }
+
+    pub fn mount(&self) -> Result<Arc<Mount>> {
+        self.mount.upgrade().ok_or_else(|| {
+            Error::new(Kind::Configuration, format!("the mount that serves {} was closed", self.full_name))
+                .name(self.full_name.clone())
+                .hint("mount it again")
+        })
+    }
+
+    pub fn active(&self) -> Active {
+        Active {
+            version: self.version.clone(),
+            tree: self.digest,
+            manifest: self.manifest,
+            checked: self.checked,
+            requires: self.requires.clone(),
+        }
+    }
+
+    /// What a name relative to the mount is in this unit.
+    pub fn find(&self, relative: &str, suffixes: &Suffixes) -> Option<Found> {
+        self.layout.find(relative, suffixes)
+    }
+
+    pub fn tree(&self) -> Option<Arc<Tree>> {
+        self.tree.lock().clone()
+    }
+
+    pub fn set_tree(&self, tree: Tree) {
+        *self.tree.lock() = Some(Arc::new(tree));
+    }
+
+    /// The next use looks at the disk again.
+    pub fn reset(&self) {
+        *self.tree.lock() = None;
+    }
+
+    /// Looks at the tree on disk, once per process: compares stamps, hashes what
+    /// differs, mends what the blobs can mend.
+    pub fn prepare(&self, store: &Store, full: bool, events: &Events) -> Result<Readiness> {
+        if self.tree.lock().is_some() {
+            return Ok(Readiness::Ready);
+        }
+        let Some(mut tree) = Tree::open(store, &self.digest)? else { return Ok(Readiness::Missing) };
+        let checked = tree.check(full);
+        if !checked.damaged.is_empty() {
+            self.tell(events, &tree, &checked.damaged, "damaged");
+            let left = match assemble::heal(store, &mut tree, &checked.damaged) {
+                Ok(left) => left,
+                // A read-only cache cannot be mended; what is damaged is refused below.
+                Err(error) if error.kind() == Kind::Store => return Err(self.refuse(&tree, &checked.damaged, &error)),
+                Err(error) => return Err(error),
+            };
+            if !left.is_empty() {
+                return Ok(Readiness::Missing);
+            }
+            self.tell(events, &tree, &checked.damaged, "healed");
+        }
+        if checked.changed || !checked.damaged.is_empty() {
+            // The stamps only save time: a cache that cannot be written serves as well.
+            let _ = tree.write_index(store);
+        }
+        self.set_tree(tree);
+        Ok(Readiness::Ready)
+    }
+
+    fn refuse(&self, tree: &Tree, damaged: &[usize], cause: &Error) -> Error {
+        let path = damaged.first().map(|at| tree.folder.join(tree.files[*at].path.as_str())).unwrap_or_default();
+        Error::new(Kind::Integrity, format!("{} is damaged and cannot be mended", path.display()))
+            .name(self.full_name.clone())
+            .path(path.display().to_string())
+            .caused_by(cause)
+            .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")
+    }
+
+    pub fn tell(&self, events: &Events, tree: &Tree, positions: &[usize], status: &'static str) {
+        for at in positions {
+            events.emit(|| Event {
+                event: "verify",
+                unit: self.full_name.clone(),
+                artifact: tree.files[*at].path.to_string(),
+                status,
+                ..Event::default()
+            });
+        }
+    }
+
+    /// The bytes of a file, as the manifest pinned them. A file that was damaged since it
+    /// was looked at is mended.
+    pub fn read(&self, store: &Store, path: &str) -> Result<Vec<u8>> {
+        let tree = self.tree().ok_or_else(|| self.not_ready())?;
+        let Some(at) = tree.position(path) else { return Err(self.no_file(path)) };
+        match tree.read(&tree.files[at]) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) => {
+                self.mend(store, &tree, at).map_err(|_| error)?;
+                let tree = self.tree().ok_or_else(|| self.not_ready())?;
+                tree.read(&tree.files[at])
+            }
+        }
+    }
+
+    /// Makes sure of a file that is opened by its path.
+    pub fn verify_file(&self, store: &Store, path: &str) -> Result<PathBuf> {
+        let tree = self.tree().ok_or_else(|| self.not_ready())?;
+        let Some(at) = tree.position(path) else { return Err(self.no_file(path)) };
+        if let Err(error) = tree.verify_file(&tree.files[at]) {
+            self.mend(store, &tree, at).map_err(|_| error)?;
+        }
+        Ok(tree.folder.join(path))
+    }
+
+    fn mend(&self, store: &Store, tree: &Tree, at: usize) -> Result<()> {
+        let mut mended = tree.clone();
+        let left = assemble::heal(store, &mut mended, &[at])?;
+        if !left.is_empty() {
+            return Err(self.not_ready());
+        }
+        let _ = mended.write_index(store);
+        self.set_tree(mended);
+        Ok(())
+    }
+
+    pub fn digest_of(&self, path: &str) -> Option<Digest> {
+        let tree = self.tree()?;
+        tree.position(path).map(|at| tree.files[at].sha256)
+    }
+
+    /// The compiled code of this tree.
+    pub fn code(&self, python: &Python) -> Result<&CodePack> {
+        if let Some(code) = self.code.get() {
+            return Ok(code);
+        }
+        let mount = self.mount()?;
+        let code = CodePack::open(&mount.folder.code(), &mount.identity, &self.digest, &python.code);
+        Ok(self.code.get_or_init(|| code))
+    }
+
+    pub fn path_of(&self, relative: &str) -> PathBuf {
+        self.folder.join(relative)
+    }
+
+    /// The part of an absolute path below the tree.
+    pub fn relative<'a>(&self, path: &'a Path) -> Option<&'a str> {
+        path.strip_prefix(&self.folder).ok()?.to_str()
+    }
+
+    pub fn lazy_file(&self, path: &str) -> Option<FilePath> {
+        let tree = self.tree()?;
+        tree.files.iter().find(|file| file.lazy && file.path.as_str() == path).map(|file| file.path.clone())
+    }
+
+    fn no_file(&self, path: &str) -> Error {
+        Error::new(Kind::UnitNotFound, format!("{} has no file {path}", self.full_name))
+            .name(self.full_name.clone())
+            .path(path)
+    }
+
+    fn not_ready(&self) -> Error {
+        Error::new(Kind::Store, format!("the tree of {} is no longer in the cache", self.full_name))
+            .name(self.full_name.clone())
+            .hint("import it again in a new process")
+    }
+}

@@ -1,0 +1,291 @@
+//! Moving units to other versions: upgrade and rollback.
+//!
+//! ```text
+//! refresh ─ what moves ─ materialize ─ Prepared ─┬─ commit   the generation is switched
+//!                                                └─ dropped  nothing has changed
+//! ```
+//!
+//! An upgrade moves the closure of what was named, and every active unit that requires
+//! a moved one. A rollback undoes such a move whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::activate::{Member, commit, successor};
+use crate::error::{Error, Kind, Result};
+use crate::mount::{Answer, Bound, Mount};
+use crate::name::{Digest, UnitName};
+use crate::progress::{Event, Progress};
+use crate::session::Session;
+use crate::store::generation::{Active, Generation, Key};
+use crate::store::tree::Tree;
+use crate::unit::Unit;
+
+/// One unit's move. `old` and `new` are `None` where the unit was, or will be, not active.
+#[derive(Clone)]
+pub struct Move {
+    pub name: UnitName,
+    pub full_name: String,
+    pub key: Key,
+    pub old: Option<Active>,
+    pub new: Option<Active>,
+    pub unit: Option<Arc<Unit>>,
+    /// Paths that were added, removed or changed.
+    pub changed: BTreeSet<String>,
+}
+
+/// Everything is on disk and verified; nothing is active yet.
+pub struct Prepared {
+    pub mount: Arc<Mount>,
+    pub moves: Vec<Move>,
+    pub bytes: u64,
+    pub started: Instant,
+    /// The generation that a rollback continues from.
+    parent: Option<Option<u64>>,
+}
+
+impl Session {
+    /// Finds what an upgrade of `names` (relative to the mount) moves, and fetches it.
+    pub async fn prepare_upgrade(&self, mount: &Arc<Mount>, names: &[String], force: bool) -> Result<Prepared> {
+        let started = Instant::now();
+        let context = self.context();
+        mount.refresh(&context, force).await?;
+        let bound = mount.bound();
+        let manifest = bound.as_ref().and_then(|bound| bound.manifest).ok_or_else(|| {
+            Error::new(Kind::Manifest, format!("no manifest is known for {}", mount.describe()))
+        })?;
+        let generation = bound.map(|bound| bound.generation.clone()).unwrap_or_default();
+        let mut members = Vec::new();
+        for name in names {
+            members.push(self.member(mount, &manifest, name).await?);
+        }
+        self.add_required(mount, &mut members).await?;
+        self.add_dependents(mount, &generation, &manifest, &mut members).await?;
+        let progress = Progress::new(names.first().map(|name| mount.namespace.join(name)).unwrap_or_default(), self.events.clone());
+        let moved = self.materialize(&members, &progress, force).await?;
+        let mut moves = Vec::new();
+        for member in &members {
+            let new = member.unit.active();
+            let old = generation.active.get(&member.unit.key).cloned();
+            if old.as_ref().is_some_and(|old| old.tree == new.tree && old.version == new.version) {
+                continue;
+            }
+            let changed = self.difference(old.as_ref().map(|old| &old.tree), Some(&new.tree))?;
+            moves.push(Move {
+                name: member.unit.name.clone(),
+                full_name: member.unit.full_name.clone(),
+                key: member.unit.key.clone(),
+                old,
+                new: Some(new),
+                unit: Some(member.unit.clone()),
+                changed,
+            });
+        }
+        Ok(Prepared { mount: mount.clone(), moves, bytes: moved.bytes, started, parent: None })
+    }
+
+    async fn member(&self, mount: &Arc<Mount>, manifest: &Digest, name: &str) -> Result<Member> {
+        mount.fetch_parts(&self.context(), manifest, name).await?;
+        let Answer::Record(record) = mount.record(&self.store, manifest, name)? else {
+            return Err(self.not_in_manifest(mount, manifest, name));
+        };
+        let unit = self.unit_of(mount, name, *manifest, &record)?;
+        let record = self.select(&unit.full_name, name, &record)?;
+        Ok(Member { unit, record: Arc::new(record) })
+    }
+
+    pub fn not_in_manifest(&self, mount: &Mount, manifest: &Digest, name: &str) -> Error {
+        let full = mount.namespace.join(name);
+        let error = Error::new(Kind::UnitNotFound, format!("{full} is not in the manifest {}", mount.shown_url()))
+            .name(full)
+            .url(mount.shown_url());
+        let near = mount.manifest(&self.store, manifest).ok().and_then(|document| {
+            let modules = document.modules()?;
+            modules.0.keys().find(|known| known.as_str().eq_ignore_ascii_case(name) || similar(known.as_str(), name)).cloned()
+        });
+        match near {
+            Some(near) => error.hint(format!("did you mean {}?", mount.namespace.join(near.as_str()))),
+            None => error.hint("`magic-module list` shows what is there"),
+        }
+    }
+
+    /// Every active unit that requires a moved one moves too, with its own closure.
+    async fn add_dependents(
+        &self,
+        mount: &Arc<Mount>,
+        generation: &Generation,
+        manifest: &Digest,
+        members: &mut Vec<Member>,
+    ) -> Result<()> {
+        loop {
+            let moved: BTreeSet<UnitName> = members
+                .iter()
+                .filter(|member| generation.active.get(&member.unit.key).is_none_or(|active| active.tree != member.unit.digest))
+                .map(|member| member.unit.name.clone())
+                .collect();
+            let dependents: Vec<String> = generation
+                .active
+                .iter()
+                .filter(|(key, active)| {
+                    !active.requires.is_disjoint(&moved) && !members.iter().any(|member| member.unit.key == **key)
+                })
+                // A pinned unit stays where it is.
+                .filter(|(key, _)| !key.contains("=="))
+                .map(|(key, _)| key.split('@').next().unwrap_or(key).to_owned())
+                .collect();
+            let before = members.len();
+            for name in dependents {
+                mount.fetch_parts(&self.context(), manifest, &name).await?;
+                // A dependent that is gone from the manifest stays as it is.
+                if let Answer::Record(_) = mount.record(&self.store, manifest, &name)? {
+                    members.push(self.member(mount, manifest, &name).await?);
+                }
+            }
+            if members.len() == before {
+                return Ok(());
+            }
+            self.add_required(mount, members).await?;
+        }
+    }
+
+    /// Finds the last move of `name`, and makes sure that what was before is there.
+    pub async fn prepare_rollback(&self, mount: &Arc<Mount>, name: &str) -> Result<Prepared> {
+        let started = Instant::now();
+        let generation = mount.bound().map(|bound| bound.generation.clone()).unwrap_or_default();
+        let is_it = |key: &str| key.split(['@', '=']).next() == Some(name);
+        let mut step = Some(generation.clone());
+        while let Some(current) = &step
+            && !current.moved.keys().any(|key| is_it(key))
+        {
+            step = current.parent.and_then(|parent| mount.folder.read(parent));
+        }
+        let mut prepared = Prepared { mount: mount.clone(), moves: Vec::new(), bytes: 0, started, parent: None };
+        let Some(step) = step.filter(|step| step.parent.is_some()) else { return Ok(prepared) };
+        prepared.parent = Some(step.parent);
+        let progress = Progress::new(mount.namespace.join(name), self.events.clone());
+        for (key, before) in &step.moved {
+            let now = generation.active.get(key).cloned();
+            let unit_name = key.split(['@', '=']).next().unwrap_or(key);
+            let unit = match before {
+                Some(before) => {
+                    let found = self.active_entry_unit(mount, key, before)?;
+                    let members = self.closure_of_one(&found).await?;
+                    prepared.bytes += self.materialize(&members, &progress, false).await?.bytes;
+                    Some(found)
+                }
+                None => None,
+            };
+            let changed = self.difference(now.as_ref().map(|now| &now.tree), before.as_ref().map(|before| &before.tree))?;
+            let parsed = UnitName::new(unit_name)
+                .map_err(|error| Error::new(Kind::Store, "a generation names no unit").caused_by(&error))?;
+            prepared.moves.push(Move {
+                full_name: mount.namespace.join(unit_name),
+                name: parsed,
+                key: key.clone(),
+                old: now,
+                new: before.clone(),
+                unit,
+                changed,
+            });
+        }
+        Ok(prepared)
+    }
+
+    fn active_entry_unit(&self, mount: &Arc<Mount>, key: &str, active: &Active) -> Result<Arc<Unit>> {
+        let name = key.split(['@', '=']).next().unwrap_or(key);
+        let parsed = UnitName::new(name)
+            .map_err(|error| Error::new(Kind::Store, "a generation names no unit").caused_by(&error))?;
+        if let Some(unit) = mount.interned(&parsed, &active.tree) {
+            return Ok(unit);
+        }
+        if let Some(unit) = Unit::of_tree(mount, &self.store, &parsed, key.to_owned(), active)? {
+            return Ok(mount.intern(unit));
+        }
+        let record = self.record_of(mount, &active.manifest, name, Some(&active.version))?.ok_or_else(|| {
+            Error::new(Kind::Store, format!("version {} of {} is no longer in the cache", active.version, mount.namespace.join(name)))
+                .name(mount.namespace.join(name))
+                .hint(format!("pin it instead: `magic-module fetch {}=={}`", mount.namespace.join(name), active.version))
+        })?;
+        let selected = self.select(&mount.namespace.join(name), name, &record)?;
+        Ok(mount.intern(Unit::of_record(mount, &self.store, &parsed, key.to_owned(), active.manifest, &selected)))
+    }
+
+    async fn closure_of_one(&self, unit: &Arc<Unit>) -> Result<Vec<Member>> {
+        let mut members = self.closure(unit).await?;
+        members.truncate(1);
+        Ok(members)
+    }
+
+    /// The paths in which two trees differ.
+    fn difference(&self, old: Option<&Digest>, new: Option<&Digest>) -> Result<BTreeSet<String>> {
+        let listing = |digest: Option<&Digest>| -> Result<BTreeMap<String, Digest>> {
+            let Some(digest) = digest else { return Ok(BTreeMap::new()) };
+            let tree = Tree::open(&self.store, digest)?;
+            Ok(tree.map(|tree| tree.files.iter().map(|file| (file.path.to_string(), file.sha256)).collect()).unwrap_or_default())
+        };
+        let (old, new) = (listing(old)?, listing(new)?);
+        Ok(old.keys().chain(new.keys()).filter(|path| old.get(*path) != new.get(*path)).cloned().collect())
+    }
+
+    /// What this process sees once the moves are made; nothing is written.
+    pub fn preview(&self, prepared: &Prepared) -> Option<Arc<Bound>> {
+        let mount = &prepared.mount;
+        let before = mount.bound()?;
+        let moves = prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
+        let generation = successor(mount, &before.generation, &moves);
+        mount.rebind(Bound { generation, manifest: before.manifest, lock: before.lock.clone() });
+        Some(before)
+    }
+
+    /// Switches the generation. Nothing is lost if this fails.
+    pub fn commit(&self, prepared: &Prepared) -> Result<()> {
+        if prepared.moves.is_empty() {
+            return Ok(());
+        }
+        let mount = &prepared.mount;
+        mount.folder.create()?;
+        let _lock = mount.folder.lock()?;
+        let bound = mount.bound();
+        let bound_generation = bound.as_ref().map(|bound| bound.generation.clone()).unwrap_or_default();
+        // Another process may have moved on: what it moved stays moved.
+        let base = mount.folder.current().and_then(|number| mount.folder.read(number)).unwrap_or(bound_generation);
+        let moves = prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
+        let mut next = successor(mount, &base, &moves);
+        if base.active.is_empty() && base.parent.is_none() && mount.folder.read(base.number).is_none() {
+            // The first units of a mount: there is nothing to go back to.
+            next = Generation { parent: None, moved: BTreeMap::new(), ..next };
+        }
+        if let Some(parent) = prepared.parent {
+            next = Generation { parent, moved: BTreeMap::new(), ..next };
+        }
+        let manifest = bound.and_then(|bound| bound.manifest);
+        next.manifest = manifest.or(next.manifest);
+        commit(mount, next, manifest)?;
+        for step in &prepared.moves {
+            self.events.emit(|| Event {
+                event: "upgrade",
+                unit: step.full_name.clone(),
+                artifact: step.new.as_ref().map(|new| new.version.to_string()).unwrap_or_default(),
+                status: "done",
+                ..Event::default()
+            });
+        }
+        Ok(())
+    }
+}
+
+/// One character away, or the same but for underscores.
+fn similar(a: &str, b: &str) -> bool {
+    let plain = |text: &str| text.replace('_', "").to_lowercase();
+    if plain(a) == plain(b) {
+        return true;
+    }
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    if a.len().abs_diff(b.len()) > 1 || a.len().min(b.len()) < 3 {
+        return false;
+    }
+    let same_start = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+    let same_end = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
+    same_start + same_end + 1 >= a.len().max(b.len())
+}
