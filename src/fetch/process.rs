@@ -1,0 +1,32 @@
+//! State that a forked child must not share with its parent.
+//!
+//! Connections, permits and running downloads belong to threads that a child does
+//! not have. A child gets a value of its own at its first use; the parent's copy
+//! is left as it is, since its locks may be held for ever. Nobody has to be told
+//! of the fork.
+
+use std::sync::OnceLock;
+
+#[derive(Debug)]
+pub struct PerProcess<T> {
+    process: u32,
+    value: T,
+    child: OnceLock<Box<PerProcess<T>>>,
+}
+
+impl<T> PerProcess<T> {
+    pub fn new(value: T) -> Self {
+        Self { process: std::process::id(), value, child: OnceLock::new() }
+    }
+
+    /// This process's value, made by `make` if it was forked since.
+    pub fn get(&self, make: impl Fn() -> T) -> &T {
+        let mut link = self;
+        // A link is added only by the process that it belongs to: no child can
+        // find its own one half made.
+        while link.process != std::process::id() {
+            link = link.child.get_or_init(|| Box::new(Self::new(make())));
+        }
+        &link.value
+    }
+}

@@ -1,0 +1,59 @@
+//! How far a download has come, and whether an answer continues it.
+//!
+//! The rest is asked for only if the server named exactly what it sent so far,
+//! and only an answer that says it is that rest is appended.
+
+use crate::origin::{Fault, OriginError, Response, Status, Validator};
+
+#[derive(Debug, Default)]
+pub struct Resume {
+    pub received: u64,
+    validator: Option<Validator>,
+}
+
+/// What to do with a body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    Append,
+    /// It begins at the beginning.
+    Afresh,
+}
+
+impl Resume {
+    /// What to ask for instead of the whole, if that is possible.
+    pub fn rest(&self) -> Option<(u64, &str)> {
+        if self.received == 0 {
+            return None;
+        }
+        Some((self.received, self.validator.as_ref()?.for_range()?))
+    }
+
+    /// The rest cannot be had: the next attempt asks for the whole.
+    pub fn forget(&mut self) {
+        self.validator = None;
+    }
+
+    pub fn judge(&mut self, response: &Response, size: u64) -> Result<Answer, OriginError> {
+        match response.status {
+            Status::Part(Some(part))
+                if part.first == self.received
+                    && part.last.checked_add(1) == Some(size)
+                    && part.total.is_none_or(|total| total == size) =>
+            {
+                Ok(Answer::Append)
+            }
+            Status::Part(_) => {
+                self.forget();
+                Err(OriginError::new(
+                    Fault::Temporary,
+                    "the server answered with another part than was asked for",
+                    "try again later",
+                ))
+            }
+            Status::Whole | Status::NotModified => {
+                self.validator.clone_from(&response.validator);
+                Ok(Answer::Afresh)
+            }
+        }
+    }
+}

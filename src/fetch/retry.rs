@@ -1,0 +1,234 @@
+//! When to try again, and when to give up.
+//!
+//! ```text
+//! temporary fault   up to 4 attempts in a row that bring little, 0.2 s · 2ⁿ apart
+//! Retry-After       is waited for, up to 20 s
+//! too slow          below 1 KiB/s over 5 s: up to 3 attempts
+//! deadline          60 s and what 16 KiB/s would take, over all attempts
+//! all else          at once
+//! ```
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::error::Error;
+use crate::origin::{Body, Fault, OriginError};
+
+/// An attempt that brought this much was not in vain.
+const PROGRESS: u64 = 1 << 20;
+
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub connect: Duration,
+    /// From the request to the head of the answer.
+    pub headers: Duration,
+    pub attempts: u32,
+    pub slow_attempts: u32,
+    /// Before the second attempt; doubled for each further one.
+    pub backoff: Duration,
+    /// The longest `Retry-After` that is waited for.
+    pub retry_after: Duration,
+    /// Over which speed is measured.
+    pub window: Duration,
+    /// Bytes a second that are too slow.
+    pub slow: u64,
+    /// The time that anything may take, and the speed that allows for more.
+    pub deadline: Duration,
+    pub deadline_speed: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            headers: Duration::from_secs(15),
+            attempts: 4,
+            slow_attempts: 3,
+            backoff: Duration::from_millis(200),
+            retry_after: Duration::from_secs(20),
+            window: Duration::from_secs(5),
+            slow: 1024,
+            deadline: Duration::from_secs(60),
+            deadline_speed: 16 << 10,
+        }
+    }
+}
+
+impl Limits {
+    /// How long `bytes` may take, all attempts together.
+    pub fn time_for(&self, bytes: u64) -> Duration {
+        self.deadline + Duration::from_secs(bytes / self.deadline_speed.max(1))
+    }
+}
+
+/// How one attempt failed.
+#[derive(Debug)]
+pub enum Failure {
+    Broken(OriginError),
+    Slow(OriginError),
+    /// No attempt can help.
+    Final(Error),
+}
+
+impl From<OriginError> for Failure {
+    fn from(error: OriginError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
+
+/// What remains once every attempt has failed.
+#[derive(Debug)]
+pub enum GivenUp {
+    Origin(OriginError),
+    Final(Error),
+}
+
+/// The attempts at one thing.
+#[derive(Debug)]
+pub struct Attempts<'a> {
+    limits: &'a Limits,
+    made: u32,
+    slow: u32,
+}
+
+impl<'a> Attempts<'a> {
+    pub fn new(limits: &'a Limits) -> Self {
+        Self { limits, made: 0, slow: 0 }
+    }
+
+    /// Waits until the next attempt, or says that there is none. `gained` are the
+    /// bytes that the failed one brought and that need not be fetched again.
+    pub async fn again(&mut self, failure: Failure, gained: u64) -> Result<(), GivenUp> {
+        if gained >= PROGRESS {
+            self.made = 0;
+        }
+        self.made += 1;
+        let mut error = match failure {
+            Failure::Final(error) => return Err(GivenUp::Final(error)),
+            Failure::Slow(error) => {
+                self.slow += 1;
+                if self.slow >= self.limits.slow_attempts {
+                    return Err(GivenUp::Origin(error));
+                }
+                error
+            }
+            Failure::Broken(error) if error.fault != Fault::Temporary => {
+                return Err(GivenUp::Origin(error));
+            }
+            Failure::Broken(error) => error,
+        };
+        let wanted = error.retry_after.unwrap_or_default();
+        if wanted > self.limits.retry_after {
+            error.hint = format!("try again in {}", people_time(wanted)).into();
+            return Err(GivenUp::Origin(error));
+        }
+        if self.made >= self.limits.attempts {
+            return Err(GivenUp::Origin(error));
+        }
+        tokio::time::sleep(wanted.max(self.pause())).await;
+        Ok(())
+    }
+
+    /// Jitter keeps the processes of a cluster from coming back all at once.
+    fn pause(&self) -> Duration {
+        use std::hash::{BuildHasher, RandomState};
+        let random = RandomState::new().hash_one(self.made) as f64 / u64::MAX as f64;
+        let step = self.limits.backoff * 2_u32.saturating_pow(self.made.saturating_sub(1));
+        step.mul_f64(0.75 + random / 2.0)
+    }
+}
+
+fn people_time(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ ..=180 => format!("{seconds} seconds"),
+        seconds @ ..=10_800 => format!("{} minutes", seconds.div_ceil(60)),
+        seconds => format!("{} hours", seconds.div_ceil(3600)),
+    }
+}
+
+/// Reads a body, and notices when it hardly moves: a time limit on each read
+/// would never end one byte a second.
+#[derive(Debug)]
+pub struct Pace {
+    window: Duration,
+    slow: u64,
+    since: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    pub fn new(limits: &Limits) -> Self {
+        Self { window: limits.window, slow: limits.slow, since: Instant::now(), bytes: 0 }
+    }
+
+    pub async fn next(&mut self, body: &mut dyn Body) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let end = self.since + self.window;
+            if let Ok(chunk) = tokio::time::timeout_at(end, body.chunk()).await {
+                let chunk = chunk?;
+                self.bytes += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                if Instant::now() < end || chunk.is_none() {
+                    return Ok(chunk);
+                }
+                self.check()?;
+                return Ok(chunk);
+            }
+            self.check()?;
+        }
+    }
+
+    /// The time since `from` was spent on this side.
+    pub fn forgive(&mut self, from: Instant) {
+        self.since += from.elapsed();
+    }
+
+    fn check(&mut self) -> Result<(), Failure> {
+        let least = self.window.mul_f64(self.slow as f64).as_secs();
+        if self.bytes < least.max(1) {
+            return Err(Failure::Slow(OriginError::new(
+                Fault::Temporary,
+                format!("it is too slow, {} bytes in {} s", self.bytes, self.window.as_secs_f32()),
+                "try again later, or check the network",
+            )));
+        }
+        self.since = Instant::now();
+        self.bytes = 0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_around_their_step() {
+        let limits = Limits::default();
+        for (made, step) in [(1, 200), (2, 400), (3, 800)] {
+            let pause = Attempts { limits: &limits, made, slow: 0 }.pause().as_millis();
+            assert!((step * 3 / 4..=step * 5 / 4).contains(&pause), "{made}: {pause}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_grows_with_the_size() {
+        let limits = Limits::default();
+        assert_eq!(limits.time_for(0).as_secs(), 60);
+        assert_eq!(limits.time_for(160 << 10).as_secs(), 70);
+    }
+
+    #[test]
+    fn people_read_times() {
+        assert_eq!(people_time(Duration::from_secs(30)), "30 seconds");
+        assert_eq!(people_time(Duration::from_secs(601)), "11 minutes");
+        assert_eq!(people_time(Duration::from_secs(36_000)), "10 hours");
+    }
+}

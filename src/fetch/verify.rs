@@ -1,0 +1,184 @@
+//! Bytes on their way into the store, hashed as they pass.
+//!
+//! Small artifacts are hashed and written where they arrive. For large ones a
+//! thread does both, while the next bytes arrive; the queue to it is bounded by
+//! bytes, over all downloads of the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sha2::Digest as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::error::{Error, Kind, Result};
+use crate::name::Digest;
+use crate::store::blob::BlobWriter;
+
+/// From this size on a thread of its own pays.
+const THREAD_FROM: u64 = 8 << 20;
+
+/// What may wait for such threads, in bytes.
+pub const QUEUE: usize = 8 << 20;
+
+/// How long a cancelled download waits for its thread to let go of the part file.
+const LET_GO: Duration = Duration::from_millis(100);
+
+pub enum Sink {
+    Here(Hashed),
+    Thread(Thread),
+}
+
+impl Sink {
+    pub fn new(writer: BlobWriter, size: u64, queue: &Arc<Semaphore>) -> Result<Self> {
+        let hashed = Hashed { writer, hasher: sha2::Sha256::new() };
+        if size < THREAD_FROM {
+            return Ok(Self::Here(hashed));
+        }
+        Thread::start(hashed, queue.clone()).map(Self::Thread)
+    }
+
+    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        match self {
+            Self::Here(hashed) => hashed.write(&bytes),
+            Self::Thread(thread) => {
+                let length = u32::try_from(bytes.len().min(QUEUE)).unwrap_or(u32::MAX);
+                let permit = thread.queue.clone().acquire_many_owned(length).await;
+                // The semaphore is never closed.
+                let Ok(permit) = permit else { return Err(ended()) };
+                thread.send(Message::Bytes(bytes, permit))
+            }
+        }
+    }
+
+    /// Back to the beginning.
+    pub fn restart(&mut self) -> Result<()> {
+        match self {
+            Self::Here(hashed) => hashed.restart(),
+            Self::Thread(thread) => thread.send(Message::Restart),
+        }
+    }
+
+    /// What all bytes hash to, and the writer that is to be committed if that is right.
+    pub async fn finish(self) -> Result<(Digest, BlobWriter)> {
+        match self {
+            Self::Here(hashed) => Ok(hashed.finish()),
+            Self::Thread(thread) => {
+                let (answer, done) = oneshot::channel();
+                thread.send(Message::Finish(answer))?;
+                done.await.map_err(|_| thread.failure())
+            }
+        }
+    }
+}
+
+/// A blob's writer and the hash of what it wrote.
+pub struct Hashed {
+    writer: BlobWriter,
+    hasher: sha2::Sha256,
+}
+
+impl Hashed {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        self.writer.write(bytes)
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        self.hasher = sha2::Sha256::new();
+        self.writer.restart()
+    }
+
+    fn finish(self) -> (Digest, BlobWriter) {
+        (Digest::from_bytes(self.hasher.finalize().into()), self.writer)
+    }
+}
+
+enum Message {
+    Bytes(Bytes, OwnedSemaphorePermit),
+    Restart,
+    Finish(oneshot::Sender<(Digest, BlobWriter)>),
+}
+
+/// The near end of a thread that hashes and writes.
+pub struct Thread {
+    queue: Arc<Semaphore>,
+    messages: Option<mpsc::Sender<Message>>,
+    error: Arc<Mutex<Option<Error>>>,
+    cancelled: Arc<AtomicBool>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Thread {
+    fn start(hashed: Hashed, queue: Arc<Semaphore>) -> Result<Self> {
+        let (sender, messages) = mpsc::channel();
+        let (running, ended) = mpsc::channel();
+        let error = Arc::new(Mutex::new(None));
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let (slot, stop) = (error.clone(), cancelled.clone());
+        let body = move || {
+            if let Err(error) = drain(hashed, messages, &stop) {
+                *slot.lock() = Some(error);
+            }
+            drop(running);
+        };
+        std::thread::Builder::new().name("magic_module-write".to_owned()).spawn(body).map_err(
+            |error| {
+                Error::new(Kind::Store, "cannot start a thread that writes to the cache")
+                    .caused_by(&error)
+            },
+        )?;
+        Ok(Self { queue, messages: Some(sender), error, cancelled, ended })
+    }
+
+    fn send(&self, message: Message) -> Result<()> {
+        match &self.messages {
+            Some(messages) => messages.send(message).map_err(|_| self.failure()),
+            None => Err(ended()),
+        }
+    }
+
+    /// Why the thread ended before its time.
+    fn failure(&self) -> Error {
+        // It drops its end of the queue before it tells why.
+        let _ = self.ended.recv();
+        self.error.lock().take().unwrap_or_else(ended)
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        self.messages = None;
+        // At most one write is under way.
+        let _ = self.ended.recv_timeout(LET_GO);
+    }
+}
+
+fn drain(mut hashed: Hashed, messages: mpsc::Receiver<Message>, stop: &AtomicBool) -> Result<()> {
+    for message in messages {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        match message {
+            Message::Bytes(bytes, permit) => {
+                hashed.write(&bytes)?;
+                drop((bytes, permit));
+            }
+            Message::Restart => hashed.restart()?,
+            Message::Finish(answer) => {
+                // Nobody is there any more: the writer cleans up after itself.
+                let _ = answer.send(hashed.finish());
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ended() -> Error {
+    Error::new(Kind::Store, "the thread that writes to the cache ended")
+}

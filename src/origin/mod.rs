@@ -1,0 +1,201 @@
+//! What serves artifacts and documents.
+//!
+//! An origin has one method. Its error says what the caller has to know: nothing
+//! is there ([`Fault::Absent`]), another attempt may help ([`Fault::Temporary`]),
+//! none will ([`Fault::Lasting`]), or it is forbidden ([`Fault::Refused`]).
+//! Retrying, resuming and verifying happen above.
+
+pub mod file;
+pub mod http;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+pub trait Origin: Send + Sync {
+    fn get<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Response, OriginError>>;
+}
+
+/// What the mount allows on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Transport {
+    /// Plain HTTP beyond the loopback.
+    pub allow_http: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub url: &'a Url,
+    pub transport: Transport,
+    /// Only what follows the first `.0` bytes, if the thing is still what `.1` names.
+    pub rest: Option<(u64, &'a str)>,
+    /// Only if it is no longer what this names.
+    pub unless: Option<&'a Validator>,
+    /// Past every cache on the way.
+    pub no_cache: bool,
+    /// Counts what goes over the network, redirects included.
+    pub sent: &'a AtomicU64,
+}
+
+/// What tells one state of a thing behind a URL from another.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Validator {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<String>,
+}
+
+impl Validator {
+    /// What may stand in `If-Range`: a weak ETag names no exact bytes
+    /// (<https://www.rfc-editor.org/rfc/rfc9110#name-if-range>).
+    pub fn for_range(&self) -> Option<&str> {
+        match self.etag.as_deref() {
+            Some(etag) if !etag.starts_with("W/") => Some(etag),
+            _ => self.last_modified.as_deref(),
+        }
+    }
+}
+
+pub struct Response {
+    pub status: Status,
+    /// Of this body, where it is known before it has arrived.
+    pub length: Option<u64>,
+    pub validator: Option<Validator>,
+    pub body: Box<dyn Body>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Whole,
+    /// An answer to `rest`; `None` if it does not say which part it is.
+    Part(Option<PartOf>),
+    NotModified,
+}
+
+/// `Content-Range: bytes first-last/total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartOf {
+    pub first: u64,
+    pub last: u64,
+    pub total: Option<u64>,
+}
+
+pub trait Body: Send {
+    /// The next bytes; `None` at the end.
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, OriginError>>;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Absent,
+    Temporary,
+    Lasting,
+    Refused,
+}
+
+#[derive(Debug)]
+pub struct OriginError {
+    pub fault: Fault,
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// When the server wants to be asked again.
+    pub retry_after: Option<Duration>,
+    pub hint: Cow<'static, str>,
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl OriginError {
+    pub fn new(
+        fault: Fault,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        hint: &'static str,
+    ) -> Self {
+        Self { fault, status: None, retry_after: None, hint: hint.into(), cause: cause.into() }
+    }
+
+    /// What happened, to be walked down to its root.
+    pub fn cause(&self) -> &(dyn std::error::Error + 'static) {
+        &*self.cause
+    }
+}
+
+impl fmt::Display for OriginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl std::error::Error for OriginError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.source()
+    }
+}
+
+/// The URL as it may be shown: credentials, query and fragment may be secrets.
+pub fn redact(url: &Url) -> String {
+    let mut shown = url.clone();
+    shown.set_query(None);
+    shown.set_fragment(None);
+    // Both fail for URLs that cannot hold credentials.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.into()
+}
+
+/// The last part of the path, by which people know an artifact.
+pub fn file_name(url: &Url) -> &str {
+    url.path().rsplit('/').find(|part| !part.is_empty()).unwrap_or("/")
+}
+
+/// True for this machine, as far as a URL tells.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let url = Url::parse("https://me:secret@host:8/a/b.zip?token=secret#secret").unwrap();
+        assert_eq!(redact(&url), "https://host:8/a/b.zip");
+        assert_eq!(file_name(&url), "b.zip");
+    }
+
+    #[test]
+    fn a_weak_etag_names_no_bytes() {
+        let weak = |last_modified| Validator { etag: Some("W/\"1\"".into()), last_modified };
+        assert_eq!(weak(None).for_range(), None);
+        assert_eq!(weak(Some("date".into())).for_range(), Some("date"));
+    }
+
+    #[test]
+    fn the_loopback_is_this_machine_only() {
+        for (url, expected) in [
+            ("http://127.0.0.1:80/", true),
+            ("http://[::1]/", true),
+            ("http://localhost/", true),
+            ("http://localhost.example/", false),
+            ("http://127.0.0.1.example/", false),
+            ("http://10.0.0.1/", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+}

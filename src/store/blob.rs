@@ -1,0 +1,340 @@
+//! Verified bytes, named by their sha256.
+//!
+//! ```text
+//! tmp/<sha256>.part     being written; its writer holds its lock
+//!    │ complete, hash right: mode 0444, synced, renamed
+//!    ▼
+//! blobs/<2 hex>/<sha256>
+//! ```
+//!
+//! The part file is its own lock: whoever finds it locked waits, whoever can lock
+//! it found the rest of a dead writer and starts again.
+
+use std::fs::TryLockError;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use sha2::Digest as _;
+
+use super::lock::{OpenFile, no_follow, unsupported};
+use crate::error::{Error, Kind, Result};
+use crate::name::Digest;
+
+/// Where there are no locks, the rest of a dead writer is known by its age.
+const DEAD_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+const SUFFIX: &str = ".part";
+
+#[derive(Debug, Clone)]
+pub struct BlobStore {
+    root: PathBuf,
+}
+
+/// What there is to do for a blob.
+#[derive(Debug)]
+pub enum Begin {
+    /// It is there.
+    Ready,
+    /// It is yours to write.
+    Writer(BlobWriter),
+    /// Somebody is writing it and has come this far.
+    Busy { bytes: u64 },
+}
+
+/// What distinguishes one writing of a blob from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp(Option<SystemTime>, u64, u64);
+
+impl BlobStore {
+    /// `root` is `<cache>/v1`; nothing is touched.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        let name = digest.to_hex();
+        self.root.join("blobs").join(&name[..2]).join(name)
+    }
+
+    /// True if the blob is there in full. Its bytes are hashed when they are read.
+    pub fn has(&self, digest: &Digest, size: u64) -> bool {
+        fs_err::symlink_metadata(self.path(digest))
+            .is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
+    }
+
+    /// `None` if the blob is not there.
+    pub fn stamp(&self, digest: &Digest) -> Option<Stamp> {
+        let metadata = fs_err::symlink_metadata(self.path(digest)).ok()?;
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Some(Stamp(metadata.modified().ok(), metadata.len(), inode))
+    }
+
+    /// Takes the blob for writing, unless it is there or somebody else writes it.
+    /// `again` writes it even if it is there.
+    pub fn begin(&self, digest: &Digest, size: u64, again: bool) -> Result<Begin> {
+        let part = self.tmp().join(format!("{digest}{SUFFIX}"));
+        loop {
+            if !again && self.has(digest, size) {
+                return Ok(Begin::Ready);
+            }
+            let file = self.open(&part)?;
+            match file.file().try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let bytes = file.file().metadata().map_or(0, |metadata| metadata.len());
+                    return Ok(Begin::Busy { bytes });
+                }
+                Err(TryLockError::Error(error)) if unsupported(&error) => {
+                    // Two writers must not share a file that neither can lock.
+                    drop(file);
+                    let own = self.unique(digest);
+                    let file = self.open(&own)?;
+                    return Ok(Begin::Writer(self.writer(file, own, digest)));
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(Error::store("cannot lock a part of the cache", &part, &error));
+                }
+            }
+            if !file.is_at(&part) {
+                continue;
+            }
+            let writer = self.writer(file, part.clone(), digest);
+            if !again && self.has(digest, size) {
+                return Ok(Begin::Ready);
+            }
+            writer.truncate()?;
+            return Ok(Begin::Writer(writer));
+        }
+    }
+
+    /// Puts bytes that are in memory into the store, and returns their name.
+    pub fn insert(&self, bytes: &[u8]) -> Result<Digest> {
+        let digest = Digest::of(bytes);
+        if !self.has(&digest, bytes.len() as u64) {
+            let part = self.unique(&digest);
+            let file = self.open(&part)?;
+            // Keeps `sweep` away; without locks its age does.
+            let _ = file.file().try_lock();
+            let mut writer = self.writer(file, part, &digest);
+            writer.write(bytes)?;
+            writer.commit(true)?;
+        }
+        Ok(digest)
+    }
+
+    /// The blob's bytes, hashed; at most `limit` of them.
+    pub fn read_verified(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
+        let path = self.path(digest);
+        let broken = |error: io::Error| Error::store("cannot read from the cache", &path, &error);
+        let file = fs_err::File::open(&path).map_err(broken)?;
+        let length = file.metadata().map_err(broken)?.len();
+        let mut bytes = Vec::with_capacity(usize::try_from(length.min(limit)).unwrap_or(0));
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(broken)?;
+        if bytes.len() as u64 > limit {
+            return Err(damaged(&path)
+                .expected(format!("at most {limit} bytes"))
+                .got(format!("{length} bytes")));
+        }
+        let found = Digest::of(&bytes);
+        if found != *digest {
+            return Err(damaged(&path).expected(digest.to_hex()).got(found.to_hex()));
+        }
+        Ok(bytes)
+    }
+
+    /// Hashes the blob where it lies.
+    pub fn verify(&self, digest: &Digest) -> Result<()> {
+        let path = self.path(digest);
+        let broken = |error: io::Error| Error::store("cannot read from the cache", &path, &error);
+        let mut file = fs_err::File::open(&path).map_err(broken)?;
+        let mut hasher = sha2::Sha256::new();
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match file.read(&mut buffer).map_err(broken)? {
+                0 => break,
+                read => hasher.update(&buffer[..read]),
+            }
+        }
+        let found = Digest::from_bytes(hasher.finalize().into());
+        if found != *digest {
+            return Err(damaged(&path).expected(digest.to_hex()).got(found.to_hex()));
+        }
+        Ok(())
+    }
+
+    /// Removes the blob, if it is there.
+    pub fn remove(&self, digest: &Digest) -> Result<()> {
+        let path = self.path(digest);
+        match fs_err::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::store("cannot remove from the cache", &path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes what dead writers left, and returns how many bytes that were.
+    pub fn sweep(&self) -> u64 {
+        let Ok(entries) = fs_err::read_dir(self.tmp()) else { return 0 };
+        entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.to_string_lossy().ends_with(SUFFIX))
+            .filter_map(|path| self.sweep_one(&path))
+            .sum()
+    }
+
+    fn sweep_one(&self, path: &Path) -> Option<u64> {
+        let mut options = fs_err::OpenOptions::new();
+        options.write(true);
+        no_follow(&mut options, 0);
+        let file = OpenFile::new(options.open(path).ok()?);
+        let metadata = file.file().metadata().ok()?;
+        match file.file().try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) if unsupported(&error) => {
+                let age = metadata.modified().ok()?.elapsed().ok()?;
+                if age < DEAD_AFTER {
+                    return None;
+                }
+            }
+            Err(_) => return None,
+        }
+        if !file.is_at(path) {
+            return None;
+        }
+        fs_err::remove_file(path).ok().map(|()| metadata.len())
+    }
+
+    /// Makes everything that was committed without syncing durable, in one call.
+    #[cfg(target_os = "linux")]
+    pub fn sync(&self) -> Result<()> {
+        let folder = self.root.join("blobs");
+        let sync = || rustix::fs::syncfs(fs_err::File::open(&folder)?).map_err(io::Error::from);
+        sync().map_err(|error| Error::store("cannot sync the cache", &folder, &error))
+    }
+
+    fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    fn unique(&self, digest: &Digest) -> PathBuf {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.tmp().join(format!("{digest}.{}.{number}{SUFFIX}", std::process::id()))
+    }
+
+    fn open(&self, part: &Path) -> Result<OpenFile> {
+        let mut options = fs_err::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        no_follow(&mut options, 0o600);
+        let mut opened = options.open(part);
+        if opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            create_folder(&self.tmp())
+                .map_err(|error| Error::store("cannot write to the cache", part, &error))?;
+            opened = options.open(part);
+        }
+        opened
+            .map(OpenFile::new)
+            .map_err(|error| Error::store("cannot write to the cache", part, &error))
+    }
+
+    fn writer(&self, file: OpenFile, part: PathBuf, digest: &Digest) -> BlobWriter {
+        BlobWriter { file, part, target: self.path(digest), committed: false }
+    }
+}
+
+fn damaged(path: &Path) -> Error {
+    Error::new(Kind::Integrity, format!("{} is damaged", path.display()))
+        .path(path.display().to_string())
+}
+
+/// Closed to group and others whatever the umask says: the store checks that.
+fn create_folder(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+    builder.create(path)
+}
+
+/// The part file of one blob, locked. Dropped without a commit, it leaves nothing.
+#[derive(Debug)]
+pub struct BlobWriter {
+    file: OpenFile,
+    part: PathBuf,
+    target: PathBuf,
+    committed: bool,
+}
+
+impl BlobWriter {
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut file = self.file.file();
+        file.write_all(bytes).map_err(|error| self.failed(&error))
+    }
+
+    /// Back to the beginning: what was written came from an answer that is void.
+    pub fn restart(&mut self) -> Result<()> {
+        let mut file = self.file.file();
+        io::Seek::rewind(&mut file).map_err(|error| self.failed(&error))?;
+        self.truncate()
+    }
+
+    fn truncate(&self) -> Result<()> {
+        self.file.file().set_len(0).map_err(|error| self.failed(&error))
+    }
+
+    /// Gives the bytes, which the caller has verified, their name.
+    pub fn commit(mut self, sync: bool) -> Result<()> {
+        self.publish(sync).map_err(|error| self.failed(&error))?;
+        self.committed = true;
+        Ok(())
+    }
+
+    fn publish(&self, sync: bool) -> io::Result<()> {
+        let file = self.file.file();
+        let mut permissions = file.metadata()?.permissions();
+        #[cfg(unix)]
+        std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o444);
+        #[cfg(not(unix))]
+        permissions.set_readonly(true);
+        file.set_permissions(permissions)?;
+        if sync {
+            file.sync_all()?;
+        }
+        let folder = self.target.parent().unwrap_or(&self.target);
+        match fs_err::rename(&self.part, &self.target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                create_folder(folder)?;
+                fs_err::rename(&self.part, &self.target)?;
+            }
+            done => done?,
+        }
+        #[cfg(unix)]
+        if sync {
+            fs_err::File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: &io::Error) -> Error {
+        Error::store("cannot write to the cache", &self.part, error)
+    }
+}
+
+impl Drop for BlobWriter {
+    fn drop(&mut self) {
+        if !self.committed && self.file.is_ours() {
+            // While the lock is held: afterwards the name may be another writer's.
+            let _ = fs_err::remove_file(&self.part);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

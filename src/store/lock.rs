@@ -1,0 +1,284 @@
+//! Locks that end with their holder, however it ends.
+//!
+//! A lock is an open file (`flock`, `LockFileEx`). A forked child inherits the
+//! open file and with it the lock: the parent's would outlive the parent. So
+//! every locked file is registered, and [`close_all_in_child`] closes them in the
+//! child, which leaves the parent's locks alone. A guard that was taken before a
+//! fork does nothing in the child.
+//!
+//! Where the file system knows no locks, everything goes on without them:
+//! what is written is written aside and renamed, so only work is done twice.
+
+use std::fs::TryLockError;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::path::Path;
+
+use fs_err::File;
+
+use crate::error::{Error, Result};
+
+/// Held together with others.
+#[derive(Debug)]
+pub struct Shared {
+    _file: Option<OpenFile>,
+}
+
+/// Held alone.
+#[derive(Debug)]
+pub struct Exclusive {
+    _file: Option<OpenFile>,
+}
+
+impl Shared {
+    /// Waits while somebody holds `path` alone.
+    pub fn take(path: &Path) -> Result<Self> {
+        acquire(path, File::lock_shared).map(|file| Self { _file: file })
+    }
+
+    /// `None` while somebody holds `path` alone.
+    pub fn try_take(path: &Path) -> Result<Option<Self>> {
+        try_acquire(path, File::try_lock_shared).map(|taken| taken.map(|file| Self { _file: file }))
+    }
+}
+
+impl Exclusive {
+    /// Waits while anybody holds `path`.
+    pub fn wait(path: &Path) -> Result<Self> {
+        acquire(path, File::lock).map(|file| Self { _file: file })
+    }
+
+    /// `None` while anybody holds `path`.
+    pub fn try_take(path: &Path) -> Result<Option<Self>> {
+        try_acquire(path, File::try_lock).map(|taken| taken.map(|file| Self { _file: file }))
+    }
+}
+
+/// `Ok(None)`: there are no locks here.
+fn acquire(path: &Path, lock: fn(&File) -> io::Result<()>) -> Result<Option<OpenFile>> {
+    loop {
+        let Some(file) = open(path)? else { return Ok(None) };
+        match lock(file.file()) {
+            Ok(()) if file.is_at(path) => return Ok(Some(file)),
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if unsupported(&error) => return Ok(None),
+            Err(error) => return Err(failed(path, &error)),
+        }
+    }
+}
+
+/// `Ok(None)`: somebody holds it. `Ok(Some(None))`: there are no locks here.
+fn try_acquire(
+    path: &Path,
+    lock: fn(&File) -> Result<(), TryLockError>,
+) -> Result<Option<Option<OpenFile>>> {
+    loop {
+        let Some(file) = open(path)? else { return Ok(Some(None)) };
+        match lock(file.file()) {
+            Ok(()) if file.is_at(path) => return Ok(Some(Some(file))),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) if unsupported(&error) => return Ok(Some(None)),
+            Err(TryLockError::Error(error)) => return Err(failed(path, &error)),
+        }
+    }
+}
+
+/// A lock's file; a store that may only be read has none, or one that others wrote.
+fn open(path: &Path) -> Result<Option<OpenFile>> {
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    no_follow(&mut options, 0o644);
+    match options.open(path) {
+        Ok(file) => return Ok(Some(OpenFile::new(file))),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            ) => {}
+        Err(error) => return Err(failed(path, &error)),
+    }
+    match File::open(path) {
+        Ok(file) => Ok(Some(OpenFile::new(file))),
+        Err(_) => Ok(None),
+    }
+}
+
+fn failed(path: &Path, error: &io::Error) -> Error {
+    Error::store(format!("cannot lock {}", path.display()), path, error)
+}
+
+/// What a file is created with, and that a planted link is not followed.
+pub(super) fn no_follow(options: &mut fs_err::OpenOptions, mode: u32) {
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt;
+        let no_follow = rustix::fs::OFlags::NOFOLLOW.bits();
+        options.mode(mode).custom_flags(no_follow.cast_signed());
+    }
+    #[cfg(not(unix))]
+    let _ = (options, mode);
+}
+
+/// True if this file system or this system has no locks.
+pub(super) fn unsupported(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        if let Some(code) = error.raw_os_error() {
+            let errno = Errno::from_raw_os_error(code);
+            return [Errno::NOLCK, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS].contains(&errno);
+        }
+    }
+    error.kind() == io::ErrorKind::Unsupported
+}
+
+/// An open file that may be locked: closed by its own process only.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    file: ManuallyDrop<File>,
+    slot: Option<usize>,
+    process: u32,
+}
+
+impl OpenFile {
+    pub(super) fn new(file: File) -> Self {
+        let slot = register(&file);
+        Self { file: ManuallyDrop::new(file), slot, process: std::process::id() }
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// True in the process that opened it, false in a child that was forked from it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.process == std::process::id()
+    }
+
+    /// True if `path` still names this file: whoever held the lock before may have
+    /// renamed or removed it.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            match (self.file().metadata(), fs_err::symlink_metadata(path)) {
+                (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+                _ => false,
+            }
+        }
+        #[cfg(not(unix))]
+        {
+            fs_err::symlink_metadata(path).is_ok()
+        }
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if !self.is_ours() {
+            // Closed after the fork; the number may belong to another file by now.
+            return;
+        }
+        // A child that is forked before the file is closed must not keep the lock.
+        let _ = self.file.unlock();
+        unregister(self.slot);
+        // SAFETY: dropped here only, and not used afterwards.
+        unsafe { ManuallyDrop::drop(&mut self.file) };
+    }
+}
+
+#[cfg(unix)]
+mod registry {
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    use std::sync::atomic::{AtomicI32, Ordering};
+
+    use fs_err::File;
+
+    /// Without a mutex: another thread may have held it when the process was forked.
+    /// A file that finds no slot is closed in a child when that ends or executes.
+    static SLOTS: [AtomicI32; 4096] = [const { AtomicI32::new(-1) }; 4096];
+
+    pub fn register(file: &File) -> Option<usize> {
+        let number = file.as_raw_fd();
+        SLOTS.iter().position(|slot| {
+            slot.load(Ordering::Relaxed) == -1
+                && slot.compare_exchange(-1, number, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        })
+    }
+
+    pub fn unregister(slot: Option<usize>) {
+        if let Some(slot) = slot.and_then(|slot| SLOTS.get(slot)) {
+            slot.store(-1, Ordering::Release);
+        }
+    }
+
+    /// Call first in a forked child, where no other thread runs.
+    pub fn close_all_in_child() {
+        for slot in &SLOTS {
+            let number = slot.swap(-1, Ordering::AcqRel);
+            if number != -1 {
+                // SAFETY: the number was registered by an open file that nothing in this
+                // process will use or close: its guard belongs to the parent.
+                drop(unsafe { OwnedFd::from_raw_fd(number) });
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod registry {
+    pub fn register(_: &fs_err::File) -> Option<usize> {
+        None
+    }
+
+    pub fn unregister(_: Option<usize>) {}
+
+    /// There is no fork here.
+    pub fn close_all_in_child() {}
+}
+
+pub use registry::close_all_in_child;
+use registry::{register, unregister};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_writer_or_many_readers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = Shared::take(&path).unwrap();
+        let second = Shared::try_take(&path).unwrap();
+        assert!(second.is_some());
+        assert!(Exclusive::try_take(&path).unwrap().is_none());
+        drop((first, second));
+        let alone = Exclusive::try_take(&path).unwrap();
+        assert!(alone.is_some());
+        assert!(Shared::try_take(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_removed_lock_file_is_not_a_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let old = Exclusive::wait(&path).unwrap();
+        fs_err::remove_file(&path).unwrap();
+        let new = Exclusive::try_take(&path).unwrap();
+        assert!(new.is_some());
+        drop(old);
+        assert!(Exclusive::try_take(&path).unwrap().is_none());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_file_is_not_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &path).unwrap();
+        assert!(Exclusive::wait(&path).is_err());
+        assert!(!folder.path().join("elsewhere").exists());
+    }
+}
