@@ -42,7 +42,10 @@ impl Session {
     /// True if the unit can be used without asking anybody: its tree is whole, and its
     /// generation knows it.
     pub fn is_ready(&self, unit: &Arc<Unit>) -> Result<bool> {
-        if !matches!(unit.prepare(&self.store, self.settings.verify_full, &self.events)?, Readiness::Ready) {
+        if !matches!(
+            unit.prepare(&self.store, self.settings.verify_full, &self.events)?,
+            Readiness::Ready
+        ) {
             return Ok(false);
         }
         let Ok(mount) = unit.mount() else { return Ok(true) };
@@ -65,7 +68,8 @@ impl Session {
     /// Adds what `members` require, from their own manifest.
     pub async fn add_required(&self, mount: &Arc<Mount>, members: &mut Vec<Member>) -> Result<()> {
         let context = self.context();
-        let mut seen: BTreeSet<UnitName> = members.iter().map(|member| member.unit.name.clone()).collect();
+        let mut seen: BTreeSet<UnitName> =
+            members.iter().map(|member| member.unit.name.clone()).collect();
         let mut at = 0;
         while let Some(member) = members.get(at).cloned() {
             at += 1;
@@ -74,10 +78,15 @@ impl Session {
                     continue;
                 }
                 mount.fetch_parts(&context, &member.unit.manifest, required.as_str()).await?;
-                let Answer::Record(record) = mount.record(&self.store, &member.unit.manifest, required.as_str())? else {
+                let Answer::Record(record) =
+                    mount.record(&self.store, &member.unit.manifest, required.as_str())?
+                else {
                     return Err(Error::new(
                         Kind::Manifest,
-                        format!("{} requires {required}, which is not in its manifest", member.unit.full_name),
+                        format!(
+                            "{} requires {required}, which is not in its manifest",
+                            member.unit.full_name
+                        ),
                     )
                     .name(member.unit.full_name.clone())
                     .hint("ask the author to publish again"));
@@ -94,7 +103,8 @@ impl Session {
     /// that still has the same tree.
     async fn record_for(&self, mount: &Arc<Mount>, unit: &Arc<Unit>) -> Result<Record> {
         let from = |manifest: &crate::name::Digest| -> Option<Record> {
-            let record = self.record_of(mount, manifest, unit.name.as_str(), Some(&unit.version)).ok()??;
+            let record =
+                self.record_of(mount, manifest, unit.name.as_str(), Some(&unit.version)).ok()??;
             let selected = self.select(&unit.full_name, unit.name.as_str(), &record).ok()?;
             (selected.tree_digest() == unit.digest).then_some(selected)
         };
@@ -106,7 +116,10 @@ impl Session {
         newest.as_ref().and_then(from).ok_or_else(|| {
             Error::new(
                 Kind::Fetch,
-                format!("version {} of {} is not in the cache and no longer published", unit.version, unit.full_name),
+                format!(
+                    "version {} of {} is not in the cache and no longer published",
+                    unit.version, unit.full_name
+                ),
             )
             .name(unit.full_name.clone())
             .hint(format!("run `magic-module upgrade {}`", unit.full_name))
@@ -114,10 +127,16 @@ impl Session {
     }
 
     /// Fetches and builds what is not there. Returns what came over the network.
-    pub async fn materialize(&self, members: &[Member], progress: &Arc<Progress>, force: bool) -> Result<Moved> {
+    pub async fn materialize(
+        &self,
+        members: &[Member],
+        progress: &Arc<Progress>,
+        force: bool,
+    ) -> Result<Moved> {
         let mut missing = Vec::new();
         for member in members {
-            let ready = member.unit.prepare(&self.store, self.settings.verify_full, &self.events)?;
+            let ready =
+                member.unit.prepare(&self.store, self.settings.verify_full, &self.events)?;
             if force || !matches!(ready, Readiness::Ready) {
                 missing.push(member.clone());
             }
@@ -126,7 +145,10 @@ impl Session {
             return Ok(Moved::default());
         }
         self.store.create()?;
-        let moved = match self.fetch_and_build(&missing, progress, Effort { force, distrust: false }).await {
+        let moved = match self
+            .fetch_and_build(&missing, progress, Effort { force, distrust: false })
+            .await
+        {
             // What was taken from the cache is damaged: look at every byte of it, and fetch the rest.
             Err(error) if error.kind() == Kind::Integrity && !force => {
                 let again = Effort { force: false, distrust: true };
@@ -139,7 +161,12 @@ impl Session {
         Ok(moved)
     }
 
-    async fn fetch_and_build(&self, members: &[Member], progress: &Arc<Progress>, effort: Effort) -> Result<Moved> {
+    async fn fetch_and_build(
+        &self,
+        members: &[Member],
+        progress: &Arc<Progress>,
+        effort: Effort,
+    ) -> Result<Moved> {
         let context = self.context();
         let mut plans: Vec<Plan> = Vec::new();
         let mut artifacts: Vec<Artifact> = Vec::new();
@@ -147,7 +174,8 @@ impl Session {
             if effort.distrust {
                 self.drop_damaged_blobs(&member.record);
             }
-            let reusable = if effort.distrust { Reusable::default() } else { self.reusable(member)? };
+            let reusable =
+                if effort.distrust { Reusable::default() } else { self.reusable(member)? };
             let plan = plan(&member.record, self.store.blobs(), &reusable, effort.force);
             let mount = member.unit.mount()?;
             for wanted in &plan.wanted {
@@ -168,7 +196,9 @@ impl Session {
             .map_err(|error| error.or_name(first.unit.full_name.clone()))?;
         for (member, plan) in members.iter().zip(plans) {
             let (store, member, force) = (self.store.clone(), member.clone(), effort.force);
-            let built = tokio::task::spawn_blocking(move || build(&store, &member, &plan, force).map(|tree| (member, tree)));
+            let built = tokio::task::spawn_blocking(move || {
+                build(&store, &member, &plan, force).map(|tree| (member, tree))
+            });
             let (member, tree) = built.await.map_err(|error| {
                 Error::new(Kind::Store, "building a tree ended unexpectedly").caused_by(&error)
             })??;
@@ -183,7 +213,9 @@ impl Session {
     fn artifact(&self, mount: &Mount, unit: &Unit, wanted: &Wanted) -> Result<Artifact> {
         Ok(Artifact {
             label: unit.full_name.clone(),
-            url: mount.resolve(&wanted.url).map_err(|error| error.or_name(unit.full_name.clone()))?,
+            url: mount
+                .resolve(&wanted.url)
+                .map_err(|error| error.or_name(unit.full_name.clone()))?,
             size: wanted.size,
             sha256: wanted.sha256,
         })
@@ -195,7 +227,10 @@ impl Session {
         let mount = member.unit.mount()?;
         let Some(bound) = mount.bound() else { return Ok(reusable) };
         let name = member.unit.name.as_str();
-        let same_unit = |key: &str| key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', '@']));
+        let same_unit = |key: &str| {
+            key.strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', '@']))
+        };
         let mut generation = Some(bound.generation.clone());
         for _ in 0..4 {
             let Some(current) = generation else { break };
@@ -224,21 +259,32 @@ impl Session {
         let entries: BTreeMap<Key, Active> =
             members.iter().map(|member| (member.unit.key.clone(), member.unit.active())).collect();
         let Some(bound) = mount.bound() else { return Ok(()) };
-        let same = |active: &Active, entry: &Active| active.tree == entry.tree && active.version == entry.version;
-        if entries.iter().all(|(key, entry)| bound.generation.active.get(key).is_some_and(|active| same(active, entry))) {
+        let same = |active: &Active, entry: &Active| {
+            active.tree == entry.tree && active.version == entry.version
+        };
+        if entries.iter().all(|(key, entry)| {
+            bound.generation.active.get(key).is_some_and(|active| same(active, entry))
+        }) {
             return Ok(());
         }
         mount.folder.create()?;
         let _lock = mount.folder.lock()?;
         // Another process may have added to the generation meanwhile.
-        let mut generation = mount.folder.read(bound.generation.number).unwrap_or_else(|| bound.generation.clone());
+        let mut generation =
+            mount.folder.read(bound.generation.number).unwrap_or_else(|| bound.generation.clone());
         for (key, active) in &bound.generation.active {
             generation.active.entry(key.clone()).or_insert_with(|| active.clone());
         }
         generation.manifest = bound.manifest.or(generation.manifest);
-        let conflicts = entries.iter().any(|(key, entry)| generation.active.get(key).is_some_and(|active| !same(active, entry)));
+        let conflicts = entries.iter().any(|(key, entry)| {
+            generation.active.get(key).is_some_and(|active| !same(active, entry))
+        });
         if conflicts {
-            generation = successor(mount, &generation, &entries.into_iter().map(|(key, entry)| (key, Some(entry))).collect());
+            generation = successor(
+                mount,
+                &generation,
+                &entries.into_iter().map(|(key, entry)| (key, Some(entry))).collect(),
+            );
         } else {
             generation.active.extend(entries);
         }
@@ -255,9 +301,14 @@ struct Effort {
 }
 
 /// A generation that follows `base`, with some units moved.
-pub fn successor(mount: &Mount, base: &Generation, moves: &BTreeMap<Key, Option<Active>>) -> Generation {
+pub fn successor(
+    mount: &Mount,
+    base: &Generation,
+    moves: &BTreeMap<Key, Option<Active>>,
+) -> Generation {
     let number = mount.folder.numbers().pop().unwrap_or(0).max(base.number) + 1;
-    let mut next = Generation { number, parent: Some(base.number), moved: BTreeMap::new(), ..base.clone() };
+    let mut next =
+        Generation { number, parent: Some(base.number), moved: BTreeMap::new(), ..base.clone() };
     for (key, entry) in moves {
         let before = match entry {
             Some(entry) => next.active.insert(key.clone(), entry.clone()),
@@ -270,9 +321,17 @@ pub fn successor(mount: &Mount, base: &Generation, moves: &BTreeMap<Key, Option<
 
 /// Writes a generation, makes it current if it is the newest, and binds this process to it.
 /// The mount's lock is held.
-pub fn commit(mount: &Mount, generation: Generation, manifest: Option<crate::name::Digest>) -> Result<()> {
+pub fn commit(
+    mount: &Mount,
+    generation: Generation,
+    manifest: Option<crate::name::Digest>,
+) -> Result<()> {
     mount.folder.write(&generation)?;
-    if mount.folder.current().is_none_or(|current| current < generation.number || mount.folder.read(current).is_none()) {
+    if mount
+        .folder
+        .current()
+        .is_none_or(|current| current < generation.number || mount.folder.read(current).is_none())
+    {
         mount.folder.switch(generation.number)?;
     }
     let lock = Shared::take(&mount.folder.lock_of(generation.number)).ok().map(Arc::new);
@@ -288,9 +347,10 @@ fn build(store: &crate::store::Store, member: &Member, plan: &Plan, force: bool)
     let name = |error: Error| error.or_name(member.unit.full_name.clone());
     for pack in &member.record.packs {
         if plan.wanted.iter().any(|wanted| wanted.sha256 == pack.sha256) {
-            Pack::open(&store.blobs().path(&pack.sha256), &pack.url, &pack.paths.iter().collect()).map_err(name)?;
+            Pack::open(&store.blobs().path(&pack.sha256), &pack.url, &pack.paths.iter().collect())
+                .map_err(name)?;
         }
     }
-    assemble::build(store, &member.unit.digest, &member.record.files, &plan.sources, force).map_err(name)
+    assemble::build(store, &member.unit.digest, &member.record.files, &plan.sources, force)
+        .map_err(name)
 }
-

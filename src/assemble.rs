@@ -20,7 +20,7 @@ use crate::manifest::File;
 use crate::name::{Digest, FilePath};
 use crate::store::lock::Exclusive;
 use crate::store::tree::{Stamp, Tree, TreeFile, folder_of, hash_file, index_of};
-use crate::store::{Store, unique};
+use crate::store::{Store, make_folders, unique};
 use crate::unpack::Pack;
 
 /// From this many files on, unpacking is shared by threads.
@@ -61,7 +61,8 @@ pub fn build(
     }
     let aside = store.tmp().join(format!("{digest}.tree"));
     remove(&aside)?;
-    let built = fill(store, &aside, files, sources).and_then(|stamps| name(store, digest, &aside, files, sources, &stamps));
+    let built = fill(store, &aside, files, sources)
+        .and_then(|stamps| name(store, digest, &aside, files, sources, &stamps));
     if built.is_err() {
         let _ = remove(&aside);
     }
@@ -71,8 +72,14 @@ pub fn build(
 type Stamps = HashMap<FilePath, Stamp>;
 type Job<'a> = (&'a File, &'a Source);
 
-fn fill(store: &Store, aside: &Path, files: &[File], sources: &BTreeMap<FilePath, Source>) -> Result<Stamps> {
-    let mut folders: BTreeSet<&str> = files.iter().filter(|file| !file.lazy).map(|file| file.path.parent()).collect();
+fn fill(
+    store: &Store,
+    aside: &Path,
+    files: &[File],
+    sources: &BTreeMap<FilePath, Source>,
+) -> Result<Stamps> {
+    let mut folders: BTreeSet<&str> =
+        files.iter().filter(|file| !file.lazy).map(|file| file.path.parent()).collect();
     folders.insert("");
     for folder in folders {
         make_folder(&aside.join(folder))?;
@@ -80,7 +87,8 @@ fn fill(store: &Store, aside: &Path, files: &[File], sources: &BTreeMap<FilePath
     let mut jobs: Vec<Job<'_>> = Vec::with_capacity(files.len());
     for file in files.iter().filter(|file| !file.lazy) {
         let source = sources.get(&file.path).ok_or_else(|| {
-            Error::new(Kind::Store, format!("nothing in the cache holds {}", file.path)).path(file.path.as_str())
+            Error::new(Kind::Store, format!("nothing in the cache holds {}", file.path))
+                .path(file.path.as_str())
         })?;
         jobs.push((file, source));
     }
@@ -124,7 +132,8 @@ impl<'a> Packs<'a> {
         for (file, source) in jobs {
             let target = aside.join(file.path.as_str());
             self.place(&target, file.size, &file.sha256, source)?;
-            let metadata = fs_err::symlink_metadata(&target).map_err(|error| cannot_build(&target, &error))?;
+            let metadata =
+                fs_err::symlink_metadata(&target).map_err(|error| cannot_build(&target, &error))?;
             stamps.insert(file.path.clone(), Stamp::of(&metadata));
         }
         Ok(stamps)
@@ -230,13 +239,14 @@ fn name(
         .iter()
         .map(|file| {
             let source = sources.get(&file.path).filter(|_| !file.lazy);
-            let at = source.map(|source| match blobs.iter().position(|blob| *blob == source.blob) {
-                Some(at) => at,
-                None => {
-                    blobs.push(source.blob);
-                    blobs.len() - 1
-                }
-            });
+            let at =
+                source.map(|source| match blobs.iter().position(|blob| *blob == source.blob) {
+                    Some(at) => at,
+                    None => {
+                        blobs.push(source.blob);
+                        blobs.len() - 1
+                    }
+                });
             TreeFile {
                 path: file.path.clone(),
                 size: file.size,
@@ -267,7 +277,8 @@ pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usi
             continue;
         };
         let source = Source { blob: *blob, inner: file.inner.clone(), file: None, fresh: false };
-        let aside = store.tmp().join(format!("{}.{}.{}.heal", tree.digest, std::process::id(), unique()));
+        let aside =
+            store.tmp().join(format!("{}.{}.{}.heal", tree.digest, std::process::id(), unique()));
         match packs.place(&aside, file.size, &file.sha256, &source) {
             Ok(()) => {
                 make_folder(target.parent().unwrap_or(&tree.folder))?;
@@ -275,7 +286,8 @@ pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usi
                     remove(&target)?;
                 }
                 fs_err::rename(&aside, &target).map_err(|error| cannot_build(&target, &error))?;
-                let metadata = fs_err::symlink_metadata(&target).map_err(|error| cannot_build(&target, &error))?;
+                let metadata = fs_err::symlink_metadata(&target)
+                    .map_err(|error| cannot_build(&target, &error))?;
                 tree.files[at].stamp = Stamp::of(&metadata);
             }
             Err(_) => {
@@ -288,7 +300,7 @@ pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usi
 }
 
 fn make_folder(path: &Path) -> Result<()> {
-    fs_err::create_dir_all(path).map_err(|error| cannot_build(path, &error))
+    make_folders(path).map_err(|error| cannot_build(path, &error))
 }
 
 fn remove(folder: &Path) -> Result<()> {

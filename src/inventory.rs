@@ -11,6 +11,7 @@ use crate::mount::{Answer, Mount};
 use crate::name::FilePath;
 use crate::progress::Progress;
 use crate::session::{Located, Lookup, Session};
+use crate::store::make_folders;
 use crate::store::tree::{Tree, hash_file};
 use crate::unit::{Readiness, Unit};
 
@@ -43,7 +44,11 @@ impl Session {
     pub async fn available(&self, mount: &Arc<Mount>) -> Result<Vec<Description>> {
         let manifest = self.known_manifest(mount).await?;
         let modules = mount.all_records(&self.context(), &manifest).await?;
-        Ok(modules.0.iter().map(|(name, record)| self.describe(mount, name.as_str(), record)).collect())
+        Ok(modules
+            .0
+            .iter()
+            .map(|(name, record)| self.describe(mount, name.as_str(), record))
+            .collect())
     }
 
     pub async fn info(&self, mount: &Arc<Mount>, name: &str) -> Result<Description> {
@@ -53,13 +58,18 @@ impl Session {
 
     async fn known_manifest(&self, mount: &Arc<Mount>) -> Result<crate::name::Digest> {
         let known = |mount: &Mount| {
-            mount.bound().and_then(|bound| bound.manifest).filter(|digest| mount.manifest(&self.store, digest).is_ok())
+            mount
+                .bound()
+                .and_then(|bound| bound.manifest)
+                .filter(|digest| mount.manifest(&self.store, digest).is_ok())
         };
         if let Some(manifest) = known(mount) {
             return Ok(manifest);
         }
         mount.refresh(&self.context(), false).await?;
-        known(mount).ok_or_else(|| Error::new(Kind::Manifest, format!("no manifest is known for {}", mount.describe())))
+        known(mount).ok_or_else(|| {
+            Error::new(Kind::Manifest, format!("no manifest is known for {}", mount.describe()))
+        })
     }
 
     async fn record_or_refresh(&self, mount: &Arc<Mount>, name: &str) -> Result<Arc<Record>> {
@@ -69,7 +79,10 @@ impl Session {
             if let Answer::Record(record) = mount.record(&self.store, &manifest, name)? {
                 return Ok(record);
             }
-            if !again || !mount.may_ask_for(name) || mount.refresh(&self.context(), false).await.is_err() {
+            if !again
+                || !mount.may_ask_for(name)
+                || mount.refresh(&self.context(), false).await.is_err()
+            {
                 break;
             }
             manifest = self.known_manifest(mount).await?;
@@ -78,16 +91,25 @@ impl Session {
     }
 
     fn describe(&self, mount: &Arc<Mount>, name: &str, record: &Record) -> Description {
-        let active = mount.bound().and_then(|bound| self.active_entry(mount, &bound, name).map(|(_, active)| active.clone()));
+        let active = mount.bound().and_then(|bound| {
+            self.active_entry(mount, &bound, name).map(|(_, active)| active.clone())
+        });
         let mut versions = vec![record.version.to_string()];
-        let mut older: Vec<(&Option<u64>, String)> =
-            record.versions.values().map(|record| (&record.published, record.version.to_string())).collect();
+        let mut older: Vec<(&Option<u64>, String)> = record
+            .versions
+            .values()
+            .map(|record| (&record.published, record.version.to_string()))
+            .collect();
         older.sort_by(|a, b| b.cmp(a));
         versions.extend(older.into_iter().map(|(_, version)| version));
-        let cached = active.as_ref().is_some_and(|active| matches!(Tree::open(&self.store, &active.tree), Ok(Some(_))));
+        let cached = active
+            .as_ref()
+            .is_some_and(|active| matches!(Tree::open(&self.store, &active.tree), Ok(Some(_))));
         Description {
             name: mount.namespace.join(name),
-            version: active.filter(|_| cached).map_or_else(|| record.version.to_string(), |active| active.version.to_string()),
+            version: active
+                .filter(|_| cached)
+                .map_or_else(|| record.version.to_string(), |active| active.version.to_string()),
             versions,
             summary: record.summary.clone(),
             size: record.select(self.python.tags.get().map_or(&[], Vec::as_slice)).0.size(),
@@ -111,27 +133,40 @@ impl Session {
     }
 
     /// The members that `name`, perhaps in another version than the active one, needs.
-    pub async fn wanted(&self, mount: &Arc<Mount>, name: &str, version: Option<&str>) -> Result<Vec<Member>> {
+    pub async fn wanted(
+        &self,
+        mount: &Arc<Mount>,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Vec<Member>> {
         let Some(version) = version else {
             let unit = self.unit(mount, name).await?;
             return self.closure(&unit).await;
         };
         let manifest = self.known_manifest(mount).await?;
         let record = self.record_or_refresh(mount, name).await?;
-        let chosen = if record.version.as_str() == version { Some((*record).clone()) } else { record.versions.get(version).cloned() };
+        let chosen = if record.version.as_str() == version {
+            Some((*record).clone())
+        } else {
+            record.versions.get(version).cloned()
+        };
         let chosen = chosen.ok_or_else(|| {
             let mut have = vec![record.version.to_string()];
             have.extend(record.versions.keys().map(ToString::to_string));
-            Error::new(Kind::Requirement, format!("{} has no version {version}", mount.namespace.join(name)))
-                .name(mount.namespace.join(name))
-                .expected(version)
-                .got(have.join(", "))
-                .hint(format!("choose one of {}", have.join(", ")))
+            Error::new(
+                Kind::Requirement,
+                format!("{} has no version {version}", mount.namespace.join(name)),
+            )
+            .name(mount.namespace.join(name))
+            .expected(version)
+            .got(have.join(", "))
+            .hint(format!("choose one of {}", have.join(", ")))
         })?;
         let selected = self.select(&mount.namespace.join(name), name, &chosen)?;
         let key = format!("{name}=={version}");
-        let parsed = crate::name::UnitName::new(name)
-            .map_err(|error| Error::new(Kind::UnitNotFound, "no such unit").name(name).caused_by(&error))?;
+        let parsed = crate::name::UnitName::new(name).map_err(|error| {
+            Error::new(Kind::UnitNotFound, "no such unit").name(name).caused_by(&error)
+        })?;
         let unit = Unit::of_record(mount, &self.store, &parsed, key, manifest, &selected);
         let mut members = vec![Member { unit: Arc::new(unit), record: Arc::new(selected) }];
         self.add_required(mount, &mut members).await?;
@@ -173,7 +208,9 @@ impl Session {
         for member in members {
             let name = member.unit.name.as_str();
             mount.fetch_parts(&self.context(), &manifest, name).await?;
-            let Some(record) = self.record_of(mount, &manifest, name, None)? else { return Err(error) };
+            let Some(record) = self.record_of(mount, &manifest, name, None)? else {
+                return Err(error);
+            };
             let record = self.select(&member.unit.full_name, name, &record)?;
             if record.tree_digest() != member.unit.digest {
                 return Err(error.hint(format!(
@@ -190,12 +227,20 @@ impl Session {
     pub async fn verify(&self, mount: &Arc<Mount>, names: &[String]) -> Result<Verified> {
         let mut verified = Verified { healed: true, ..Verified::default() };
         let Some(bound) = mount.bound() else { return Ok(verified) };
-        let all: Vec<String> = bound.generation.active.keys().map(|key| key.split(['@', '=']).next().unwrap_or(key).to_owned()).collect();
+        let all: Vec<String> = bound
+            .generation
+            .active
+            .keys()
+            .map(|key| key.split(['@', '=']).next().unwrap_or(key).to_owned())
+            .collect();
         for name in if names.is_empty() { &all } else { names } {
             let Some(unit) = self.active_unit(mount, &bound, name)? else {
-                return Err(Error::new(Kind::UnitNotFound, format!("{} is not in the cache", mount.namespace.join(name)))
-                    .name(mount.namespace.join(name))
-                    .hint(format!("run `magic-module fetch {}`", mount.namespace.join(name))));
+                return Err(Error::new(
+                    Kind::UnitNotFound,
+                    format!("{} is not in the cache", mount.namespace.join(name)),
+                )
+                .name(mount.namespace.join(name))
+                .hint(format!("run `magic-module fetch {}`", mount.namespace.join(name))));
             };
             verified.units += 1;
             self.verify_unit(mount, &unit, &mut verified).await?;
@@ -203,14 +248,25 @@ impl Session {
         Ok(verified)
     }
 
-    async fn verify_unit(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, verified: &mut Verified) -> Result<()> {
+    async fn verify_unit(
+        &self,
+        mount: &Arc<Mount>,
+        unit: &Arc<Unit>,
+        verified: &mut Verified,
+    ) -> Result<()> {
         let mut sources_whole = true;
         match Tree::open(&self.store, &unit.digest)? {
             Some(mut tree) => {
                 let damaged = tree.check(true).damaged;
-                verified.problems.extend(damaged.iter().map(|at| format!("{} is damaged", tree.folder.join(tree.files[*at].path.as_str()).display())));
+                verified.problems.extend(damaged.iter().map(|at| {
+                    format!(
+                        "{} is damaged",
+                        tree.folder.join(tree.files[*at].path.as_str()).display()
+                    )
+                }));
                 verified.files += tree.files.iter().filter(|file| !file.lazy).count() as u64;
-                verified.bytes += tree.files.iter().filter(|file| !file.lazy).map(|file| file.size).sum::<u64>();
+                verified.bytes +=
+                    tree.files.iter().filter(|file| !file.lazy).map(|file| file.size).sum::<u64>();
                 for source in &tree.sources {
                     if self.store.blobs().verify(source).is_err() {
                         verified.problems.push(format!("blob {source} is damaged or gone"));
@@ -222,7 +278,9 @@ impl Session {
             None => verified.problems.push(format!("the tree of {} is gone", unit.full_name)),
         }
         unit.reset();
-        if sources_whole && matches!(unit.prepare(&self.store, true, &self.events), Ok(Readiness::Ready)) {
+        if sources_whole
+            && matches!(unit.prepare(&self.store, true, &self.events), Ok(Readiness::Ready))
+        {
             return Ok(());
         }
         unit.reset();
@@ -244,15 +302,24 @@ impl Session {
     }
 
     /// A data file of a unit, on disk and verified; fetched if it is lazy.
-    pub async fn data_path(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, path: &str) -> Result<PathBuf> {
+    pub async fn data_path(
+        &self,
+        mount: &Arc<Mount>,
+        unit: &Arc<Unit>,
+        path: &str,
+    ) -> Result<PathBuf> {
         let record = self.closure(unit).await?.into_iter().next().map(|member| member.record);
         let inside = format!("{}/{path}", unit.name.to_path());
-        let file = record.as_ref().and_then(|record| record.file(path).or_else(|| record.file(&inside)));
+        let file =
+            record.as_ref().and_then(|record| record.file(path).or_else(|| record.file(&inside)));
         let Some(file) = file else {
-            return Err(Error::new(Kind::UnitNotFound, format!("{} has no file {path}", unit.full_name))
-                .name(unit.full_name.clone())
-                .path(path)
-                .hint(format!("`magic-module info {}` tells what it holds", unit.full_name)));
+            return Err(Error::new(
+                Kind::UnitNotFound,
+                format!("{} has no file {path}", unit.full_name),
+            )
+            .name(unit.full_name.clone())
+            .path(path)
+            .hint(format!("`magic-module info {}` tells what it holds", unit.full_name)));
         };
         if file.lazy {
             return self.lazy(mount, unit, file).await;
@@ -269,7 +336,12 @@ impl Session {
         self.store.root().join("lazy").join(sha256.to_hex()).join(path.file_name())
     }
 
-    async fn lazy(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, file: &crate::manifest::File) -> Result<PathBuf> {
+    async fn lazy(
+        &self,
+        mount: &Arc<Mount>,
+        unit: &Arc<Unit>,
+        file: &crate::manifest::File,
+    ) -> Result<PathBuf> {
         let place = self.lazy_place(&file.sha256, &file.path);
         let whole = || hash_file(&place, file.size).is_ok_and(|digest| digest == file.sha256);
         if place.exists() && whole() {
@@ -279,7 +351,9 @@ impl Session {
         let blobs = self.store.blobs();
         if !blobs.has(&file.sha256, file.size) || blobs.verify(&file.sha256).is_err() {
             if self.settings.offline {
-                return Err(mount.offline(&format!("{} of {} is not in the cache", file.path, unit.full_name)).name(unit.full_name.clone()));
+                return Err(mount
+                    .offline(&format!("{} of {} is not in the cache", file.path, unit.full_name))
+                    .name(unit.full_name.clone()));
             }
             let _ = blobs.remove(&file.sha256);
             let artifact = Artifact {
@@ -292,10 +366,16 @@ impl Session {
             self.context().fetcher.blobs(&[artifact], mount.transport(), &progress, false).await?;
             progress.finish(file.path.file_name());
         }
-        let cannot = |error: std::io::Error| Error::store("cannot write a data file", &place, &error);
-        let aside = self.store.tmp().join(format!("{}.{}.{}.lazy", file.sha256, std::process::id(), crate::store::unique()));
+        let cannot =
+            |error: std::io::Error| Error::store("cannot write a data file", &place, &error);
+        let aside = self.store.tmp().join(format!(
+            "{}.{}.{}.lazy",
+            file.sha256,
+            std::process::id(),
+            crate::store::unique()
+        ));
         if let Some(folder) = place.parent() {
-            fs_err::create_dir_all(folder).map_err(cannot)?;
+            make_folders(folder).map_err(cannot)?;
         }
         let blob = blobs.path(&file.sha256);
         if fs_err::hard_link(&blob, &aside).is_err() {

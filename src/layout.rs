@@ -48,7 +48,8 @@ impl Layout {
             let mut child = path;
             loop {
                 let (parent, name) = child.rsplit_once('/').unwrap_or(("", child));
-                let new = layout.folders.entry(parent.to_owned()).or_default().insert(name.to_owned());
+                let new =
+                    layout.folders.entry(parent.to_owned()).or_default().insert(name.to_owned());
                 if parent.is_empty() || !new {
                     break;
                 }
@@ -70,7 +71,9 @@ impl Layout {
     pub fn find(&self, name: &str, suffixes: &Suffixes) -> Option<Found> {
         let stem = name.replace('.', "/");
         let is_folder = self.folders.contains_key(&stem);
-        if is_folder && let Some((path, extension)) = self.with_suffix(&format!("{stem}/__init__"), suffixes) {
+        if is_folder
+            && let Some((path, extension)) = self.with_suffix(&format!("{stem}/__init__"), suffixes)
+        {
             return Some(Found::Package { path, folder: stem, extension });
         }
         if let Some((path, extension)) = self.with_suffix(&stem, suffixes) {
@@ -80,7 +83,8 @@ impl Layout {
     }
 
     fn with_suffix(&self, stem: &str, suffixes: &Suffixes) -> Option<(String, bool)> {
-        let candidates = suffixes.0.iter().map(|suffix| (suffix.as_str(), true)).chain([(".py", false)]);
+        let candidates =
+            suffixes.0.iter().map(|suffix| (suffix.as_str(), true)).chain([(".py", false)]);
         candidates
             .map(|(suffix, extension)| (format!("{stem}{suffix}"), extension))
             .find(|(path, _)| self.files.contains(path))
@@ -94,13 +98,23 @@ impl Layout {
         let mut modules = Vec::new();
         for name in names {
             let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-            let stem = suffixes.0.iter().map(String::as_str).chain([".py"]).find_map(|suffix| name.strip_suffix(suffix));
+            let stem = suffixes
+                .0
+                .iter()
+                .map(String::as_str)
+                .chain([".py"])
+                .find_map(|suffix| name.strip_suffix(suffix));
             let (module, package) = match stem {
                 Some(stem) if self.files.contains(&path) => (stem, false),
-                _ if self.with_suffix(&format!("{path}/__init__"), suffixes).is_some() => (name.as_str(), true),
+                _ if self.with_suffix(&format!("{path}/__init__"), suffixes).is_some() => {
+                    (name.as_str(), true)
+                }
                 _ => continue,
             };
-            if module != "__init__" && crate::name::is_identifier(module) && seen.insert(module.to_owned()) {
+            if module != "__init__"
+                && crate::name::is_identifier(module)
+                && seen.insert(module.to_owned())
+            {
                 modules.push((module.to_owned(), package));
             }
         }
@@ -123,15 +137,38 @@ mod tests {
     #[test]
     fn packages_come_before_modules_and_extensions_before_sources() {
         let layout = Layout::new(
-            ["a/__init__.py", "a/b.py", "a/b.abi3.so", "a/c/__init__.py", "a/c.py", "a/n/x.py", "a/d.pyc", "a/t.txt"].into_iter(),
+            [
+                "a/__init__.py",
+                "a/b.py",
+                "a/b.abi3.so",
+                "a/c/__init__.py",
+                "a/c.py",
+                "a/n/x.py",
+                "a/d.pyc",
+                "a/t.txt",
+            ]
+            .into_iter(),
         );
         let find = |name| layout.find(name, &suffixes());
-        assert_eq!(find("a"), Some(Found::Package { path: "a/__init__.py".into(), folder: "a".into(), extension: false }));
-        assert_eq!(find("a.b"), Some(Found::Module { path: "a/b.abi3.so".into(), extension: true }));
+        assert_eq!(
+            find("a"),
+            Some(Found::Package {
+                path: "a/__init__.py".into(),
+                folder: "a".into(),
+                extension: false
+            })
+        );
+        assert_eq!(
+            find("a.b"),
+            Some(Found::Module { path: "a/b.abi3.so".into(), extension: true })
+        );
         assert_eq!(find("a.c").unwrap().path(), Some("a/c/__init__.py"));
         assert_eq!(find("a.n"), Some(Found::Namespace { folder: "a/n".into() }));
         assert_eq!(find("a.d"), None);
         assert_eq!(find("a.t"), None);
-        assert_eq!(layout.modules_in("a", &suffixes()), [("b".to_owned(), false), ("c".to_owned(), true)]);
+        assert_eq!(
+            layout.modules_in("a", &suffixes()),
+            [("b".to_owned(), false), ("c".to_owned(), true)]
+        );
     }
 }

@@ -18,13 +18,13 @@ use crate::error::{Error, Kind, Result};
 use crate::fetch::{Document, Fetcher, Transport};
 use crate::manifest::{Body, Manifest, Modules, Record, SIZE_LIMIT};
 use crate::name::{Digest, Namespace, UnitName, Version};
-use crate::origin::redact;
+use crate::origin::{is_loopback, redact};
 use crate::progress::{Event, Events};
 use crate::settings::Settings;
 use crate::sign::Keys;
+use crate::store::Store;
 use crate::store::generation::{Generation, MountFolder, State};
 use crate::store::lock::Shared;
-use crate::store::Store;
 use crate::unit::Unit;
 
 /// How far ahead of the clock a serial may be, in seconds.
@@ -95,7 +95,7 @@ impl Mount {
     pub fn new(store: &Store, request: MountRequest) -> Result<Arc<Self>> {
         let url = parse_url(&request.manifest_url)?;
         let transport = Transport { allow_http: request.allow_http };
-        transport.check(&url)?;
+        check_transport(&url, transport)?;
         let keys = Keys::parse(request.public_keys.iter().map(String::as_str))?;
         let identity = identity(&request.namespace, &url, &keys);
         Ok(Arc::new(Self {
@@ -178,9 +178,15 @@ impl Mount {
             Body::Catalogue(catalogue) => {
                 let slot = catalogue.slot(unit);
                 let Some(table) = catalogue.tables[slot.0] else { return Ok(Answer::Absent) };
-                let Ok(bytes) = store.blobs().read_verified(&table, PART_LIMIT) else { return Ok(Answer::NotHere) };
-                let Some(leaf) = catalogue.parse_table(&bytes)?[slot.1] else { return Ok(Answer::Absent) };
-                let Ok(bytes) = store.blobs().read_verified(&leaf, PART_LIMIT) else { return Ok(Answer::NotHere) };
+                let Ok(bytes) = store.blobs().read_verified(&table, PART_LIMIT) else {
+                    return Ok(Answer::NotHere);
+                };
+                let Some(leaf) = catalogue.parse_table(&bytes)?[slot.1] else {
+                    return Ok(Answer::Absent);
+                };
+                let Ok(bytes) = store.blobs().read_verified(&leaf, PART_LIMIT) else {
+                    return Ok(Answer::NotHere);
+                };
                 catalogue.parse_leaf(&document.namespace, slot, &bytes)?.0.remove(unit)
             }
         };
@@ -194,11 +200,15 @@ impl Mount {
             return Ok(record);
         }
         record.versions.remove(version).ok_or_else(|| {
-            let have: Vec<&str> =
-                std::iter::once(record.version.as_str()).chain(record.versions.keys().map(Version::as_str)).collect();
+            let have: Vec<&str> = std::iter::once(record.version.as_str())
+                .chain(record.versions.keys().map(Version::as_str))
+                .collect();
             Error::new(
                 Kind::Requirement,
-                format!("{} is pinned to {version}, which the manifest does not have", self.namespace.join(unit)),
+                format!(
+                    "{} is pinned to {version}, which the manifest does not have",
+                    self.namespace.join(unit)
+                ),
             )
             .name(self.namespace.join(unit))
             .expected(version.as_str())
@@ -208,7 +218,12 @@ impl Mount {
     }
 
     /// Fetches the parts of a catalogue that `unit` is in.
-    pub async fn fetch_parts(&self, context: &Context, manifest: &Digest, unit: &str) -> Result<()> {
+    pub async fn fetch_parts(
+        &self,
+        context: &Context,
+        manifest: &Digest,
+        unit: &str,
+    ) -> Result<()> {
         let document = self.manifest(&context.store, manifest)?;
         let Body::Catalogue(catalogue) = &document.body else { return Ok(()) };
         let slot = catalogue.slot(unit);
@@ -248,15 +263,19 @@ impl Mount {
             return Err(self.offline("a part of the catalogue is not in the cache"));
         }
         let url = self.resolve(url)?;
-        let document = context.fetcher.document(&url, PART_LIMIT, None, false, self.transport).await?;
+        let document =
+            context.fetcher.document(&url, PART_LIMIT, None, false, self.transport).await?;
         let Document::Body { bytes, .. } = document else { return Ok(Vec::new()) };
         let got = Digest::of(&bytes);
         if got != *digest {
-            return Err(Error::new(Kind::Integrity, format!("{} is not the part that the manifest pins", redact(&url)))
-                .url(redact(&url))
-                .expected(digest.to_hex())
-                .got(got.to_hex())
-                .hint("ask the author to publish again"));
+            return Err(Error::new(
+                Kind::Integrity,
+                format!("{} is not the part that the manifest pins", redact(&url)),
+            )
+            .url(redact(&url))
+            .expected(digest.to_hex())
+            .got(got.to_hex())
+            .hint("ask the author to publish again"));
         }
         context.store.blobs().insert(&bytes)?;
         Ok(bytes)
@@ -269,13 +288,21 @@ impl Mount {
                 .url(self.shown_url())
                 .hint("ask the author to publish it beside the manifest or over https")
         };
-        let absolute = self.url.join(url).map_err(|error| refuse("which is no URL").caused_by(&error))?;
+        let absolute =
+            self.url.join(url).map_err(|error| refuse("which is no URL").caused_by(&error))?;
         match absolute.scheme() {
             "https" => Ok(absolute),
-            "http" if self.url.scheme() == "http" => self.transport.check(&absolute).map(|()| absolute),
+            "http" if self.url.scheme() == "http" => {
+                check_transport(&absolute, self.transport).map(|()| absolute)
+            }
             "file" if self.url.scheme() == "file" => {
-                let folder = self.url.join(".").map_err(|error| refuse("which is no URL").caused_by(&error))?;
-                if absolute.path().starts_with(folder.path()) && absolute.host_str() == self.url.host_str() {
+                let folder = self
+                    .url
+                    .join(".")
+                    .map_err(|error| refuse("which is no URL").caused_by(&error))?;
+                if absolute.path().starts_with(folder.path())
+                    && absolute.host_str() == self.url.host_str()
+                {
                     Ok(absolute)
                 } else {
                     Err(refuse("which is not below its own folder"))
@@ -286,9 +313,12 @@ impl Mount {
     }
 
     pub fn offline(&self, what: &str) -> Error {
-        Error::new(Kind::Offline, format!("{what}, and MAGIC_MODULE_OFFLINE forbids to ask {}", self.shown_url()))
-            .url(self.shown_url())
-            .hint("unset MAGIC_MODULE_OFFLINE once, or run `magic-module fetch` while online")
+        Error::new(
+            Kind::Offline,
+            format!("{what}, and MAGIC_MODULE_OFFLINE forbids to ask {}", self.shown_url()),
+        )
+        .url(self.shown_url())
+        .hint("unset MAGIC_MODULE_OFFLINE once, or run `magic-module fetch` while online")
     }
 
     /// Asks for a newer manifest. True if there is one. Nothing that is active changes.
@@ -349,7 +379,8 @@ impl Mount {
             return Ok((manifest.await.map_err(|error| self.explain(error))?, None));
         }
         let signature_url = self.beside(".minisig")?;
-        let signature = fetcher.document(&signature_url, SIGNATURE_LIMIT, None, no_cache, self.transport);
+        let signature =
+            fetcher.document(&signature_url, SIGNATURE_LIMIT, None, no_cache, self.transport);
         let (manifest, signature) = tokio::join!(manifest, signature);
         Ok((manifest.map_err(|error| self.explain(error))?, Some(signature)))
     }
@@ -381,7 +412,8 @@ impl Mount {
         // A cache of two ages may give a manifest and the signature of another one.
         for id in self.keys.ids() {
             let url = self.resolve(&format!("signatures/{digest}.{id}.minisig"))?;
-            let named = context.fetcher.document(&url, SIGNATURE_LIMIT, None, false, self.transport).await;
+            let named =
+                context.fetcher.document(&url, SIGNATURE_LIMIT, None, false, self.transport).await;
             if let Ok(Document::Body { bytes: signature, .. }) = named
                 && self.keys.accept(bytes, &signature)
             {
@@ -406,20 +438,31 @@ impl Mount {
             let shown = |namespace: &Namespace| format!("{:?}", namespace.as_str());
             return Err(Error::new(
                 Kind::Manifest,
-                format!("the manifest is for namespace {}, not for {}", shown(&manifest.namespace), shown(&self.namespace)),
+                format!(
+                    "the manifest is for namespace {}, not for {}",
+                    shown(&manifest.namespace),
+                    shown(&self.namespace)
+                ),
             )
             .url(self.shown_url())
             .path("namespace")
             .expected(self.namespace.as_str())
             .got(manifest.namespace.as_str())
-            .hint(format!("mount it as {}, or publish it with --namespace {}", shown(&manifest.namespace), shown(&self.namespace))));
+            .hint(format!(
+                "mount it as {}, or publish it with --namespace {}",
+                shown(&manifest.namespace),
+                shown(&self.namespace)
+            )));
         }
         let refuse = |why: String| {
-            Error::new(Kind::Integrity, format!("the manifest {} {why}", self.shown_url())).url(self.shown_url()).path("serial")
+            Error::new(Kind::Integrity, format!("the manifest {} {why}", self.shown_url()))
+                .url(self.shown_url())
+                .path("serial")
         };
         let Some(serial) = manifest.serial else {
             return if signed {
-                Err(refuse("is signed but carries no serial".into()).hint("ask the author to publish it with magic-module"))
+                Err(refuse("is signed but carries no serial".into())
+                    .hint("ask the author to publish it with magic-module"))
             } else {
                 Ok(())
             };
@@ -427,17 +470,26 @@ impl Mount {
         if let Some(highest) = state.highest_serial
             && serial <= highest
         {
-            let why = if serial < highest { "is older than one seen before" } else { "has the serial of another one seen before" };
+            let why = if serial < highest {
+                "is older than one seen before"
+            } else {
+                "has the serial of another one seen before"
+            };
             return Err(refuse(why.into())
                 .expected(format!("more than {highest}"))
                 .got(serial.to_string())
-                .hint(format!("ask the author to publish again, or remove {} to forget what was seen", self.folder.path.display())));
+                .hint(format!(
+                    "ask the author to publish again, or remove {} to forget what was seen",
+                    self.folder.path.display()
+                )));
         }
         if serial > now() + CLOCK_SKEW {
-            return Err(refuse("has a serial more than a day ahead of this machine's clock".into())
-                .expected(format!("at most {}", now() + CLOCK_SKEW))
-                .got(serial.to_string())
-                .hint("check this machine's clock, or ask the author to publish again"));
+            return Err(refuse(
+                "has a serial more than a day ahead of this machine's clock".into(),
+            )
+            .expected(format!("at most {}", now() + CLOCK_SKEW))
+            .got(serial.to_string())
+            .hint("check this machine's clock, or ask the author to publish again"));
         }
         Ok(())
     }
@@ -455,7 +507,8 @@ impl Mount {
     /// This process looks names up in `digest` from now on.
     fn take(&self, digest: Option<Digest>, changed: bool) -> Result<bool> {
         let before = self.bound();
-        let generation = before.as_ref().map_or_else(|| self.folder.fresh(), |bound| bound.generation.clone());
+        let generation =
+            before.as_ref().map_or_else(|| self.folder.fresh(), |bound| bound.generation.clone());
         let lock = before.and_then(|bound| bound.lock.clone());
         self.rebind(Bound { generation, manifest: digest, lock });
         Ok(changed)
@@ -492,7 +545,11 @@ impl Mount {
     }
 
     pub fn describe(&self) -> String {
-        if self.namespace.is_empty() { "the top-level names".to_owned() } else { self.namespace.to_string() }
+        if self.namespace.is_empty() {
+            "the top-level names".to_owned()
+        } else {
+            self.namespace.to_string()
+        }
     }
 
     /// Another thread may have held these at a fork; see `Session::before_fork`.
@@ -510,8 +567,20 @@ fn parse_url(text: &str) -> Result<Url> {
     let url = Url::parse(text).map_err(|error| wrong("is no URL").caused_by(&error))?;
     match url.scheme() {
         "http" | "https" | "file" => Ok(url),
-        other => Err(wrong(&format!("has the scheme {other:?}, which is not known")).url(redact(&url))),
+        other => {
+            Err(wrong(&format!("has the scheme {other:?}, which is not known")).url(redact(&url)))
+        }
     }
+}
+
+/// Plain HTTP is for the loopback, unless the mount allows more.
+fn check_transport(url: &Url, transport: Transport) -> Result<()> {
+    if url.scheme() != "http" || transport.allow_http || is_loopback(url) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Policy, format!("{} is plain HTTP beyond this machine", redact(url)))
+        .url(redact(url))
+        .hint("use https, or allow plain HTTP with allow_http=True or MAGIC_MODULE_ALLOW_HTTP=1"))
 }
 
 fn identity(namespace: &Namespace, url: &Url, keys: &Keys) -> Digest {
@@ -530,5 +599,7 @@ fn identity(namespace: &Namespace, url: &Url, keys: &Keys) -> Digest {
 
 /// Seconds since 1970.
 pub fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |past| past.as_secs())
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |past| past.as_secs())
 }

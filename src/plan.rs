@@ -89,9 +89,18 @@ fn here(file: &File, blobs: &BlobStore, reusable: &Reusable, force: bool) -> Opt
 
 impl Plan {
     /// Takes the files of `pack` from it, if that is the cheaper way.
-    fn consider(&mut self, pack: &Pack, missing: &mut BTreeMap<&FilePath, &File>, blobs: &BlobStore, force: bool) {
-        let covered: Vec<&File> = pack.paths.iter().filter_map(|path| missing.get(path).copied()).collect();
-        let alone: u64 = covered.iter().fold(0, |sum, file| sum.saturating_add(file.size).saturating_add(REQUEST));
+    fn consider(
+        &mut self,
+        pack: &Pack,
+        missing: &mut BTreeMap<&FilePath, &File>,
+        blobs: &BlobStore,
+        force: bool,
+    ) {
+        let covered: Vec<&File> =
+            pack.paths.iter().filter_map(|path| missing.get(path).copied()).collect();
+        let alone: u64 = covered
+            .iter()
+            .fold(0, |sum, file| sum.saturating_add(file.size).saturating_add(REQUEST));
         let is_here = !force && blobs.has(&pack.sha256, pack.size);
         if covered.is_empty() || (!is_here && pack.size.saturating_add(REQUEST) >= alone) {
             return;
@@ -101,7 +110,12 @@ impl Plan {
         }
         for file in covered {
             missing.remove(&file.path);
-            let source = Source { blob: pack.sha256, inner: Some(file.path.clone()), file: None, fresh: !is_here };
+            let source = Source {
+                blob: pack.sha256,
+                inner: Some(file.path.clone()),
+                file: None,
+                fresh: !is_here,
+            };
             self.sources.insert(file.path.clone(), source);
         }
     }
@@ -168,6 +182,9 @@ mod tests {
     fn a_pack_that_costs_more_than_its_files_is_left() {
         let root = tempfile::tempdir().unwrap();
         let blobs = BlobStore::new(root.path().to_path_buf());
-        assert_eq!(urls(&plan(&record(&[1000, 1000], 90_000), &blobs, &Reusable::default(), false)), ["f0", "f1"]);
+        assert_eq!(
+            urls(&plan(&record(&[1000, 1000], 90_000), &blobs, &Reusable::default(), false)),
+            ["f0", "f1"]
+        );
     }
 }

@@ -9,15 +9,16 @@
 //! [`Session::lookup`] never waits: whatever needs a request is told to the caller,
 //! who gives up the import lock before asking.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Fetcher;
 use crate::layout::Found;
 use crate::manifest::Body;
-use crate::mount::{Answer, Bound, Context, Mount, MountRequest};
+use crate::mount::{Answer, Bound as Binding, Context, Mount, MountRequest};
 use crate::name::{Digest, Namespace, UnitName};
 use crate::progress::Events;
 use crate::settings::Settings;
@@ -32,7 +33,7 @@ pub struct Session {
     pub settings: Arc<Settings>,
     pub events: Arc<Events>,
     pub python: Arc<Python>,
-    fetcher: RwLock<Arc<Fetcher>>,
+    fetcher: Arc<Fetcher>,
     mounts: Mutex<Vec<Arc<Mount>>>,
 }
 
@@ -46,7 +47,11 @@ pub enum Lookup {
     /// Everything is known, and it is not there.
     Absent,
     /// A request decides; `required` tells whether failing to ask is an error.
-    Ask { mount: Arc<Mount>, relative: String, required: bool },
+    Ask {
+        mount: Arc<Mount>,
+        relative: String,
+        required: bool,
+    },
 }
 
 #[derive(Clone)]
@@ -66,7 +71,7 @@ impl Session {
             store,
             events: Arc::new(Events::default()),
             python: Arc::new(python),
-            fetcher: RwLock::new(fetcher),
+            fetcher,
             settings,
             mounts: Mutex::new(Vec::new()),
         }
@@ -76,7 +81,7 @@ impl Session {
         Context {
             store: self.store.clone(),
             settings: self.settings.clone(),
-            fetcher: self.fetcher.read().clone(),
+            fetcher: self.fetcher.clone(),
             events: self.events.clone(),
         }
     }
@@ -91,10 +96,17 @@ impl Session {
         if !mount.namespace.is_empty()
             && let Some(at) = mounts.iter().position(|other| other.namespace == mount.namespace)
         {
-            if mounts[at].is_bound() || mount.namespace.as_str() != OWN || !self.is_environments(&mounts[at]) {
+            if mounts[at].is_bound()
+                || mount.namespace.as_str() != OWN
+                || !self.is_environments(&mounts[at])
+            {
                 return Err(Error::new(
                     Kind::Configuration,
-                    format!("{} is mounted already, from {}", mount.namespace, mounts[at].shown_url()),
+                    format!(
+                        "{} is mounted already, from {}",
+                        mount.namespace,
+                        mounts[at].shown_url()
+                    ),
                 )
                 .name(mount.namespace.as_str())
                 .url(mounts[at].shown_url())
@@ -124,7 +136,8 @@ impl Session {
 
     /// The mount of `magic_module`: an explicit one, else the environment's.
     pub fn own_mount(&self) -> Result<Arc<Mount>> {
-        if let Some(mount) = self.mounts.lock().iter().find(|mount| mount.namespace.as_str() == OWN) {
+        if let Some(mount) = self.mounts.lock().iter().find(|mount| mount.namespace.as_str() == OWN)
+        {
             return Ok(mount.clone());
         }
         self.mount(self.environment_request(self.settings.require_manifest_url()?))
@@ -148,10 +161,16 @@ impl Session {
         let named = mounts
             .iter()
             .filter(|mount| !mount.namespace.is_empty())
-            .filter_map(|mount| mount.namespace.strip(full).map(|relative| (mount.clone(), relative.to_owned())))
+            .filter_map(|mount| {
+                mount.namespace.strip(full).map(|relative| (mount.clone(), relative.to_owned()))
+            })
             .max_by_key(|(mount, _)| mount.namespace.as_str().len());
         if named.is_some() {
-            return Ok(if top_level == TopLevel::Behind { Vec::new() } else { named.into_iter().collect() });
+            return Ok(if top_level == TopLevel::Behind {
+                Vec::new()
+            } else {
+                named.into_iter().collect()
+            });
         }
         let first = top_level == TopLevel::First;
         Ok(mounts
@@ -175,7 +194,11 @@ impl Session {
     }
 
     pub fn lookup_in(&self, mount: &Arc<Mount>, relative: &str) -> Result<Lookup> {
-        let ask = |required| Lookup::Ask { mount: mount.clone(), relative: relative.to_owned(), required };
+        let ask = |required| Lookup::Ask {
+            mount: mount.clone(),
+            relative: relative.to_owned(),
+            required,
+        };
         let Some(bound) = mount.bound() else { return Ok(ask(true)) };
         let mut owned = false;
         for name in prefixes(relative) {
@@ -199,14 +222,21 @@ impl Session {
                     owned = true;
                     let unit = self.unit_of(mount, name, manifest, &record)?;
                     if let Some(found) = unit.find(relative, &self.python.suffixes) {
-                        return Ok(Lookup::Located(Located { root: name == relative, unit, found }));
+                        return Ok(Lookup::Located(Located {
+                            root: name == relative,
+                            unit,
+                            found,
+                        }));
                     }
                 }
             }
         }
         if let Body::Modules(modules) = &document.body {
             let inside = format!("{relative}.");
-            let next = modules.0.range::<str, _>(inside.as_str()..).next();
+            let next = modules
+                .0
+                .range::<str, _>((Bound::Included(inside.as_str()), Bound::Unbounded))
+                .next();
             if next.is_some_and(|(name, _)| name.as_str().starts_with(&inside)) {
                 return Ok(Lookup::Namespace(mount.clone(), relative.to_owned()));
             }
@@ -215,7 +245,12 @@ impl Session {
     }
 
     /// The active unit called `name`, as its tree on disk or its record tells.
-    pub fn active_unit(&self, mount: &Arc<Mount>, bound: &Bound, name: &str) -> Result<Option<Arc<Unit>>> {
+    pub fn active_unit(
+        &self,
+        mount: &Arc<Mount>,
+        bound: &Binding,
+        name: &str,
+    ) -> Result<Option<Arc<Unit>>> {
         let Some((key, active)) = self.active_entry(mount, bound, name) else { return Ok(None) };
         let Ok(unit_name) = UnitName::new(name) else { return Ok(None) };
         if let Some(unit) = mount.interned(&unit_name, &active.tree) {
@@ -232,13 +267,20 @@ impl Session {
     }
 
     /// The entry of a generation that holds for this mount's pins and this interpreter.
-    pub fn active_entry<'a>(&self, mount: &Mount, bound: &'a Bound, name: &str) -> Option<(String, &'a Active)> {
+    pub fn active_entry<'a>(
+        &self,
+        mount: &Mount,
+        bound: &'a Binding,
+        name: &str,
+    ) -> Option<(String, &'a Active)> {
         let pinned = match mount.request.pins.get(name) {
             Some(version) => format!("{name}=={version}"),
             None => name.to_owned(),
         };
         let tagged = self.tagged(&pinned);
-        [tagged, pinned].into_iter().find_map(|key| bound.generation.active.get(&key).map(|active| (key, active)))
+        [tagged, pinned]
+            .into_iter()
+            .find_map(|key| bound.generation.active.get(&key).map(|active| (key, active)))
     }
 
     fn tagged(&self, key: &str) -> String {
@@ -253,8 +295,9 @@ impl Session {
         manifest: Digest,
         record: &crate::manifest::Record,
     ) -> Result<Arc<Unit>> {
-        let unit_name = UnitName::new(name)
-            .map_err(|error| Error::new(Kind::UnitNotFound, "no such unit").name(name).caused_by(&error))?;
+        let unit_name = UnitName::new(name).map_err(|error| {
+            Error::new(Kind::UnitNotFound, "no such unit").name(name).caused_by(&error)
+        })?;
         let mut key = match mount.request.pins.get(name) {
             Some(version) => format!("{name}=={version}"),
             None => name.to_owned(),
@@ -268,7 +311,12 @@ impl Session {
     }
 
     /// The record for this platform.
-    pub fn select(&self, full: &str, name: &str, record: &crate::manifest::Record) -> Result<crate::manifest::Record> {
+    pub fn select(
+        &self,
+        full: &str,
+        name: &str,
+        record: &crate::manifest::Record,
+    ) -> Result<crate::manifest::Record> {
         if record.variants.is_empty() {
             return Ok(record.clone());
         }
@@ -277,13 +325,19 @@ impl Session {
         };
         let (selected, tag) = record.select(tags);
         let paths = selected.files.iter().map(|file| file.path.as_str());
-        if tag.is_none() && crate::layout::Layout::new(paths).find(name, &self.python.suffixes).is_none() {
-            let offered: Vec<&str> = record.variants.iter().map(|variant| variant.tag.as_str()).collect();
-            return Err(Error::new(Kind::Requirement, format!("{full} has no variant for this interpreter and platform"))
-                .name(full)
-                .expected(offered.join(", "))
-                .got(tags.first().map_or("", String::as_str))
-                .hint("use a platform that its author publishes for, or ask for a variant"));
+        if tag.is_none()
+            && crate::layout::Layout::new(paths).find(name, &self.python.suffixes).is_none()
+        {
+            let offered: Vec<&str> =
+                record.variants.iter().map(|variant| variant.tag.as_str()).collect();
+            return Err(Error::new(
+                Kind::Requirement,
+                format!("{full} has no variant for this interpreter and platform"),
+            )
+            .name(full)
+            .expected(offered.join(", "))
+            .got(tags.first().map_or("", String::as_str))
+            .hint("use a platform that its author publishes for, or ask for a variant"));
         }
         Ok(selected)
     }
@@ -296,7 +350,9 @@ impl Session {
         name: &str,
         version: Option<&crate::name::Version>,
     ) -> Result<Option<crate::manifest::Record>> {
-        let Answer::Record(record) = mount.record(&self.store, manifest, name)? else { return Ok(None) };
+        let Answer::Record(record) = mount.record(&self.store, manifest, name)? else {
+            return Ok(None);
+        };
         Ok(match version {
             Some(version) if record.version != *version => record.versions.get(version).cloned(),
             _ => Some((*record).clone()),
@@ -329,7 +385,13 @@ impl Session {
         Ok(looked)
     }
 
-    async fn ask_parts(&self, mount: &Arc<Mount>, context: &Context, manifest: &Digest, relative: &str) -> Result<()> {
+    async fn ask_parts(
+        &self,
+        mount: &Arc<Mount>,
+        context: &Context,
+        manifest: &Digest,
+        relative: &str,
+    ) -> Result<()> {
         for name in prefixes(relative) {
             mount.fetch_parts(context, manifest, name).await?;
             if matches!(mount.record(&self.store, manifest, name), Ok(Answer::Record(_))) {
@@ -353,12 +415,6 @@ impl Session {
             !matches!(self.lookup_in(mount, relative), Ok(Lookup::Absent))
         };
         Ok(serving.into_iter().find(knows).unwrap_or(first))
-    }
-
-    pub fn replace_fetcher(&self) {
-        let fetcher = Fetcher::new(self.store.blobs().clone(), self.settings.concurrency);
-        // The old one belongs to threads that this process does not have.
-        std::mem::forget(std::mem::replace(&mut *self.fetcher.write(), Arc::new(fetcher)));
     }
 }
 

@@ -13,7 +13,8 @@ impl Keys {
     /// Each text is a minisign public key in base64, or the two lines of its file.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let parse = |text: &'a str| {
-            let line = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+            let line =
+                text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
             PublicKey::from_base64(line).map(|key| (line.to_owned(), key)).map_err(|error| {
                 Error::new(Kind::Configuration, format!("{line:?} is not a minisign public key"))
                     .caused_by(&error)
@@ -37,7 +38,9 @@ impl Keys {
 
     /// True if one of the keys signed exactly these bytes.
     pub fn accept(&self, bytes: &[u8], signature: &[u8]) -> bool {
-        let Some(signature) = std::str::from_utf8(signature).ok().and_then(|text| Signature::decode(text).ok()) else {
+        let Some(signature) =
+            std::str::from_utf8(signature).ok().and_then(|text| Signature::decode(text).ok())
+        else {
             return false;
         };
         self.0.iter().any(|(_, key)| key.verify(bytes, &signature, false).is_ok())

@@ -59,7 +59,14 @@ pub enum Readiness {
 
 impl Unit {
     /// A unit of a record: nothing of it needs to be on disk.
-    pub fn of_record(mount: &Arc<Mount>, store: &Store, name: &UnitName, key: Key, manifest: Digest, record: &Record) -> Self {
+    pub fn of_record(
+        mount: &Arc<Mount>,
+        store: &Store,
+        name: &UnitName,
+        key: Key,
+        manifest: Digest,
+        record: &Record,
+    ) -> Self {
         let digest = record.tree_digest();
         Self {
             mount: Arc::downgrade(mount),
@@ -79,7 +86,13 @@ impl Unit {
     }
 
     /// An active unit whose tree is on disk; `None` if it is not.
-    pub fn of_tree(mount: &Arc<Mount>, store: &Store, name: &UnitName, key: Key, active: &Active) -> Result<Option<Self>> {
+    pub fn of_tree(
+        mount: &Arc<Mount>,
+        store: &Store,
+        name: &UnitName,
+        key: Key,
+        active: &Active,
+    ) -> Result<Option<Self>> {
         let Some(tree) = Tree::open(store, &active.tree)? else { return Ok(None) };
         Ok(Some(Self {
             mount: Arc::downgrade(mount),
@@ -100,9 +113,12 @@ impl Unit {
 
     pub fn mount(&self) -> Result<Arc<Mount>> {
         self.mount.upgrade().ok_or_else(|| {
-            Error::new(Kind::Configuration, format!("the mount that serves {} was closed", self.full_name))
-                .name(self.full_name.clone())
-                .hint("mount it again")
+            Error::new(
+                Kind::Configuration,
+                format!("the mount that serves {} was closed", self.full_name),
+            )
+            .name(self.full_name.clone())
+            .hint("mount it again")
         })
     }
 
@@ -140,14 +156,18 @@ impl Unit {
         if self.tree.lock().is_some() {
             return Ok(Readiness::Ready);
         }
-        let Some(mut tree) = Tree::open(store, &self.digest)? else { return Ok(Readiness::Missing) };
+        let Some(mut tree) = Tree::open(store, &self.digest)? else {
+            return Ok(Readiness::Missing);
+        };
         let checked = tree.check(full);
         if !checked.damaged.is_empty() {
             self.tell(events, &tree, &checked.damaged, "damaged");
             let left = match assemble::heal(store, &mut tree, &checked.damaged) {
                 Ok(left) => left,
                 // A read-only cache cannot be mended; what is damaged is refused below.
-                Err(error) if error.kind() == Kind::Store => return Err(self.refuse(&tree, &checked.damaged, &error)),
+                Err(error) if error.kind() == Kind::Store => {
+                    return Err(self.refuse(&tree, &checked.damaged, &error));
+                }
                 Err(error) => return Err(error),
             };
             if !left.is_empty() {
@@ -164,7 +184,10 @@ impl Unit {
     }
 
     fn refuse(&self, tree: &Tree, damaged: &[usize], cause: &Error) -> Error {
-        let path = damaged.first().map(|at| tree.folder.join(tree.files[*at].path.as_str())).unwrap_or_default();
+        let path = damaged
+            .first()
+            .map(|at| tree.folder.join(tree.files[*at].path.as_str()))
+            .unwrap_or_default();
         Error::new(Kind::Integrity, format!("{} is damaged and cannot be mended", path.display()))
             .name(self.full_name.clone())
             .path(path.display().to_string())
@@ -231,7 +254,8 @@ impl Unit {
             return Ok(code);
         }
         let mount = self.mount()?;
-        let code = CodePack::open(&mount.folder.code(), &mount.identity, &self.digest, &python.code);
+        let code =
+            CodePack::open(&mount.folder.code(), &mount.identity, &self.digest, &python.code);
         Ok(self.code.get_or_init(|| code))
     }
 
@@ -246,7 +270,10 @@ impl Unit {
 
     pub fn lazy_file(&self, path: &str) -> Option<FilePath> {
         let tree = self.tree()?;
-        tree.files.iter().find(|file| file.lazy && file.path.as_str() == path).map(|file| file.path.clone())
+        tree.files
+            .iter()
+            .find(|file| file.lazy && file.path.as_str() == path)
+            .map(|file| file.path.clone())
     }
 
     fn no_file(&self, path: &str) -> Error {

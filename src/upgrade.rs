@@ -47,7 +47,12 @@ pub struct Prepared {
 
 impl Session {
     /// Finds what an upgrade of `names` (relative to the mount) moves, and fetches it.
-    pub async fn prepare_upgrade(&self, mount: &Arc<Mount>, names: &[String], force: bool) -> Result<Prepared> {
+    pub async fn prepare_upgrade(
+        &self,
+        mount: &Arc<Mount>,
+        names: &[String],
+        force: bool,
+    ) -> Result<Prepared> {
         let started = Instant::now();
         let context = self.context();
         mount.refresh(&context, force).await?;
@@ -62,7 +67,10 @@ impl Session {
         }
         self.add_required(mount, &mut members).await?;
         self.add_dependents(mount, &generation, &manifest, &mut members).await?;
-        let progress = Progress::new(names.first().map(|name| mount.namespace.join(name)).unwrap_or_default(), self.events.clone());
+        let progress = Progress::new(
+            names.first().map(|name| mount.namespace.join(name)).unwrap_or_default(),
+            self.events.clone(),
+        );
         let moved = self.materialize(&members, &progress, force).await?;
         let mut moves = Vec::new();
         for member in &members {
@@ -97,15 +105,26 @@ impl Session {
 
     pub fn not_in_manifest(&self, mount: &Mount, manifest: &Digest, name: &str) -> Error {
         let full = mount.namespace.join(name);
-        let error = Error::new(Kind::UnitNotFound, format!("{full} is not in the manifest {}", mount.shown_url()))
-            .name(full)
-            .url(mount.shown_url());
+        let error = Error::new(
+            Kind::UnitNotFound,
+            format!("{full} is not in the manifest {}", mount.shown_url()),
+        )
+        .name(full)
+        .url(mount.shown_url());
         let near = mount.manifest(&self.store, manifest).ok().and_then(|document| {
             let modules = document.modules()?;
-            modules.0.keys().find(|known| known.as_str().eq_ignore_ascii_case(name) || similar(known.as_str(), name)).cloned()
+            modules
+                .0
+                .keys()
+                .find(|known| {
+                    known.as_str().eq_ignore_ascii_case(name) || similar(known.as_str(), name)
+                })
+                .cloned()
         });
         match near {
-            Some(near) => error.hint(format!("did you mean {}?", mount.namespace.join(near.as_str()))),
+            Some(near) => {
+                error.hint(format!("did you mean {}?", mount.namespace.join(near.as_str())))
+            }
             None => error.hint("`magic-module list` shows what is there"),
         }
     }
@@ -121,14 +140,20 @@ impl Session {
         loop {
             let moved: BTreeSet<UnitName> = members
                 .iter()
-                .filter(|member| generation.active.get(&member.unit.key).is_none_or(|active| active.tree != member.unit.digest))
+                .filter(|member| {
+                    generation
+                        .active
+                        .get(&member.unit.key)
+                        .is_none_or(|active| active.tree != member.unit.digest)
+                })
                 .map(|member| member.unit.name.clone())
                 .collect();
             let dependents: Vec<String> = generation
                 .active
                 .iter()
                 .filter(|(key, active)| {
-                    !active.requires.is_disjoint(&moved) && !members.iter().any(|member| member.unit.key == **key)
+                    !active.requires.is_disjoint(&moved)
+                        && !members.iter().any(|member| member.unit.key == **key)
                 })
                 // A pinned unit stays where it is.
                 .filter(|(key, _)| !key.contains("=="))
@@ -160,7 +185,8 @@ impl Session {
         {
             step = current.parent.and_then(|parent| mount.folder.read(parent));
         }
-        let mut prepared = Prepared { mount: mount.clone(), moves: Vec::new(), bytes: 0, started, parent: None };
+        let mut prepared =
+            Prepared { mount: mount.clone(), moves: Vec::new(), bytes: 0, started, parent: None };
         let Some(step) = step.filter(|step| step.parent.is_some()) else { return Ok(prepared) };
         prepared.parent = Some(step.parent);
         let progress = Progress::new(mount.namespace.join(name), self.events.clone());
@@ -176,9 +202,13 @@ impl Session {
                 }
                 None => None,
             };
-            let changed = self.difference(now.as_ref().map(|now| &now.tree), before.as_ref().map(|before| &before.tree))?;
-            let parsed = UnitName::new(unit_name)
-                .map_err(|error| Error::new(Kind::Store, "a generation names no unit").caused_by(&error))?;
+            let changed = self.difference(
+                now.as_ref().map(|now| &now.tree),
+                before.as_ref().map(|before| &before.tree),
+            )?;
+            let parsed = UnitName::new(unit_name).map_err(|error| {
+                Error::new(Kind::Store, "a generation names no unit").caused_by(&error)
+            })?;
             prepared.moves.push(Move {
                 full_name: mount.namespace.join(unit_name),
                 name: parsed,
@@ -192,23 +222,49 @@ impl Session {
         Ok(prepared)
     }
 
-    fn active_entry_unit(&self, mount: &Arc<Mount>, key: &str, active: &Active) -> Result<Arc<Unit>> {
+    fn active_entry_unit(
+        &self,
+        mount: &Arc<Mount>,
+        key: &str,
+        active: &Active,
+    ) -> Result<Arc<Unit>> {
         let name = key.split(['@', '=']).next().unwrap_or(key);
-        let parsed = UnitName::new(name)
-            .map_err(|error| Error::new(Kind::Store, "a generation names no unit").caused_by(&error))?;
+        let parsed = UnitName::new(name).map_err(|error| {
+            Error::new(Kind::Store, "a generation names no unit").caused_by(&error)
+        })?;
         if let Some(unit) = mount.interned(&parsed, &active.tree) {
             return Ok(unit);
         }
         if let Some(unit) = Unit::of_tree(mount, &self.store, &parsed, key.to_owned(), active)? {
             return Ok(mount.intern(unit));
         }
-        let record = self.record_of(mount, &active.manifest, name, Some(&active.version))?.ok_or_else(|| {
-            Error::new(Kind::Store, format!("version {} of {} is no longer in the cache", active.version, mount.namespace.join(name)))
+        let record = self
+            .record_of(mount, &active.manifest, name, Some(&active.version))?
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::Store,
+                    format!(
+                        "version {} of {} is no longer in the cache",
+                        active.version,
+                        mount.namespace.join(name)
+                    ),
+                )
                 .name(mount.namespace.join(name))
-                .hint(format!("pin it instead: `magic-module fetch {}=={}`", mount.namespace.join(name), active.version))
-        })?;
+                .hint(format!(
+                    "pin it instead: `magic-module fetch {}=={}`",
+                    mount.namespace.join(name),
+                    active.version
+                ))
+            })?;
         let selected = self.select(&mount.namespace.join(name), name, &record)?;
-        Ok(mount.intern(Unit::of_record(mount, &self.store, &parsed, key.to_owned(), active.manifest, &selected)))
+        Ok(mount.intern(Unit::of_record(
+            mount,
+            &self.store,
+            &parsed,
+            key.to_owned(),
+            active.manifest,
+            &selected,
+        )))
     }
 
     async fn closure_of_one(&self, unit: &Arc<Unit>) -> Result<Vec<Member>> {
@@ -222,17 +278,27 @@ impl Session {
         let listing = |digest: Option<&Digest>| -> Result<BTreeMap<String, Digest>> {
             let Some(digest) = digest else { return Ok(BTreeMap::new()) };
             let tree = Tree::open(&self.store, digest)?;
-            Ok(tree.map(|tree| tree.files.iter().map(|file| (file.path.to_string(), file.sha256)).collect()).unwrap_or_default())
+            Ok(tree
+                .map(|tree| {
+                    tree.files.iter().map(|file| (file.path.to_string(), file.sha256)).collect()
+                })
+                .unwrap_or_default())
         };
         let (old, new) = (listing(old)?, listing(new)?);
-        Ok(old.keys().chain(new.keys()).filter(|path| old.get(*path) != new.get(*path)).cloned().collect())
+        Ok(old
+            .keys()
+            .chain(new.keys())
+            .filter(|path| old.get(*path) != new.get(*path))
+            .cloned()
+            .collect())
     }
 
     /// What this process sees once the moves are made; nothing is written.
     pub fn preview(&self, prepared: &Prepared) -> Option<Arc<Bound>> {
         let mount = &prepared.mount;
         let before = mount.bound()?;
-        let moves = prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
+        let moves =
+            prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
         let generation = successor(mount, &before.generation, &moves);
         mount.rebind(Bound { generation, manifest: before.manifest, lock: before.lock.clone() });
         Some(before)
@@ -247,12 +313,21 @@ impl Session {
         mount.folder.create()?;
         let _lock = mount.folder.lock()?;
         let bound = mount.bound();
-        let bound_generation = bound.as_ref().map(|bound| bound.generation.clone()).unwrap_or_default();
+        let bound_generation =
+            bound.as_ref().map(|bound| bound.generation.clone()).unwrap_or_default();
         // Another process may have moved on: what it moved stays moved.
-        let base = mount.folder.current().and_then(|number| mount.folder.read(number)).unwrap_or(bound_generation);
-        let moves = prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
+        let base = mount
+            .folder
+            .current()
+            .and_then(|number| mount.folder.read(number))
+            .unwrap_or(bound_generation);
+        let moves =
+            prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
         let mut next = successor(mount, &base, &moves);
-        if base.active.is_empty() && base.parent.is_none() && mount.folder.read(base.number).is_none() {
+        if base.active.is_empty()
+            && base.parent.is_none()
+            && mount.folder.read(base.number).is_none()
+        {
             // The first units of a mount: there is nothing to go back to.
             next = Generation { parent: None, moved: BTreeMap::new(), ..next };
         }

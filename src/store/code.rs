@@ -65,11 +65,22 @@ struct Entry {
 
 impl CodePack {
     /// Reads the pack into private memory. A missing or foreign one is empty.
-    pub fn open(folder: &std::path::Path, identity: &Digest, tree: &Digest, interpreter: &Interpreter) -> Self {
+    pub fn open(
+        folder: &std::path::Path,
+        identity: &Digest,
+        tree: &Digest,
+        interpreter: &Interpreter,
+    ) -> Self {
         let Interpreter { cache_tag, magic, optimization } = interpreter;
         let path = folder.join(format!("{tree}.{cache_tag}.{optimization}"));
         let mut hasher = sha2::Sha256::new();
-        for part in [identity.as_bytes().as_slice(), tree.as_bytes(), cache_tag.as_bytes(), magic, &[*optimization]] {
+        for part in [
+            identity.as_bytes().as_slice(),
+            tree.as_bytes(),
+            cache_tag.as_bytes(),
+            magic,
+            &[*optimization],
+        ] {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
@@ -82,7 +93,9 @@ impl CodePack {
 
     fn parse(&self, bytes: Vec<u8>) -> State {
         let mut state = State::default();
-        if bytes.get(..FORMAT.len()) != Some(FORMAT) || bytes.get(FORMAT.len()..HEADER) != Some(&self.binding) {
+        if bytes.get(..FORMAT.len()) != Some(FORMAT)
+            || bytes.get(FORMAT.len()..HEADER) != Some(&self.binding)
+        {
             return state;
         }
         let mut at = HEADER;
@@ -117,7 +130,11 @@ impl CodePack {
     /// Appends an entry. A pack that cannot be written is no error: the code is only
     /// compiled once more.
     pub fn add(&self, path: &str, source: &Digest, code: &[u8]) {
-        let (Ok(path_length), Ok(code_length)) = (u32::try_from(path.len()), u32::try_from(code.len())) else { return };
+        let (Ok(path_length), Ok(code_length)) =
+            (u32::try_from(path.len()), u32::try_from(code.len()))
+        else {
+            return;
+        };
         let mut entry = Vec::with_capacity(ENTRY + path.len() + code.len());
         entry.extend_from_slice(&path_length.to_le_bytes());
         entry.extend_from_slice(&code_length.to_le_bytes());
@@ -130,7 +147,12 @@ impl CodePack {
 
     fn append(&self, entry: &[u8]) -> std::io::Result<()> {
         let mut state = self.state.lock();
-        let mut file = fs_err::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.path)?;
+        let mut file = fs_err::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&self.path)?;
         // Somebody else is writing: they, or the next process, will add it.
         if file.file().try_lock().is_err() {
             return Ok(());
@@ -170,7 +192,11 @@ fn entry_at(bytes: &[u8], at: usize) -> Option<(String, Entry)> {
     let start = at + ENTRY + path_length;
     let code = start..start.checked_add(code_length)?;
     bytes.get(code.clone())?;
-    let entry = Entry { source: head.get(8..40)?.try_into().ok()?, check: head.get(40..72)?.try_into().ok()?, code };
+    let entry = Entry {
+        source: head.get(8..40)?.try_into().ok()?,
+        check: head.get(40..72)?.try_into().ok()?,
+        code,
+    };
     Some((std::str::from_utf8(path).ok()?.to_owned(), entry))
 }
 
@@ -179,7 +205,8 @@ mod tests {
     use super::*;
 
     fn open(root: &std::path::Path, tree: &[u8]) -> CodePack {
-        let interpreter = Interpreter { cache_tag: "cpython-313".into(), magic: vec![1, 2], optimization: 0 };
+        let interpreter =
+            Interpreter { cache_tag: "cpython-313".into(), magic: vec![1, 2], optimization: 0 };
         CodePack::open(root, &Digest::of(b"mount"), &Digest::of(tree), &interpreter)
     }
 

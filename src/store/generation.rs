@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::lock::{Exclusive, Shared};
-use super::{Store, write_aside};
+use super::{Store, make_folders, write_aside};
 use crate::error::{Error, Result};
 use crate::name::{Digest, UnitName, Version};
 
@@ -79,8 +79,11 @@ impl MountFolder {
     }
 
     pub fn create(&self) -> Result<()> {
-        for folder in [self.path.join("generations"), self.path.join("code"), self.path.join("units")] {
-            fs_err::create_dir_all(&folder).map_err(|error| Error::store("cannot create a mount's folder", &folder, &error))?;
+        for folder in
+            [self.path.join("generations"), self.path.join("code"), self.path.join("units")]
+        {
+            make_folders(&folder)
+                .map_err(|error| Error::store("cannot create a mount's folder", &folder, &error))?;
         }
         Ok(())
     }
@@ -135,16 +138,21 @@ impl MountFolder {
 
     /// The numbers of all generations, ascending.
     pub fn numbers(&self) -> Vec<u64> {
-        let Ok(entries) = fs_err::read_dir(self.path.join("generations")) else { return Vec::new() };
-        let mut numbers: Vec<u64> =
-            entries.flatten().filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok())).collect();
+        let Ok(entries) = fs_err::read_dir(self.path.join("generations")) else {
+            return Vec::new();
+        };
+        let mut numbers: Vec<u64> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()))
+            .collect();
         numbers.sort_unstable();
         numbers
     }
 
     /// `None` if it is not there or damaged.
     pub fn read(&self, number: u64) -> Option<Generation> {
-        read_checked(&self.file_of(number)).filter(|generation: &Generation| generation.number == number)
+        read_checked(&self.file_of(number))
+            .filter(|generation: &Generation| generation.number == number)
     }
 
     pub fn write(&self, generation: &Generation) -> Result<()> {
@@ -178,21 +186,31 @@ impl MountFolder {
     }
 
     fn write_checked(&self, target: &Path, value: &impl Serialize, sync: bool) -> Result<()> {
-        let cannot = |error: serde_json::Error| Error::store("cannot write the cache", target, &io::Error::from(error));
+        let cannot = |error: serde_json::Error| {
+            Error::store("cannot write the cache", target, &io::Error::from(error))
+        };
         let body = serde_json::to_string(value).map_err(cannot)?;
-        write_aside(&self.tmp, target, format!("{}\n{body}\n", Digest::of(body.as_bytes())).as_bytes(), sync)
+        write_aside(
+            &self.tmp,
+            target,
+            format!("{}\n{body}\n", Digest::of(body.as_bytes())).as_bytes(),
+            sync,
+        )
     }
 
     /// Environments in which a tree's requirements were found to be met.
     pub fn is_checked(&self, environment: &str, tree: &Digest) -> bool {
         let line = format!("{environment} {tree}");
-        fs_err::read_to_string(self.path.join("checked")).is_ok_and(|text| text.lines().any(|known| known == line))
+        fs_err::read_to_string(self.path.join("checked"))
+            .is_ok_and(|text| text.lines().any(|known| known == line))
     }
 
     pub fn mark_checked(&self, environment: &str, tree: &Digest) {
         use std::io::Write;
         // Derived and small: losing a line costs one check.
-        if let Ok(mut file) = fs_err::OpenOptions::new().create(true).append(true).open(self.path.join("checked")) {
+        if let Ok(mut file) =
+            fs_err::OpenOptions::new().create(true).append(true).open(self.path.join("checked"))
+        {
             let _ = file.write_all(format!("{environment} {tree}\n").as_bytes());
         }
     }

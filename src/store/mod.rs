@@ -104,10 +104,14 @@ impl Store {
     }
 
     fn make(&self, folder: &Path) -> Result<()> {
-        match fs_err::create_dir_all(folder) {
+        match make_folders(folder) {
             Ok(()) => Ok(()),
-            Err(error) => Err(Error::store(format!("cannot create the cache directory {}", folder.display()), folder, &error)
-                .or_hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")),
+            Err(error) => Err(Error::store(
+                format!("cannot create the cache directory {}", folder.display()),
+                folder,
+                &error,
+            )
+            .or_hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")),
         }
     }
 
@@ -118,8 +122,14 @@ impl Store {
         match fs_err::metadata(&self.cache) {
             Ok(metadata) => self.check_metadata(&self.cache, &metadata)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(Error::store("cannot look into the cache directory", &self.cache, &error)
-                .or_hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")),
+            Err(error) => {
+                return Err(Error::store(
+                    "cannot look into the cache directory",
+                    &self.cache,
+                    &error,
+                )
+                .or_hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write"));
+            }
         }
         self.check_folder(&self.root)
     }
@@ -135,9 +145,12 @@ impl Store {
 
     fn check_metadata(&self, path: &Path, metadata: &std::fs::Metadata) -> Result<()> {
         let refuse = |why: String, hint: String| {
-            Err(Error::new(Kind::Store, format!("{} cannot be used as a cache: {why}", path.display()))
-                .path(path.display().to_string())
-                .hint(hint))
+            Err(Error::new(
+                Kind::Store,
+                format!("{} cannot be used as a cache: {why}", path.display()),
+            )
+            .path(path.display().to_string())
+            .hint(hint))
         };
         if !metadata.is_dir() {
             return refuse(
@@ -153,13 +166,18 @@ impl Store {
             if owner != me && owner != 0 && !self.trusted_owners.contains(&owner) {
                 return refuse(
                     format!("it belongs to user {owner}, not to you ({me})"),
-                    format!("set MAGIC_MODULE_CACHE_DIR to another place, or MAGIC_MODULE_TRUSTED_OWNERS={owner} if you trust that user"),
+                    format!(
+                        "set MAGIC_MODULE_CACHE_DIR to another place, or MAGIC_MODULE_TRUSTED_OWNERS={owner} if you trust that user"
+                    ),
                 );
             }
             if metadata.mode() & 0o022 != 0 {
                 return refuse(
                     "others may write to it".into(),
-                    format!("run `chmod go-w {}`, or set MAGIC_MODULE_CACHE_DIR to another place", path.display()),
+                    format!(
+                        "run `chmod go-w {}`, or set MAGIC_MODULE_CACHE_DIR to another place",
+                        path.display()
+                    ),
                 );
             }
         }
@@ -172,7 +190,7 @@ pub fn write_aside(tmp: &Path, target: &Path, bytes: &[u8], sync: bool) -> Resul
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let aside = tmp.join(format!("{name}.{}.{}.new", std::process::id(), unique()));
     let write = || -> io::Result<()> {
-        let mut file = fs_err::File::create(&aside)?;
+        let mut file = create_file(&aside)?;
         file.write_all(bytes)?;
         if sync {
             file.sync_all()?;
@@ -184,6 +202,35 @@ pub fn write_aside(tmp: &Path, target: &Path, bytes: &[u8], sync: bool) -> Resul
         let _ = fs_err::remove_file(&aside);
         Error::store(format!("cannot write {}", target.display()), target, &error)
     })
+}
+
+/// Creates a folder and those above it, closed to group and others whatever the umask says.
+pub fn make_folders(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o755).create(path).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot create the folder {}: {error}", path.display()),
+            )
+        })
+    }
+    #[cfg(not(unix))]
+    fs_err::create_dir_all(path)
+}
+
+/// A new file that only its owner may write to.
+fn create_file(path: &Path) -> io::Result<fs_err::File> {
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt;
+        options.mode(0o644);
+    }
+    options.open(path)
 }
 
 /// A rename survives a power cut only once its folder is synced.

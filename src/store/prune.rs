@@ -56,9 +56,12 @@ fn generations(store: &Store, keep_previous: bool, pruned: &mut Pruned) -> Resul
     for folder in mount_folders(store) {
         let _lock = folder.lock()?;
         let current = folder.current();
-        let previous = current.and_then(|number| folder.read(number)).and_then(|generation| generation.parent);
+        let previous =
+            current.and_then(|number| folder.read(number)).and_then(|generation| generation.parent);
         for number in folder.numbers() {
-            let wanted = current == Some(number) || current.is_none() || (keep_previous && previous == Some(number));
+            let wanted = current == Some(number)
+                || current.is_none()
+                || (keep_previous && previous == Some(number));
             // Whoever is bound to a generation holds its lock, shared.
             let unused = Exclusive::try_take(&folder.lock_of(number)).ok().flatten().is_some();
             if wanted || !unused {
@@ -82,7 +85,11 @@ pub fn mount_folders(store: &Store) -> Vec<MountFolder> {
 }
 
 fn sweep(store: &Store, kept: &[Generation], pruned: &mut Pruned) -> Result<()> {
-    let trees: BTreeSet<Digest> = kept.iter().flat_map(|generation| generation.active.values()).map(|active| active.tree).collect();
+    let trees: BTreeSet<Digest> = kept
+        .iter()
+        .flat_map(|generation| generation.active.values())
+        .map(|active| active.tree)
+        .collect();
     let mut blobs = BTreeSet::new();
     let mut lazy = BTreeSet::new();
     for digest in &trees {
@@ -92,7 +99,11 @@ fn sweep(store: &Store, kept: &[Generation], pruned: &mut Pruned) -> Result<()> 
         }
     }
     blobs.extend(&lazy);
-    let mut manifests: BTreeSet<Digest> = kept.iter().flat_map(|generation| generation.active.values()).map(|active| active.manifest).collect();
+    let mut manifests: BTreeSet<Digest> = kept
+        .iter()
+        .flat_map(|generation| generation.active.values())
+        .map(|active| active.manifest)
+        .collect();
     manifests.extend(kept.iter().filter_map(|generation| generation.manifest));
     manifests.extend(mount_folders(store).iter().filter_map(|folder| folder.state().manifest));
     for manifest in manifests {
@@ -103,7 +114,8 @@ fn sweep(store: &Store, kept: &[Generation], pruned: &mut Pruned) -> Result<()> 
         let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let digest = Digest::new(name.trim_end_matches(".index"));
         if digest.is_ok_and(|digest| !trees.contains(&digest)) {
-            let label = if name.ends_with(".index") { None } else { Some(format!("tree {}", &name[..12])) };
+            let label =
+                if name.ends_with(".index") { None } else { Some(format!("tree {}", &name[..12])) };
             remove(&entry, label, pruned);
         }
     }
@@ -133,7 +145,9 @@ fn sweep(store: &Store, kept: &[Generation], pruned: &mut Pruned) -> Result<()> 
     for lock in entries(&store.locks()) {
         let name = lock.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let tree = name.strip_suffix(".tree").and_then(|digest| Digest::new(digest).ok());
-        if tree.is_some_and(|tree| !trees.contains(&tree)) && Exclusive::try_take(&lock).ok().flatten().is_some() {
+        if tree.is_some_and(|tree| !trees.contains(&tree))
+            && Exclusive::try_take(&lock).ok().flatten().is_some()
+        {
             remove(&lock, None, pruned);
         }
     }
@@ -144,7 +158,9 @@ fn sweep(store: &Store, kept: &[Generation], pruned: &mut Pruned) -> Result<()> 
 fn parts(store: &Store, manifest: &Digest) -> Vec<Digest> {
     let blobs = store.blobs();
     let Ok(bytes) = blobs.read_verified(manifest, SIZE_LIMIT) else { return Vec::new() };
-    let Ok(Manifest { body: Body::Catalogue(catalogue), .. }) = Manifest::parse(&bytes) else { return Vec::new() };
+    let Ok(Manifest { body: Body::Catalogue(catalogue), .. }) = Manifest::parse(&bytes) else {
+        return Vec::new();
+    };
     let mut parts = Vec::new();
     for table in catalogue.tables.iter().flatten() {
         let Ok(bytes) = blobs.read_verified(table, SIZE_LIMIT) else { continue };
@@ -159,7 +175,10 @@ fn sweep_tmp(store: &Store, pruned: &mut Pruned) {
     for entry in entries(&store.tmp()) {
         let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let dead = match name.strip_suffix(".tree") {
-            Some(tree) => Exclusive::try_take(&store.locks().join(format!("{tree}.tree"))).ok().flatten().is_some(),
+            Some(tree) => Exclusive::try_take(&store.locks().join(format!("{tree}.tree")))
+                .ok()
+                .flatten()
+                .is_some(),
             // Written and renamed within one call: an hour is long enough.
             None => !name.ends_with(".part") && older_than(&entry, 3600),
         };
@@ -170,7 +189,8 @@ fn sweep_tmp(store: &Store, pruned: &mut Pruned) {
 }
 
 fn older_than(path: &Path, seconds: u64) -> bool {
-    let modified = fs_err::symlink_metadata(path).ok().and_then(|metadata| metadata.modified().ok());
+    let modified =
+        fs_err::symlink_metadata(path).ok().and_then(|metadata| metadata.modified().ok());
     modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age.as_secs() > seconds)
 }
 
@@ -197,7 +217,9 @@ pub fn size_of(path: &Path) -> u64 {
 }
 
 pub fn usage(store: &Store) -> Usage {
-    let count = |folder: &Path| entries(folder).iter().filter(|entry| entry.extension().is_none()).count() as u64;
+    let count = |folder: &Path| {
+        entries(folder).iter().filter(|entry| entry.extension().is_none()).count() as u64
+    };
     Usage {
         bytes: size_of(store.root()),
         blobs: entries(&store.root().join("blobs")).iter().map(|folder| count(folder)).sum(),

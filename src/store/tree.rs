@@ -63,7 +63,8 @@ impl Stamp {
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
-            let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+            let nanoseconds =
+                |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
             Self {
                 mtime: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
                 ctime: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
@@ -73,7 +74,9 @@ impl Stamp {
         #[cfg(not(unix))]
         {
             let since = |time: io::Result<std::time::SystemTime>| {
-                time.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).map_or(0, |past| past.as_nanos() as i128)
+                time.ok()
+                    .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+                    .map_or(0, |past| past.as_nanos() as i128)
             };
             Self { mtime: since(metadata.modified()), ctime: since(metadata.created()), inode: 0 }
         }
@@ -96,7 +99,13 @@ impl Tree {
         let bytes = match fs_err::read(index_of(store, digest)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::store("cannot read a tree's index", &index_of(store, digest), &error)),
+            Err(error) => {
+                return Err(Error::store(
+                    "cannot read a tree's index",
+                    &index_of(store, digest),
+                    &error,
+                ));
+            }
         };
         if !store.check_folder(&folder)? {
             return Ok(None);
@@ -105,7 +114,12 @@ impl Tree {
     }
 
     /// A tree that was built just now, whose stamps are those of its files.
-    pub fn new(digest: Digest, folder: PathBuf, files: Vec<TreeFile>, sources: Vec<Digest>) -> Self {
+    pub fn new(
+        digest: Digest,
+        folder: PathBuf,
+        files: Vec<TreeFile>,
+        sources: Vec<Digest>,
+    ) -> Self {
         Self { digest, folder, files, sources, same_boot: true }
     }
 
@@ -122,7 +136,10 @@ impl Tree {
         if Digest::of(listing) != *digest {
             return None;
         }
-        let sources = sources.split_terminator(' ').map(|text| Digest::new(text).ok()).collect::<Option<Vec<_>>>()?;
+        let sources = sources
+            .split_terminator(' ')
+            .map(|text| Digest::new(text).ok())
+            .collect::<Option<Vec<_>>>()?;
         let mut files = Vec::new();
         let mut stamps = std::str::from_utf8(stamps).ok()?.lines();
         for entry in std::str::from_utf8(listing).ok()?.split_terminator('\n') {
@@ -141,7 +158,13 @@ impl Tree {
             let inner = fields.next().and_then(|inner| FilePath::new(inner).ok());
             files.push(TreeFile { path, size, sha256, lazy, stamp, source, inner });
         }
-        Some(Self { digest: *digest, folder, files, sources, same_boot: boot_then == boot() && boot_then != "unknown" })
+        Some(Self {
+            digest: *digest,
+            folder,
+            files,
+            sources,
+            same_boot: boot_then == boot() && boot_then != "unknown",
+        })
     }
 
     /// Writes the index, which makes the tree visible.
@@ -198,7 +221,8 @@ impl Tree {
     /// The bytes of one file, verified: what is served is what was pinned.
     pub fn read(&self, file: &TreeFile) -> Result<Vec<u8>> {
         let path = self.folder.join(file.path.as_str());
-        let bytes = fs_err::read(&path).map_err(|error| Error::store("cannot read a file of the cache", &path, &error))?;
+        let bytes = fs_err::read(&path)
+            .map_err(|error| Error::store("cannot read a file of the cache", &path, &error))?;
         let got = Digest::of(&bytes);
         if got != file.sha256 {
             return Err(damaged(&path, &file.sha256, &got));
@@ -209,7 +233,8 @@ impl Tree {
     /// Hashes one file that somebody else will open by its path (`dlopen`).
     pub fn verify_file(&self, file: &TreeFile) -> Result<()> {
         let path = self.folder.join(file.path.as_str());
-        let got = hash_file(&path, file.size).map_err(|error| Error::store("cannot read a file of the cache", &path, &error))?;
+        let got = hash_file(&path, file.size)
+            .map_err(|error| Error::store("cannot read a file of the cache", &path, &error))?;
         if got == file.sha256 { Ok(()) } else { Err(damaged(&path, &file.sha256, &got)) }
     }
 }
