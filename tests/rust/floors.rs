@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 /// Every module below `src/` stands on one floor. A new one is added here and to the map in `src/lib.rs`.
 const FLOORS: &[(&str, &[&str])] = &[
     ("words", &["error", "name", "settings", "progress"]),
-    ("formats", &["manifest", "lock", "index"]),
+    ("formats", &["manifest", "layout", "lock", "index"]),
     ("devices", &["origin", "store"]),
-    ("work", &["fetch", "unpack", "sign"]),
-    ("use cases", &["mount", "session", "publish", "bundle"]),
+    ("work", &["fetch", "unpack", "sign", "assemble", "plan"]),
+    ("use cases", &["mount", "session", "unit", "activate", "upgrade", "publish", "bundle"]),
     ("Python", &["py"]),
 ];
 
