@@ -13,7 +13,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("formats", &["manifest", "layout", "lock", "index"]),
     ("devices", &["origin", "store"]),
     ("work", &["fetch", "unpack", "sign", "assemble", "plan"]),
-    ("use cases", &["mount", "session", "unit", "activate", "upgrade", "publish", "bundle"]),
+    (
+        "use cases",
+        &["mount", "session", "unit", "activate", "upgrade", "inventory", "publish", "bundle"],
+    ),
     ("Python", &["py"]),
 ];
 

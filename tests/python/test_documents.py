@@ -1,0 +1,31 @@
+"""The reference names every command and option of the command line, and no other."""
+
+import argparse
+import re
+from pathlib import Path
+
+from magic_module._py import cli
+
+SETTINGS = Path(__file__).parents[2].joinpath("docs/reference/settings.md").read_text(encoding="utf-8")
+COMMAND_LINE = SETTINGS.partition("## Options of `magic-module`")[2].partition("## Arguments")[0]
+
+
+def parsers() -> list[argparse.ArgumentParser]:
+    top = cli.parser()
+    return [top, *commands(top).values()]
+
+
+def commands(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    (table,) = [action for action in top._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(table.choices)
+
+
+def test_every_option_stands_in_the_reference_and_no_other() -> None:
+    there = {flag for parser in parsers() for action in parser._actions for flag in action.option_strings}
+    named = set(re.findall(r"`(--?[a-z-]+)", COMMAND_LINE))
+    assert named == there
+
+
+def test_every_command_stands_in_the_reference_and_no_other() -> None:
+    sentence = COMMAND_LINE.partition("Commands: ")[2]
+    assert set(re.findall(r"`([a-z]+)", sentence)) == set(commands(cli.parser()))
