@@ -60,7 +60,7 @@ pub struct State {
     pub highest_serial: Option<u64>,
     /// The newest manifest that was verified, and what asks whether there is a newer one.
     pub manifest: Option<Digest>,
-    pub validator: Option<crate::fetch::Validator>,
+    pub validator: Option<crate::origin::Validator>,
     /// Names that the newest manifest did not have, with the second in which it was asked.
     #[serde(default)]
     pub absent: BTreeMap<String, u64>,

@@ -1,3 +1,5 @@
+//! What the blob store promises, through its public door.
+
 use super::*;
 
 fn store() -> (tempfile::TempDir, BlobStore) {
