@@ -12,6 +12,7 @@ pub mod name;
 pub mod origin;
 pub mod plan;
 pub mod progress;
+pub mod publish;
 pub mod session;
 pub mod settings;
 pub mod sign;

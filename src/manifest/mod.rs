@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use catalogue::{Catalogue, Leaf, Table};
 pub use check::owner_rule;
-pub use record::{File, Modules, Pack, PackFormat, Record, Variant};
+pub use record::{File, Modules, Pack, PackFormat, Record, Variant, tree_digest};
 
 use crate::error::{Error, Kind, Result};
 use crate::name::{Namespace, UnitName};

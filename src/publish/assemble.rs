@@ -1,0 +1,303 @@
+//! Where each field of a record comes from.
+//!
+//! | field                            | first source that has it                              |
+//! |----------------------------------|-------------------------------------------------------|
+//! | version                          | settings, `.dist-info`, `__version__`, the content    |
+//! | summary, `requires_python`       | settings, `.dist-info`                                |
+//! | dependencies, requires           | settings, `.dist-info`: what SRC holds is `requires`  |
+//! | yanked, lazy, variants           | settings                                              |
+
+use std::collections::BTreeSet;
+
+use super::distribution::{self, Distribution};
+use super::overrides::{self, Overrides, RecordOverrides, Yanked};
+use super::site::Site;
+use super::source::{Source, SourceFile, SourceUnit};
+use super::{glob, pack, refused, unreadable, version};
+use crate::error::Result;
+use crate::manifest::{File, Pack, PackFormat, Record, Variant};
+use crate::name::{Digest, UnitName, Version};
+
+/// A record whose files are not on the site yet.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub name: UnitName,
+    version: Option<Version>,
+    summary: Option<String>,
+    requires_python: Option<String>,
+    dependencies: Vec<String>,
+    requires: BTreeSet<UnitName>,
+    yanked: Option<Yanked>,
+    files: Vec<Planned>,
+    variants: Vec<(String, Vec<Planned>)>,
+}
+
+#[derive(Debug)]
+struct Planned {
+    file: SourceFile,
+    lazy: bool,
+}
+
+pub(super) fn plan(source: &Source, overrides: &Overrides) -> Result<Vec<Plan>> {
+    let distributions = distribution::read_all(source)?;
+    let none = RecordOverrides::default();
+    let mut plans = Vec::new();
+    for (name, unit) in &source.units {
+        let own = overrides.records.get(name).unwrap_or(&none);
+        if let Some(missing) =
+            own.requires.iter().flatten().find(|it| !source.units.contains_key(*it))
+        {
+            return Err(overrides::wrong(
+                &format!("{name}.requires"),
+                format!("the source folder has no unit {missing}"),
+                "correct the name, or add the unit",
+            ));
+        }
+        plans.push(plan_unit(name, unit, own, &distributions)?);
+    }
+    Ok(plans)
+}
+
+fn plan_unit(
+    name: &UnitName,
+    unit: &SourceUnit,
+    own: &RecordOverrides,
+    distributions: &[Distribution],
+) -> Result<Plan> {
+    let of: Vec<&Distribution> =
+        distributions.iter().filter(|it| it.units.contains(name)).collect();
+    // A namespace folder may hold several distributions; then none speaks for all.
+    let main = match of[..] {
+        [only] => Some(only),
+        _ => of.iter().copied().find(|it| it.name == distribution::normalized(name.as_str())),
+    };
+    let text = |path: &str| {
+        let file = unit.files.iter().find(|file| file.path.as_str() == path)?;
+        let bytes = fs_err::read(&file.disk).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let (dependencies, requires) = needs(name, &of, distributions);
+    let mut files = unit.files.clone();
+    files.extend(of.iter().filter(|it| it.home == *name).flat_map(|it| it.files.clone()));
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let specifiers: BTreeSet<&str> =
+        of.iter().filter_map(|it| it.requires_python.as_deref()).collect();
+    let joined = specifiers.into_iter().collect::<Vec<_>>().join(",");
+    let mut plan = Plan {
+        name: name.clone(),
+        version: own
+            .version
+            .clone()
+            .or_else(|| main.map(|it| it.version.clone()))
+            .or_else(|| version::declared(name, text)),
+        summary: own.summary.clone().or_else(|| main?.summary.clone()),
+        requires_python: own
+            .requires_python
+            .clone()
+            .or_else(|| (!joined.is_empty()).then_some(joined)),
+        dependencies: own.dependencies.clone().unwrap_or(dependencies),
+        requires: own.requires.clone().unwrap_or(requires),
+        yanked: own.yanked.clone(),
+        files: planned(files),
+        variants: unit
+            .variants
+            .iter()
+            .map(|(tag, files)| (tag.clone(), planned(files.clone())))
+            .collect(),
+    };
+    lazy(&mut plan, &own.lazy)?;
+    Ok(plan)
+}
+
+fn planned(files: Vec<SourceFile>) -> Vec<Planned> {
+    files.into_iter().map(|file| Planned { file, lazy: false }).collect()
+}
+
+/// `dependencies` and `requires` of a unit: what SRC holds comes with the unit,
+/// whatever its marker says; the rest must be installed.
+fn needs(
+    name: &UnitName,
+    of: &[&Distribution],
+    all: &[Distribution],
+) -> (Vec<String>, BTreeSet<UnitName>) {
+    let mut dependencies = Vec::new();
+    let mut requires = BTreeSet::new();
+    for distribution in of {
+        requires.insert(distribution.home.clone());
+        for requirement in &distribution.requirements {
+            let wanted = distribution::name_of(requirement);
+            match all.iter().find(|it| it.name == wanted) {
+                Some(found) => requires.extend(found.units.iter().cloned()),
+                None if dependencies.contains(requirement) => {}
+                None => dependencies.push(requirement.clone()),
+            }
+        }
+    }
+    requires.remove(name);
+    (dependencies, requires)
+}
+
+/// Marks the data files that a glob names. Code and metadata are never lazy: the
+/// interpreter opens them without asking.
+fn lazy(plan: &mut Plan, globs: &[String]) -> Result<()> {
+    let stem = plan.name.to_path();
+    let folder = format!("{stem}/");
+    let parent = stem.rfind('/').map_or(0, |at| at + 1);
+    for pattern in globs {
+        let mut found = false;
+        let variants = plan.variants.iter_mut().flat_map(|(_, files)| files);
+        for planned in plan.files.iter_mut().chain(variants) {
+            let path = planned.file.path.as_str();
+            let below = match path.strip_prefix(&folder) {
+                Some(below) => below,
+                None if path.starts_with(&stem) && !path[parent..].contains('/') => &path[parent..],
+                None => continue,
+            };
+            if !is_code(path) && glob::matches(pattern, below) {
+                planned.lazy = true;
+                found = true;
+            }
+        }
+        if !found {
+            return Err(overrides::wrong(
+                &format!("{}.lazy", plan.name),
+                format!("{pattern:?} names no data file of {}", plan.name),
+                "write globs below the unit's folder, such as data/*.bin, or remove it",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn is_code(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let suffixes = [".py", ".so", ".pyd", ".dll", ".dylib"];
+    suffixes.iter().any(|suffix| name.ends_with(suffix)) || name.contains(".so.")
+}
+
+/// Puts the files of a plan on the site; packs of `before` that still fit stay.
+pub(super) fn record(plan: Plan, before: Option<&Record>, site: &mut Site) -> Result<Record> {
+    let files = keep(&plan.files, site)?;
+    let packs = packs(&plan.files, before, site)?;
+    let mut variants = Vec::new();
+    for (tag, planned) in &plan.variants {
+        variants.push(Variant {
+            tag: tag.clone(),
+            files: keep(planned, site)?,
+            packs: self::packs(planned, before, site)?,
+        });
+    }
+    let version = match plan.version {
+        Some(version) => version,
+        None => content_version(&plan.name, &files, &variants)?,
+    };
+    let yanked = match plan.yanked {
+        Some(Yanked::This(reason)) => Some(reason),
+        Some(Yanked::Versions(reasons)) => reasons.get(&version).cloned(),
+        None => None,
+    };
+    Ok(Record {
+        version,
+        summary: plan.summary,
+        requires_python: plan.requires_python,
+        dependencies: plan.dependencies,
+        requires: plan.requires,
+        yanked: yanked.filter(|reason| !reason.is_empty()),
+        files,
+        packs,
+        variants,
+        versions: Default::default(),
+        published: None,
+    })
+}
+
+fn keep(planned: &[Planned], site: &mut Site) -> Result<Vec<File>> {
+    let file = |planned: &Planned| {
+        Ok(File {
+            path: planned.file.path.clone(),
+            url: site.keep_file(&planned.file)?,
+            size: planned.file.size,
+            sha256: planned.file.sha256,
+            lazy: planned.lazy,
+        })
+    };
+    planned.iter().map(file).collect()
+}
+
+fn packs(planned: &[Planned], before: Option<&Record>, site: &mut Site) -> Result<Vec<Pack>> {
+    let eager: Vec<&SourceFile> = planned.iter().filter(|it| !it.lazy).map(|it| &it.file).collect();
+    let mut packs = Vec::new();
+    for group in pack::groups(eager, |file| file.size) {
+        if let Some(old) = before.and_then(|before| reusable(before, &group, site)) {
+            packs.push(old);
+            continue;
+        }
+        let mut entries = Vec::new();
+        for file in &group {
+            let bytes = fs_err::read(&file.disk).map_err(|error| unreadable(&file.path, &error))?;
+            if Digest::of(&bytes) != file.sha256 {
+                return Err(refused(
+                    &file.path,
+                    "it changed while it was read",
+                    "publish again when nothing writes to the source folder",
+                ));
+            }
+            entries.push((file.path.as_str(), bytes));
+        }
+        let bytes = pack::zip(entries.into_iter())?;
+        let (url, sha256) = site.keep_pack(&bytes)?;
+        packs.push(Pack {
+            format: PackFormat::Zip,
+            url,
+            size: bytes.len() as u64,
+            sha256,
+            paths: group.iter().map(|file| file.path.clone()).collect(),
+        });
+    }
+    Ok(packs)
+}
+
+/// A pack of the same files: another compressor would only give it other bytes.
+fn reusable(before: &Record, group: &[&SourceFile], site: &Site) -> Option<Pack> {
+    let holds = |files: &[File], file: &SourceFile| {
+        files.iter().any(|it| it.path == file.path && it.sha256 == file.sha256)
+    };
+    let fits = |files: &[File], pack: &&Pack| {
+        pack.format == PackFormat::Zip
+            && pack.paths.iter().eq(group.iter().map(|file| &file.path))
+            && group.iter().all(|file| holds(files, file))
+            && site.holds(&pack.url, pack.size, &pack.sha256)
+    };
+    let own = before.packs.iter().find(|pack| fits(&before.files, pack));
+    own.or_else(|| {
+        let mut variants = before.variants.iter();
+        variants.find_map(|variant| variant.packs.iter().find(|pack| fits(&variant.files, pack)))
+    })
+    .cloned()
+}
+
+/// `0+` and 12 digits of the tree's digest; platforms count where there are any.
+fn content_version(name: &UnitName, files: &[File], variants: &[Variant]) -> Result<Version> {
+    let mut digest = crate::manifest::tree_digest(files);
+    for variant in variants {
+        let other = crate::manifest::tree_digest(&variant.files);
+        digest = Digest::of(format!("{digest} {} {other}", variant.tag).as_bytes());
+    }
+    Version::new(&format!("0+{}", &digest.to_hex()[..12]))
+        .map_err(|why| refused(name, why, "set its version in magic-module.toml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_code;
+
+    #[test]
+    fn what_the_interpreter_opens_is_code() {
+        for path in ["a/b.py", "a/x.cpython-313-x86_64-linux-gnu.so", "a/libz.so.1", "a/x.pyd"] {
+            assert!(is_code(path), "{path}");
+        }
+        for path in ["a/b.pyx", "a/so", "a.so/x.csv", "a/b.pyi"] {
+            assert!(!is_code(path), "{path}");
+        }
+    }
+}

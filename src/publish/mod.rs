@@ -1,0 +1,242 @@
+//! `publish`: a folder of modules and data becomes files for any static host.
+//!
+//! ```text
+//! SRC ─ source ─▶ units and distributions ─ assemble ─▶ records
+//!                                                          │
+//! OUT ◀─ site: files/ packs/ parts/, then manifest.json ◀─ history: serial, versions
+//! ```
+//!
+//! Everything but `manifest.json` is named by its content and never changes, so a
+//! reader of the old or the new manifest finds all of its files. What SRC lacks or
+//! gets wrong is refused before the first byte is written. See `docs/reference/manifest.md`.
+
+mod assemble;
+mod catalogue;
+mod distribution;
+mod glob;
+mod history;
+mod overrides;
+mod pack;
+mod site;
+mod source;
+mod version;
+mod walk;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
+use crate::manifest::{Body, FORMAT, Manifest, Modules};
+use crate::name::{Namespace, UnitName, Version};
+
+pub use catalogue::{CATALOGUE_ABOVE, Parts, split};
+
+/// How far a manifest may be ahead of a client's clock, in seconds.
+const DAY: u64 = 86_400;
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub namespace: Namespace,
+    /// Forget versions that were replaced more than so many days ago, and their files.
+    pub drop_older_than: Option<u64>,
+    /// The time of publishing, in seconds since 1970.
+    pub clock: u64,
+    /// `clock` came from `SOURCE_DATE_EPOCH`: it says nothing about today.
+    pub settings_epoch: bool,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// False: the site held exactly this already, and its manifest was not touched.
+    pub changed: bool,
+    pub serial: u64,
+    pub manifest: PathBuf,
+    pub units: Vec<PublishedUnit>,
+    /// Units that the manifest held before, and SRC does not hold any more.
+    pub removed: Vec<UnitName>,
+    /// Older versions that were forgotten.
+    pub dropped_versions: u64,
+    /// Files that were deleted.
+    pub dropped: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedUnit {
+    pub name: UnitName,
+    pub old_version: Option<Version>,
+    pub version: Version,
+    /// Files and bytes of the unit, those of its variants included.
+    pub files: u64,
+    pub bytes: u64,
+    pub changed: bool,
+}
+
+/// Publishes the folder `source` into the folder `output`.
+pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Published> {
+    let (source, output) = apart(source, output)?;
+    let overrides = overrides::read(&source)?;
+    let source = source::read(&source, &options.namespace, &overrides)?;
+    let plans = assemble::plan(&source, &overrides)?;
+
+    let mut site = site::Site::open(&output)?;
+    let previous = history::previous(&site, &options.namespace)?;
+    let mut records = Modules::default();
+    for plan in plans {
+        let before = previous.record(&plan.name);
+        records.0.insert(plan.name.clone(), assemble::record(plan, before, &mut site)?);
+    }
+    let merged = history::merge(&previous, records, &overrides, options)?;
+    let units = units(&previous, &merged.modules);
+    let removed = previous.names().filter(|name| !merged.modules.0.contains_key(*name));
+    let removed = removed.cloned().collect();
+
+    let same = previous.manifest.as_ref().is_some_and(|manifest| {
+        previous.modules == merged.modules && manifest.max_age == overrides.max_age
+    });
+    let serial = if same {
+        site.still_uses(&previous.parts);
+        previous.serial().unwrap_or_default()
+    } else {
+        write(&mut site, &previous, &merged.modules, overrides.max_age, options)?
+    };
+    let dropped = match options.drop_older_than {
+        Some(days) => site.sweep(&site::references(&merged.modules), days, options.clock)?,
+        None => 0,
+    };
+    Ok(Published {
+        changed: !same,
+        serial,
+        manifest: site.manifest_path(),
+        units,
+        removed,
+        dropped_versions: merged.dropped,
+        dropped,
+    })
+}
+
+/// Writes the parts of a catalogue, if there is to be one, and the manifest last.
+fn write(
+    site: &mut site::Site,
+    previous: &history::Previous,
+    modules: &Modules,
+    max_age: Option<u64>,
+    options: &Options,
+) -> Result<u64> {
+    let serial = history::next_serial(previous, options)?;
+    let mut manifest = Manifest {
+        manifest: FORMAT,
+        namespace: options.namespace.clone(),
+        serial: Some(serial),
+        created: Some(history::rfc3339(options.clock)),
+        max_age,
+        needs: Vec::new(),
+        body: Body::Modules(modules.clone()),
+    };
+    // What a client would refuse is never published: the records are read back
+    // whole, also where they go into the parts of a catalogue.
+    Manifest::parse(&to_json(&manifest)?)?;
+    if modules.0.len() > CATALOGUE_ABOVE && !options.namespace.is_empty() {
+        let parts = split(modules, previous.bits())?;
+        for (digest, bytes) in &parts.parts {
+            site.keep_part(digest, bytes)?;
+        }
+        manifest.needs.push("catalogue".to_owned());
+        manifest.body = Body::Catalogue(parts.catalogue);
+    }
+    let mut before = site::references(&previous.modules);
+    before.extend(previous.parts.iter().cloned());
+    site.commit(&to_json(&manifest)?, &before, &site::references(modules))?;
+    Ok(serial)
+}
+
+/// One space of indentation: people read manifests, and compare them line by line.
+fn to_json(manifest: &Manifest) -> Result<Vec<u8>> {
+    use serde::Serialize as _;
+    let mut bytes = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b" ");
+    let mut writer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
+    manifest.serialize(&mut writer).map_err(|error| {
+        Error::new(Kind::Manifest, "cannot write the manifest").caused_by(&error)
+    })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn units(previous: &history::Previous, modules: &Modules) -> Vec<PublishedUnit> {
+    let unit = |(name, record): (&UnitName, &crate::manifest::Record)| {
+        let before = previous.record(name);
+        let files =
+            || record.files.iter().chain(record.variants.iter().flat_map(|variant| &variant.files));
+        PublishedUnit {
+            name: name.clone(),
+            old_version: before.map(|before| before.version.clone()),
+            version: record.version.clone(),
+            files: files().count() as u64,
+            bytes: files().map(|file| file.size).sum(),
+            changed: before.is_none_or(|before| !history::same(before, record)),
+        }
+    };
+    modules.0.iter().map(unit).collect()
+}
+
+/// Both folders with all links resolved; neither may hold the other.
+fn apart(source: &Path, output: &Path) -> Result<(PathBuf, PathBuf)> {
+    let shown = source.display();
+    let real = fs_err::canonicalize(source).map_err(|error| {
+        Error::new(Kind::Configuration, format!("cannot publish {shown}"))
+            .path(shown.to_string())
+            .caused_by(&error)
+            .hint("name a folder that holds modules")
+    })?;
+    if !real.is_dir() {
+        return Err(Error::new(
+            Kind::Configuration,
+            format!("cannot publish {shown}: it is no folder"),
+        )
+        .path(shown.to_string())
+        .hint("name the folder that holds the modules"));
+    }
+    let output = resolve(output)?;
+    if real.starts_with(&output) || output.starts_with(&real) {
+        return Err(Error::new(
+            Kind::Configuration,
+            format!("cannot publish {shown} into {}: one lies inside the other", output.display()),
+        )
+        .path(output.display().to_string())
+        .hint("choose an output folder beside the source folder"));
+    }
+    Ok((real, output))
+}
+
+/// The real path of a folder that may not exist yet.
+fn resolve(path: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(path).map_err(|error| {
+        Error::new(Kind::Configuration, format!("cannot publish into {}", path.display()))
+            .caused_by(&error)
+            .hint("name an output folder")
+    })?;
+    for ancestor in absolute.ancestors() {
+        if let Ok(real) = fs_err::canonicalize(ancestor) {
+            return Ok(match absolute.strip_prefix(ancestor) {
+                Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+                _ => real,
+            });
+        }
+    }
+    Ok(absolute)
+}
+
+/// SRC cannot be published as it is: what, why, and the remedy.
+fn refused(what: impl std::fmt::Display, why: impl std::fmt::Display, hint: &str) -> Error {
+    Error::new(Kind::Configuration, format!("cannot publish {what}: {why}"))
+        .path(what.to_string())
+        .hint(hint)
+}
+
+/// A file of SRC that cannot be read.
+fn unreadable(what: impl std::fmt::Display, cause: &std::io::Error) -> Error {
+    Error::new(Kind::Configuration, format!("cannot publish {what}"))
+        .path(what.to_string())
+        .caused_by(cause)
+        .hint("make it readable, or move it out of the source folder")
+}

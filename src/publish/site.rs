@@ -1,0 +1,335 @@
+//! The folder that a static host serves.
+//!
+//! ```text
+//! OUT/
+//!   files/3f/3f…9a.csv     a file of a unit; the suffix gives hosts the content type
+//!   packs/3f…9a.zip        the small files of a unit
+//!   parts/3f…9a.json       tables and leaves of a large catalogue
+//!   manifest.json          the only file that ever changes, written last
+//!   .magic-module.lock     held by the one who publishes
+//!   .magic-module.tmp/     what is being written; the next publisher removes it
+//! ```
+//!
+//! Files are not named as in SRC: GitHub Pages serves no name that starts with an
+//! underscore (`__init__.py`), and URLs stay free of quoting.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use fs_err::File;
+
+use super::source::SourceFile;
+use crate::error::{Error, Kind, Result};
+use crate::manifest::{Modules, Record};
+use crate::name::Digest;
+
+pub(super) const MANIFEST: &str = "manifest.json";
+const LOCK: &str = ".magic-module.lock";
+const TEMPORARY: &str = ".magic-module.tmp";
+/// Folders whose files are named by their content.
+const FOLDERS: [&str; 3] = ["files", "packs", "parts"];
+/// Up to so many new files are synced one by one, more by one sync of the file system.
+const FEW: usize = 16;
+
+pub(super) struct Site {
+    root: PathBuf,
+    /// Kept open: the lock ends with it.
+    _lock: File,
+    counter: u64,
+    written: Vec<PathBuf>,
+    /// The parts of the catalogue that is served from now on.
+    parts: BTreeSet<String>,
+}
+
+impl Site {
+    /// Waits until nobody else publishes into `root`.
+    pub fn open(root: &Path) -> Result<Self> {
+        let failed = |error: std::io::Error| cannot_write(root, &error);
+        fs_err::create_dir_all(root).map_err(failed)?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(root.join(LOCK))
+            .map_err(failed)?;
+        match lock.lock() {
+            // A file system without locks: as safe as its only user makes it.
+            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {}
+            other => other.map_err(failed)?,
+        }
+        let temporary = root.join(TEMPORARY);
+        if temporary.exists() {
+            fs_err::remove_dir_all(&temporary).map_err(failed)?;
+        }
+        fs_err::create_dir(&temporary).map_err(failed)?;
+        Ok(Self {
+            root: root.to_path_buf(),
+            _lock: lock,
+            counter: 0,
+            written: Vec::new(),
+            parts: BTreeSet::new(),
+        })
+    }
+
+    pub fn manifest_path(&self) -> PathBuf {
+        self.root.join(MANIFEST)
+    }
+
+    /// The bytes at a path of the site; `None` if there is nothing.
+    pub fn read(&self, relative: &str) -> Result<Option<Vec<u8>>> {
+        match fs_err::read(self.root.join(relative)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(cannot_read(&self.root.join(relative), &error)),
+        }
+    }
+
+    /// True if the site holds these very bytes at `relative`.
+    pub fn holds(&self, relative: &str, size: u64, sha256: &Digest) -> bool {
+        let path = self.root.join(relative);
+        fs_err::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == size)
+            && digest_of(&path).is_ok_and(|(_, digest)| digest == *sha256)
+    }
+
+    /// Copies a file of SRC, if it is not there yet, and says where it is.
+    pub fn keep_file(&mut self, file: &SourceFile) -> Result<String> {
+        let hex = file.sha256.to_hex();
+        let suffix = suffix_of(file.path.file_name());
+        let relative = format!("files/{}/{hex}{suffix}", &hex[..2]);
+        if self.holds(&relative, file.size, &file.sha256) {
+            return Ok(relative);
+        }
+        let temporary = self.temporary();
+        let failed = |error: std::io::Error| cannot_write(&self.root, &error);
+        let mut reader =
+            File::open(&file.disk).map_err(|error| super::unreadable(&file.path, &error))?;
+        let mut writer = File::create(&temporary).map_err(failed)?;
+        let (size, digest) = copy(&mut reader, Some(&mut writer)).map_err(failed)?;
+        if (size, digest) != (file.size, file.sha256) {
+            return Err(super::refused(
+                &file.path,
+                "it changed while it was read",
+                "publish again when nothing writes to the source folder",
+            ));
+        }
+        self.place(&temporary, &relative)?;
+        Ok(relative)
+    }
+
+    pub fn keep_pack(&mut self, bytes: &[u8]) -> Result<(String, Digest)> {
+        let digest = Digest::of(bytes);
+        let relative = format!("packs/{digest}.zip");
+        self.keep(&relative, &digest, bytes)?;
+        Ok((relative, digest))
+    }
+
+    pub fn keep_part(&mut self, digest: &Digest, bytes: &[u8]) -> Result<()> {
+        let relative = part_path(digest);
+        self.keep(&relative, digest, bytes)?;
+        self.parts.insert(relative);
+        Ok(())
+    }
+
+    /// Parts that an unchanged manifest goes on to refer to.
+    pub fn still_uses(&mut self, parts: &BTreeSet<String>) {
+        self.parts.extend(parts.iter().cloned());
+    }
+
+    fn keep(&mut self, relative: &str, digest: &Digest, bytes: &[u8]) -> Result<()> {
+        if self.holds(relative, bytes.len() as u64, digest) {
+            return Ok(());
+        }
+        let temporary = self.temporary();
+        fs_err::write(&temporary, bytes).map_err(|error| cannot_write(&self.root, &error))?;
+        self.place(&temporary, relative)
+    }
+
+    /// Makes the new state visible in one step: first all that it refers to is on
+    /// the disk, then the manifest takes the place of the old one.
+    ///
+    /// `before` and `after` are what the two manifests refer to.
+    pub fn commit(
+        &mut self,
+        manifest: &[u8],
+        before: &BTreeSet<String>,
+        after: &BTreeSet<String>,
+    ) -> Result<()> {
+        let temporary = self.temporary();
+        let written = fs_err::write(&temporary, manifest).and_then(|()| self.sync(&temporary));
+        let failed = |error: std::io::Error| cannot_write(&self.root, &error);
+        written.map_err(failed)?;
+        fs_err::rename(&temporary, self.manifest_path()).map_err(failed)?;
+        sync_folder(&self.root);
+        // From now on nobody new asks for these: their age for `--drop-older-than`
+        // counts from today, because somebody may hold the old manifest.
+        let now = SystemTime::now();
+        for path in before.difference(after).filter(|path| !self.parts.contains(*path)) {
+            if let Ok(file) = File::options().append(true).open(self.root.join(path)) {
+                file.set_modified(now).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what no record refers to, once it is older than `days`.
+    pub fn sweep(&self, references: &BTreeSet<String>, days: u64, clock: u64) -> Result<u64> {
+        let limit = Duration::from_secs(clock.saturating_sub(days.saturating_mul(super::DAY)));
+        let limit = SystemTime::UNIX_EPOCH + limit;
+        let used: BTreeSet<&str> = references.union(&self.parts).map(String::as_str).collect();
+        let mut dropped = 0;
+        for folder in FOLDERS {
+            dropped += self.sweep_folder(folder, &used, limit)?;
+        }
+        Ok(dropped)
+    }
+
+    fn sweep_folder(&self, folder: &str, used: &BTreeSet<&str>, limit: SystemTime) -> Result<u64> {
+        let path = self.root.join(folder);
+        let failed = |error: std::io::Error| cannot_write(&path, &error);
+        let entries = match fs_err::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut dropped = 0;
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            // What has another name is not ours.
+            let Some(name) = name.to_str() else { continue };
+            let relative = format!("{folder}/{name}");
+            let meta = entry.metadata().map_err(failed)?;
+            if meta.is_dir() && folder == "files" && name.len() == 2 {
+                dropped += self.sweep_folder(&relative, used, limit)?;
+            } else if meta.is_file()
+                && name.get(..64).is_some_and(|hex| Digest::new(hex).is_ok())
+                && !used.contains(relative.as_str())
+                && meta.modified().map_err(failed)? < limit
+            {
+                fs_err::remove_file(entry.path()).map_err(failed)?;
+                dropped += 1;
+            }
+        }
+        Ok(dropped)
+    }
+
+    fn temporary(&mut self) -> PathBuf {
+        self.counter += 1;
+        self.root.join(TEMPORARY).join(self.counter.to_string())
+    }
+
+    /// Gives a finished file its name.
+    fn place(&mut self, temporary: &Path, relative: &str) -> Result<()> {
+        let path = self.root.join(relative);
+        let failed = |error: std::io::Error| cannot_write(&self.root, &error);
+        if let Some(parent) = path.parent() {
+            fs_err::create_dir_all(parent).map_err(failed)?;
+        }
+        fs_err::rename(temporary, &path).map_err(failed)?;
+        self.written.push(path);
+        Ok(())
+    }
+
+    fn sync(&mut self, manifest: &Path) -> std::io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if self.written.len() > FEW {
+            self.written.clear();
+            return Ok(rustix::fs::syncfs(File::open(&self.root)?)?);
+        }
+        for path in self.written.drain(..) {
+            File::options().append(true).open(path)?.sync_all()?;
+        }
+        File::options().append(true).open(manifest)?.sync_all()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // Nothing to tell: the next publisher removes what is left.
+        let _ = fs_err::remove_dir_all(self.root.join(TEMPORARY));
+    }
+}
+
+/// The URLs of all files and packs that `modules` refers to.
+pub(super) fn references(modules: &Modules) -> BTreeSet<String> {
+    fn add(record: &Record, urls: &mut BTreeSet<String>) {
+        let variants = &record.variants;
+        let files = record.files.iter().chain(variants.iter().flat_map(|it| &it.files));
+        let packs = record.packs.iter().chain(variants.iter().flat_map(|it| &it.packs));
+        let all = files.map(|file| &file.url).chain(packs.map(|pack| &pack.url));
+        urls.extend(all.map(|url| url.trim_start_matches("./").to_owned()));
+    }
+    let mut urls = BTreeSet::new();
+    for record in modules.0.values() {
+        add(record, &mut urls);
+        record.versions.values().for_each(|older| add(older, &mut urls));
+    }
+    urls
+}
+
+pub(super) fn part_path(digest: &Digest) -> String {
+    format!("parts/{digest}.json")
+}
+
+/// Size and sha256 of a file.
+pub(super) fn digest_of(path: &Path) -> std::io::Result<(u64, Digest)> {
+    copy(&mut File::open(path)?, None)
+}
+
+fn copy(reader: &mut File, mut writer: Option<&mut File>) -> std::io::Result<(u64, Digest)> {
+    use sha2::Digest as _;
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    let mut size = 0;
+    loop {
+        let count = reader.read(&mut buffer)?;
+        if count == 0 {
+            return Ok((size, Digest::from_bytes(hasher.finalize().into())));
+        }
+        hasher.update(&buffer[..count]);
+        if let Some(writer) = writer.as_mut() {
+            writer.write_all(&buffer[..count])?;
+        }
+        size += count as u64;
+    }
+}
+
+/// `.csv` of `Table.CSV`; nothing where it would need quoting.
+fn suffix_of(name: &str) -> String {
+    match name.rsplit_once('.') {
+        Some((_, suffix))
+            if (1..=16).contains(&suffix.len())
+                && suffix.chars().all(|c| c.is_ascii_alphanumeric()) =>
+        {
+            format!(".{}", suffix.to_ascii_lowercase())
+        }
+        _ => String::new(),
+    }
+}
+
+/// The names of a folder survive a crash; where that cannot be asked for, the
+/// system sees to it.
+fn sync_folder(path: &Path) {
+    #[cfg(unix)]
+    if let Ok(folder) = File::open(path) {
+        let _ = folder.sync_all();
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
+fn cannot_write(path: &Path, cause: &std::io::Error) -> Error {
+    Error::new(Kind::Store, format!("cannot publish into {}", path.display()))
+        .path(path.display().to_string())
+        .caused_by(cause)
+        .hint("make it writable, free some space, or choose another output folder")
+}
+
+fn cannot_read(path: &Path, cause: &std::io::Error) -> Error {
+    Error::new(Kind::Store, format!("cannot read {}", path.display()))
+        .path(path.display().to_string())
+        .caused_by(cause)
+        .hint("make it readable, or choose another output folder")
+}

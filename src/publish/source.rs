@@ -1,0 +1,254 @@
+//! Which file of SRC belongs to which unit.
+//!
+//! ```text
+//! alpha.py  alpha.csv          unit alpha: a module with a file beside it
+//! beta/…    beta.libs/…        unit beta: a package, and the libraries of its wheel
+//! beta/deep/…                  unit beta, or beta.deep where the settings name it
+//! beta-1.0.dist-info/…         a distribution: fields for the units that it lists
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::overrides::Overrides;
+use super::walk::{Found, walk};
+use super::{refused, unreadable};
+use crate::error::Result;
+use crate::manifest::owner_rule;
+use crate::name::{Digest, FilePath, Namespace, UnitName};
+
+const MOVE: &str = "name it like the module it belongs to, or move it out of the source folder";
+
+/// A file of SRC that was read once.
+#[derive(Debug, Clone)]
+pub(super) struct SourceFile {
+    pub path: FilePath,
+    pub disk: PathBuf,
+    pub size: u64,
+    pub sha256: Digest,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct SourceUnit {
+    pub files: Vec<SourceFile>,
+    /// Files for one platform, by wheel tag, in the order of the settings.
+    pub variants: Vec<(String, Vec<SourceFile>)>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Source {
+    pub units: BTreeMap<UnitName, SourceUnit>,
+    /// The files of each `x.dist-info`, by the folder's name.
+    pub distributions: BTreeMap<String, Vec<SourceFile>>,
+}
+
+/// Whose a path is.
+#[derive(Debug, PartialEq, Eq)]
+enum Owner {
+    Unit(UnitName),
+    Distribution(String),
+}
+
+pub(super) fn read(root: &Path, namespace: &Namespace, overrides: &Overrides) -> Result<Source> {
+    let folders: Vec<PathBuf> =
+        overrides.variant_folders().map(|folder| root.join(folder)).collect();
+    let found = walk(root, root, &folders)?;
+    let owners = Owners::new(&found, overrides)?;
+    let mut source = Source::default();
+    for found in found {
+        let owner = owners.of(&found)?;
+        let file = hashed(found)?;
+        match owner {
+            Owner::Unit(name) => source.units.entry(name).or_default().files.push(file),
+            Owner::Distribution(folder) => {
+                source.distributions.entry(folder).or_default().push(file);
+            }
+        }
+    }
+    variants(root, overrides, &owners, &mut source)?;
+    check(&source, namespace, overrides)?;
+    Ok(source)
+}
+
+struct Owners<'a> {
+    /// Submodules that are units of their own, the deepest first.
+    deeper: Vec<&'a UnitName>,
+    /// Names that a top-level file or folder makes importable.
+    top: BTreeSet<String>,
+}
+
+impl<'a> Owners<'a> {
+    fn new(found: &[Found], overrides: &'a Overrides) -> Result<Self> {
+        let mut deeper: Vec<&UnitName> = overrides.units.iter().collect();
+        deeper.sort_by_key(|name| std::cmp::Reverse(name.as_str().len()));
+        let importable = |found: &Found| match found.path.as_str().split_once('/') {
+            Some((folder, _)) if !folder.contains('.') => Some(folder.to_owned()),
+            Some(_) => None,
+            None => {
+                let (stem, suffix) = found.path.as_str().split_once('.')?;
+                let last = suffix.rsplit('.').next()?;
+                (suffix == "py" || last == "so" || last == "pyd").then(|| stem.to_owned())
+            }
+        };
+        let mut top: BTreeSet<String> = found.iter().filter_map(importable).collect();
+        top.extend(overrides.records.keys().map(|name| name.top().to_owned()));
+        Ok(Self { deeper, top })
+    }
+
+    fn of(&self, found: &Found) -> Result<Owner> {
+        let path = &found.path;
+        let (first, inside) = match path.as_str().split_once('/') {
+            Some((first, _)) => (first, true),
+            None => (path.as_str(), false),
+        };
+        if inside && first.ends_with(".dist-info") {
+            return Ok(Owner::Distribution(first.to_owned()));
+        }
+        let beside = inside && first.ends_with(".libs");
+        if !beside {
+            let deeper = self.deeper.iter().find(|name| owner_rule(name, path).is_some());
+            if let Some(name) = deeper {
+                return Ok(Owner::Unit((*name).clone()));
+            }
+        }
+        let stem = match first.strip_suffix(".libs") {
+            Some(stem) if inside => stem,
+            _ if inside => first,
+            _ => first.split('.').next().unwrap_or(first),
+        };
+        let what = if inside { format!("{first}/") } else { first.to_owned() };
+        if (beside || !inside) && !self.top.contains(stem) {
+            return Err(refused(
+                what,
+                format!("there is no module {stem:?} that it belongs to"),
+                MOVE,
+            ));
+        }
+        if stem.contains('.') {
+            let why = "a folder with a dot in its name cannot be imported";
+            return Err(refused(what, why, "rename it, or move it out of the source folder"));
+        }
+        match UnitName::new(stem) {
+            Ok(name) => Ok(Owner::Unit(name)),
+            Err(why) => Err(refused(what, why, "rename it, or move it out of the source folder")),
+        }
+    }
+}
+
+/// Reads the folders of the variants. A file that is the same for every platform
+/// stays with the record; a `.dist-info` there says nothing new.
+fn variants(
+    root: &Path,
+    overrides: &Overrides,
+    owners: &Owners,
+    source: &mut Source,
+) -> Result<()> {
+    let mut folders: BTreeMap<&str, BTreeMap<FilePath, (Found, bool)>> = BTreeMap::new();
+    for (name, settings) in &overrides.records {
+        for variant in &settings.variants {
+            let files = match folders.entry(variant.folder.as_str()) {
+                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    let found = variant_folder(root, &variant.folder)?;
+                    entry.insert(
+                        found
+                            .into_iter()
+                            .map(|found| (found.path.clone(), (found, false)))
+                            .collect(),
+                    )
+                }
+            };
+            let mut chosen = Vec::new();
+            for (found, taken) in files.values_mut() {
+                match owners.of(found)? {
+                    Owner::Distribution(_) => *taken = true,
+                    Owner::Unit(owner) if owner == *name => {
+                        *taken = true;
+                        chosen.push(hashed(found.clone())?);
+                    }
+                    Owner::Unit(_) => {}
+                }
+            }
+            let unit = source.units.entry(name.clone()).or_default();
+            chosen.retain(|file| {
+                !unit.files.iter().any(|own| own.path == file.path && own.sha256 == file.sha256)
+            });
+            unit.variants.push((variant.tag.clone(), chosen));
+        }
+    }
+    for (folder, files) in &folders {
+        if let Some((stray, _)) = files.values().find(|(_, taken)| !taken) {
+            return Err(refused(
+                format!("{folder}/{}", stray.path),
+                "no unit has a variant with this folder that may hold it",
+                "add the variant to the unit's table in magic-module.toml, or move the file away",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn variant_folder(root: &Path, folder: &FilePath) -> Result<Vec<Found>> {
+    let disk = root.join(folder.as_str());
+    // A link would lead out of SRC unseen.
+    if !fs_err::symlink_metadata(&disk).is_ok_and(|meta| meta.is_dir()) {
+        return Err(refused(
+            folder,
+            "the folder of a variant is missing",
+            "correct `folder` in magic-module.toml, or create it",
+        ));
+    }
+    walk(root, &disk, &[])
+}
+
+/// What must hold between the files and the names of units.
+fn check(source: &Source, namespace: &Namespace, overrides: &Overrides) -> Result<()> {
+    let mut seen: HashMap<String, &UnitName> = HashMap::new();
+    for (name, unit) in &source.units {
+        if let Some(why) = namespace.refuses(name) {
+            return Err(refused(name, why, "rename it, or publish with another --namespace"));
+        }
+        if let Some(other) = seen.insert(name.as_str().to_lowercase(), name) {
+            let why = format!("{other} differs only in case");
+            return Err(refused(name, why, "rename one of them"));
+        }
+        let stem = name.to_path();
+        let below = format!("{stem}/");
+        let all = || unit.files.iter().chain(unit.variants.iter().flat_map(|(_, files)| files));
+        let folder = all().find(|file| file.path.as_str().starts_with(&below));
+        let flat = all().find(|file| {
+            let rest = file.path.as_str().strip_prefix(&stem);
+            rest.is_some_and(|rest| rest.starts_with('.') && !rest.contains('/'))
+        });
+        if let (Some(_), Some(flat)) = (folder, flat) {
+            let why = format!("{stem}/ is there too, and a unit is a module or a folder");
+            let hint = format!("move it into {stem}/, or rename one of them");
+            return Err(refused(&flat.path, why, &hint));
+        }
+    }
+    for name in overrides.units.iter().chain(overrides.records.keys()) {
+        if !source.units.contains_key(name) {
+            let stem = name.to_path();
+            let place = if overrides.units.contains(name) { "units" } else { name.as_str() };
+            return Err(super::overrides::wrong(
+                place,
+                format!("there is no unit {name}, because {stem}.py and {stem}/ are missing"),
+                "correct the name, or remove it; a submodule is a unit only if `units` lists it",
+            ));
+        }
+    }
+    if source.units.is_empty() {
+        return Err(refused(
+            "an empty folder",
+            "it holds no module and no package",
+            "name the folder that holds the modules",
+        ));
+    }
+    Ok(())
+}
+
+fn hashed(found: Found) -> Result<SourceFile> {
+    let (size, sha256) =
+        super::site::digest_of(&found.disk).map_err(|error| unreadable(&found.path, &error))?;
+    Ok(SourceFile { path: found.path, disk: found.disk, size, sha256 })
+}
