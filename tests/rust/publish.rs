@@ -1,7 +1,11 @@
 //! `publish` through its public door: a folder goes in, a site comes out, and what
 //! the site says is what its files are.
 
-#![expect(clippy::disallowed_methods, reason = "tests make and read their own folders")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test may, and makes its own folders"
+)]
 
 mod publish_support;
 
