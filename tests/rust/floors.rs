@@ -15,7 +15,17 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("work", &["fetch", "unpack", "sign", "assemble", "plan"]),
     (
         "use cases",
-        &["mount", "session", "unit", "activate", "upgrade", "inventory", "publish", "bundle"],
+        &[
+            "mount",
+            "session",
+            "unit",
+            "activate",
+            "upgrade",
+            "inventory",
+            "listing",
+            "publish",
+            "bundle",
+        ],
     ),
     ("Python", &["py"]),
 ];
