@@ -124,7 +124,8 @@ class Upgrade:
     @property
     def old_version(self) -> str | None: ...
     @property
-    def new_version(self) -> str: ...
+    def new_version(self) -> str | None:
+        """None where a rollback took the unit out of use."""
     @property
     def changed(self) -> bool: ...
     @property

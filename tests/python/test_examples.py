@@ -70,7 +70,7 @@ def test_notebook(tmp_path: Path) -> None:
     done = run(tmp_path, str(script))
     assert done.returncode == 0, done.stderr
     assert "{'planet': 'Saturn', 'moons': '274'}" in done.stdout
-    assert "changed=False" in done.stdout
+    assert "nothing changed" in done.stdout
 
 
 def test_the_demo_tells_the_story_and_every_claim_is_so(tmp_path: Path) -> None:

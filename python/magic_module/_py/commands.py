@@ -295,8 +295,9 @@ def _upgrades(moves: Sequence["_native.Upgrade"]) -> Answer:
     return Answer({"upgrades": [_fields(move, UPGRADE_FIELDS) for move in moves]}, lines)
 
 
-def _move(old: str | None, new: str) -> str:
-    return new if old is None or old == new else f"{old} → {new}"
+def _move(old: str | None, new: str | None) -> str:
+    to = new or "not in use"
+    return to if old is None or old == new else f"{old} → {to}"
 
 
 def _content(unit: "_native._PublishedUnit") -> str:
