@@ -18,8 +18,16 @@ SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 
 # Asked of the interpreter itself: a name on PATH may be a shim, an alias or a virtual environment.
 _QUESTION = """
-import json, platform, sys, sysconfig
+import json, os, platform, sys, sysconfig
 get = sysconfig.get_config_var
+def library():
+    # The folder with the name that a linker looks for: Debian installs it with python3-dev only.
+    if get("PYTHONFRAMEWORK"):
+        return get("LIBDIR")
+    if not get("Py_ENABLE_SHARED"):
+        return None
+    folders = [get("LIBDIR") or "", os.path.join(get("LIBDIR") or "", get("MULTIARCH") or "")]
+    return next((folder for folder in folders if os.path.exists(os.path.join(folder, get("LDLIBRARY")))), None)
 try:
     import ensurepip, venv
     complete = True
@@ -31,8 +39,7 @@ print(json.dumps({
     "version": list(sys.version_info[:3]),
     "free_threaded": bool(get("Py_GIL_DISABLED")),
     "complete": complete,
-    "shared": bool(get("Py_ENABLE_SHARED") or get("PYTHONFRAMEWORK")),
-    "library_directory": get("LIBDIR"),
+    "library_directory": library(),
 }))
 """
 
@@ -112,8 +119,10 @@ def _ask(executable: Path) -> Interpreter | None:
     if facts.get("implementation") != "CPython" or facts["free_threaded"]:
         return None
     major, minor, micro = facts["version"]
-    library = Path(facts["library_directory"]) if facts["shared"] and facts["library_directory"] else None
-    return Interpreter(Path(facts["executable"]), (major, minor, micro), facts["complete"], library)
+    library = facts["library_directory"]
+    return Interpreter(
+        Path(facts["executable"]), (major, minor, micro), facts["complete"], Path(library) if library else None
+    )
 
 
 if __name__ == "__main__":
