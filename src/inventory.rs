@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::activate::Member;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Artifact;
-use crate::manifest::Record;
+use crate::manifest::{Body, Record};
 use crate::mount::{Answer, Mount};
 use crate::name::FilePath;
 use crate::progress::Progress;
@@ -54,6 +54,38 @@ impl Session {
     pub async fn info(&self, mount: &Arc<Mount>, name: &str) -> Result<Description> {
         let record = self.record_or_refresh(mount, name).await?;
         Ok(self.describe(mount, name, &record))
+    }
+
+    /// Asks for the manifest, whatever is known, and counts its units.
+    pub async fn available_now(&self, mount: &Arc<Mount>) -> Result<u64> {
+        mount.refresh(&self.context(), false).await?;
+        let manifest = self.known_manifest(mount).await?;
+        let document = mount.manifest(&self.store, &manifest)?;
+        Ok(match &document.body {
+            Body::Modules(modules) => modules.0.len() as u64,
+            Body::Catalogue(catalogue) => catalogue.units,
+        })
+    }
+
+    /// `(name, folder)` of every `.dist-info` in an active tree.
+    pub fn distributions(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for mount in self.mounts() {
+            let Some(bound) = mount.bound() else { continue };
+            for active in bound.generation.active.values() {
+                let Ok(Some(tree)) = Tree::open(&self.store, &active.tree) else { continue };
+                for file in &tree.files {
+                    let Some(folder) = file.path.as_str().strip_suffix(".dist-info/METADATA")
+                    else {
+                        continue;
+                    };
+                    let name = folder.split('-').next().unwrap_or(folder).to_owned();
+                    let place = tree.folder.join(file.path.parent());
+                    found.push((name, place.to_string_lossy().into_owned()));
+                }
+            }
+        }
+        found
     }
 
     async fn known_manifest(&self, mount: &Arc<Mount>) -> Result<crate::name::Digest> {

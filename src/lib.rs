@@ -6,6 +6,7 @@ pub mod error;
 pub mod fetch;
 pub mod inventory;
 pub mod layout;
+pub mod listing;
 pub mod manifest;
 pub mod mount;
 pub mod name;
@@ -13,6 +14,8 @@ pub mod origin;
 pub mod plan;
 pub mod progress;
 pub mod publish;
+#[cfg(feature = "python")]
+mod py;
 pub mod session;
 pub mod settings;
 pub mod sign;

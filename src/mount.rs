@@ -19,7 +19,7 @@ use crate::fetch::{Document, Fetcher, Transport};
 use crate::manifest::{Body, Manifest, Modules, Record, SIZE_LIMIT};
 use crate::name::{Digest, Namespace, UnitName, Version};
 use crate::origin::{is_loopback, redact};
-use crate::progress::{Event, Events};
+use crate::progress::{Event, Events, ForkLock};
 use crate::settings::Settings;
 use crate::sign::Keys;
 use crate::store::Store;
@@ -153,6 +153,14 @@ impl Mount {
 
     pub fn interned(&self, name: &UnitName, tree: &Digest) -> Option<Arc<Unit>> {
         self.units.lock().get(&(name.clone(), *tree)).cloned()
+    }
+
+    pub fn unit_of_tree(&self, tree: &Digest) -> Option<Arc<Unit>> {
+        self.units
+            .lock()
+            .iter()
+            .find(|((_, digest), _)| digest == tree)
+            .map(|(_, unit)| unit.clone())
     }
 
     /// Forgets what is known of a unit's tree on disk: it was dropped.
@@ -553,8 +561,8 @@ impl Mount {
     }
 
     /// Another thread may have held these at a fork; see `Session::before_fork`.
-    pub fn locks(&self) -> impl Iterator<Item = &dyn crate::session::ForkLock> {
-        let locks: [&dyn crate::session::ForkLock; 3] = [&self.bound, &self.manifests, &self.units];
+    pub fn locks(&self) -> impl Iterator<Item = &dyn ForkLock> {
+        let locks: [&dyn ForkLock; 3] = [&self.bound, &self.manifests, &self.units];
         locks.into_iter()
     }
 }

@@ -76,8 +76,31 @@ impl Events {
         }
     }
 
+    pub fn lock(&self) -> &dyn ForkLock {
+        &self.queue
+    }
+
     pub fn take(&self) -> Vec<Event> {
         if self.wanted() { self.queue.lock().drain(..).collect() } else { Vec::new() }
+    }
+}
+
+/// A lock that `fork()` must not catch in the hands of another thread.
+pub trait ForkLock: Sync {
+    fn hold(&self);
+    /// # Safety
+    /// Only after `hold` in the same thread, once.
+    unsafe fn release(&self);
+}
+
+impl<T: Send> ForkLock for Mutex<T> {
+    fn hold(&self) {
+        std::mem::forget(self.lock());
+    }
+
+    unsafe fn release(&self) {
+        // SAFETY: `hold` forgot the guard of this lock.
+        unsafe { self.force_unlock() }
     }
 }
 

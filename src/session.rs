@@ -20,7 +20,7 @@ use crate::layout::Found;
 use crate::manifest::Body;
 use crate::mount::{Answer, Bound as Binding, Context, Mount, MountRequest};
 use crate::name::{Digest, Namespace, UnitName};
-use crate::progress::Events;
+use crate::progress::{Events, ForkLock};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::generation::Active;
@@ -418,6 +418,45 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Takes every lock that another thread could hold while this one forks.
+    pub fn hold(&self) {
+        self.mounts.hold();
+        // SAFETY: `hold` keeps the list as it is.
+        for mount in unsafe { &*self.mounts.data_ptr() } {
+            mount.locks().for_each(ForkLock::hold);
+        }
+        self.events.lock().hold();
+    }
+
+    /// # Safety
+    /// Only after `hold` in the same thread, once.
+    pub unsafe fn release(&self) {
+        // SAFETY: the caller's promise, lock by lock in reverse order.
+        unsafe {
+            self.events.lock().release();
+            for mount in &*self.mounts.data_ptr() {
+                mount.locks().for_each(|lock| lock.release());
+            }
+            ForkLock::release(&self.mounts);
+        }
+    }
+
+    /// After a fork the child keeps its generations from being pruned by itself.
+    pub fn take_locks_again(&self) {
+        for mount in self.mounts() {
+            if mount.is_bound()
+                && let Some(bound) = mount.bound()
+            {
+                let path = mount.folder.lock_of(bound.generation.number);
+                let lock = crate::store::lock::Shared::take(&path).ok().map(Arc::new);
+                let generation = bound.generation.clone();
+                mount.rebind(Binding { generation, manifest: bound.manifest, lock });
+            }
+        }
+    }
+}
+
 /// What [`Session::select`] says when the wheel tags are not known yet: never shown.
 pub const NEEDS_TAGS: &str = "the interpreter's wheel tags are needed";
 
@@ -435,22 +474,4 @@ pub enum TopLevel {
 /// `a.b.c`, `a.b`, `a`.
 fn prefixes(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| name.rsplit_once('.').map(|(above, _)| above))
-}
-
-/// A lock that `fork()` must not catch in the hands of another thread.
-pub trait ForkLock: Sync {
-    fn hold(&self);
-    /// # Safety
-    /// Only after `hold` in the same thread, once.
-    unsafe fn release(&self);
-}
-
-impl<T: Send> ForkLock for Mutex<T> {
-    fn hold(&self) {
-        std::mem::forget(self.lock());
-    }
-    unsafe fn release(&self) {
-        // SAFETY: `hold` forgot the guard of this lock.
-        unsafe { self.force_unlock() }
-    }
 }

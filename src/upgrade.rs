@@ -39,6 +39,8 @@ pub struct Move {
 pub struct Prepared {
     pub mount: Arc<Mount>,
     pub moves: Vec<Move>,
+    /// What becomes active, with its requirements.
+    pub members: Vec<Member>,
     pub bytes: u64,
     pub started: Instant,
     /// The generation that a rollback continues from.
@@ -90,7 +92,14 @@ impl Session {
                 changed,
             });
         }
-        Ok(Prepared { mount: mount.clone(), moves, bytes: moved.bytes, started, parent: None })
+        Ok(Prepared {
+            mount: mount.clone(),
+            moves,
+            members,
+            bytes: moved.bytes,
+            started,
+            parent: None,
+        })
     }
 
     async fn member(&self, mount: &Arc<Mount>, manifest: &Digest, name: &str) -> Result<Member> {
@@ -185,8 +194,14 @@ impl Session {
         {
             step = current.parent.and_then(|parent| mount.folder.read(parent));
         }
-        let mut prepared =
-            Prepared { mount: mount.clone(), moves: Vec::new(), bytes: 0, started, parent: None };
+        let mut prepared = Prepared {
+            mount: mount.clone(),
+            moves: Vec::new(),
+            members: Vec::new(),
+            bytes: 0,
+            started,
+            parent: None,
+        };
         let Some(step) = step.filter(|step| step.parent.is_some()) else { return Ok(prepared) };
         prepared.parent = Some(step.parent);
         let progress = Progress::new(mount.namespace.join(name), self.events.clone());

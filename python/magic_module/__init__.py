@@ -1,0 +1,72 @@
+"""Import what you have not downloaded yet.
+
+`import magic_module.alpha` asks a manifest URL which files make up `alpha`, downloads code and data into the user's
+cache directory, verifies every byte, and loads it as an ordinary module. The next run makes no request.
+"""
+
+try:
+    from magic_module import _native
+except ImportError as error:
+    # PEP 684: an extension module that keeps state for the process cannot be loaded twice.
+    if "subinterpreter" in str(error):
+        error.msg = (
+            "magic_module works in the main interpreter only, because its downloads and locks belong to the whole "
+            "process; import it there, or in another process"
+        )
+    raise
+
+from magic_module._native import (
+    ModuleInfo,
+    Mount,
+    Report,
+    Upgrade,
+    __version__,
+    available,
+    cache_dir,
+    data_path,
+    info,
+    mount,
+    on_event,
+    prefetch,
+    prune,
+    rollback,
+    upgrade,
+    verify,
+)
+
+__all__ = [
+    "ModuleInfo",
+    "Mount",
+    "Report",
+    "Upgrade",
+    "__version__",
+    "aprefetch",
+    "available",
+    "cache_dir",
+    "data_path",
+    "errors",
+    "info",
+    "mount",
+    "on_event",
+    "prefetch",
+    "prune",
+    "rollback",
+    "upgrade",
+    "verify",
+]
+
+
+def __getattr__(name):
+    # Both need the standard library; importing magic_module does not.
+    if name == "aprefetch":
+        from magic_module._py.api import aprefetch
+
+        return aprefetch
+    if name == "errors":
+        from magic_module import errors
+
+        return errors
+    raise AttributeError(f"module 'magic_module' has no attribute {name!r}")
+
+
+_native._install(__path__)

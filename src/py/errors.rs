@@ -1,0 +1,65 @@
+//! Kinds become exception classes. The classes are Python's own; see `magic_module.errors`.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::error::{Error, Kind};
+
+fn class_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::UnitNotFound => "UnitNotFoundError",
+        Kind::Configuration => "ConfigurationError",
+        Kind::Manifest => "ManifestError",
+        Kind::Fetch => "FetchError",
+        Kind::Offline => "OfflineError",
+        Kind::Integrity => "IntegrityError",
+        Kind::Signature => "SignatureError",
+        Kind::Policy => "PolicyError",
+        Kind::Requirement => "RequirementError",
+        Kind::Store => "StoreError",
+    }
+}
+
+pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
+    match build(py, error) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(failed) => {
+            // The interpreter is going down, or our own package is broken.
+            let outer = PyRuntimeError::new_err(error.to_string());
+            outer.set_cause(py, Some(failed));
+            outer
+        }
+    }
+}
+
+fn build<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
+    let details = error.details();
+    let keywords = PyDict::new(py);
+    let attributes = [
+        ("name", &details.name),
+        ("url", &details.url),
+        ("path", &details.path),
+        ("expected", &details.expected),
+        ("got", &details.got),
+        ("hint", &details.hint),
+    ];
+    for (attribute, value) in attributes {
+        keywords.set_item(attribute, value)?;
+    }
+    keywords.set_item("causes", PyTuple::new(py, &details.causes)?)?;
+    py.import("magic_module.errors")?
+        .getattr(class_of(details.kind))?
+        .call((error.to_string(),), Some(&keywords))
+}
+
+/// `?` for results of the core.
+pub trait OrRaise<T> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T>;
+}
+
+impl<T> OrRaise<T> for Result<T, Error> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T> {
+        self.map_err(|error| to_python(py, &error))
+    }
+}

@@ -1,0 +1,237 @@
+//! What the loaders of `magic_module._py.loader` do in Rust: code, bytes, readiness.
+//!
+//! ```text
+//! ready   tree on disk and whole ─▶ requirements met ─▶ go
+//!            └─ no ─▶ closure ─▶ requirements met ─▶ fetched, built, active
+//! code    code pack ─▶ unmarshal        else verified source ─▶ compile ─▶ code pack
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use pyo3::exceptions::{PyFileNotFoundError, PyImportError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use super::errors::OrRaise;
+use super::finder::busy;
+use super::runtime;
+use super::spec::UnitHandle;
+use super::state::session;
+use crate::activate::Member;
+use crate::progress::Event;
+use crate::session::Session;
+use crate::unit::Unit;
+
+/// Makes sure that a unit can be used. The only place where an import waits.
+pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Session>> {
+    let session = session(py)?;
+    if handle.ready.load(Ordering::Acquire) && handle.unit.tree().is_some() {
+        return Ok(session);
+    }
+    let unit = &handle.unit;
+    if py.detach(|| session.is_ready(unit)).or_raise(py)? {
+        if unit.checked {
+            check_active(py, session, unit)?;
+        }
+    } else {
+        materialize(py, session, unit)?;
+    }
+    handle.ready.store(true, Ordering::Release);
+    runtime::deliver(py, session, None)?;
+    Ok(session)
+}
+
+/// A unit that was fetched for another environment has to fit this one, too.
+fn check_active(py: Python<'_>, session: &'static Arc<Session>, unit: &Arc<Unit>) -> PyResult<()> {
+    let mount = unit.mount().or_raise(py)?;
+    if mount.folder.is_checked(&session.python.environment, &unit.digest) {
+        return Ok(());
+    }
+    let record = session
+        .record_of(&mount, &unit.manifest, unit.name.as_str(), Some(&unit.version))
+        .or_raise(py)?;
+    match record {
+        Some(record) => {
+            check(py, session, &[Member { unit: unit.clone(), record: Arc::new(record) }])
+        }
+        None => Ok(()),
+    }
+}
+
+/// `requires_python` and `dependencies` of every member, before any code of theirs runs.
+pub fn check(py: Python<'_>, session: &'static Arc<Session>, members: &[Member]) -> PyResult<()> {
+    for member in members.iter().filter(|member| member.unit.checked) {
+        let mount = member.unit.mount().or_raise(py)?;
+        if mount.folder.is_checked(&session.python.environment, &member.unit.digest) {
+            continue;
+        }
+        let _busy = busy();
+        py.import("magic_module._py.requirements")?.call_method1(
+            "check",
+            (&member.unit.full_name, &member.record.requires_python, &member.record.dependencies),
+        )?;
+        mount.folder.mark_checked(&session.python.environment, &member.unit.digest);
+    }
+    Ok(())
+}
+
+fn materialize(py: Python<'_>, session: &'static Arc<Session>, unit: &Arc<Unit>) -> PyResult<()> {
+    let members = {
+        let (session, unit) = (session.clone(), unit.clone());
+        runtime::block(py, &session.clone(), None, async move { session.closure(&unit).await })?
+    };
+    check(py, session, &members)?;
+    let mount = unit.mount().or_raise(py)?;
+    let (label, session_) = (unit.full_name.clone(), session.clone());
+    runtime::block(
+        py,
+        session,
+        None,
+        async move { session_.fetch(&mount, &members, &label).await },
+    )?;
+    Ok(())
+}
+
+/// The code object of a module: from the code pack, else compiled from the verified source.
+#[pyfunction]
+fn _get_code<'py>(
+    py: Python<'py>,
+    loader: &Bound<'py, PyAny>,
+    handle: &Bound<'py, UnitHandle>,
+    fullname: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let name = loader.getattr(intern!(py, "name"))?;
+    if !name.eq(fullname)? {
+        return Err(PyImportError::new_err(format!("loader for {name} cannot handle {fullname}")));
+    }
+    let session = ready(py, handle.get())?;
+    let unit = &handle.get().unit;
+    let origin = loader.getattr(intern!(py, "path"))?.cast_into::<PyString>()?;
+    let path = relative(unit, &origin)?;
+    session.events.emit(|| Event {
+        event: "load",
+        unit: fullname.to_string(),
+        artifact: path.clone(),
+        ..Event::default()
+    });
+    runtime::deliver(py, session, None)?;
+    let source = unit.digest_of(&path).ok_or_else(|| missing(&origin))?;
+    let pack = unit.code(&session.python).or_raise(py)?;
+    if !session.settings.verify_full
+        && let Some(bytes) = pack.get(&path, &source)
+    {
+        let code = py
+            .import(intern!(py, "marshal"))?
+            .call_method1(intern!(py, "loads"), (PyBytes::new(py, &bytes),));
+        if let Ok(code) = code {
+            py.import(intern!(py, "_imp"))?
+                .call_method1(intern!(py, "_fix_co_filename"), (&code, &origin))?;
+            return Ok(code);
+        }
+    }
+    let bytes = py.detach(|| unit.read(&session.store, &path)).or_raise(py)?;
+    let code =
+        loader.call_method1(intern!(py, "source_to_code"), (PyBytes::new(py, &bytes), &origin))?;
+    let marshalled =
+        py.import(intern!(py, "marshal"))?.call_method1(intern!(py, "dumps"), (&code,))?;
+    pack.add(&path, &source, marshalled.cast::<PyBytes>()?.as_bytes());
+    Ok(code)
+}
+
+/// The verified bytes of a file of the unit; `None` if the path is not the unit's to serve.
+#[pyfunction]
+fn _get_data<'py>(
+    py: Python<'py>,
+    handle: &Bound<'py, UnitHandle>,
+    path: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let path: PathBuf = path.extract()?;
+    let unit = &handle.get().unit;
+    let Some(inside) = unit.relative(&path).map(|inside| inside.replace('\\', "/")) else {
+        return Ok(None);
+    };
+    let session = ready(py, handle.get())?;
+    if unit.lazy_file(&inside).is_some() {
+        let place = lazy(py, session, unit, &inside)?;
+        let bytes = fs_err::read(place)?;
+        return Ok(Some(PyBytes::new(py, &bytes)));
+    }
+    if !unit.layout.has_file(&inside) {
+        return Err(missing(&PyString::new(py, &path.to_string_lossy())));
+    }
+    let bytes = py.detach(|| unit.read(&session.store, &inside)).or_raise(py)?;
+    Ok(Some(PyBytes::new(py, &bytes)))
+}
+
+fn lazy(
+    py: Python<'_>,
+    session: &'static Arc<Session>,
+    unit: &Arc<Unit>,
+    inside: &str,
+) -> PyResult<PathBuf> {
+    let mount = unit.mount().or_raise(py)?;
+    let (session_, unit, inside) = (session.clone(), unit.clone(), inside.to_owned());
+    runtime::block(
+        py,
+        session,
+        None,
+        async move { session_.data_path(&mount, &unit, &inside).await },
+    )
+}
+
+/// Fetches a unit whose extension module is about to be opened by its path.
+#[pyfunction]
+fn _ready_extension(
+    py: Python<'_>,
+    handle: &Bound<'_, UnitHandle>,
+    origin: &Bound<'_, PyString>,
+) -> PyResult<()> {
+    let session = ready(py, handle.get())?;
+    let unit = &handle.get().unit;
+    let path = relative(unit, origin)?;
+    py.detach(|| unit.verify_file(&session.store, &path)).or_raise(py).map(drop)
+}
+
+/// Fetches a unit whose files are about to be read by their paths.
+#[pyfunction]
+fn _ready(py: Python<'_>, handle: &Bound<'_, UnitHandle>) -> PyResult<()> {
+    ready(py, handle.get()).map(drop)
+}
+
+fn relative(unit: &Unit, origin: &Bound<'_, PyString>) -> PyResult<String> {
+    unit.relative(Path::new(origin.to_str()?))
+        .map(|inside| inside.replace('\\', "/"))
+        .ok_or_else(|| missing(origin))
+}
+
+fn missing(path: &Bound<'_, PyString>) -> PyErr {
+    PyFileNotFoundError::new_err((2, "No such file or directory", path.to_string()))
+}
+
+/// Lazy files below a folder of a tree, relative to it.
+#[pyfunction]
+fn _lazy_files(py: Python<'_>, directory: &str) -> PyResult<Vec<String>> {
+    let session = session(py)?;
+    Ok(session.lazy_files(Path::new(directory)))
+}
+
+/// The place of the lazy file that would stand at `origin`; it is fetched.
+#[pyfunction]
+fn _lazy_path(py: Python<'_>, origin: &str) -> PyResult<String> {
+    let session = session(py)?;
+    let found = session.unit_of_file(Path::new(origin));
+    let (unit, inside) = found.ok_or_else(|| missing(&PyString::new(py, origin)))?;
+    Ok(lazy(py, session, &unit, &inside)?.to_string_lossy().into_owned())
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(pyo3::wrap_pyfunction!(_get_code, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_get_data, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_ready_extension, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_ready, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_lazy_files, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_lazy_path, module)?)
+}

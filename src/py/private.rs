@@ -1,0 +1,224 @@
+//! What `magic_module._py` asks for: the command line, the doctor, metadata.
+
+use std::path::Path;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::api::join_search_path;
+use super::errors::OrRaise;
+use super::finder::refresh_filter;
+use super::runtime::block;
+use super::state::session;
+use crate::error::{Error, Kind};
+use crate::mount::now;
+use crate::name::Namespace;
+use crate::publish::{Options, publish};
+use crate::settings::Settings;
+use crate::store::prune::usage;
+use crate::store::tree::Tree;
+
+#[pyfunction]
+fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let settings = &session(py)?.settings;
+    let dict = PyDict::new(py);
+    dict.set_item("manifest_url", &settings.manifest_url)?;
+    dict.set_item("public_key", &settings.public_keys)?;
+    let pins: Vec<String> =
+        settings.pins.iter().map(|(name, version)| format!("{name}=={version}")).collect();
+    dict.set_item("pins", pins)?;
+    dict.set_item("allow_http", settings.allow_http)?;
+    dict.set_item("cache_dir", settings.cache_dir.to_string_lossy().as_ref())?;
+    dict.set_item("cache_limit", settings.cache_limit)?;
+    dict.set_item("trusted_owners", &settings.trusted_owners)?;
+    dict.set_item("offline", settings.offline)?;
+    dict.set_item("progress", settings.progress.as_str())?;
+    dict.set_item("concurrency", settings.concurrency)?;
+    dict.set_item("verify", if settings.verify_full { "full" } else { "default" })?;
+    Ok(dict)
+}
+
+#[pyfunction]
+#[pyo3(signature = (source, output, namespace, drop_older_than=None))]
+fn _publish<'py>(
+    py: Python<'py>,
+    source: &str,
+    output: &str,
+    namespace: &str,
+    drop_older_than: Option<u64>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let settings = Settings::from_env().or_raise(py)?;
+    let namespace = Namespace::new(namespace)
+        .map_err(|error| Error::new(Kind::Configuration, "--namespace is wrong").caused_by(&error))
+        .or_raise(py)?;
+    let options = Options {
+        namespace,
+        drop_older_than,
+        clock: settings.source_date_epoch.unwrap_or_else(now),
+        settings_epoch: settings.source_date_epoch.is_some(),
+    };
+    let published =
+        py.detach(|| publish(Path::new(source), Path::new(output), &options)).or_raise(py)?;
+    let dict = PyDict::new(py);
+    dict.set_item("changed", published.changed)?;
+    dict.set_item("serial", published.serial)?;
+    dict.set_item("manifest", published.manifest.to_string_lossy().as_ref())?;
+    dict.set_item("dropped", published.dropped)?;
+    let units = PyList::empty(py);
+    for unit in &published.units {
+        let entry = PyDict::new(py);
+        entry.set_item("name", unit.name.as_str())?;
+        entry.set_item("old_version", unit.old_version.as_ref().map(|version| version.as_str()))?;
+        entry.set_item("version", unit.version.as_str())?;
+        entry.set_item("files", unit.files)?;
+        entry.set_item("bytes", unit.bytes)?;
+        entry.set_item("changed", unit.changed)?;
+        units.append(entry)?;
+    }
+    dict.set_item("units", units)?;
+    Ok(dict)
+}
+
+/// Every mount of this process, the environment's included.
+#[pyfunction]
+fn _mounts(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    let session = session(py)?;
+    if let Ok(mount) = session.own_mount() {
+        join_search_path(py, session, &mount)?;
+    }
+    refresh_filter(session);
+    let list = PyList::empty(py);
+    for mount in session.mounts() {
+        let dict = PyDict::new(py);
+        dict.set_item("namespace", mount.namespace.as_str())?;
+        dict.set_item("manifest_url", mount.shown_url())?;
+        dict.set_item("identity", mount.identity.to_hex())?;
+        dict.set_item("first", mount.request.first)?;
+        let bound = mount.bound();
+        dict.set_item("generation", bound.as_ref().map(|bound| bound.generation.number))?;
+        let active = PyDict::new(py);
+        for (key, entry) in bound.iter().flat_map(|bound| &bound.generation.active) {
+            let unit = PyDict::new(py);
+            unit.set_item("version", entry.version.as_str())?;
+            unit.set_item("tree", entry.tree.to_hex())?;
+            active.set_item(key, unit)?;
+        }
+        dict.set_item("active", active)?;
+        list.append(dict)?;
+    }
+    Ok(list)
+}
+
+/// The doctor's findings that only the core can make.
+#[pyfunction]
+fn _diagnose(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    let findings = PyList::empty(py);
+    let add = |check: &str, outcome: Result<String, Error>| -> PyResult<()> {
+        let dict = PyDict::new(py);
+        dict.set_item("check", check)?;
+        dict.set_item("ok", outcome.is_ok())?;
+        let (message, hint) = match outcome {
+            Ok(message) => (message, None),
+            Err(error) => {
+                let hint = error.details().hint.clone();
+                let whole = error.to_string();
+                let bare = hint
+                    .as_ref()
+                    .and_then(|hint| whole.strip_suffix(&format!("; {hint}")).map(str::to_owned));
+                (bare.unwrap_or(whole), hint)
+            }
+        };
+        dict.set_item("message", message)?;
+        dict.set_item("hint", hint)?;
+        findings.append(dict)
+    };
+    if let Err(error) = Settings::from_env() {
+        add("settings", Err(error))?;
+        return Ok(findings);
+    }
+    let session = session(py)?;
+    add(
+        "settings",
+        session.settings.require_manifest_url().map(|url| {
+            url::Url::parse(url).map_or_else(
+                |_| "the manifest URL is set".to_owned(),
+                |url| format!("the manifest is {}", crate::origin::redact(&url)),
+            )
+        }),
+    )?;
+    let store = &session.store;
+    add("directory", store.create().map(|()| format!("the cache is {}", store.cache().display())))?;
+    add("permissions", store.check().map(|_| "only you may write to it".to_owned()))?;
+    let _ = session.own_mount();
+    refresh_filter(session);
+    for mount in session.mounts() {
+        let work = {
+            let (session, mount) = (session.clone(), mount.clone());
+            async move { Ok(session.available_now(&mount).await) }
+        };
+        let outcome = block(py, session, None, work)?;
+        add(
+            "manifest",
+            outcome.map(|count| format!("{} answers with {count} units", mount.shown_url())),
+        )?;
+        let broken = mount.bound().map_or(0, |bound| {
+            let trees = bound.generation.active.values().map(|active| active.tree);
+            trees.filter(|tree| !matches!(Tree::open(store, tree), Ok(Some(_)))).count()
+        });
+        let units = if broken == 0 {
+            Ok(format!("the cached units of {} are complete", mount.describe()))
+        } else {
+            Err(Error::new(
+                Kind::Integrity,
+                format!("{broken} cached units of {} are damaged", mount.describe()),
+            )
+            .hint("run `magic-module verify`"))
+        };
+        add("units", units)?;
+    }
+    Ok(findings)
+}
+
+#[pyfunction]
+fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let session = session(py)?;
+    let used = py.detach(|| usage(&session.store));
+    let dict = PyDict::new(py);
+    dict.set_item("directory", session.store.cache().to_string_lossy().as_ref())?;
+    dict.set_item("bytes", used.bytes)?;
+    dict.set_item("blobs", used.blobs)?;
+    dict.set_item("trees", used.trees)?;
+    dict.set_item("limit", session.settings.cache_limit)?;
+    let mounts = PyList::empty(py);
+    for folder in crate::store::prune::mount_folders(&session.store) {
+        let text = fs_err::read_to_string(folder.path.join("mount.json")).unwrap_or_default();
+        let described: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let entry = PyDict::new(py);
+        entry.set_item("namespace", described["namespace"].as_str())?;
+        entry.set_item("manifest_url", described["manifest_url"].as_str())?;
+        entry.set_item(
+            "identity",
+            folder.path.file_name().map(|name| name.to_string_lossy().into_owned()),
+        )?;
+        entry.set_item("generation", folder.current())?;
+        mounts.append(entry)?;
+    }
+    dict.set_item("mounts", mounts)?;
+    Ok(dict)
+}
+
+/// `(name, folder)` of every `.dist-info` in an active tree.
+#[pyfunction]
+fn _distributions(py: Python<'_>) -> PyResult<Vec<(String, String)>> {
+    let session = session(py)?;
+    Ok(session.distributions())
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(pyo3::wrap_pyfunction!(_settings, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_publish, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_mounts, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_diagnose, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_cache_usage, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_distributions, module)?)
+}

@@ -1,0 +1,203 @@
+//! The one function that waits for the network on behalf of Python.
+//!
+//! Work runs on a tokio runtime that belongs to this process (a forked child starts its
+//! own). The waiting thread wakes every 50 ms: it hands events to their listeners and
+//! lets signals through. What a listener or a signal handler raises ends the work.
+//! Workers never touch Python.
+
+use std::future::Future;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyRuntimeError, PySystemExit};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use tokio::runtime::Runtime;
+
+use super::errors::OrRaise;
+use crate::error::Result;
+use crate::progress::Event;
+use crate::session::Session;
+use crate::settings::Show;
+
+const TICK: Duration = Duration::from_millis(50);
+
+/// How long ended work may take to let go of its files.
+const ENDING: Duration = Duration::from_secs(2);
+
+const WORKERS: usize = 4;
+
+static RUNTIME: LazyLock<Mutex<Option<(u32, &'static Runtime)>>> =
+    LazyLock::new(|| Mutex::new(None));
+
+/// Who is told about events: the callback of `on_event`, and what shows progress.
+#[derive(Default)]
+struct Listeners {
+    callback: Option<Py<PyAny>>,
+    renderer: Option<Py<PyAny>>,
+    renderer_asked: bool,
+}
+
+static LISTENERS: Mutex<Listeners> =
+    Mutex::new(Listeners { callback: None, renderer: None, renderer_asked: false });
+
+fn runtime() -> PyResult<&'static Runtime> {
+    let mut runtime = RUNTIME.lock();
+    let process = std::process::id();
+    if let Some((owner, runtime)) = *runtime
+        && owner == process
+    {
+        return Ok(runtime);
+    }
+    // A parent's runtime has no threads here: it is left behind, never dropped.
+    let made = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("magic_module")
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            PyRuntimeError::new_err(format!("cannot start worker threads: {error}"))
+        })?;
+    let made: &'static Runtime = Box::leak(Box::new(made));
+    *runtime = Some((process, made));
+    Ok(made)
+}
+
+/// Waits for `future`. `listener` is told about fetch events too, while it lasts.
+pub fn block<T: Send + 'static>(
+    py: Python<'_>,
+    session: &Arc<Session>,
+    listener: Option<&Py<PyAny>>,
+    future: impl Future<Output = Result<T>> + Send + 'static,
+) -> PyResult<T> {
+    listen(py, session, listener.is_some())?;
+    let interrupt = Interrupt::install(py)?;
+    let (sender, receiver) = channel();
+    let receiver = Mutex::new(receiver);
+    let task = runtime()?.spawn(async move {
+        let _ = sender.send(future.await);
+    });
+    let outcome = loop {
+        let step = py.detach(|| receiver.lock().recv_timeout(TICK));
+        let told = deliver(py, session, listener).and_then(|()| check(py));
+        match (step, told) {
+            (Ok(result), Ok(())) => break result.or_raise(py),
+            (_, Err(raised)) => {
+                task.abort();
+                py.detach(|| while receiver.lock().recv_timeout(ENDING).is_ok() {});
+                break Err(raised);
+            }
+            (Err(RecvTimeoutError::Timeout), Ok(())) => {}
+            (Err(RecvTimeoutError::Disconnected), Ok(())) => {
+                break Err(PyRuntimeError::new_err("a worker ended unexpectedly"));
+            }
+        }
+    };
+    interrupt.remove(py)?;
+    outcome
+}
+
+/// Signals, and the end of the main thread: nobody should wait for a download then.
+fn check(py: Python<'_>) -> PyResult<()> {
+    py.check_signals()?;
+    let modules = py.import("sys")?.getattr("modules")?;
+    let Ok(threading) = modules.get_item("threading") else { return Ok(()) };
+    let alive: bool = threading.call_method0("main_thread")?.call_method0("is_alive")?.extract()?;
+    if alive { Ok(()) } else { Err(PySystemExit::new_err("the main thread has ended")) }
+}
+
+/// Under `asyncio.run` the first Ctrl-C only cancels the main task, which cannot run
+/// while its thread waits here; the plain handler is put in its place meanwhile.
+struct Interrupt {
+    previous: Option<Py<PyAny>>,
+}
+
+impl Interrupt {
+    fn install(py: Python<'_>) -> PyResult<Self> {
+        let none = Ok(Self { previous: None });
+        let signal = py.import("_signal")?;
+        let number = signal.getattr("SIGINT")?;
+        let handler = signal.call_method1("getsignal", (&number,))?;
+        let function = handler.getattr("func").unwrap_or_else(|_| handler.clone());
+        let module: Option<String> =
+            function.getattr("__module__").and_then(|module| module.extract()).ok();
+        if module.as_deref() != Some("asyncio.runners") {
+            return none;
+        }
+        // Not the main thread: it has no handlers, and gets no signals.
+        match signal.call_method1("signal", (&number, signal.getattr("default_int_handler")?)) {
+            Ok(_) => Ok(Self { previous: Some(handler.unbind()) }),
+            Err(_) => none,
+        }
+    }
+
+    fn remove(self, py: Python<'_>) -> PyResult<()> {
+        let Some(previous) = self.previous else { return Ok(()) };
+        let signal = py.import("_signal")?;
+        signal.call_method1("signal", (signal.getattr("SIGINT")?, previous)).map(drop)
+    }
+}
+
+/// Sets the callback of `on_event`.
+pub fn set_callback(session: &Session, callback: Option<Py<PyAny>>) {
+    let mut listeners = LISTENERS.lock();
+    listeners.callback = callback;
+    session.events.listen(listeners.callback.is_some() || listeners.renderer.is_some());
+}
+
+/// Whoever wants to see something is found before there is something to see.
+fn listen(py: Python<'_>, session: &Session, extra: bool) -> PyResult<()> {
+    let asked = std::mem::replace(&mut LISTENERS.lock().renderer_asked, true);
+    if !asked && session.settings.progress != Show::Off && may_show(py, session.settings.progress)?
+    {
+        let mode = session.settings.progress.as_str();
+        let renderer = py.import("magic_module._py.progress")?.call_method1("renderer", (mode,))?;
+        LISTENERS.lock().renderer = (!renderer.is_none()).then(|| renderer.unbind());
+    }
+    let listeners = LISTENERS.lock();
+    session.events.listen(extra || listeners.callback.is_some() || listeners.renderer.is_some());
+    Ok(())
+}
+
+/// Without a terminal or a notebook, `auto` shows nothing and imports nothing.
+fn may_show(py: Python<'_>, show: Show) -> PyResult<bool> {
+    use std::io::IsTerminal;
+    let notebook = py.import("sys")?.getattr("modules")?.contains("IPython")?;
+    Ok(show != Show::Auto || notebook || std::io::stderr().is_terminal())
+}
+
+/// Hands out what has happened. The first thing that a listener raises is raised.
+pub fn deliver(py: Python<'_>, session: &Session, listener: Option<&Py<PyAny>>) -> PyResult<()> {
+    let events = session.events.take();
+    if events.is_empty() {
+        return Ok(());
+    }
+    let (callback, renderer) = {
+        let listeners = LISTENERS.lock();
+        let clone = |held: &Option<Py<PyAny>>| held.as_ref().map(|held| held.clone_ref(py));
+        (clone(&listeners.callback), clone(&listeners.renderer))
+    };
+    for event in events {
+        let shown = as_dict(py, &event)?;
+        let listener = listener.filter(|_| event.event == "fetch");
+        for target in [callback.as_ref(), renderer.as_ref(), listener].into_iter().flatten() {
+            target.call1(py, (&shown,))?;
+        }
+    }
+    Ok(())
+}
+
+fn as_dict<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("event", event.event)?;
+    dict.set_item("unit", &event.unit)?;
+    dict.set_item("artifact", &event.artifact)?;
+    dict.set_item("url", &event.url)?;
+    dict.set_item("bytes", event.bytes)?;
+    dict.set_item("total", event.total)?;
+    dict.set_item("percentage", event.percentage())?;
+    dict.set_item("status", event.status)?;
+    Ok(dict)
+}

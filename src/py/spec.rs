@@ -1,0 +1,146 @@
+//! From what the core located to a `ModuleSpec`, complete before anything is downloaded.
+
+use std::path::{MAIN_SEPARATOR, Path};
+use std::sync::Arc;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use crate::layout::Found;
+use crate::session::{Located, Session};
+use crate::unit::Unit;
+
+/// What a loader holds of its unit.
+#[pyclass(frozen, module = "magic_module", name = "_Unit")]
+pub struct UnitHandle {
+    pub unit: Arc<Unit>,
+    /// Tree, generation and requirements were looked at in this process.
+    pub ready: std::sync::atomic::AtomicBool,
+}
+
+/// The Python classes that every spec needs, looked up once.
+pub struct Machinery {
+    module_spec: Py<PyAny>,
+    source: Py<PyAny>,
+    extension: Py<PyAny>,
+    namespace: Py<PyAny>,
+}
+
+static MACHINERY: PyOnceLock<Machinery> = PyOnceLock::new();
+
+fn machinery(py: Python<'_>) -> PyResult<&'static Machinery> {
+    MACHINERY.get_or_try_init(py, || {
+        let loaders = py.import("magic_module._py.loader")?;
+        Ok(Machinery {
+            module_spec: py.import("_frozen_importlib")?.getattr("ModuleSpec")?.unbind(),
+            source: loaders.getattr("UnitLoader")?.unbind(),
+            extension: loaders.getattr("UnitExtensionLoader")?.unbind(),
+            namespace: loaders.getattr("UnitNamespaceLoader")?.unbind(),
+        })
+    })
+}
+
+/// The handle of a unit: one for all modules of it.
+fn handle<'py>(py: Python<'py>, unit: &Arc<Unit>) -> PyResult<Bound<'py, UnitHandle>> {
+    static HANDLES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let handles = HANDLES.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
+    // An address identifies a unit for as long as its handle keeps it alive.
+    let key = Arc::as_ptr(unit) as usize;
+    if let Some(handle) = handles.get_item(key)? {
+        return Ok(handle.cast_into()?);
+    }
+    let handle = Bound::new(py, UnitHandle { unit: unit.clone(), ready: false.into() })?;
+    handles.set_item(key, &handle)?;
+    Ok(handle)
+}
+
+/// The spec of a module, package or namespace package of a unit.
+pub fn spec_of<'py>(
+    py: Python<'py>,
+    full: &Bound<'py, PyString>,
+    located: &Located,
+) -> PyResult<Bound<'py, PyAny>> {
+    let machinery = machinery(py)?;
+    let unit = handle(py, &located.unit)?;
+    let (class, path, folder) = match &located.found {
+        Found::Namespace { folder } => {
+            return namespace(py, machinery, full, unit, located, folder);
+        }
+        Found::Module { path, extension } => (class(machinery, *extension), path, None),
+        Found::Package { path, folder, extension } => {
+            (class(machinery, *extension), path, Some(folder))
+        }
+    };
+    let origin = located.unit.path_of(path);
+    let shown = PyString::new(py, &origin.to_string_lossy());
+    let loader = class.bind(py).call1((full, &shown))?;
+    loader.setattr(intern!(py, "_unit"), unit)?;
+    loader.setattr(intern!(py, "_root"), located.root)?;
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "origin"), &shown)?;
+    keywords.set_item(intern!(py, "is_package"), folder.is_some())?;
+    let spec = machinery.module_spec.bind(py).call((full, loader), Some(&keywords))?;
+    spec.setattr(intern!(py, "_set_fileattr"), true)?;
+    if let Some(folder) = folder {
+        let location = located.unit.path_of(folder);
+        spec.setattr(
+            intern!(py, "submodule_search_locations"),
+            PyList::new(py, [PyString::new(py, &location.to_string_lossy())])?,
+        )?;
+    }
+    if !located.found.is_extension() {
+        spec.setattr(intern!(py, "cached"), cached(py, &origin)?)?;
+    }
+    Ok(spec)
+}
+
+fn class(machinery: &Machinery, extension: bool) -> &Py<PyAny> {
+    if extension { &machinery.extension } else { &machinery.source }
+}
+
+fn namespace<'py>(
+    py: Python<'py>,
+    machinery: &Machinery,
+    full: &Bound<'py, PyString>,
+    unit: Bound<'py, UnitHandle>,
+    located: &Located,
+    folder: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    let location = located.unit.path_of(folder);
+    let loader = machinery.namespace.bind(py).call1((full, location.to_string_lossy().as_ref()))?;
+    loader.setattr(intern!(py, "_unit"), unit)?;
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "is_package"), true)?;
+    let spec = machinery.module_spec.bind(py).call((full, &loader), Some(&keywords))?;
+    spec.setattr(intern!(py, "submodule_search_locations"), loader.getattr(intern!(py, "_path"))?)?;
+    Ok(spec)
+}
+
+/// `importlib.util.cache_from_source(origin)`: where CPython would keep bytecode. Nothing
+/// is ever read from there or written to it.
+fn cached<'py>(py: Python<'py>, origin: &Path) -> PyResult<Bound<'py, PyAny>> {
+    let sys = py.import(intern!(py, "sys"))?;
+    let session = super::state::session(py)?;
+    let external = || py.import(intern!(py, "_frozen_importlib_external"));
+    if !sys.getattr(intern!(py, "pycache_prefix"))?.is_none() {
+        return external()?
+            .call_method1(intern!(py, "cache_from_source"), (origin.to_string_lossy().as_ref(),));
+    }
+    let code = &session.python.code;
+    let optimized =
+        if code.optimization == 0 { String::new() } else { format!(".opt-{}", code.optimization) };
+    let folder = origin.parent().unwrap_or(origin).to_string_lossy();
+    let stem = origin.file_stem().unwrap_or_default().to_string_lossy();
+    let text = format!(
+        "{folder}{MAIN_SEPARATOR}__pycache__{MAIN_SEPARATOR}{stem}.{}{optimized}.pyc",
+        code.cache_tag
+    );
+    Ok(PyString::new(py, &text).into_any())
+}
+
+/// True if `path` lies in a tree of the store.
+pub fn is_in_trees(session: &Session, path: &str) -> bool {
+    Path::new(path).starts_with(session.store.trees())
+}

@@ -1,0 +1,85 @@
+//! The session of this interpreter, made at the first use, and what a fork does to it.
+
+use std::sync::{Arc, OnceLock};
+
+use pyo3::prelude::*;
+
+use super::errors::OrRaise;
+use crate::layout::Suffixes;
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::store::code::Interpreter;
+use crate::store::lock;
+use crate::unit::Python as Interpreted;
+
+static SESSION: OnceLock<Arc<Session>> = OnceLock::new();
+
+/// The session, if anybody needed it yet.
+pub fn existing() -> Option<&'static Arc<Session>> {
+    SESSION.get()
+}
+
+/// The session; the environment is read at the first call.
+pub fn session(py: Python<'_>) -> PyResult<&'static Arc<Session>> {
+    if let Some(session) = SESSION.get() {
+        return Ok(session);
+    }
+    let settings = Settings::from_env().or_raise(py)?;
+    let session = Arc::new(Session::new(settings, interpreter(py)?));
+    Ok(SESSION.get_or_init(|| session))
+}
+
+fn interpreter(py: Python<'_>) -> PyResult<Interpreted> {
+    let sys = py.import("sys")?;
+    let external = py.import("_frozen_importlib_external")?;
+    let tag: Option<String> = sys.getattr("implementation")?.getattr("cache_tag")?.extract()?;
+    let version: Vec<u32> =
+        sys.getattr("version_info")?.get_item(pyo3::types::PySlice::new(py, 0, 3, 1))?.extract()?;
+    let version = version.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
+    let prefix: String = sys.getattr("prefix")?.str()?.to_string_lossy().into_owned();
+    Ok(Interpreted {
+        code: Interpreter {
+            cache_tag: tag.unwrap_or_else(|| format!("untagged-{version}")),
+            magic: external.getattr("MAGIC_NUMBER")?.extract()?,
+            optimization: sys.getattr("flags")?.getattr("optimize")?.extract()?,
+        },
+        suffixes: Suffixes(py.import("_imp")?.call_method0("extension_suffixes")?.extract()?),
+        environment: crate::name::Digest::of(format!("{prefix}\n{version}").as_bytes()).to_hex(),
+        version,
+        tags: OnceLock::new(),
+    })
+}
+
+pub fn needs_tags(error: &crate::error::Error) -> bool {
+    error.details().message == crate::session::NEEDS_TAGS
+}
+
+pub fn load_tags(py: Python<'_>, session: &Session) -> PyResult<()> {
+    let tags: Vec<String> =
+        py.import("magic_module._py.requirements")?.call_method0("supported_tags")?.extract()?;
+    let _ = session.python.tags.set(tags);
+    Ok(())
+}
+
+/// Takes every lock that another thread might hold while `fork()` copies this one.
+pub fn before_fork() {
+    if let Some(session) = existing() {
+        session.hold();
+    }
+}
+
+pub fn after_fork_in_parent() {
+    if let Some(session) = existing() {
+        // SAFETY: `before_fork` ran in this thread.
+        unsafe { session.release() };
+    }
+}
+
+pub fn after_fork_in_child() {
+    after_fork_in_parent();
+    // Parent and child share the locks of open files: closed here, they stay the parent's.
+    lock::close_all_in_child();
+    if let Some(session) = existing() {
+        session.take_locks_again();
+    }
+}

@@ -1,0 +1,113 @@
+//! What the public functions return.
+
+use pyo3::prelude::*;
+
+use crate::inventory::Description;
+
+#[pyclass(frozen, eq, hash, get_all, module = "magic_module")]
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ModuleInfo {
+    name: String,
+    version: String,
+    versions: Vec<String>,
+    summary: Option<String>,
+    size: u64,
+    cached: bool,
+    hidden_by: Option<String>,
+}
+
+impl ModuleInfo {
+    pub fn new(description: Description, hidden_by: Option<String>) -> Self {
+        let Description { name, version, versions, summary, size, cached } = description;
+        Self { name, version, versions, summary, size, cached, hidden_by }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+#[pymethods]
+impl ModuleInfo {
+    fn __repr__(&self) -> String {
+        let cached = if self.cached { ", cached" } else { "" };
+        format!("ModuleInfo({} {}, {} bytes{cached})", self.name, self.version, self.size)
+    }
+}
+
+#[pyclass(frozen, eq, get_all, module = "magic_module")]
+#[derive(Clone, PartialEq)]
+pub struct Upgrade {
+    pub name: String,
+    pub old_version: Option<String>,
+    pub new_version: Option<String>,
+    pub changed: bool,
+    pub files_changed: usize,
+    pub bytes: u64,
+    pub seconds: f64,
+    pub restart_required: bool,
+}
+
+#[pymethods]
+impl Upgrade {
+    fn __repr__(&self) -> String {
+        let version =
+            |version: &Option<String>| version.clone().unwrap_or_else(|| "nothing".to_owned());
+        if !self.changed {
+            return format!(
+                "Upgrade({} {}, nothing changed)",
+                self.name,
+                version(&self.new_version)
+            );
+        }
+        let restart = if self.restart_required { ", restart required" } else { "" };
+        format!(
+            "Upgrade({} {} -> {}, {} files, {} bytes{restart})",
+            self.name,
+            version(&self.old_version),
+            version(&self.new_version),
+            self.files_changed,
+            self.bytes
+        )
+    }
+
+    fn __hash__(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        (&self.name, &self.old_version, &self.new_version, self.seconds.to_bits())
+            .hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+#[pyclass(frozen, eq, hash, get_all, module = "magic_module")]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Report {
+    pub ok: bool,
+    pub units: u64,
+    pub files: u64,
+    pub bytes: u64,
+    pub problems: Vec<String>,
+    pub removed: Vec<String>,
+}
+
+#[pymethods]
+impl Report {
+    fn __repr__(&self) -> String {
+        format!(
+            "Report(ok={}, {} units, {} files, {} bytes, {} problems, {} removed)",
+            if self.ok { "True" } else { "False" },
+            self.units,
+            self.files,
+            self.bytes,
+            self.problems.len(),
+            self.removed.len()
+        )
+    }
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<ModuleInfo>()?;
+    module.add_class::<Upgrade>()?;
+    module.add_class::<Report>()
+}
