@@ -182,19 +182,17 @@ fn units(previous: &history::Previous, modules: &Modules) -> Vec<PublishedUnit> 
 /// Both folders with all links resolved; neither may hold the other.
 fn apart(source: &Path, output: &Path) -> Result<(PathBuf, PathBuf)> {
     let shown = source.display();
-    let real = fs_err::canonicalize(source).map_err(|error| {
-        Error::new(Kind::Configuration, format!("cannot publish {shown}"))
+    let unfit = |why: &str| {
+        Error::new(Kind::Configuration, format!("cannot publish {shown}: {why}"))
             .path(shown.to_string())
-            .caused_by(&error)
-            .hint("name a folder that holds modules")
+            .hint("name the folder that holds the modules")
+    };
+    let real = fs_err::canonicalize(source).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => unfit("it does not exist"),
+        _ => unfit("it cannot be read").caused_by(&error),
     })?;
     if !real.is_dir() {
-        return Err(Error::new(
-            Kind::Configuration,
-            format!("cannot publish {shown}: it is no folder"),
-        )
-        .path(shown.to_string())
-        .hint("name the folder that holds the modules"));
+        return Err(unfit("it is no folder"));
     }
     let output = resolve(output)?;
     if real.starts_with(&output) || output.starts_with(&real) {
