@@ -378,3 +378,61 @@ fn many_units_are_a_catalogue() {
     whole.publish_into("").unwrap();
     assert_eq!(whole.manifest().modules().unwrap().0.len(), 1_001);
 }
+
+/// One import out of a million units reads the manifest, a table and a leaf.
+#[test]
+#[ignore = "takes gigabytes of memory: run with --release -- --ignored --nocapture"]
+fn one_import_out_of_a_million_units_is_small() {
+    use magic_module::manifest::{Body, File, Manifest, Modules, Record};
+    use magic_module::name::{Digest, FilePath, Namespace, UnitName};
+    let mut modules = Modules::default();
+    for number in 0..1_000_000 {
+        let name = format!("unit_{number}");
+        let sha256 = Digest::of(name.as_bytes());
+        let hex = sha256.to_hex();
+        let path = FilePath::new(&format!("{name}.py")).unwrap();
+        let url = format!("files/{}/{hex}.py", &hex[..2]);
+        let files = vec![File { path, url, size: 812, sha256, lazy: false }];
+        let record: Record = serde_json::from_value(
+            serde_json::json!({"version": "1.2.0", "files": files, "published": NOW}),
+        )
+        .unwrap();
+        modules.0.insert(UnitName::new(&name).unwrap(), record);
+    }
+    let parts = magic_module::publish::split(&modules, None).unwrap();
+    let bits = parts.catalogue.bits;
+    let manifest = Manifest {
+        manifest: 1,
+        namespace: Namespace::new("acme").unwrap(),
+        serial: Some(NOW),
+        created: Some("2026-11-21T00:00:00Z".to_owned()),
+        max_age: None,
+        needs: vec!["catalogue".to_owned()],
+        body: Body::Catalogue(parts.catalogue),
+    };
+    // As `publish` writes it: one space of indentation.
+    let mut text = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b" ");
+    serde::Serialize::serialize(
+        &manifest,
+        &mut serde_json::Serializer::with_formatter(&mut text, formatter),
+    )
+    .unwrap();
+    let (tables, leaves): (Vec<usize>, Vec<usize>) = {
+        let (leaves, tables): (Vec<_>, Vec<_>) =
+            parts.parts.iter().partition(|(_, bytes)| bytes.starts_with(b"{"));
+        (
+            tables.iter().map(|(_, bytes)| bytes.len()).collect(),
+            leaves.iter().map(|(_, bytes)| bytes.len()).collect(),
+        )
+    };
+    let (table, leaf) = (*tables.iter().max().unwrap(), *leaves.iter().max().unwrap());
+    println!(
+        "bits {bits:?}, {} leaves of {} bytes on average: manifest {} + table {table} + largest leaf {leaf} = {}",
+        leaves.len(),
+        leaves.iter().sum::<usize>() / leaves.len(),
+        text.len(),
+        text.len() + table + leaf
+    );
+    assert!(text.len() + table + leaf <= 64 << 10);
+}
