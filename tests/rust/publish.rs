@@ -379,6 +379,38 @@ fn many_units_are_a_catalogue() {
     assert_eq!(whole.manifest().modules().unwrap().0.len(), 1_001);
 }
 
+#[test]
+fn an_old_version_goes_with_the_unit_that_it_requires() {
+    let sandbox = Sandbox::new(&[
+        ("alpha.py", "__version__ = '1'"),
+        ("beta.py", ""),
+        ("magic-module.toml", "[alpha]\nrequires = ['beta']\n"),
+    ]);
+    sandbox.publish().unwrap();
+    sandbox.write("alpha.py", "__version__ = '2'");
+    sandbox.publish().unwrap();
+    sandbox.write("magic-module.toml", "");
+    sandbox.write("alpha.py", "__version__ = '3'");
+    assert_eq!(sandbox.publish().unwrap().dropped_versions, 0);
+    assert_eq!(sandbox.modules().0["alpha"].versions.len(), 2);
+    std::fs::remove_file(sandbox.source.join("beta.py")).unwrap();
+    assert_eq!(sandbox.publish().unwrap().dropped_versions, 2);
+    assert!(sandbox.modules().0["alpha"].versions.is_empty());
+}
+
+#[test]
+fn what_a_killed_publisher_left_is_removed() {
+    let sandbox = Sandbox::new(&[("alpha.py", "x = 1")]);
+    let left = sandbox.output.join(".magic-module.tmp/1");
+    std::fs::create_dir_all(left.parent().unwrap()).unwrap();
+    std::fs::write(&left, "half").unwrap();
+    sandbox.publish().unwrap();
+    let names: BTreeSet<String> = sandbox.snapshot().into_keys().collect();
+    let url = sandbox.modules().0["alpha"].files[0].url.clone();
+    let expected = [".magic-module.lock", url.as_str(), "manifest.json"];
+    assert_eq!(names, expected.map(str::to_owned).into());
+}
+
 /// One import out of a million units reads the manifest, a table and a leaf.
 #[test]
 #[ignore = "takes gigabytes of memory: run with --release -- --ignored --nocapture"]

@@ -143,6 +143,20 @@ fn wrong_settings_name_their_place() {
 }
 
 #[test]
+fn a_file_of_a_variant_that_nobody_claims_is_refused() {
+    assert_eq!(
+        refusal(&[
+            ("alpha/__init__.py", ""),
+            ("beta.py", ""),
+            ("linux/alpha/_fast.so", ""),
+            ("linux/beta.csv", ""),
+            ("magic-module.toml", "[alpha]\nvariants = [{tag = 'a-b-c', folder = 'linux'}]\n"),
+        ]),
+        "cannot publish linux/beta.csv: no unit has a variant with this folder that may hold it; add the variant to the unit's table in magic-module.toml, or move the file away"
+    );
+}
+
+#[test]
 fn a_wrong_distribution_is_refused() {
     let alpha = ("alpha.py", "");
     let remedy = "; install the distribution anew, or move its .dist-info out of the source folder";
