@@ -279,16 +279,7 @@ fn broken(error: reqwest::Error) -> OriginError {
     }
     let mut layer: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(cause) = layer {
-        let io = cause.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
-            hint = "start the server, or check the address";
-        }
-        // An io::Error hides what it was made of from `source()`.
-        let inner = io.and_then(io::Error::get_ref).map(|inner| inner as &dyn std::error::Error);
-        let tls = cause
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        if let Some(tls) = tls {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             fault = Fault::Lasting;
             hint = match tls {
                 rustls::Error::InvalidCertificate(_) => {
@@ -297,7 +288,13 @@ fn broken(error: reqwest::Error) -> OriginError {
                 _ => "check the address: the server may not speak TLS there",
             };
         }
-        layer = cause.source();
+        let io = cause.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
+            hint = "start the server, or check the address";
+        }
+        // An io::Error hides what it was made of from `source()`.
+        let inner = io.and_then(io::Error::get_ref).map(|inner| inner as &dyn std::error::Error);
+        layer = inner.or_else(|| cause.source());
     }
     OriginError::new(fault, error, hint)
 }
