@@ -43,7 +43,7 @@ class Engine(SimpleNamespace):
 
     def __init__(self, **answers: Any) -> None:
         super().__init__(__version__="9.9", calls=[], mounts=[])
-        settings = {"manifest_url": None, "public_key": [], "pins": {}, "allow_http": False, "cache_dir": "/cache"}
+        settings = {"manifest_url": None, "public_key": [], "pins": [], "allow_http": False, "cache_dir": "/cache"}
         defaults = {"_settings": settings, "_mounts": [], "on_event": None, "mount": None, "_diagnose": []}
         for name, answer in {**defaults, **answers}.items():
             setattr(self, name, self.method(name, answer))
@@ -222,7 +222,9 @@ def test_an_interrupt_is_quiet(engine: Any, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("before", [True, False])
 def test_where_units_come_from(engine: Any, capsys: pytest.CaptureFixture[str], before: bool) -> None:
-    made = engine(available=[], _settings={"manifest_url": "E", "public_key": ["K"], "pins": {}, "allow_http": True})
+    made = engine(
+        available=[], _settings={"manifest_url": "E", "public_key": ["K"], "pins": ["a==1"], "allow_http": True}
+    )
 
     def mounts(*options: str) -> Any:
         made.calls.clear()
@@ -230,7 +232,7 @@ def test_where_units_come_from(engine: Any, capsys: pytest.CaptureFixture[str], 
         return made.called("mount"), made.called("available")[0][0][0]
 
     assert mounts() == ([], "magic_module")
-    own = {"pins": None, "allow_http": True}
+    own = {"pins": {"a": "1"}, "allow_http": True}
     assert mounts("--manifest-url", "U") == ([(("magic_module", "U"), {"public_key": ["K"], **own})], "magic_module")
     two = ["--public-key", "A", "--public-key", "B"]
     assert mounts(*two) == ([(("magic_module", "E"), {"public_key": ["A", "B"], **own})], "magic_module")

@@ -237,7 +237,8 @@ def provide(options: argparse.Namespace, names: Sequence[str] = (), *, needed: b
         raise ConfigurationError(f"no manifest is known for {namespace or 'the top level'}; {hint}", hint=hint)
     if own:
         keys = keys or settings["public_key"] or None
-        _native.mount(OWN, url, public_key=keys, pins=settings["pins"] or None, allow_http=settings["allow_http"])
+        pins = dict(pin.split("==", 1) for pin in settings["pins"])
+        _native.mount(OWN, url, public_key=keys, pins=pins or None, allow_http=settings["allow_http"])
     else:
         _native.mount(namespace, url, public_key=keys)
     return namespace
