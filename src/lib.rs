@@ -1,4 +1,36 @@
 //! Import what you have not downloaded yet.
+//!
+//! `import magic_module.alpha` is one walk from left to right; each step stands in the
+//! file that bears its name, and data goes this way only:
+//!
+//! ```text
+//! name ─ mount ─ record ─ spec ─ missing artifacts ─ fetched, verified ─ tree ─ module
+//! ```
+//!
+//! - A [`name`] belongs to the [`mount`] with the longest namespace. The [`session`] holds
+//!   the mounts of a process and tells what a name is, without ever waiting.
+//! - The mount's [`manifest`] has a record for the unit. From the record alone follow its
+//!   [`layout`] and with it the whole spec, before anything is downloaded.
+//! - When the module's code is wanted, the [`unit`] is made usable: [`activate`] finds what
+//!   it requires, [`plan`] what is missing, [`fetch`] brings that from its [`origin`] into
+//!   the [`store`], and [`assemble`] builds the tree, with [`unpack`] reading the packs.
+//! - The generation that now knows the unit is the last thing written. [`upgrade`] moves to
+//!   another one, or leaves everything as it was.
+//!
+//! Around that walk: [`publish`] makes what a mount reads, [`inventory`] and [`listing`]
+//! tell what there is, [`sign`] accepts manifests, [`settings`] reads the environment,
+//! [`progress`] tells what happens, [`error`] why something did not.
+//!
+//! | floor      | files                                                                  |
+//! |------------|------------------------------------------------------------------------|
+//! | 0 words    | `error` `name` `settings` `progress`                                     |
+//! | 1 formats  | `manifest` `layout`                                                      |
+//! | 2 devices  | `origin` `store`                                                         |
+//! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan`                                |
+//! | 4 uses     | `mount` `unit` `session` `activate` `upgrade` `inventory` `listing` `publish` |
+//! | 5 Python   | `py`                                                                     |
+//!
+//! A lower floor never imports a higher one, and only `py` knows Python.
 
 pub mod activate;
 pub mod assemble;

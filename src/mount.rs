@@ -64,6 +64,7 @@ pub struct Mount {
     units: Mutex<HashMap<(UnitName, Digest), Arc<Unit>>>,
     /// This process has asked whether there is a newer manifest.
     asked: AtomicBool,
+    trusted: AtomicBool,
 }
 
 /// The generation that this process uses, and the lock that keeps it.
@@ -110,6 +111,7 @@ impl Mount {
             manifests: Mutex::new(HashMap::new()),
             units: Mutex::new(HashMap::new()),
             asked: AtomicBool::new(false),
+            trusted: AtomicBool::new(false),
         }))
     }
 
@@ -120,6 +122,18 @@ impl Mount {
 
     pub fn transport(&self) -> Transport {
         self.transport
+    }
+
+    /// Looks once per process at who owns the folders of the store, and who may write to
+    /// them; nothing is read from folders that fail.
+    pub fn trust(&self, store: &Store) -> Result<()> {
+        if !self.trusted.load(Ordering::Relaxed) && store.check()? {
+            for folder in [store.trees(), store.mounts(), self.folder.path.clone()] {
+                store.check_folder(&folder)?;
+            }
+            self.trusted.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Binds at the first call. `None`: nothing of this mount is on disk.

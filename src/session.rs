@@ -194,6 +194,7 @@ impl Session {
     }
 
     pub fn lookup_in(&self, mount: &Arc<Mount>, relative: &str) -> Result<Lookup> {
+        mount.trust(&self.store)?;
         let ask = |required| Lookup::Ask {
             mount: mount.clone(),
             relative: relative.to_owned(),
