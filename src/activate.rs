@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::assemble;
 use crate::error::{Error, Kind, Result};
-use crate::fetch::Artifact;
+use crate::fetch::{Artifact, is_absent};
 use crate::manifest::Record;
 use crate::mount::{Answer, Bound, Mount};
 use crate::name::UnitName;
@@ -149,9 +149,10 @@ impl Session {
             .fetch_and_build(&missing, progress, Effort { force, distrust: false })
             .await
         {
-            // What was taken from the cache is damaged: look at every byte of it, and fetch the rest.
-            Err(error) if error.kind() == Kind::Integrity && !force => {
-                let again = Effort { force: false, distrust: true };
+            // What was taken from the cache is damaged, or a pack is: every byte that is here is
+            // looked at, and the rest comes file by file.
+            Err(error) if error.kind() == Kind::Integrity || is_absent(&error) => {
+                let again = Effort { force, distrust: true };
                 self.fetch_and_build(&missing, progress, again).await.map_err(|second| {
                     if second.kind() == Kind::Offline { error.caused_by(&second) } else { second }
                 })?
@@ -176,7 +177,8 @@ impl Session {
             }
             let reusable =
                 if effort.distrust { Reusable::default() } else { self.reusable(member)? };
-            let plan = plan(&member.record, self.store.blobs(), &reusable, effort.force);
+            let plan =
+                plan(&member.record, self.store.blobs(), &reusable, effort.force, !effort.distrust);
             let mount = member.unit.mount()?;
             for wanted in &plan.wanted {
                 artifacts.push(self.artifact(&mount, &member.unit, wanted)?);
@@ -296,7 +298,7 @@ impl Session {
 struct Effort {
     /// Everything is fetched, whatever is here.
     force: bool,
-    /// Whatever is here is hashed first.
+    /// Whatever is here is hashed first, and no pack is fetched.
     distrust: bool,
 }
 

@@ -51,8 +51,14 @@ impl Reusable {
 }
 
 /// Chooses a source for every file of `record` that is not lazy. `force` takes nothing
-/// that is here already.
-pub fn plan(record: &Record, blobs: &BlobStore, reusable: &Reusable, force: bool) -> Plan {
+/// that is here already; without `packs`, no pack is fetched.
+pub fn plan(
+    record: &Record,
+    blobs: &BlobStore,
+    reusable: &Reusable,
+    force: bool,
+    packs: bool,
+) -> Plan {
     let mut plan = Plan::default();
     let mut missing: BTreeMap<&FilePath, &File> = BTreeMap::new();
     for file in record.files.iter().filter(|file| !file.lazy) {
@@ -66,7 +72,10 @@ pub fn plan(record: &Record, blobs: &BlobStore, reusable: &Reusable, force: bool
         }
     }
     for pack in record.packs.iter().filter(|pack| pack.format == PackFormat::Zip) {
-        plan.consider(pack, &mut missing, blobs, force);
+        let is_here = !force && blobs.has(&pack.sha256, pack.size);
+        if packs || is_here {
+            plan.consider(pack, &mut missing, is_here);
+        }
     }
     for file in missing.into_values() {
         plan.want(&file.url, file.size, &file.sha256);
@@ -89,19 +98,12 @@ fn here(file: &File, blobs: &BlobStore, reusable: &Reusable, force: bool) -> Opt
 
 impl Plan {
     /// Takes the files of `pack` from it, if that is the cheaper way.
-    fn consider(
-        &mut self,
-        pack: &Pack,
-        missing: &mut BTreeMap<&FilePath, &File>,
-        blobs: &BlobStore,
-        force: bool,
-    ) {
+    fn consider(&mut self, pack: &Pack, missing: &mut BTreeMap<&FilePath, &File>, is_here: bool) {
         let covered: Vec<&File> =
             pack.paths.iter().filter_map(|path| missing.get(path).copied()).collect();
         let alone: u64 = covered
             .iter()
             .fold(0, |sum, file| sum.saturating_add(file.size).saturating_add(REQUEST));
-        let is_here = !force && blobs.has(&pack.sha256, pack.size);
         if covered.is_empty() || (!is_here && pack.size.saturating_add(REQUEST) >= alone) {
             return;
         }
@@ -167,13 +169,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let blobs = BlobStore::new(root.path().to_path_buf());
         let record = record(&[1000; 20], 9000);
-        assert_eq!(urls(&plan(&record, &blobs, &Reusable::default(), false)), ["p"]);
+        assert_eq!(urls(&plan(&record, &blobs, &Reusable::default(), false, true)), ["p"]);
 
         let mut reusable = Reusable::default();
         for file in &record.files[1..] {
             reusable.0.insert(file.sha256, (PathBuf::from("/old"), digest(9), None));
         }
-        let plan = plan(&record, &blobs, &reusable, false);
+        let plan = plan(&record, &blobs, &reusable, false, true);
         assert_eq!(urls(&plan), ["f0"]);
         assert_eq!(plan.sources.len(), 20);
     }
@@ -183,7 +185,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let blobs = BlobStore::new(root.path().to_path_buf());
         assert_eq!(
-            urls(&plan(&record(&[1000, 1000], 90_000), &blobs, &Reusable::default(), false)),
+            urls(&plan(&record(&[1000, 1000], 90_000), &blobs, &Reusable::default(), false, true)),
             ["f0", "f1"]
         );
     }

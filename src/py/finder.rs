@@ -75,7 +75,13 @@ impl Finder {
             let everything = if behind { filter.behind || path.is_none() } else { filter.first };
             let top = name.as_bytes().split(|byte| *byte == b'.').next().unwrap_or_default();
             if !everything && !filter.tops.iter().any(|known| known.as_bytes() == top) {
-                return Ok(None);
+                let below_unit = !behind && filter.behind && is_below_unit(path);
+                drop(filter);
+                return if below_unit && !BUSY.get() {
+                    find_below(fullname, name)
+                } else {
+                    Ok(None)
+                };
             }
         }
         if BUSY.get() {
@@ -145,6 +151,25 @@ fn find<'py>(
         return Ok(Some(spec));
     }
     resolve(py, session, fullname, name, TopLevel::First)
+}
+
+/// True if a parent's `__path__` is a folder of a tree: the parent is a top-level unit.
+fn is_below_unit(path: Option<&Bound<'_, PyAny>>) -> bool {
+    let (Some(path), Some(session)) = (path, existing()) else { return false };
+    let first = path.get_item(0);
+    first.is_ok_and(|entry| entry.extract::<&str>().is_ok_and(|entry| is_in_trees(session, entry)))
+}
+
+/// A submodule of a top-level unit, by its name: a reload after an upgrade finds the new
+/// tree although the parent's `__path__` is still the old one.
+fn find_below<'py>(
+    fullname: &Bound<'py, PyString>,
+    name: &str,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match existing() {
+        Some(session) => resolve(fullname.py(), session, fullname, name, TopLevel::Behind),
+        None => Ok(None),
+    }
 }
 
 /// What is left once nobody else knew a name.
