@@ -242,7 +242,14 @@ impl Session {
                 return Ok(Lookup::Namespace(mount.clone(), relative.to_owned()));
             }
         }
-        if owned || !mount.may_ask_for(relative) { Ok(Lookup::Absent) } else { Ok(ask(false)) }
+        if owned {
+            return Ok(Lookup::Absent);
+        }
+        if mount.may_ask_for(relative) {
+            return Ok(ask(false));
+        }
+        mount.remember_absent(relative);
+        Ok(Lookup::Absent)
     }
 
     /// The active unit called `name`, as its tree on disk or its record tells.

@@ -1,0 +1,43 @@
+//! Names that are not in a manifest: asked about once per process, and remembered for an hour.
+
+use std::sync::atomic::Ordering;
+
+use super::{Mount, now};
+
+/// How long the disk remembers that a name is not in a manifest, in seconds.
+const ABSENT_FOR: u64 = 60 * 60;
+
+/// At most this many absent names are remembered.
+const ABSENT_NAMES: usize = 256;
+
+impl Mount {
+    /// True if it is worth asking whether a newer manifest has `name`.
+    pub fn may_ask_for(&self, name: &str) -> bool {
+        !self.namespace.is_empty()
+            && !self.asked.load(Ordering::Relaxed)
+            && !self.is_remembered(name)
+    }
+
+    /// Notes that the newest manifest, which this process asked for, does not have `name`.
+    pub fn remember_absent(&self, name: &str) {
+        if self.namespace.is_empty()
+            || !self.answered.load(Ordering::Relaxed)
+            || self.is_remembered(name)
+        {
+            return;
+        }
+        // Not being able to remember costs a request, nothing else.
+        let _ = self.update_state(|state| {
+            let now = now();
+            state.absent.retain(|_, asked| now.saturating_sub(*asked) <= ABSENT_FOR);
+            if state.absent.len() < ABSENT_NAMES {
+                state.absent.insert(name.to_owned(), now);
+            }
+        });
+    }
+
+    fn is_remembered(&self, name: &str) -> bool {
+        let asked = self.folder.state().absent.get(name).copied();
+        asked.is_some_and(|asked| now().saturating_sub(asked) <= ABSENT_FOR)
+    }
+}

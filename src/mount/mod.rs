@@ -1,0 +1,295 @@
+//! A mount: a namespace bound to where its units come from.
+//!
+//! ```text
+//! URL ─ refresh ─▶ bytes ─ signature, serial, namespace ─▶ blob ─▶ state ─▶ records
+//! ```
+//!
+//! Its identity is the digest of (namespace, manifest URL without credentials, sorted
+//! public keys, space). Only the identity that verified a manifest uses it.
+
+mod absent;
+mod records;
+mod refresh;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use url::Url;
+
+use crate::error::{Error, Kind, Result};
+use crate::fetch::{Fetcher, Transport};
+use crate::manifest::{Manifest, Record};
+use crate::name::{Digest, Namespace, UnitName, Version};
+use crate::origin::{is_loopback, redact};
+use crate::progress::{Events, ForkLock};
+use crate::settings::Settings;
+use crate::sign::Keys;
+use crate::store::Store;
+use crate::store::generation::{Generation, MountFolder, State};
+use crate::store::lock::Shared;
+use crate::unit::Unit;
+
+/// What the caller of `mount()` said.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MountRequest {
+    pub namespace: Namespace,
+    pub manifest_url: String,
+    pub public_keys: Vec<String>,
+    pub first: bool,
+    pub pins: BTreeMap<UnitName, Version>,
+    pub allow_http: bool,
+}
+
+pub struct Mount {
+    pub request: MountRequest,
+    pub namespace: Namespace,
+    pub identity: Digest,
+    pub folder: MountFolder,
+    url: Url,
+    transport: Transport,
+    keys: Keys,
+    bound: Mutex<Option<Arc<Bound>>>,
+    manifests: Mutex<HashMap<Digest, Arc<Manifest>>>,
+    units: Mutex<HashMap<(UnitName, Digest), Arc<Unit>>>,
+    /// This process has asked whether there is a newer manifest.
+    asked: AtomicBool,
+    /// … and was told.
+    answered: AtomicBool,
+    trusted: AtomicBool,
+}
+
+/// The generation that this process uses, and the lock that keeps it.
+pub struct Bound {
+    pub generation: Generation,
+    /// The newest manifest that this process knows: names that are not active are looked up in it.
+    pub manifest: Option<Digest>,
+    pub lock: Option<Arc<Shared>>,
+}
+
+/// What a manifest says of a unit.
+pub enum Answer {
+    Record(Arc<Record>),
+    Absent,
+    /// A part of the catalogue has to be fetched first.
+    NotHere,
+}
+
+/// What a request needs beside the mount.
+#[derive(Clone)]
+pub struct Context {
+    pub store: Store,
+    pub settings: Arc<Settings>,
+    pub fetcher: Arc<Fetcher>,
+    pub events: Arc<Events>,
+}
+
+impl Mount {
+    pub fn new(store: &Store, request: MountRequest) -> Result<Arc<Self>> {
+        let url = parse_url(&request.manifest_url)?;
+        let transport = Transport { allow_http: request.allow_http };
+        check_transport(&url, transport)?;
+        let keys = Keys::parse(request.public_keys.iter().map(String::as_str))?;
+        let identity = identity(&request.namespace, &url, &keys);
+        Ok(Arc::new(Self {
+            namespace: request.namespace.clone(),
+            folder: MountFolder::new(store, &identity),
+            request,
+            identity,
+            url,
+            transport,
+            keys,
+            bound: Mutex::new(None),
+            manifests: Mutex::new(HashMap::new()),
+            units: Mutex::new(HashMap::new()),
+            asked: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
+            trusted: AtomicBool::new(false),
+        }))
+    }
+
+    /// The manifest URL as it may be shown.
+    pub fn shown_url(&self) -> String {
+        redact(&self.url)
+    }
+
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// Looks once per process at who owns the folders of the store, and who may write to
+    /// them; nothing is read from folders that fail.
+    pub fn trust(&self, store: &Store) -> Result<()> {
+        if !self.trusted.load(Ordering::Relaxed) && store.check()? {
+            for folder in [store.trees(), store.mounts(), self.folder.path.clone()] {
+                store.check_folder(&folder)?;
+            }
+            self.trusted.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Binds at the first call. `None`: nothing of this mount is on disk.
+    pub fn bound(&self) -> Option<Arc<Bound>> {
+        if let Some(bound) = self.bound.lock().as_ref() {
+            return Some(bound.clone());
+        }
+        let (generation, lock) = self.folder.bind().or_else(|| {
+            // A manifest was verified, but nothing is active yet.
+            let fresh = self.folder.fresh();
+            fresh.manifest.is_some().then_some((fresh, None))
+        })?;
+        let manifest = self.folder.state().manifest.or(generation.manifest);
+        let bound = Arc::new(Bound { generation, manifest, lock: lock.map(Arc::new) });
+        Some(self.bound.lock().get_or_insert(bound).clone())
+    }
+
+    pub fn is_bound(&self) -> bool {
+        self.bound.lock().is_some()
+    }
+
+    pub fn rebind(&self, bound: Bound) {
+        *self.bound.lock() = Some(Arc::new(bound));
+    }
+
+    /// The one object of this process for a unit in one tree.
+    pub fn intern(&self, unit: Unit) -> Arc<Unit> {
+        let key = (unit.name.clone(), unit.digest);
+        self.units.lock().entry(key).or_insert_with(|| Arc::new(unit)).clone()
+    }
+
+    pub fn interned(&self, name: &UnitName, tree: &Digest) -> Option<Arc<Unit>> {
+        self.units.lock().get(&(name.clone(), *tree)).cloned()
+    }
+
+    pub fn unit_of_tree(&self, tree: &Digest) -> Option<Arc<Unit>> {
+        self.units
+            .lock()
+            .iter()
+            .find(|((_, digest), _)| digest == tree)
+            .map(|(_, unit)| unit.clone())
+    }
+
+    /// Forgets what is known of a unit's tree on disk: it was dropped.
+    pub fn forget(&self, name: &UnitName, tree: &Digest) {
+        self.units.lock().remove(&(name.clone(), *tree));
+    }
+
+    /// A URL of the manifest, relative to the URL that was given.
+    pub fn resolve(&self, url: &str) -> Result<Url> {
+        let refuse = |why: &str| {
+            Error::new(Kind::Policy, format!("the manifest names {url:?}, {why}"))
+                .url(self.shown_url())
+                .hint("ask the author to publish it beside the manifest or over https")
+        };
+        let absolute =
+            self.url.join(url).map_err(|error| refuse("which is no URL").caused_by(&error))?;
+        match absolute.scheme() {
+            "https" => Ok(absolute),
+            "http" if self.url.scheme() == "http" => {
+                check_transport(&absolute, self.transport).map(|()| absolute)
+            }
+            "file" if self.url.scheme() == "file" => {
+                let folder = self
+                    .url
+                    .join(".")
+                    .map_err(|error| refuse("which is no URL").caused_by(&error))?;
+                if absolute.path().starts_with(folder.path())
+                    && absolute.host_str() == self.url.host_str()
+                {
+                    Ok(absolute)
+                } else {
+                    Err(refuse("which is not below its own folder"))
+                }
+            }
+            _ => Err(refuse("whose scheme it may not use")),
+        }
+    }
+
+    pub fn offline(&self, what: &str) -> Error {
+        Error::new(
+            Kind::Offline,
+            format!("{what}, and MAGIC_MODULE_OFFLINE forbids to ask {}", self.shown_url()),
+        )
+        .url(self.shown_url())
+        .hint("unset MAGIC_MODULE_OFFLINE once, or run `magic-module fetch` while online")
+    }
+
+    /// This process looks names up in `digest` from now on.
+    fn take(&self, digest: Option<Digest>, changed: bool) -> Result<bool> {
+        self.answered.store(true, Ordering::Relaxed);
+        let before = self.bound();
+        let generation =
+            before.as_ref().map_or_else(|| self.folder.fresh(), |bound| bound.generation.clone());
+        let lock = before.and_then(|bound| bound.lock.clone());
+        self.rebind(Bound { generation, manifest: digest, lock });
+        Ok(changed)
+    }
+
+    fn update_state(&self, change: impl FnOnce(&mut State)) -> Result<()> {
+        let _lock = self.folder.lock()?;
+        let mut state = self.folder.state();
+        change(&mut state);
+        self.folder.write_state(&state)
+    }
+
+    pub fn describe(&self) -> String {
+        if self.namespace.is_empty() {
+            "the top-level names".to_owned()
+        } else {
+            self.namespace.to_string()
+        }
+    }
+
+    /// Another thread may have held these at a fork; see `Session::before_fork`.
+    pub fn locks(&self) -> impl Iterator<Item = &dyn ForkLock> {
+        let locks: [&dyn ForkLock; 3] = [&self.bound, &self.manifests, &self.units];
+        locks.into_iter()
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url> {
+    let wrong = |why: &str| {
+        Error::new(Kind::Configuration, format!("the manifest URL {why}"))
+            .hint("give a URL such as https://example.org/manifest.json or file:///srv/site/manifest.json")
+    };
+    let url = Url::parse(text).map_err(|error| wrong("is no URL").caused_by(&error))?;
+    match url.scheme() {
+        "http" | "https" | "file" => Ok(url),
+        other => {
+            Err(wrong(&format!("has the scheme {other:?}, which is not known")).url(redact(&url)))
+        }
+    }
+}
+
+/// Plain HTTP is for the loopback, unless the mount allows more.
+fn check_transport(url: &Url, transport: Transport) -> Result<()> {
+    if url.scheme() != "http" || transport.allow_http || is_loopback(url) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Policy, format!("{} is plain HTTP beyond this machine", redact(url)))
+        .url(redact(url))
+        .hint("use https, or allow plain HTTP with allow_http=True or MAGIC_MODULE_ALLOW_HTTP=1"))
+}
+
+fn identity(namespace: &Namespace, url: &Url, keys: &Keys) -> Digest {
+    let mut bare = url.clone();
+    let _ = bare.set_username("");
+    let _ = bare.set_password(None);
+    let mut text = format!("{namespace}\n{bare}\n");
+    for key in keys.texts() {
+        text.push_str(key);
+        text.push('\n');
+    }
+    // The space comes last: there is only the unnamed one.
+    text.push('\n');
+    Digest::of(text.as_bytes())
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |past| past.as_secs())
+}

@@ -1,0 +1,137 @@
+//! What a verified manifest says of a unit: from the document, or from the parts of a catalogue.
+
+use std::sync::Arc;
+
+use super::{Answer, Context, Mount};
+use crate::error::{Error, Kind, Result};
+use crate::fetch::Document;
+use crate::manifest::{Body, Manifest, Modules, Record, SIZE_LIMIT};
+use crate::name::{Digest, Version};
+use crate::origin::redact;
+use crate::store::Store;
+
+/// The largest part of a catalogue, in bytes.
+const PART_LIMIT: u64 = 16 << 20;
+
+impl Mount {
+    /// A manifest that was verified before, from the store.
+    pub fn manifest(&self, store: &Store, digest: &Digest) -> Result<Arc<Manifest>> {
+        if let Some(manifest) = self.manifests.lock().get(digest) {
+            return Ok(manifest.clone());
+        }
+        let bytes = store.blobs().read_verified(digest, SIZE_LIMIT)?;
+        let manifest = Arc::new(Manifest::parse(&bytes)?);
+        Ok(self.manifests.lock().entry(*digest).or_insert(manifest).clone())
+    }
+
+    /// What a verified manifest says of `unit`, without a request. Pins are applied.
+    pub fn record(&self, store: &Store, manifest: &Digest, unit: &str) -> Result<Answer> {
+        let document = self.manifest(store, manifest)?;
+        let found = match &document.body {
+            Body::Modules(modules) => modules.0.get(unit).cloned(),
+            Body::Catalogue(catalogue) => {
+                let slot = catalogue.slot(unit);
+                let Some(table) = catalogue.tables[slot.0] else { return Ok(Answer::Absent) };
+                let Ok(bytes) = store.blobs().read_verified(&table, PART_LIMIT) else {
+                    return Ok(Answer::NotHere);
+                };
+                let Some(leaf) = catalogue.parse_table(&bytes)?[slot.1] else {
+                    return Ok(Answer::Absent);
+                };
+                let Ok(bytes) = store.blobs().read_verified(&leaf, PART_LIMIT) else {
+                    return Ok(Answer::NotHere);
+                };
+                catalogue.parse_leaf(&document.namespace, slot, &bytes)?.0.remove(unit)
+            }
+        };
+        let Some(record) = found else { return Ok(Answer::Absent) };
+        self.pinned(unit, record).map(|record| Answer::Record(Arc::new(record)))
+    }
+
+    fn pinned(&self, unit: &str, mut record: Record) -> Result<Record> {
+        let Some(version) = self.request.pins.get(unit) else { return Ok(record) };
+        if record.version == *version {
+            return Ok(record);
+        }
+        record.versions.remove(version).ok_or_else(|| {
+            let have: Vec<&str> = std::iter::once(record.version.as_str())
+                .chain(record.versions.keys().map(Version::as_str))
+                .collect();
+            Error::new(
+                Kind::Requirement,
+                format!(
+                    "{} is pinned to {version}, which the manifest does not have",
+                    self.namespace.join(unit)
+                ),
+            )
+            .name(self.namespace.join(unit))
+            .expected(version.as_str())
+            .got(have.join(", "))
+            .hint(format!("pin one of {}", have.join(", ")))
+        })
+    }
+
+    /// Fetches the parts of a catalogue that `unit` is in.
+    pub async fn fetch_parts(
+        &self,
+        context: &Context,
+        manifest: &Digest,
+        unit: &str,
+    ) -> Result<()> {
+        let document = self.manifest(&context.store, manifest)?;
+        let Body::Catalogue(catalogue) = &document.body else { return Ok(()) };
+        let slot = catalogue.slot(unit);
+        let Some(table) = catalogue.tables[slot.0] else { return Ok(()) };
+        let bytes = self.part(context, &catalogue.url_of(&table), &table).await?;
+        if let Some(leaf) = catalogue.parse_table(&bytes)?[slot.1] {
+            self.part(context, &catalogue.url_of(&leaf), &leaf).await?;
+        }
+        Ok(())
+    }
+
+    /// Every record of a manifest; of a catalogue, every part is fetched.
+    pub async fn all_records(&self, context: &Context, manifest: &Digest) -> Result<Modules> {
+        let document = self.manifest(&context.store, manifest)?;
+        let catalogue = match &document.body {
+            Body::Modules(modules) => return Ok(modules.clone()),
+            Body::Catalogue(catalogue) => catalogue,
+        };
+        let mut all = Modules::default();
+        for (at, table) in catalogue.tables.iter().enumerate() {
+            let Some(table) = table else { continue };
+            let bytes = self.part(context, &catalogue.url_of(table), table).await?;
+            for (below, leaf) in catalogue.parse_table(&bytes)?.iter().enumerate() {
+                let Some(leaf) = leaf else { continue };
+                let bytes = self.part(context, &catalogue.url_of(leaf), leaf).await?;
+                all.0.extend(catalogue.parse_leaf(&document.namespace, (at, below), &bytes)?.0);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn part(&self, context: &Context, url: &str, digest: &Digest) -> Result<Vec<u8>> {
+        if let Ok(bytes) = context.store.blobs().read_verified(digest, PART_LIMIT) {
+            return Ok(bytes);
+        }
+        if context.settings.offline {
+            return Err(self.offline("a part of the catalogue is not in the cache"));
+        }
+        let url = self.resolve(url)?;
+        let document =
+            context.fetcher.document(&url, PART_LIMIT, None, false, self.transport).await?;
+        let Document::Body { bytes, .. } = document else { return Ok(Vec::new()) };
+        let got = Digest::of(&bytes);
+        if got != *digest {
+            return Err(Error::new(
+                Kind::Integrity,
+                format!("{} is not the part that the manifest pins", redact(&url)),
+            )
+            .url(redact(&url))
+            .expected(digest.to_hex())
+            .got(got.to_hex())
+            .hint("ask the author to publish again"));
+        }
+        context.store.blobs().insert(&bytes)?;
+        Ok(bytes)
+    }
+}

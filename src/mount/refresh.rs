@@ -1,0 +1,211 @@
+//! Asking for a newer manifest, and what it must pass before it is believed.
+//!
+//! ```text
+//! bytes ─ signature ─ format ─ namespace ─ serial ─▶ blob ─▶ state
+//! ```
+//!
+//! Whatever fails leaves everything as it was.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use url::Url;
+
+use super::{Context, Mount, now};
+use crate::error::{Error, Kind, Result};
+use crate::fetch::{Document, Validator};
+use crate::manifest::{Manifest, SIZE_LIMIT};
+use crate::name::{Digest, Namespace};
+use crate::progress::Event;
+use crate::store::generation::State;
+
+/// How far ahead of the clock a serial may be, in seconds.
+const CLOCK_SKEW: u64 = 24 * 60 * 60;
+
+/// The largest signature, in bytes.
+const SIGNATURE_LIMIT: u64 = 16 << 10;
+
+impl Mount {
+    /// Asks for a newer manifest. True if there is one. Nothing that is active changes.
+    pub async fn refresh(&self, context: &Context, no_cache: bool) -> Result<bool> {
+        if context.settings.offline {
+            let what = format!("the manifest of {} is not in the cache", self.describe());
+            return Err(self.offline(&what));
+        }
+        context.store.create()?;
+        self.folder.create()?;
+        self.asked.store(true, Ordering::Relaxed);
+        let state = self.folder.state();
+        let known = state.manifest.filter(|digest| self.manifest(&context.store, digest).is_ok());
+        let validator = state.validator.clone().filter(|_| known.is_some());
+        let document = self.download(context, validator.as_ref(), no_cache).await?;
+        let (bytes, signature, validator) = match document {
+            (Document::NotModified, _) => {
+                self.tell(context, "unchanged");
+                return self.take(known, false);
+            }
+            (Document::Body { bytes, validator }, signature) => (bytes, signature, validator),
+        };
+        let digest = Digest::of(&bytes);
+        if known == Some(digest) {
+            self.update_state(|state| state.validator = validator)?;
+            self.tell(context, "unchanged");
+            return self.take(known, false);
+        }
+        let signed = self.check_signature(context, &bytes, &digest, signature).await?;
+        let manifest = Manifest::parse(&bytes).map_err(|error| error.url(self.shown_url()))?;
+        self.check_manifest(&manifest, &state, signed)?;
+        let serial = manifest.serial;
+        context.store.blobs().insert(&bytes)?;
+        self.manifests.lock().insert(digest, Arc::new(manifest));
+        self.folder.describe(&serde_json::json!({
+            "namespace": self.namespace, "manifest_url": self.shown_url(),
+            "public_keys": self.keys.texts().collect::<Vec<_>>(),
+        }))?;
+        self.update_state(|state| {
+            state.manifest = Some(digest);
+            state.validator = validator;
+            state.highest_serial = state.highest_serial.max(serial);
+            state.absent.clear();
+        })?;
+        self.tell(context, "changed");
+        self.take(Some(digest), true)
+    }
+
+    async fn download(
+        &self,
+        context: &Context,
+        validator: Option<&Validator>,
+        no_cache: bool,
+    ) -> Result<(Document, Option<Result<Document>>)> {
+        let fetcher = &context.fetcher;
+        let manifest = fetcher.document(&self.url, SIZE_LIMIT, validator, no_cache, self.transport);
+        if self.keys.is_empty() {
+            return Ok((manifest.await.map_err(|error| self.explain(error))?, None));
+        }
+        let signature_url = self.beside(".minisig")?;
+        let signature =
+            fetcher.document(&signature_url, SIGNATURE_LIMIT, None, no_cache, self.transport);
+        let (manifest, signature) = tokio::join!(manifest, signature);
+        Ok((manifest.map_err(|error| self.explain(error))?, Some(signature)))
+    }
+
+    fn explain(&self, error: Error) -> Error {
+        error.or_hint("check the manifest's address and the network, then try again")
+    }
+
+    fn beside(&self, suffix: &str) -> Result<Url> {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}{suffix}", self.url.path()));
+        Ok(url)
+    }
+
+    /// True if the mount has keys and one of them signed `bytes`.
+    async fn check_signature(
+        &self,
+        context: &Context,
+        bytes: &[u8],
+        digest: &Digest,
+        signature: Option<Result<Document>>,
+    ) -> Result<bool> {
+        let Some(signature) = signature else { return Ok(false) };
+        if let Ok(Document::Body { bytes: signature, .. }) = &signature
+            && self.keys.accept(bytes, signature)
+        {
+            return Ok(true);
+        }
+        // A cache of two ages may give a manifest and the signature of another one.
+        for id in self.keys.ids() {
+            let url = self.resolve(&format!("signatures/{digest}.{id}.minisig"))?;
+            let named =
+                context.fetcher.document(&url, SIGNATURE_LIMIT, None, false, self.transport).await;
+            if let Ok(Document::Body { bytes: signature, .. }) = named
+                && self.keys.accept(bytes, &signature)
+            {
+                return Ok(true);
+            }
+        }
+        let error = Error::new(
+            Kind::Signature,
+            format!("the manifest {} is not signed by a key of this mount", self.shown_url()),
+        )
+        .url(self.shown_url())
+        .expected(self.keys.ids().collect::<Vec<_>>().join(", "))
+        .hint("ask the author for the current key, or wait until a signed manifest is published");
+        Err(match signature {
+            Err(cause) => error.caused_by(&cause),
+            Ok(_) => error,
+        })
+    }
+
+    fn check_manifest(&self, manifest: &Manifest, state: &State, signed: bool) -> Result<()> {
+        if manifest.namespace != self.namespace {
+            let shown = |namespace: &Namespace| format!("{:?}", namespace.as_str());
+            return Err(Error::new(
+                Kind::Manifest,
+                format!(
+                    "the manifest is for namespace {}, not for {}",
+                    shown(&manifest.namespace),
+                    shown(&self.namespace)
+                ),
+            )
+            .url(self.shown_url())
+            .path("namespace")
+            .expected(self.namespace.as_str())
+            .got(manifest.namespace.as_str())
+            .hint(format!(
+                "mount it as {}, or publish it with --namespace {}",
+                shown(&manifest.namespace),
+                shown(&self.namespace)
+            )));
+        }
+        let refuse = |why: String| {
+            Error::new(Kind::Integrity, format!("the manifest {} {why}", self.shown_url()))
+                .url(self.shown_url())
+                .path("serial")
+        };
+        let Some(serial) = manifest.serial else {
+            return if signed {
+                Err(refuse("is signed but carries no serial".into())
+                    .hint("ask the author to publish it with magic-module"))
+            } else {
+                Ok(())
+            };
+        };
+        if let Some(highest) = state.highest_serial
+            && serial <= highest
+        {
+            let why = if serial < highest {
+                "is older than one seen before"
+            } else {
+                "has the serial of another one seen before"
+            };
+            return Err(refuse(why.into())
+                .expected(format!("more than {highest}"))
+                .got(serial.to_string())
+                .hint(format!(
+                    "ask the author to publish again, or remove {} to forget what was seen",
+                    self.folder.path.display()
+                )));
+        }
+        if serial > now() + CLOCK_SKEW {
+            return Err(refuse(
+                "has a serial more than a day ahead of this machine's clock".into(),
+            )
+            .expected(format!("at most {}", now() + CLOCK_SKEW))
+            .got(serial.to_string())
+            .hint("check this machine's clock, or ask the author to publish again"));
+        }
+        Ok(())
+    }
+
+    fn tell(&self, context: &Context, status: &'static str) {
+        context.events.emit(|| Event {
+            event: "resolve",
+            unit: self.namespace.to_string(),
+            url: self.shown_url(),
+            status,
+            ..Event::default()
+        });
+    }
+}
