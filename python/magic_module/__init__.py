@@ -6,10 +6,10 @@ cache directory, verifies every byte, and loads it as an ordinary module. The ne
 
 try:
     from magic_module import _native
-except ImportError as error:
+except ImportError as _error:
     # PEP 684: an extension module that keeps state for the process cannot be loaded twice.
-    if "subinterpreter" in str(error):
-        error.msg = (
+    if "subinterpreter" in str(_error):
+        _error.msg = (
             "magic_module works in the main interpreter only, because its downloads and locks belong to the whole "
             "process; import it there, or in another process"
         )
@@ -34,6 +34,11 @@ from magic_module._native import (
     verify,
 )
 
+TYPE_CHECKING = False  # as type checkers know it; `typing` is not imported for it
+if TYPE_CHECKING:
+    from magic_module import errors
+    from magic_module._py.api import aprefetch
+
 __all__ = [
     "ModuleInfo",
     "Mount",
@@ -56,14 +61,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     # Both need the standard library; importing magic_module does not.
     if name == "aprefetch":
         from magic_module._py.api import aprefetch
 
         return aprefetch
     if name == "errors":
-        from magic_module import errors
+        # `from magic_module import errors` would ask this function again, without end.
+        import magic_module.errors as errors
 
         return errors
     raise AttributeError(f"module 'magic_module' has no attribute {name!r}")

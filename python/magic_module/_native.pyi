@@ -1,34 +1,17 @@
 """The engine. What does not start with an underscore is public and re-exported by `magic_module`."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.machinery import ModuleSpec
+from importlib.metadata import Distribution, DistributionFinder
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, ModuleType, TracebackType
 from typing import Any, Final, TypedDict, final
 
 if sys.version_info >= (3, 11):
     from typing import Self
 else:
     from typing_extensions import Self
-
-__all__ = [
-    "ModuleInfo",
-    "Mount",
-    "Report",
-    "Upgrade",
-    "__version__",
-    "available",
-    "cache_dir",
-    "data_path",
-    "info",
-    "mount",
-    "on_event",
-    "prefetch",
-    "prune",
-    "rollback",
-    "upgrade",
-    "verify",
-]
 
 __version__: Final[str]
 
@@ -202,11 +185,41 @@ def on_event(callback: Callable[[dict[str, Any]], object] | None) -> None:
 def cache_dir() -> Path:
     """Where downloads are kept."""
 
+@final
+class _Unit:
+    """The engine's handle of a unit, as loaders carry it."""
+
+@final
+class _Finder:
+    """Our place on `sys.meta_path`: one before every other finder, one behind."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None: ...
+    def find_distributions(self, context: DistributionFinder.Context | None = None) -> Iterable[Distribution]: ...
+    def invalidate_caches(self) -> None: ...
+
+@final
+class _Entry:
+    """The finder of one folder of the store, for `sys.path_importer_cache`."""
+
+    @property
+    def path(self) -> str: ...
+    def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None: ...
+    def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]: ...
+    def invalidate_caches(self) -> None: ...
+
+def _install(search_path: list[str]) -> None: ...
+def _get_code(loader: object, handle: _Unit, fullname: str) -> CodeType: ...
+def _get_data(handle: _Unit, path: str) -> bytes | None: ...
+def _ready(handle: _Unit) -> None: ...
+def _ready_extension(handle: _Unit, origin: str) -> None: ...
+def _upgrade_unit(name: str, force: bool) -> Upgrade: ...
 def _settings() -> dict[str, Any]: ...
-def _publish(source: str, output: str, namespace: str, drop_older_than: int | None) -> _Published: ...
+def _publish(source: str, output: str, namespace: str, drop_older_than: int | None = None) -> _Published: ...
 def _mounts() -> list[dict[str, Any]]: ...
 def _diagnose() -> list[_Finding]: ...
 def _cache_usage() -> dict[str, Any]: ...
 def _distributions() -> list[tuple[str, str]]: ...
-def _lazy_files(directory: str, /) -> list[str]: ...
-def _lazy_path(origin: str, /) -> str: ...
+def _lazy_files(directory: str) -> list[str]: ...
+def _lazy_path(origin: str) -> str: ...

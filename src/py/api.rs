@@ -261,7 +261,7 @@ fn prefetch(py: Python<'_>, names: Vec<String>, progress: Option<Py<PyAny>>) -> 
             let (session, mount) = (session.clone(), mount.clone());
             async move { session.wanted(&mount, &relative, version.as_deref()).await }
         };
-        let members = block(py, session, None, work)?;
+        let members = block(py, session, progress.as_ref(), work)?;
         super::loader::check(py, session, &members)?;
         match groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &mount)) {
             Some((_, all)) => all.extend(members),

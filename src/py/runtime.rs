@@ -3,6 +3,8 @@
 //! Work runs on a tokio runtime that belongs to this process (a forked child starts its
 //! own). The waiting thread wakes every 50 ms: it hands events to their listeners and
 //! lets signals through. What a listener or a signal handler raises ends the work.
+//! A listener with a method `tick` is asked at every one of them, so that it can end
+//! what makes no progress; a renderer with a method `fail` cleans up after a failure.
 //! Workers never touch Python.
 
 use std::future::Future;
@@ -81,7 +83,9 @@ pub fn block<T: Send + 'static>(
     });
     let outcome = loop {
         let step = py.detach(|| receiver.lock().recv_timeout(TICK));
-        let told = deliver(py, session, listener).and_then(|()| check(py));
+        let told = deliver(py, session, listener)
+            .and_then(|()| call_if_there(py, listener, "tick"))
+            .and_then(|()| check(py));
         match (step, told) {
             (Ok(result), Ok(())) => break result.or_raise(py),
             (_, Err(raised)) => {
@@ -95,8 +99,19 @@ pub fn block<T: Send + 'static>(
             }
         }
     };
+    if outcome.is_err() {
+        let renderer = LISTENERS.lock().renderer.as_ref().map(|renderer| renderer.clone_ref(py));
+        let _ = call_if_there(py, renderer.as_ref(), "fail");
+    }
     interrupt.remove(py)?;
     outcome
+}
+
+fn call_if_there(py: Python<'_>, target: Option<&Py<PyAny>>, method: &str) -> PyResult<()> {
+    match target.map(|target| target.getattr(py, method)) {
+        Some(Ok(method)) => method.call0(py).map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// Signals, and the end of the main thread: nobody should wait for a download then.

@@ -78,7 +78,7 @@ def test_what_fails_leaves_a_clean_line() -> None:
     clock.now += 1
     bar(fetch(10))
     assert screen.take() != ""
-    bar(fetch(10, status="failed"))
+    bar.fail()
     assert screen.take() == "\r\x1b[K"
 
 

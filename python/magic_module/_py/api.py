@@ -1,7 +1,7 @@
 """The part of the public interface that is Python's own: what runs in an event loop."""
 
 import asyncio
-import threading
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +12,28 @@ class _Cancelled(Exception):
     """Ends the download of a task that nobody waits for any more."""
 
 
+class _Listener:
+    """Stands between the thread that downloads and the event loop."""
+
+    def __init__(self, progress: Callable[[dict[str, Any]], object] | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._progress = progress
+        self.cancelled = False
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if self._progress is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._progress, event)
+
+    def tick(self) -> None:
+        """Asked many times a second while the download lasts, also when nothing arrives."""
+        if self.cancelled:
+            raise _Cancelled
+
+
 async def aprefetch(*names: str, progress: Callable[[dict[str, Any]], object] | None = None) -> None:
     """Download units and what they require, in parallel, while the event loop runs; import nothing.
 
-    Cancelling the task ends the download with its next piece of progress; what is complete by then stays cached.
+    Cancelling the task ends the download; what is complete by then stays cached.
 
     Args:
         names: what follows `import`, also pinned to a version: `acme.heavy==1.1.0`.
@@ -24,23 +42,15 @@ async def aprefetch(*names: str, progress: Callable[[dict[str, Any]], object] | 
     Raises:
         MagicModuleError: as `prefetch` does.
     """
-    loop = asyncio.get_running_loop()
-    cancelled = threading.Event()
-
-    def listen(event: dict[str, Any]) -> None:
-        if cancelled.is_set():
-            raise _Cancelled
-        if progress is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(progress, event)
+    listener = _Listener(progress)
 
     def work() -> None:
-        try:
-            _native.prefetch(*names, progress=listen)
-        except _Cancelled:
-            return
+        # Nobody looks at what a cancelled task's thread raises.
+        with contextlib.suppress(_Cancelled):
+            _native.prefetch(*names, progress=listener)
 
     try:
         await asyncio.to_thread(work)
     except asyncio.CancelledError:
-        cancelled.set()
+        listener.cancelled = True
         raise

@@ -10,22 +10,38 @@ import sys
 
 from magic_module import _native
 
-# Python 3.10 has it under a private name only.
-_NamespaceLoader = getattr(_external, "NamespaceLoader", None) or _external._NamespaceLoader
+# Type checkers take this for true; importing `typing` would cost a warm import more than the rest of this file.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.abc import FileLoader
+    from importlib.machinery import ModuleSpec
+    from types import FrameType, ModuleType
+    from typing import Any
+
+    _Loader = FileLoader
+
+    class _NamespaceLoader:
+        def __init__(self, name: str, path: Sequence[str], path_finder: Callable[..., None]) -> None: ...
+        def get_resource_reader(self, module: str) -> Any: ...
+else:
+    _Loader = object
+    # Python 3.10 has it under a private name only.
+    _NamespaceLoader = getattr(_external, "NamespaceLoader", None) or _external._NamespaceLoader
 
 
-class _OfUnit:
+class _OfUnit(_Loader):
     """What the loaders share: the unit, and whether the module is its root."""
 
-    _unit = None
+    _unit: "_native._Unit"
     _root = False
 
-    def get_data(self, path):
+    def get_data(self, path: str) -> bytes:
         """The verified bytes of a file of the unit, fetched first if need be (PEP 302)."""
         data = _native._get_data(self._unit, path)
         return super().get_data(path) if data is None else data
 
-    def get_resource_reader(self, name):
+    def get_resource_reader(self, name: "Any" = None) -> "Any":
         """The package's data, lazy files included."""
         _native._ready(self._unit)
         directory = self.path.rpartition(_external.path_sep)[0]
@@ -35,36 +51,36 @@ class _OfUnit:
 
         return reader(self, directory)
 
-    def _adopt(self, module):
+    def _adopt(self, module: "ModuleType") -> "ModuleType":
         if self._root:
-            module._upgrade = _upgrade_of(module.__name__)
+            module._upgrade = _upgrade_of(module.__name__)  # type: ignore[attr-defined]
         return module
 
 
-class UnitLoader(_OfUnit, _external.SourceFileLoader):
+class UnitLoader(_OfUnit, _external.SourceFileLoader):  # type: ignore[misc]
     """Loads a source module of a unit."""
 
-    def create_module(self, spec):
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
         """A plain module; the root of a unit has `_upgrade`, which its body may redefine."""
         return self._adopt(type(sys)(spec.name)) if self._root else None
 
-    def get_code(self, fullname):
+    def get_code(self, fullname: str) -> "Any":
         """The module's code; the unit is fetched here if it is not on disk."""
         return _native._get_code(self, self._unit, fullname)
 
-    def path_stats(self, path):
+    def path_stats(self, path: str) -> "Any":
         """Size and time of a source file, fetched first if need be."""
         _native._ready(self._unit)
         return super().path_stats(path)
 
-    def set_data(self, path, data, *, _mode=0o666):
+    def set_data(self, path: str, data: "Any", *, _mode: int = 0o666) -> None:
         """Does nothing: nobody writes into a tree."""
 
 
 class UnitExtensionLoader(_OfUnit, _external.ExtensionFileLoader):
     """Loads an extension module of a unit."""
 
-    def create_module(self, spec):
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType":
         """Fetches and verifies the file, then lets the system load it."""
         _native._ready_extension(self._unit, self.path)
         return self._adopt(super().create_module(spec))
@@ -73,27 +89,27 @@ class UnitExtensionLoader(_OfUnit, _external.ExtensionFileLoader):
 class UnitNamespaceLoader(_NamespaceLoader):
     """A folder of a unit without an `__init__`."""
 
-    _unit = None
+    _unit: "_native._Unit"
 
-    def __init__(self, name, location):
+    def __init__(self, name: str, location: str) -> None:
         super().__init__(name, [location], _keep)
 
-    def exec_module(self, module):
+    def exec_module(self, module: "ModuleType") -> None:
         """What the import system gives a namespace package that has no loader."""
         module.__file__ = None
 
-    def get_resource_reader(self, module):
+    def get_resource_reader(self, module: str) -> "Any":
         """The folder's data."""
         _native._ready(self._unit)
         return super().get_resource_reader(module)
 
 
-def _keep(name, path):
+def _keep(name: str, path: "Sequence[str]") -> None:
     """The folders of a unit do not follow `sys.path`."""
 
 
-def _upgrade_of(name):
-    def _upgrade(*, force=False):
+def _upgrade_of(name: str) -> "Callable[..., _native.Upgrade]":
+    def _upgrade(*, force: bool = False) -> _native.Upgrade:
         """Move this module, and what it requires, to the newest version; or change nothing.
 
         Args:
@@ -112,8 +128,11 @@ def _upgrade_of(name):
     return _upgrade
 
 
-def namespace_spec(fullname, path, target, ours, entry):
+def namespace_spec(
+    fullname: str, path: "Sequence[str] | None", target: "ModuleType | None", ours: object, entry: str | None
+) -> "Any":
     """The spec of a mounted namespace: whoever knows it provides it, and our entry joins its path."""
+    spec: Any
     for finder in sys.meta_path:
         find_spec = None if finder is ours else getattr(finder, "find_spec", None)
         spec = find_spec and find_spec(fullname, path, target)
@@ -127,18 +146,19 @@ def namespace_spec(fullname, path, target, ours, entry):
     return spec
 
 
-def virtual_namespace(fullname, entry):
+def virtual_namespace(fullname: str, entry: str | None) -> "ModuleSpec":
     """A namespace package that nobody else provides."""
     spec = _frozen_importlib.ModuleSpec(fullname, None, is_package=True)
     locations = [] if entry is None else [entry]
-    spec.submodule_search_locations = _external._NamespacePath(fullname, locations, _keep)
+    spec.submodule_search_locations = _external._NamespacePath(fullname, locations, _keep)  # type: ignore[attr-defined]
     return spec
 
 
-def explain_absolute_import(name, full, namespace, url):
-    """Raises the error for a unit that imports itself as if it were at top level; returns if it is not the one asking."""
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("importlib", "_frozen_importlib"):
+def explain_absolute_import(name: str, full: str, namespace: str, url: str) -> None:
+    """Raises the error for a unit that imports itself as if it were at top level; returns if another one asks."""
+    frame: FrameType | None = sys._getframe(1)
+    importing = ("importlib", "_frozen_importlib")
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in importing:
         frame = frame.f_back
     while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
         frame = frame.f_back
@@ -157,7 +177,7 @@ def explain_absolute_import(name, full, namespace, url):
     )
 
 
-def after_fork_in_child():
+def after_fork_in_child() -> None:
     """Forget what the parent's other threads were importing: they will never finish it here.
 
     A module lock whose owner does not exist any more would be waited for forever.
@@ -165,8 +185,8 @@ def after_fork_in_child():
     import _thread
 
     me = _thread.get_ident()
-    locks = _frozen_importlib._module_locks
-    held = {}
+    locks: dict[str, Any] = _frozen_importlib._module_locks  # type: ignore[attr-defined]
+    held: dict[int, list[str]] = {}
     for name, reference in list(locks.items()):
         lock = reference()
         owner = getattr(lock, "owner", None)
@@ -176,13 +196,13 @@ def after_fork_in_child():
         specs = [getattr(sys.modules.get(name), "__spec__", None) for name in names]
         if not any(isinstance(getattr(spec, "loader", None), (_OfUnit, UnitNamespaceLoader)) for spec in specs):
             continue
-        for name, spec in zip(names, specs):
+        for name, spec in zip(names, specs, strict=True):
             locks.pop(name, None)
             if spec is not None and getattr(spec, "_initializing", False):
                 sys.modules.pop(name, None)
 
 
-def hidden_by(name, root):
+def hidden_by(name: str, root: str) -> str | None:
     """The installed file that wins over a unit; None if there is none."""
     namespace, _, _ = name.rpartition(".")
     if namespace:

@@ -27,9 +27,6 @@ Renderer = Callable[[dict[str, Any]], None]
 PATIENCE = 0.5
 """Seconds before a bar appears."""
 
-# "failed" is as final as "done": whatever is printed next must start on a clean line.
-FINAL = frozenset({"done", "failed"})
-
 
 def renderer(mode: str) -> Renderer | None:
     """What shows progress here; None if nothing does."""
@@ -106,7 +103,7 @@ class Bar:
             if not self._active:
                 self._since = self._clock()
             unit = str(event.get("unit", ""))
-            if event.get("status") in FINAL:
+            if event.get("status") == "done":
                 self._active.pop(unit, None)
             else:
                 self._active[unit] = (int(event.get("bytes", 0)), int(event.get("total", 0)))
@@ -114,6 +111,15 @@ class Bar:
                 self._clear()
             elif self._shown or self._clock() - self._since >= PATIENCE:
                 self._draw()
+
+    def fail(self) -> None:
+        """Clears the bar: whatever is printed about the failure must start on a clean line.
+
+        Operations of other threads draw it again with their next event.
+        """
+        with self._lock:
+            self._active.clear()
+            self._clear()
 
     def _draw(self) -> None:
         names = [name for name in self._active if name]
