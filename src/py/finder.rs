@@ -1,23 +1,21 @@
-//! The finder on `sys.meta_path`, and the hook on `sys.path_hooks`.
+//! The finders on `sys.meta_path`.
 //!
 //! ```text
 //! sys.meta_path   [Finder(first) … stock finders … Finder(behind)]
-//! sys.path_hooks  [Hook, …]     claims the folders of the store; see `Entry`
 //! ```
 //!
 //! The first finder serves named namespaces, and mounts of top-level names that asked
 //! to come first. The one behind serves all other top-level names, once nobody else
 //! knew them. What an installed package ships itself is looked up before any manifest.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use pyo3::exceptions::PyImportError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyList, PyString};
 
+use super::import_lock::{ImportLock, busy, is_busy};
 use super::spec::{is_in_trees, spec_of};
 use super::state::{existing, load_tags, needs_tags, session};
 use super::{errors::OrRaise, runtime};
@@ -36,9 +34,9 @@ struct Filter {
 static FILTER: RwLock<Filter> =
     RwLock::new(Filter { tops: Vec::new(), first: false, behind: false });
 
-thread_local! {
-    /// This thread is inside our own machinery: what it imports is not ours to serve.
-    static BUSY: Cell<bool> = const { Cell::new(false) };
+/// Before there is a session, one namespace is known.
+pub fn serve_own_namespace() {
+    FILTER.write().tops = vec![OWN.to_owned()];
 }
 
 /// Brings the filter up to date with the mounts.
@@ -56,7 +54,7 @@ pub fn refresh_filter(session: &Session) {
 
 #[pyclass(frozen, module = "magic_module", name = "_Finder")]
 pub struct Finder {
-    behind: bool,
+    pub behind: bool,
 }
 
 #[pymethods]
@@ -77,14 +75,14 @@ impl Finder {
             if !everything && !filter.tops.iter().any(|known| known.as_bytes() == top) {
                 let below_unit = !behind && filter.behind && is_below_unit(path);
                 drop(filter);
-                return if below_unit && !BUSY.get() {
+                return if below_unit && !is_busy() {
                     find_below(fullname, name)
                 } else {
                     Ok(None)
                 };
             }
         }
-        if BUSY.get() {
+        if is_busy() {
             return Ok(None);
         }
         find(slf, fullname, name, path, target)
@@ -275,7 +273,7 @@ fn namespace_of<'py>(
 }
 
 /// Asks the core, and the server where the core cannot tell.
-fn resolve<'py>(
+pub fn resolve<'py>(
     py: Python<'py>,
     session: &'static Arc<Session>,
     fullname: &Bound<'py, PyString>,
@@ -334,199 +332,4 @@ fn ask(
     let answer = runtime::block(py, session, None, asking);
     lock.take_back(py)?;
     answer
-}
-
-/// What this thread imports while the guard lives is served by others.
-pub struct Busy {
-    before: bool,
-}
-
-pub fn busy() -> Busy {
-    Busy { before: BUSY.replace(true) }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        BUSY.set(self.before);
-    }
-}
-
-/// The global import lock, given up however often this thread holds it.
-struct ImportLock {
-    depth: usize,
-}
-
-impl ImportLock {
-    fn release(py: Python<'_>) -> PyResult<Self> {
-        let imp = py.import("_imp")?;
-        let mut depth = 0;
-        while imp.call_method0("release_lock").is_ok() {
-            depth += 1;
-        }
-        Ok(Self { depth })
-    }
-
-    fn take_back(self, py: Python<'_>) -> PyResult<()> {
-        let imp = py.import("_imp")?;
-        for _ in 0..self.depth {
-            imp.call_method0("acquire_lock")?;
-        }
-        Ok(())
-    }
-}
-
-/// A folder of the store on a search path: it holds what the record lists, whatever
-/// else may lie there.
-#[pyclass(frozen, module = "magic_module", name = "_Entry")]
-pub struct Entry {
-    #[pyo3(get)]
-    path: String,
-}
-
-#[pymethods]
-impl Entry {
-    #[pyo3(signature = (fullname, target=None))]
-    fn find_spec<'py>(
-        &self,
-        fullname: &Bound<'py, PyString>,
-        target: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let _ = target;
-        let py = fullname.py();
-        let session = session(py)?;
-        let name = fullname.to_str()?;
-        if !is_in_trees(session, &self.path) {
-            return resolve(py, session, fullname, name, TopLevel::First);
-        }
-        let tail = name.rsplit('.').next().unwrap_or(name);
-        Ok(match session.located_in(std::path::Path::new(&self.path), tail) {
-            Some(located) => Some(spec_of(py, fullname, &located)?),
-            None => None,
-        })
-    }
-
-    /// `(name, is package)` of everything that can be imported from here, downloaded or not.
-    #[pyo3(signature = (prefix=""))]
-    fn iter_modules<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyAny>> {
-        let session = session(py)?;
-        let path = std::path::Path::new(&self.path);
-        let found = if is_in_trees(session, &self.path) {
-            session.modules_in_tree(path)
-        } else {
-            self.list(py, session)?
-        };
-        let names = found.into_iter().map(|(name, package)| (format!("{prefix}{name}"), package));
-        PyList::new(py, names)?.try_iter().map(Bound::into_any)
-    }
-
-    fn invalidate_caches(&self) {}
-
-    fn __repr__(&self) -> String {
-        format!("<magic_module entry {:?}>", self.path)
-    }
-}
-
-impl Entry {
-    /// The units of a mount; the manifest is asked for if none is known. Listing never
-    /// fails: tools walk paths that nobody means to import from.
-    fn list(
-        &self,
-        py: Python<'_>,
-        session: &'static Arc<Session>,
-    ) -> PyResult<Vec<(String, bool)>> {
-        let path = std::path::Path::new(&self.path);
-        let _ = session.own_mount();
-        refresh_filter(session);
-        let Some((mount, below)) = session.mount_of_entry(path) else { return Ok(Vec::new()) };
-        if let Some(found) = session.modules_of_mount(&mount, &below) {
-            return Ok(found);
-        }
-        let asked = {
-            let (session, mount) = (session.clone(), mount.clone());
-            async move { mount.refresh(&session.context(), false).await }
-        };
-        match runtime::block(py, session, None, asked) {
-            Err(error) if error.is_instance_of::<PyImportError>(py) => Ok(Vec::new()),
-            Err(error) => Err(error),
-            Ok(_) => Ok(session.modules_of_mount(&mount, &below).unwrap_or_default()),
-        }
-    }
-}
-
-/// Claims the folders of the store; every other path is somebody else's.
-#[pyfunction]
-fn _path_hook(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<Entry> {
-    let foreign = || PyImportError::new_err("only folders of magic_module's store are claimed");
-    let path: String = path.extract().map_err(|_| foreign())?;
-    // Cheap for everybody else's paths, also before there is a session.
-    if !path.contains("v1") {
-        return Err(foreign());
-    }
-    let session = session(py)?;
-    let inside = std::path::Path::new(&path);
-    if inside.starts_with(session.store.trees()) || inside.starts_with(session.store.mounts()) {
-        Ok(Entry { path })
-    } else {
-        Err(foreign())
-    }
-}
-
-/// Puts the finders and the hook in their places; called once, by `magic_module/__init__.py`.
-#[pyfunction]
-fn _install(py: Python<'_>, search_path: &Bound<'_, PyList>) -> PyResult<()> {
-    let sys = py.import("sys")?;
-    let meta_path = sys.getattr("meta_path")?;
-    for finder in meta_path.try_iter()? {
-        if finder?.is_instance_of::<Finder>() {
-            return Ok(());
-        }
-    }
-    FILTER.write().tops = vec![OWN.to_owned()];
-    meta_path.call_method1("insert", (0, Finder { behind: false }))?;
-    meta_path.call_method1("append", (Finder { behind: true },))?;
-    let hook = pyo3::wrap_pyfunction!(_path_hook, py)?;
-    sys.getattr("path_hooks")?.call_method1("insert", (0, hook))?;
-    if let Ok(posix) = py.import("posix") {
-        let keywords = PyDict::new(py);
-        keywords.set_item("before", pyo3::wrap_pyfunction!(_before_fork, py)?)?;
-        keywords.set_item("after_in_parent", pyo3::wrap_pyfunction!(_after_fork_in_parent, py)?)?;
-        keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(_after_fork_in_child, py)?)?;
-        posix.call_method("register_at_fork", (), Some(&keywords))?;
-    }
-    // Our entry, so that `pkgutil` sees units; without an environment there is none yet.
-    if crate::settings::Settings::from_env().is_ok_and(|settings| settings.manifest_url.is_some()) {
-        let session = session(py)?;
-        if let Ok(mount) = session.own_mount() {
-            search_path.append(mount.folder.entry().to_string_lossy().as_ref())?;
-        }
-    }
-    Ok(())
-}
-
-#[pyfunction]
-fn _before_fork() {
-    super::state::before_fork();
-}
-
-#[pyfunction]
-fn _after_fork_in_parent() {
-    super::state::after_fork_in_parent();
-}
-
-#[pyfunction]
-fn _after_fork_in_child(py: Python<'_>) -> PyResult<()> {
-    super::state::after_fork_in_child();
-    let modules = py.import("sys")?.getattr("modules")?;
-    // Nobody imported a unit before this is loaded.
-    match modules.get_item("magic_module._py.loader") {
-        Ok(loader) => loader.call_method0("after_fork_in_child").map(drop),
-        Err(_) => Ok(()),
-    }
-}
-
-pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<Finder>()?;
-    module.add_class::<Entry>()?;
-    module.add_class::<super::spec::UnitHandle>()?;
-    module.add_function(pyo3::wrap_pyfunction!(_install, module)?)
 }

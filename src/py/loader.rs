@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use super::errors::OrRaise;
-use super::finder::busy;
+use super::import_lock::busy;
 use super::runtime;
 use super::spec::UnitHandle;
 use super::state::session;

@@ -1,17 +1,24 @@
 //! The one crossing between Rust and Python.
 //!
 //! ```text
+//! install   the finders and the hook in their places
 //! finder    name ─▶ spec            (never waits under the import lock)
+//! entry     folder of the store ─▶ specs
 //! loader    spec ─▶ code, bytes     (here an import waits, with its own lock only)
 //! runtime   future ─▶ result        (50 ms ticks: signals, events)
-//! api       the public functions    errors  kinds ─▶ exception classes
+//! mounting, moving, api   the public functions    errors  kinds ─▶ exception classes
 //! state     the session of this interpreter, and what a fork does to it
 //! ```
 
 mod api;
+mod entry;
 mod errors;
 mod finder;
+mod import_lock;
+mod install;
 mod loader;
+mod mounting;
+mod moving;
 mod private;
 mod runtime;
 mod spec;
@@ -24,8 +31,10 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     types::register(module)?;
+    mounting::register(module)?;
+    moving::register(module)?;
     api::register(module)?;
     loader::register(module)?;
     private::register(module)?;
-    finder::register(module)
+    install::register(module)
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::api::join_search_path;
 use super::errors::OrRaise;
 use super::finder::refresh_filter;
+use super::mounting::join_search_path;
 use super::runtime::block;
 use super::state::session;
 use crate::error::{Error, Kind};

@@ -1,0 +1,68 @@
+//! Putting the finders and the hook in their places, and what a fork does to us.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::entry::{_path_hook, Entry};
+use super::finder::{Finder, serve_own_namespace};
+use super::state::session;
+
+/// Puts the finders and the hook in their places; called once, by `magic_module/__init__.py`.
+#[pyfunction]
+fn _install(py: Python<'_>, search_path: &Bound<'_, PyList>) -> PyResult<()> {
+    let sys = py.import("sys")?;
+    let meta_path = sys.getattr("meta_path")?;
+    for finder in meta_path.try_iter()? {
+        if finder?.is_instance_of::<Finder>() {
+            return Ok(());
+        }
+    }
+    serve_own_namespace();
+    meta_path.call_method1("insert", (0, Finder { behind: false }))?;
+    meta_path.call_method1("append", (Finder { behind: true },))?;
+    let hook = pyo3::wrap_pyfunction!(_path_hook, py)?;
+    sys.getattr("path_hooks")?.call_method1("insert", (0, hook))?;
+    if let Ok(posix) = py.import("posix") {
+        let keywords = PyDict::new(py);
+        keywords.set_item("before", pyo3::wrap_pyfunction!(_before_fork, py)?)?;
+        keywords.set_item("after_in_parent", pyo3::wrap_pyfunction!(_after_fork_in_parent, py)?)?;
+        keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(_after_fork_in_child, py)?)?;
+        posix.call_method("register_at_fork", (), Some(&keywords))?;
+    }
+    // Our entry, so that `pkgutil` sees units; without an environment there is none yet.
+    if crate::settings::Settings::from_env().is_ok_and(|settings| settings.manifest_url.is_some()) {
+        let session = session(py)?;
+        if let Ok(mount) = session.own_mount() {
+            search_path.append(mount.folder.entry().to_string_lossy().as_ref())?;
+        }
+    }
+    Ok(())
+}
+
+#[pyfunction]
+fn _before_fork() {
+    super::state::before_fork();
+}
+
+#[pyfunction]
+fn _after_fork_in_parent() {
+    super::state::after_fork_in_parent();
+}
+
+#[pyfunction]
+fn _after_fork_in_child(py: Python<'_>) -> PyResult<()> {
+    super::state::after_fork_in_child();
+    let modules = py.import("sys")?.getattr("modules")?;
+    // Nobody imported a unit before this is loaded.
+    match modules.get_item("magic_module._py.loader") {
+        Ok(loader) => loader.call_method0("after_fork_in_child").map(drop),
+        Err(_) => Ok(()),
+    }
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Finder>()?;
+    module.add_class::<Entry>()?;
+    module.add_class::<super::spec::UnitHandle>()?;
+    module.add_function(pyo3::wrap_pyfunction!(_install, module)?)
+}

@@ -1,0 +1,167 @@
+//! `mount()` and what it returns.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::errors::OrRaise;
+use super::finder::refresh_filter;
+use super::state::session;
+use crate::error::{Error, Kind};
+use crate::mount::{Mount as CoreMount, MountRequest};
+use crate::name::{Namespace, UnitName, Version};
+use crate::session::Session;
+
+/// A namespace bound to where its units come from.
+#[pyclass(frozen, eq, module = "magic_module")]
+pub struct Mount(Arc<CoreMount>);
+
+impl PartialEq for Mount {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+#[pymethods]
+impl Mount {
+    #[getter]
+    fn namespace(&self) -> &str {
+        self.0.namespace.as_str()
+    }
+
+    #[getter]
+    fn manifest_url(&self) -> String {
+        self.0.shown_url()
+    }
+
+    #[getter]
+    fn identity(&self) -> String {
+        self.0.identity.to_hex()
+    }
+
+    /// Undoes the mount; what is imported stays imported.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let session = session(py)?;
+        session.close(&self.0);
+        refresh_filter(session);
+        if let Some(path) = search_path(py, self.0.namespace.as_str())? {
+            let entry = self.0.folder.entry();
+            let _ = path.call_method1("remove", (entry.to_string_lossy().as_ref(),));
+        }
+        Ok(())
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (_exc_type, _exc_value, _traceback, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _exc_type: &Bound<'_, PyAny>,
+        _exc_value: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.close(py)
+    }
+
+    fn __hash__(&self) -> u64 {
+        Arc::as_ptr(&self.0) as u64
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Mount({:?}, {:?})", self.0.namespace.as_str(), self.0.shown_url())
+    }
+}
+
+/// The `__path__` of a namespace that is imported already.
+fn search_path<'py>(py: Python<'py>, namespace: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    Ok(modules.get_item(namespace).and_then(|module| module.getattr("__path__")).ok())
+}
+
+/// Puts a mount's entry into the `__path__` of its namespace.
+pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) -> PyResult<()> {
+    let Some(path) = search_path(py, mount.namespace.as_str())? else { return Ok(()) };
+    let entry = mount.folder.entry().to_string_lossy().into_owned();
+    let root = session.store.mounts().to_string_lossy().into_owned();
+    let others: Vec<String> = path
+        .try_iter()?
+        .filter_map(|item| item.ok()?.extract::<String>().ok())
+        .filter(|item| item.starts_with(&root))
+        .collect();
+    if others.contains(&entry) {
+        return Ok(());
+    }
+    // The mount that this one replaces.
+    for other in others.iter().filter(|other| other.ends_with("units")) {
+        let _ = path.call_method1("remove", (other,));
+    }
+    path.call_method1("append", (entry,)).map(drop)
+}
+
+#[pyfunction]
+#[pyo3(signature = (namespace, manifest_url, *, public_key=None, first=false, pins=None, allow_http=false))]
+fn mount(
+    py: Python<'_>,
+    namespace: &str,
+    manifest_url: &str,
+    public_key: Option<&Bound<'_, PyAny>>,
+    first: bool,
+    pins: Option<BTreeMap<String, String>>,
+    allow_http: bool,
+) -> PyResult<Mount> {
+    let session = session(py)?;
+    let request = MountRequest {
+        namespace: Namespace::new(namespace)
+            .map_err(|error| wrong("the namespace", &error))
+            .or_raise(py)?,
+        manifest_url: manifest_url.to_owned(),
+        public_keys: keys(public_key)?,
+        first,
+        pins: pins
+            .unwrap_or_default()
+            .into_iter()
+            .map(pin)
+            .collect::<Result<_, Error>>()
+            .or_raise(py)?,
+        allow_http,
+    };
+    let mount = session.mount(request).or_raise(py)?;
+    refresh_filter(session);
+    if !mount.namespace.is_empty() {
+        join_search_path(py, session, &mount)?;
+    }
+    Ok(Mount(mount))
+}
+
+fn keys(public_key: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
+    match public_key {
+        None => Ok(Vec::new()),
+        Some(key) if key.is_instance_of::<PyString>() => Ok(vec![key.extract()?]),
+        Some(keys) => keys
+            .extract()
+            .map_err(|_| PyTypeError::new_err("public_key must be a string or a list of strings")),
+    }
+}
+
+fn pin((name, version): (String, String)) -> Result<(UnitName, Version), Error> {
+    let name = UnitName::new(&name).map_err(|error| wrong("a pin", &error))?;
+    let version = Version::new(&version).map_err(|error| wrong("a pin", &error))?;
+    Ok((name, version))
+}
+
+fn wrong(what: &str, why: &crate::name::BadName) -> Error {
+    Error::new(Kind::Configuration, format!("{what} is wrong"))
+        .caused_by(why)
+        .hint("change the arguments of mount()")
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Mount>()?;
+    module.add_function(pyo3::wrap_pyfunction!(mount, module)?)
+}

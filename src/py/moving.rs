@@ -1,0 +1,198 @@
+//! Upgrade and rollback: what is loaded is reloaded, then the generation is switched.
+//!
+//! ```text
+//! prepared ─ preview ─ reload ─ commit ─▶ Upgrade
+//!                        └─ failed ─▶ modules, preview and generation as before
+//! ```
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::api::{locate, prepare};
+use super::errors::OrRaise;
+use super::finder::refresh_filter;
+use super::runtime::{self, block};
+use super::state::session;
+use super::types::Upgrade;
+use crate::activate::Member;
+use crate::mount::{Bound as Binding, Mount as CoreMount};
+use crate::session::Session;
+use crate::upgrade::{Move, Prepared};
+
+#[pyfunction]
+#[pyo3(signature = (*names))]
+fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
+    let session = session(py)?;
+    prepare(py, session)?;
+    let mut groups: Vec<(Arc<CoreMount>, Vec<String>)> = Vec::new();
+    if names.is_empty() {
+        let _ = session.own_mount();
+        refresh_filter(session);
+        for mount in session.mounts() {
+            let active = mount
+                .bound()
+                .map(|bound| bound.generation.active.keys().cloned().collect::<Vec<_>>());
+            let plain = |key: String| key.split(['@', '=']).next().unwrap_or(&key).to_owned();
+            groups.push((mount, active.unwrap_or_default().into_iter().map(plain).collect()));
+        }
+    }
+    for name in &names {
+        let (mount, relative) = locate(py, session, name)?;
+        match groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &mount)) {
+            Some((_, all)) => all.push(relative),
+            None => groups.push((mount, vec![relative])),
+        }
+    }
+    let mut done = Vec::new();
+    for (mount, mut names) in groups {
+        names.sort();
+        names.dedup();
+        if !names.is_empty() {
+            done.extend(upgrade_in(py, session, mount, names, false)?);
+        }
+    }
+    Ok(done)
+}
+
+/// `_upgrade()` of a unit's root module.
+#[pyfunction]
+fn _upgrade_unit(py: Python<'_>, name: &str, force: bool) -> PyResult<Upgrade> {
+    let session = session(py)?;
+    prepare(py, session)?;
+    let (mount, relative) = locate(py, session, name)?;
+    let done = upgrade_in(py, session, mount, vec![relative], force)?;
+    done.into_iter().find(|upgrade| upgrade.name == name).ok_or_else(|| {
+        pyo3::exceptions::PyRuntimeError::new_err(format!("{name} was not upgraded"))
+    })
+}
+
+fn upgrade_in(
+    py: Python<'_>,
+    session: &'static Arc<Session>,
+    mount: Arc<CoreMount>,
+    names: Vec<String>,
+    force: bool,
+) -> PyResult<Vec<Upgrade>> {
+    let work = {
+        let (session, mount, names) = (session.clone(), mount.clone(), names.clone());
+        async move { session.prepare_upgrade(&mount, &names, force).await }
+    };
+    let prepared = block(py, session, None, work)?;
+    let members: Vec<Member> = prepared.members.clone();
+    super::loader::check(py, session, &members)?;
+    apply(py, session, &prepared)?.finish(py, session, &prepared, &names)
+}
+
+#[pyfunction]
+fn rollback(py: Python<'_>, name: &str) -> PyResult<Upgrade> {
+    let session = session(py)?;
+    prepare(py, session)?;
+    let (mount, relative) = locate(py, session, name)?;
+    let work = {
+        let (session, mount, relative) = (session.clone(), mount.clone(), relative.clone());
+        async move { session.prepare_rollback(&mount, &relative).await }
+    };
+    let prepared = block(py, session, None, work)?;
+    let mut done = apply(py, session, &prepared)?.finish(py, session, &prepared, &[relative])?;
+    Ok(done.remove(0))
+}
+
+/// What came of moving the loaded modules.
+struct Applied {
+    restart_required: bool,
+}
+
+/// Reloads what is loaded, then switches the generation. On failure everything is as before.
+fn apply(py: Python<'_>, session: &'static Arc<Session>, prepared: &Prepared) -> PyResult<Applied> {
+    if prepared.moves.is_empty() {
+        return Ok(Applied { restart_required: false });
+    }
+    let reload = py.import("magic_module._py.reload")?;
+    let moves = PyList::empty(py);
+    for step in &prepared.moves {
+        let changed: Vec<&String> = step.changed.iter().collect();
+        let old = step.old.as_ref().map(|old| {
+            session.store.trees().join(old.tree.to_hex()).to_string_lossy().into_owned()
+        });
+        moves.append((&step.full_name, changed, old))?;
+    }
+    if reload.call_method1("needs_restart", (&moves,))?.extract()? {
+        py.detach(|| session.commit(prepared)).or_raise(py)?;
+        return Ok(Applied { restart_required: true });
+    }
+    let before = session.preview(prepared);
+    let saved = reload.call_method1("save", (&moves,))?;
+    let result = reload
+        .call_method1("reload", (&saved,))
+        .map(drop)
+        .and_then(|()| py.detach(|| session.commit(prepared)).or_raise(py));
+    if let Err(error) = result {
+        restore(&prepared.mount, before);
+        reload.call_method1("restore", (&saved,))?;
+        return Err(error);
+    }
+    Ok(Applied { restart_required: false })
+}
+
+fn restore(mount: &CoreMount, before: Option<Arc<Binding>>) {
+    if let Some(before) = before {
+        let Binding { generation, manifest, lock } = &*before;
+        mount.rebind(Binding {
+            generation: generation.clone(),
+            manifest: *manifest,
+            lock: lock.clone(),
+        });
+    }
+}
+
+impl Applied {
+    fn finish(
+        &self,
+        py: Python<'_>,
+        session: &'static Arc<Session>,
+        prepared: &Prepared,
+        names: &[String],
+    ) -> PyResult<Vec<Upgrade>> {
+        runtime::deliver(py, session, None)?;
+        let mount = &prepared.mount;
+        let files: usize = prepared.moves.iter().map(|step| step.changed.len()).sum();
+        let mut done = Vec::new();
+        let one = |full_name: String, step: Option<&Move>, version: Option<String>| Upgrade {
+            name: full_name,
+            old_version: step.map_or_else(
+                || version.clone(),
+                |step| step.old.as_ref().map(|old| old.version.to_string()),
+            ),
+            new_version: step.map_or_else(
+                || version.clone(),
+                |step| step.new.as_ref().map(|new| new.version.to_string()),
+            ),
+            changed: !prepared.moves.is_empty(),
+            files_changed: step.map_or(files, |step| step.changed.len()),
+            bytes: prepared.bytes,
+            seconds: prepared.started.elapsed().as_secs_f64(),
+            restart_required: self.restart_required,
+        };
+        for name in names {
+            let step = prepared.moves.iter().find(|step| step.name.as_str() == name);
+            let active = mount.bound().and_then(|bound| {
+                session
+                    .active_entry(mount, &bound, name)
+                    .map(|(_, active)| active.version.to_string())
+            });
+            done.push(one(mount.namespace.join(name), step, active));
+        }
+        for step in prepared.moves.iter().filter(|step| !names.contains(&step.name.to_string())) {
+            done.push(one(step.full_name.clone(), Some(step), None));
+        }
+        Ok(done)
+    }
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(pyo3::wrap_pyfunction!(upgrade, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_upgrade_unit, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(rollback, module)?)
+}
