@@ -1,0 +1,79 @@
+"""`make bench`: what the product costs, beside what it is measured against, in one run.
+
+    bench.py                     every job; writes docs/benchmarks.md
+    bench.py --quick             fewer pairs, prints only
+    bench.py --only warm miss    these jobs
+    bench.py --list              their names
+
+Everything is measured as interleaved pairs with the installed release wheel. What cannot be measured here says so in
+its row. The exit status tells whether the run came to its end, never whether a target was reached: time is not tested.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import machine
+import report
+from jobs import JOBS
+from measure import Failure, Row
+from workplace import Workplace
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    if options.list:
+        print("\n".join(f"{name:8} {job.__doc__.splitlines()[0]}" for name, job in JOBS.items() if job.__doc__))
+        return 0
+    names = options.only or list(JOBS)
+    before = machine.load()
+    rows: list[Row] = []
+    try:
+        machine.require_release_wheel(ROOT)
+        with Workplace(options.quick, options.directory) as workplace:
+            for name in names:
+                print(f"… {name}", file=sys.stderr, flush=True)
+                rows += measured(name, workplace)
+            description = machine.describe(ROOT, workplace.place, before)
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 130
+    print(report.as_text(rows, description))
+    output = options.output or (None if options.quick or options.only else ROOT / "docs" / "benchmarks.md")
+    if output is not None:
+        output.write_text(report.as_markdown(rows, description, options.quick), encoding="utf-8")
+        print(f"written to {output}")
+    return 0
+
+
+def measured(name: str, workplace: Workplace) -> list[Row]:
+    """A job that cannot be done here is a row that says why."""
+    job = JOBS[name]
+    try:
+        rows: list[Row] = job.run(workplace)
+    except Failure as failure:
+        rows = [job.row().not_measured(str(failure))]
+    return rows
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.py", description="Measure magic_module side by side with its peers.")
+    parser.add_argument("--quick", action="store_true", help="fewer pairs; docs/benchmarks.md is left alone")
+    parser.add_argument("--only", nargs="+", choices=list(JOBS), metavar="JOB", help="only these jobs, print only")
+    parser.add_argument("--list", action="store_true", help="name the jobs")
+    parser.add_argument("--output", type=Path, help="write the table to this file")
+    parser.add_argument(
+        "--directory", type=Path, help="where to work (default: /dev/shm if it has room, else the temporary directory)"
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

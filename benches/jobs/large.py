@@ -1,0 +1,126 @@
+"""A data file of 1 GiB, sha256 included, against `curl -o`; and the memory that takes.
+
+Whole processes, into memory (tmpfs) where there is room: what a disk takes is the disk's. On a disk ours syncs what it
+downloaded, which curl does not; that is a note. Memory is the peak of the process (VmHWM) above that of an interpreter
+that does nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import fixtures
+import machine
+import measure
+from measure import Ended, Failure, Row, Side, interleave, mebibytes, ratio, seconds
+from origin import Origin
+from workplace import Workplace, remove
+
+SIZE = 1 << 30
+MOST = 1.15
+MOST_MEMORY = 32 << 20
+
+PEAK = """
+try:
+    lines = open("/proc/self/status").read().splitlines()
+    peak = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+except OSError:
+    import resource, sys
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+print(peak)
+"""
+FETCH = "import magic_module; magic_module.prefetch('magic_module.large')\n" + PEAK
+
+
+def row() -> Row:
+    return Row("1 GiB data file, sha256 included", "`curl -o`", f"≤ {MOST:.2f}×")
+
+
+def memory_row() -> Row:
+    return Row("the same: peak memory", "an interpreter that does nothing", f"≤ {MOST_MEMORY >> 20} MiB more")
+
+
+def run(workplace: Workplace) -> list[Row]:
+    if shutil.which("curl") is None:
+        raise Failure("no curl")
+    workplace.room_for(3 * SIZE + (256 << 20))
+    source, site = workplace.folder("source"), workplace.folder("site")
+    source.mkdir()
+    (source / "large.py").write_text("SIZE = 1 << 30\n")
+    fixtures.noise(source / "large.bin", SIZE, "large")
+    fixtures.publish(source, site)
+    large = max((path for path in site.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    with Origin(site) as origin:
+        contest = Contest(workplace, origin, f"{origin.url}/{large.relative_to(site).as_posix()}")
+        place = workplace.folder("work")
+        ours, theirs = interleave(workplace.rounds(9, 3), contest.ours(place), contest.theirs(place))
+        idle, environment = workplace.python(PEAK), workplace.environment()
+        bare = [int(measure.run(idle, environment, capture=True).stdout) for _ in range(5)]
+        notes = contest.on_disk()
+    remove(site)
+    wall = [Side([ended.wall for ended in side]) for side in (ours, theirs)]
+    cpu = [Side([ended.cpu for ended in side]) for side in (ours, theirs)]
+    notes.insert(0, f"by processor time {ratio(cpu[0], cpu[1]):.2f}×")
+    peaks = Side([float(ended.stdout) for ended in ours])
+    more = max(peaks.values) - min(bare)
+    memory = replace(
+        memory_row(),
+        ours=mebibytes(max(peaks.values)),
+        theirs=mebibytes(min(bare)),
+        spread=peaks.spread,
+        got=mebibytes(more),
+        reached=more <= MOST_MEMORY,
+    )
+    return [row().compared(wall[0], wall[1], MOST, seconds, notes), memory]
+
+
+class Contest:
+    """Both ways to get the file into a folder; what was fetched is looked at and removed outside of the time."""
+
+    def __init__(self, workplace: Workplace, origin: Origin, url: str) -> None:
+        self.workplace = workplace
+        self.origin = origin
+        self.url = url
+
+    def ours(self, place: Path):  # type: ignore[no-untyped-def]
+        def one() -> Ended:
+            url = self.origin.manifest_url
+            environment = self.workplace.environment(place / "cache", MAGIC_MODULE_MANIFEST_URL=url)
+            ended = measure.run(self.workplace.python(FETCH), environment, capture=True)
+            if not any(path.stat().st_size == SIZE for path in (place / "cache").rglob("large.bin")):
+                raise Failure("the file did not arrive")
+            remove(place)
+            return ended
+
+        return one
+
+    def theirs(self, place: Path, sync: bool = False):  # type: ignore[no-untyped-def]
+        def one() -> Ended:
+            place.mkdir(parents=True, exist_ok=True)
+            target = str(place / "large.bin")
+            command = ["curl", "-sfo", target, self.url]
+            if sync:
+                command = ["sh", "-c", f'{" ".join(command)} && sync "{target}"']
+            ended = measure.run(command, self.workplace.environment())
+            remove(place)
+            return ended
+
+        return one
+
+    def on_disk(self) -> list[str]:
+        """The same on the disk of the temporary directory, if that is another place."""
+        disk = Path(tempfile.gettempdir())
+        kind = machine.file_system(disk)
+        if self.workplace.quick or kind == machine.file_system(self.workplace.place):
+            return []
+        if shutil.disk_usage(disk).free < 4 * SIZE:
+            return [f"on {kind}: not measured, no room"]
+        with tempfile.TemporaryDirectory(prefix="magic_module-bench-", dir=disk) as folder:
+            place = Path(folder, "work")
+            results = interleave(3, self.ours(place), self.theirs(place), self.theirs(place, sync=True))
+        ours, theirs, synced = (Side([ended.wall for ended in side]) for side in results)
+        unsynced, alike = ratio(ours, theirs), ratio(ours, synced)
+        return [f"on {kind}: {seconds(ours.median)}, synced; {unsynced:.2f}× of curl, {alike:.2f}× of curl and `sync`"]
