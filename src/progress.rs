@@ -3,7 +3,7 @@
 //! ```text
 //! resolve                   a manifest was asked for
 //! fetch    (progress)*      at most ten a second for one operation, the last at 100 %
-//! verify                    a tree was checked, or something damaged was found
+//! verify                    a tree was looked at: `whole`, or a file of it `damaged`, `healed`
 //! load                      a module's code was handed to the interpreter
 //! upgrade                   a generation was switched
 //! ```

@@ -180,6 +180,12 @@ impl Unit {
             let _ = tree.write_index(store);
         }
         self.set_tree(tree);
+        events.emit(|| Event {
+            event: "verify",
+            unit: self.full_name.clone(),
+            status: "whole",
+            ..Event::default()
+        });
         Ok(Readiness::Ready)
     }
 
