@@ -137,15 +137,19 @@ fn _diagnose(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         return Ok(findings);
     }
     let session = session(py)?;
-    add(
-        "settings",
-        session.settings.require_manifest_url().map(|url| {
-            url::Url::parse(url).map_or_else(
-                |_| "the manifest URL is set".to_owned(),
-                |url| format!("the manifest is {}", crate::origin::redact(&url)),
-            )
-        }),
-    )?;
+    let mounted = session.mounts().len() as u64;
+    let manifest = match session.settings.require_manifest_url() {
+        Ok(url) => Ok(url::Url::parse(url).map_or_else(
+            |_| "the manifest URL is set".to_owned(),
+            |url| format!("the manifest is {}", crate::origin::redact(&url)),
+        )),
+        // Whoever mounts by other means needs no variable.
+        Err(_) if mounted > 0 => {
+            Ok(format!("{} mounted without the environment", count(mounted, "namespace")))
+        }
+        Err(error) => Err(error),
+    };
+    add("settings", manifest)?;
     let store = &session.store;
     add("directory", store.create().map(|()| format!("the cache is {}", store.cache().display())))?;
     add("permissions", store.check().map(|_| "only you may write to it".to_owned()))?;
@@ -159,7 +163,9 @@ fn _diagnose(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         let outcome = block(py, session, None, work)?;
         add(
             "manifest",
-            outcome.map(|count| format!("{} answers with {count} units", mount.shown_url())),
+            outcome.map(|units| {
+                format!("{} answers with {}", mount.shown_url(), count(units, "unit"))
+            }),
         )?;
         let broken = mount.bound().map_or(0, |bound| {
             let trees = bound.generation.active.values().map(|active| active.tree);
@@ -177,6 +183,10 @@ fn _diagnose(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         add("units", units)?;
     }
     Ok(findings)
+}
+
+fn count(number: u64, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
 #[pyfunction]

@@ -229,6 +229,14 @@ def test_doctor(published: Place) -> None:
     status, answer = published.json("doctor")
     assert status == 0, answer
     assert {finding["check"] for finding in answer["findings"]} >= {"python", "directory", "manifest"}
+    # Who says on the command line where units come from needs no variable; who says nothing does.
+    url = published.server.manifest_url
+    status, text, _ = published.run("doctor", "--manifest-url", url, MAGIC_MODULE_MANIFEST_URL="")
+    assert (status, text.splitlines()[-1]) == (0, "everything is well")
+    assert f"{url} answers with 1 unit\n" in text
+    status, text, _ = published.run("doctor", MAGIC_MODULE_MANIFEST_URL="")
+    assert (status, text.splitlines()[-1]) == (1, "something is wrong")
+    assert "no  settings" in text
     published.server.close()
     status, text, error = published.run("doctor")
     assert (status, error) == (1, "")
