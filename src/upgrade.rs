@@ -122,13 +122,7 @@ impl Session {
         .url(mount.shown_url());
         let near = mount.manifest(&self.store, manifest).ok().and_then(|document| {
             let modules = document.modules()?;
-            modules
-                .0
-                .keys()
-                .find(|known| {
-                    known.as_str().eq_ignore_ascii_case(name) || similar(known.as_str(), name)
-                })
-                .cloned()
+            modules.0.keys().find(|known| similar(known.as_str(), name)).cloned()
         });
         match near {
             Some(near) => {
@@ -365,17 +359,9 @@ impl Session {
     }
 }
 
-/// One character away, or the same but for underscores.
+/// A slip of the keys apart, or the same but for case and underscores.
 fn similar(a: &str, b: &str) -> bool {
     let plain = |text: &str| text.replace('_', "").to_lowercase();
-    if plain(a) == plain(b) {
-        return true;
-    }
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    if a.len().abs_diff(b.len()) > 1 || a.len().min(b.len()) < 3 {
-        return false;
-    }
-    let same_start = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
-    let same_end = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
-    same_start + same_end + 1 >= a.len().max(b.len())
+    let (a, b) = (plain(a), plain(b));
+    strsim::damerau_levenshtein(&a, &b) <= a.len().min(b.len()) / 3
 }
