@@ -177,6 +177,10 @@ impl Session {
         };
         let manifest = self.known_manifest(mount).await?;
         let record = self.record_or_refresh(mount, name).await?;
+        let active = self.unit(mount, name).await?;
+        if active.version.as_str() == version {
+            return self.closure(&active).await;
+        }
         let chosen = if record.version.as_str() == version {
             Some((*record).clone())
         } else {

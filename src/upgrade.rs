@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use crate::activate::{Member, commit, successor};
 use crate::error::{Error, Kind, Result};
+use crate::fetch::is_absent;
 use crate::mount::{Answer, Bound, Mount};
 use crate::name::{Digest, UnitName};
 use crate::progress::{Event, Progress};
@@ -58,6 +59,25 @@ impl Session {
         let started = Instant::now();
         let context = self.context();
         mount.refresh(&context, force).await?;
+        match self.prepare_moves(mount, names, force, started).await {
+            // What was published is gone or not what was pinned: perhaps more was published since.
+            Err(error) if error.kind() == Kind::Integrity || is_absent(&error) => {
+                match mount.refresh(&context, true).await {
+                    Ok(true) => self.prepare_moves(mount, names, force, started).await,
+                    _ => Err(error),
+                }
+            }
+            prepared => prepared,
+        }
+    }
+
+    async fn prepare_moves(
+        &self,
+        mount: &Arc<Mount>,
+        names: &[String],
+        force: bool,
+        started: Instant,
+    ) -> Result<Prepared> {
         let bound = mount.bound();
         let manifest = bound.as_ref().and_then(|bound| bound.manifest).ok_or_else(|| {
             Error::new(Kind::Manifest, format!("no manifest is known for {}", mount.describe()))
