@@ -184,7 +184,7 @@ impl Fetcher {
         }
     }
 
-    /// True if the blob was written now, by whomever.
+    /// True if the blob is known to have been written now, by whomever.
     async fn lead(
         &self,
         artifact: &Artifact,
@@ -195,18 +195,19 @@ impl Fetcher {
         if artifact.size == 0 {
             return self.empty(artifact).map(|()| true);
         }
-        let before = self.blobs.stamp(&artifact.sha256);
+        let stamp = || self.blobs.stamp(&artifact.sha256);
+        let before = if operation.force { stamp() } else { None };
         let shared = operation.shared;
         loop {
             // Nobody waits for another process with a permit in hand, and who waits
             // goes to the end of the queue: first what nobody else does.
             let permit = shared.downloads.acquire().await;
-            let again = operation.force && self.blobs.stamp(&artifact.sha256) == before;
+            let again = operation.force && stamp() == before;
             match self.blobs.begin(&artifact.sha256, artifact.size, again)? {
                 Begin::Ready => {
                     shown.at(artifact.size);
                     leader.at(artifact.size);
-                    return Ok(self.blobs.stamp(&artifact.sha256) != before);
+                    return Ok(operation.force && stamp() != before);
                 }
                 Begin::Writer(writer) => {
                     self.download(writer, artifact, operation, leader, shown).await?;

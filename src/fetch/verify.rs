@@ -1,8 +1,12 @@
 //! Bytes on their way into the store, hashed as they pass.
 //!
-//! Small artifacts are hashed and written where they arrive. For large ones a
-//! thread does both, while the next bytes arrive; the queue to it is bounded by
-//! bytes, over all downloads of the process.
+//! Small artifacts are hashed and written where they arrive. A large one has two
+//! threads, while the next bytes arrive; what waits for them is bounded by bytes,
+//! over all downloads of the process:
+//!
+//! ```text
+//! network ─ queue ─ write to the part file ─ queue ─ hash
+//! ```
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 use crate::store::blob::BlobWriter;
 
-/// From this size on a thread of its own pays.
+/// From this size on threads of its own pay.
 const THREAD_FROM: u64 = 8 << 20;
 
 /// What may wait for such threads, in bytes.
@@ -103,7 +107,12 @@ enum Message {
     Finish(oneshot::Sender<(Digest, BlobWriter)>),
 }
 
-/// The near end of a thread that hashes and writes.
+enum Written {
+    Bytes(Bytes, OwnedSemaphorePermit),
+    Restart,
+}
+
+/// The near end of the threads that write and hash.
 pub struct Thread {
     queue: Arc<Semaphore>,
     messages: Option<mpsc::Sender<Message>>,
@@ -125,12 +134,7 @@ impl Thread {
             }
             drop(running);
         };
-        std::thread::Builder::new().name("magic_module-write".to_owned()).spawn(body).map_err(
-            |error| {
-                Error::new(Kind::Store, "cannot start a thread that writes to the cache")
-                    .caused_by(&error)
-            },
-        )?;
+        spawn("magic_module-write", body)?;
         Ok(Self { queue, messages: Some(sender), error, cancelled, ended })
     }
 
@@ -158,25 +162,55 @@ impl Drop for Thread {
     }
 }
 
-fn drain(mut hashed: Hashed, messages: mpsc::Receiver<Message>, stop: &AtomicBool) -> Result<()> {
+fn drain(hashed: Hashed, messages: mpsc::Receiver<Message>, stop: &AtomicBool) -> Result<()> {
+    let Hashed { mut writer, mut hasher } = hashed;
+    let (sender, written) = mpsc::channel();
+    let hashing = move || {
+        for step in written {
+            match step {
+                Written::Bytes(bytes, permit) => {
+                    hasher.update(&bytes);
+                    drop((bytes, permit));
+                }
+                Written::Restart => hasher = sha2::Sha256::new(),
+            }
+        }
+        hasher
+    };
+    let thread = spawn("magic_module-hash", hashing)?;
     for message in messages {
         if stop.load(Ordering::Relaxed) {
             break;
         }
+        // The hashing thread ends only when `sender` is dropped.
         match message {
             Message::Bytes(bytes, permit) => {
-                hashed.write(&bytes)?;
-                drop((bytes, permit));
+                writer.write(&bytes)?;
+                let _ = sender.send(Written::Bytes(bytes, permit));
             }
-            Message::Restart => hashed.restart()?,
+            Message::Restart => {
+                writer.restart()?;
+                let _ = sender.send(Written::Restart);
+            }
             Message::Finish(answer) => {
-                // Nobody is there any more: the writer cleans up after itself.
-                let _ = answer.send(hashed.finish());
+                drop(sender);
+                let hasher = thread.join().map_err(|_| ended())?;
+                // If nobody is there any more, the writer cleans up after itself.
+                let _ = answer.send(Hashed { writer, hasher }.finish());
                 break;
             }
         }
     }
     Ok(())
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<std::thread::JoinHandle<T>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| {
+        Error::new(Kind::Store, "cannot start a thread that writes to the cache").caused_by(&error)
+    })
 }
 
 fn ended() -> Error {

@@ -298,11 +298,14 @@ impl BlobWriter {
 
     fn publish(&self, sync: bool) -> io::Result<()> {
         let file = self.file.file();
-        let mut permissions = file.metadata()?.permissions();
         #[cfg(unix)]
-        std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o444);
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o444);
         #[cfg(not(unix))]
-        permissions.set_readonly(true);
+        let permissions = {
+            let mut permissions = file.metadata()?.permissions();
+            permissions.set_readonly(true);
+            permissions
+        };
         file.set_permissions(permissions)?;
         if sync {
             file.sync_all()?;
