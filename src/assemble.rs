@@ -153,6 +153,11 @@ impl<'a> Packs<'a> {
             return pack.copy(inner, size, sha256, &mut file);
         }
         let from = source.file.clone().unwrap_or_else(|| self.store.blobs().path(&source.blob));
+        if !fs_err::symlink_metadata(&from).is_ok_and(|metadata| metadata.is_file()) {
+            return Err(Error::new(Kind::Integrity, format!("{} is gone", from.display()))
+                .path(from.display().to_string())
+                .hint("run `magic-module verify`, which fetches it again"));
+        }
         let shared = size >= ENOUGH_TO_SHARE && share(&from, target).is_ok();
         let got = if shared && source.fresh && source.file.is_none() {
             *sha256
@@ -227,7 +232,7 @@ fn name(
     let folder = folder_of(store, digest);
     // A folder without an index, or a damaged tree: nobody can be using it by its index,
     // and who has its files open keeps them.
-    let _ = fs_err::remove_file(index_of(store, digest));
+    remove(&index_of(store, digest))?;
     if folder.exists() {
         let old = store.tmp().join(format!("{digest}.{}.{}.old", std::process::id(), unique()));
         fs_err::rename(&folder, &old).map_err(|error| cannot_build(&folder, &error))?;

@@ -10,6 +10,7 @@
 mod absent;
 mod records;
 mod refresh;
+mod urls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -122,7 +123,9 @@ impl Mount {
     /// them; nothing is read from folders that fail.
     pub fn trust(&self, store: &Store) -> Result<()> {
         if !self.trusted.load(Ordering::Relaxed) && store.check()? {
-            for folder in [store.trees(), store.mounts(), self.folder.path.clone()] {
+            let own = [self.folder.path.clone(), self.folder.generations(), self.folder.code()];
+            let shared = [store.root().join("blobs"), store.trees(), store.mounts()];
+            for folder in shared.into_iter().chain(own) {
                 store.check_folder(&folder)?;
             }
             self.trusted.store(true, Ordering::Relaxed);
@@ -174,37 +177,6 @@ impl Mount {
     /// Forgets what is known of a unit's tree on disk: it was dropped.
     pub fn forget(&self, name: &UnitName, tree: &Digest) {
         self.units.lock().remove(&(name.clone(), *tree));
-    }
-
-    /// A URL of the manifest, relative to the URL that was given.
-    pub fn resolve(&self, url: &str) -> Result<Url> {
-        let refuse = |why: &str| {
-            Error::new(Kind::Policy, format!("the manifest names {url:?}, {why}"))
-                .url(self.shown_url())
-                .hint("ask the author to publish it beside the manifest or over https")
-        };
-        let absolute =
-            self.url.join(url).map_err(|error| refuse("which is no URL").caused_by(&error))?;
-        match absolute.scheme() {
-            "https" => Ok(absolute),
-            "http" if self.url.scheme() == "http" => {
-                check_transport(&absolute, self.transport).map(|()| absolute)
-            }
-            "file" if self.url.scheme() == "file" => {
-                let folder = self
-                    .url
-                    .join(".")
-                    .map_err(|error| refuse("which is no URL").caused_by(&error))?;
-                if absolute.path().starts_with(folder.path())
-                    && absolute.host_str() == self.url.host_str()
-                {
-                    Ok(absolute)
-                } else {
-                    Err(refuse("which is not below its own folder"))
-                }
-            }
-            _ => Err(refuse("whose scheme it may not use")),
-        }
     }
 
     pub fn offline(&self, what: &str) -> Error {

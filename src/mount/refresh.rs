@@ -17,13 +17,14 @@ use crate::fetch::{Document, Validator};
 use crate::manifest::{Manifest, SIZE_LIMIT};
 use crate::name::{Digest, Namespace};
 use crate::progress::Event;
-use crate::store::generation::State;
 
 /// How far ahead of the clock a serial may be, in seconds.
 const CLOCK_SKEW: u64 = 24 * 60 * 60;
 
 /// The largest signature, in bytes.
 const SIGNATURE_LIMIT: u64 = 16 << 10;
+
+const ASK_THE_AUTHOR: &str = "ask its author to publish it again";
 
 impl Mount {
     /// Asks for a newer manifest. True if there is one. Nothing that is active changes.
@@ -53,8 +54,12 @@ impl Mount {
             return self.take(known, false);
         }
         let signed = self.check_signature(context, &bytes, &digest, signature).await?;
-        let manifest = Manifest::parse(&bytes).map_err(|error| error.url(self.shown_url()))?;
-        self.check_manifest(&manifest, &state, signed)?;
+        let manifest = Manifest::parse(&bytes)
+            .map_err(|error| error.url(self.shown_url()).or_hint(ASK_THE_AUTHOR))?;
+        self.check_urls(&manifest)?;
+        // The same document again: only our copy of it was lost.
+        let highest = state.highest_serial.filter(|_| state.manifest != Some(digest));
+        self.check_manifest(&manifest, highest, signed)?;
         let serial = manifest.serial;
         context.store.blobs().insert(&bytes)?;
         self.manifests.lock().insert(digest, Arc::new(manifest));
@@ -138,7 +143,12 @@ impl Mount {
         })
     }
 
-    fn check_manifest(&self, manifest: &Manifest, state: &State, signed: bool) -> Result<()> {
+    fn check_manifest(
+        &self,
+        manifest: &Manifest,
+        highest: Option<u64>,
+        signed: bool,
+    ) -> Result<()> {
         if manifest.namespace != self.namespace {
             let shown = |namespace: &Namespace| format!("{:?}", namespace.as_str());
             return Err(Error::new(
@@ -172,7 +182,7 @@ impl Mount {
                 Ok(())
             };
         };
-        if let Some(highest) = state.highest_serial
+        if let Some(highest) = highest
             && serial <= highest
         {
             let why = if serial < highest {

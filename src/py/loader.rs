@@ -21,6 +21,7 @@ use super::runtime;
 use super::spec::UnitHandle;
 use super::state::session;
 use crate::activate::Member;
+use crate::error::Kind;
 use crate::progress::Event;
 use crate::session::Session;
 use crate::unit::Unit;
@@ -132,7 +133,7 @@ fn _get_code<'py>(
             return Ok(code);
         }
     }
-    let bytes = py.detach(|| unit.read(&session.store, &path)).or_raise(py)?;
+    let bytes = read(py, session, handle.get(), &path)?;
     let code =
         loader.call_method1(intern!(py, "source_to_code"), (PyBytes::new(py, &bytes), &origin))?;
     let marshalled =
@@ -162,8 +163,27 @@ fn _get_data<'py>(
     if !unit.layout.has_file(&inside) {
         return Err(missing(&PyString::new(py, &path.to_string_lossy())));
     }
-    let bytes = py.detach(|| unit.read(&session.store, &inside)).or_raise(py)?;
+    let bytes = read(py, session, handle.get(), &inside)?;
     Ok(Some(PyBytes::new(py, &bytes)))
+}
+
+/// The verified bytes of one file. If the cache was emptied or damaged since the unit was
+/// made ready, it is made ready once more.
+fn read(
+    py: Python<'_>,
+    session: &'static Arc<Session>,
+    handle: &UnitHandle,
+    path: &str,
+) -> PyResult<Vec<u8>> {
+    let unit = &handle.unit;
+    match py.detach(|| unit.read(&session.store, path)) {
+        Err(error) if matches!(error.kind(), Kind::Store | Kind::Integrity) => {
+            unit.reset();
+            ready(py, handle)?;
+            py.detach(|| unit.read(&session.store, path)).or_raise(py)
+        }
+        other => other.or_raise(py),
+    }
 }
 
 fn lazy(

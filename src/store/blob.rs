@@ -316,6 +316,10 @@ impl BlobWriter {
                 create_folder(folder)?;
                 fs_err::rename(&self.part, &self.target)?;
             }
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                fs_err::remove_dir_all(&self.target)?;
+                fs_err::rename(&self.part, &self.target)?;
+            }
             done => done?,
         }
         #[cfg(unix)]

@@ -17,12 +17,14 @@
 //! stand in for another. This stops damage and mix-ups, not code that runs as this user.
 
 use std::collections::HashMap;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use parking_lot::Mutex;
 use sha2::Digest as _;
 
+use super::lock::no_follow;
+use super::tree::open_to_others;
 use crate::name::Digest;
 
 const FORMAT: &[u8] = b"magic_module code 1\n";
@@ -85,7 +87,7 @@ impl CodePack {
             hasher.update(part);
         }
         let pack = Self { path, binding: hasher.finalize().into(), state: Mutex::default() };
-        if let Ok(bytes) = fs_err::read(&pack.path) {
+        if let Ok(bytes) = read(&pack.path) {
             *pack.state.lock() = pack.parse(bytes);
         }
         pack
@@ -147,12 +149,11 @@ impl CodePack {
 
     fn append(&self, entry: &[u8]) -> std::io::Result<()> {
         let mut state = self.state.lock();
-        let mut file = fs_err::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&self.path)?;
+        let mut options = fs_err::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        no_follow(&mut options, 0o644);
+        let mut file = options.open(&self.path)?;
+        refuse_open_to_others(&file.metadata()?)?;
         // Somebody else is writing: they, or the next process, will add it.
         if file.file().try_lock().is_err() {
             return Ok(());
@@ -178,6 +179,23 @@ impl CodePack {
         state.end += entry.len() as u64;
         Ok(())
     }
+}
+
+fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    let mut options = fs_err::OpenOptions::new();
+    options.read(true);
+    no_follow(&mut options, 0);
+    let mut file = options.open(path)?;
+    let metadata = file.metadata()?;
+    refuse_open_to_others(&metadata)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The digests in a pack only show damage: whoever may write to it could plant code.
+fn refuse_open_to_others(metadata: &std::fs::Metadata) -> std::io::Result<()> {
+    if open_to_others(metadata) { Err(std::io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
 }
 
 fn entry_at(bytes: &[u8], at: usize) -> Option<(String, Entry)> {

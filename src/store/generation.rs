@@ -93,6 +93,10 @@ impl MountFolder {
         self.path.join("units")
     }
 
+    pub fn generations(&self) -> PathBuf {
+        self.path.join("generations")
+    }
+
     pub fn code(&self) -> PathBuf {
         self.path.join("code")
     }

@@ -98,7 +98,14 @@ impl Tree {
         let folder = folder_of(store, digest);
         let bytes = match fs_err::read(index_of(store, digest)) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
+                ) =>
+            {
+                return Ok(None);
+            }
             Err(error) => {
                 return Err(Error::store(
                     "cannot read a tree's index",
@@ -255,7 +262,7 @@ fn damaged(path: &Path, expected: &Digest, got: &Digest) -> Error {
 }
 
 /// A file that others may write to is nobody's verified file.
-fn open_to_others(metadata: &std::fs::Metadata) -> bool {
+pub(super) fn open_to_others(metadata: &std::fs::Metadata) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;

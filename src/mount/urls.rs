@@ -1,0 +1,89 @@
+//! Where a manifest may send its readers.
+//!
+//! | the manifest came by | its artifacts may come by                         |
+//! |----------------------|---------------------------------------------------|
+//! | https                | https                                             |
+//! | http                 | https; http as far as the mount allows plain HTTP |
+//! | file                 | https; files below the manifest's own folder      |
+
+use url::Url;
+
+use super::{Mount, check_transport};
+use crate::error::{Error, Kind, Result};
+use crate::manifest::{Body, File, Manifest, Pack, place_of, wrong};
+
+const REMEDY: &str = "ask the author to publish it beside the manifest or over https";
+
+impl Mount {
+    /// A URL of the manifest, relative to the URL that was given.
+    pub fn resolve(&self, url: &str) -> Result<Url> {
+        let absolute = self.admit(url).map_err(|why| {
+            Error::new(Kind::Policy, format!("the manifest names {url:?}, {why}"))
+                .url(self.shown_url())
+                .hint(REMEDY)
+        })?;
+        if absolute.scheme() == "http" {
+            check_transport(&absolute, self.transport)?;
+        }
+        Ok(absolute)
+    }
+
+    fn admit(&self, url: &str) -> std::result::Result<Url, String> {
+        let no_url = |error: url::ParseError| format!("which is no URL: {error}");
+        let absolute = self.url.join(url).map_err(no_url)?;
+        match (self.url.scheme(), absolute.scheme()) {
+            (_, "https") | ("http", "http") => Ok(absolute),
+            ("file", "file") => {
+                let folder = self.url.join(".").map_err(no_url)?;
+                let below = absolute.path().starts_with(folder.path());
+                if below && absolute.host_str() == self.url.host_str() {
+                    Ok(absolute)
+                } else {
+                    Err("which is not below its own folder".to_owned())
+                }
+            }
+            _ => Err("whose scheme it may not use".to_owned()),
+        }
+    }
+
+    /// Refuses a manifest that sends its readers where it may not, before it takes the
+    /// place of a good one. Plain HTTP is between the reader and the one unit.
+    pub(super) fn check_urls(&self, manifest: &Manifest) -> Result<()> {
+        let Body::Modules(modules) = &manifest.body else { return Ok(()) };
+        for (name, record) in &modules.0 {
+            let unit = place_of(name);
+            let older = record.versions.iter();
+            let older =
+                older.map(|(version, record)| (format!("{unit}.versions.{version}"), record));
+            for (place, record) in std::iter::once((unit.clone(), record)).chain(older) {
+                self.check_lists(&place, &record.files, &record.packs)?;
+                for (at, variant) in record.variants.iter().enumerate() {
+                    let place = format!("{place}.variants[{at}]");
+                    self.check_lists(&place, &variant.files, &variant.packs)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_lists(&self, place: &str, files: &[File], packs: &[Pack]) -> Result<()> {
+        let files = files.iter().map(|file| &file.url).enumerate();
+        let packs = packs.iter().map(|pack| &pack.url).enumerate();
+        let named = files.map(|it| ("files", it)).chain(packs.map(|it| ("packs", it)));
+        for (list, (at, url)) in named.filter(|(_, (_, url))| !self.is_surely_beside(url)) {
+            self.admit(url).map_err(|why| {
+                let place = format!("{place}.{list}[{at}].url");
+                wrong(&place, &format!("it names {url:?}, {why}")).hint(REMEDY)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Nearly every URL is a plain relative path, and needs no parser to be told so.
+    fn is_surely_beside(&self, url: &str) -> bool {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        url.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && url.chars().all(plain)
+            && !url.contains("..")
+    }
+}
