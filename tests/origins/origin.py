@@ -239,9 +239,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.origin.answer(self)
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.server.origin.answer(self)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         """Requests are recorded, not printed."""
 
 
