@@ -57,8 +57,26 @@ pub struct Settings {
     pub concurrency: usize,
     /// `MAGIC_MODULE_VERIFY=full`: hash every file, ignore compiled code.
     pub verify_full: bool,
+    /// `MAGIC_MODULE_KEY_PASSWORD`: of the keys of `keygen` and `publish --sign`.
+    pub key_password: Option<Secret>,
     /// `SOURCE_DATE_EPOCH`: the clock of `publish`, in seconds since 1970.
     pub source_date_epoch: Option<u64>,
+}
+
+/// Text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 pub const DEFAULT_CONCURRENCY: usize = 32;
@@ -126,6 +144,7 @@ impl Settings {
                 Some("full") => true,
                 Some(_) => return Err(wrong("MAGIC_MODULE_VERIFY", "must be default or full")),
             },
+            key_password: text("MAGIC_MODULE_KEY_PASSWORD")?.map(Secret),
             source_date_epoch: text("SOURCE_DATE_EPOCH")?
                 .map(|text| {
                     text.parse()

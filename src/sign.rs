@@ -1,5 +1,7 @@
 //! Signatures of manifests: minisign, over the exact bytes
-//! (<https://jedisct1.github.io/minisign/#signature-format>).
+//! (<https://jedisct1.github.io/minisign/#signature-format>). What makes them is in [`secret`].
+
+pub mod secret;
 
 use minisign_verify::{PublicKey, Signature};
 
@@ -54,6 +56,12 @@ impl Keys {
 
 /// Bytes 2 to 10 of the key, the last first, in hexadecimal.
 fn key_id(text: &str) -> String {
+    let bytes = from_base64(text);
+    bytes.get(2..10).unwrap_or_default().iter().rev().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// The bytes up to the first character that is not of the alphabet.
+fn from_base64(text: &str) -> Vec<u8> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut bytes = Vec::new();
     let (mut bits, mut count) = (0_u32, 0);
@@ -67,7 +75,7 @@ fn key_id(text: &str) -> String {
             bits &= (1 << count) - 1;
         }
     }
-    bytes.get(2..10).unwrap_or_default().iter().rev().map(|byte| format!("{byte:02X}")).collect()
+    bytes
 }
 
 #[cfg(test)]

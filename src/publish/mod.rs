@@ -3,7 +3,7 @@
 //! ```text
 //! SRC ─ source ─▶ units and distributions ─ assemble ─▶ records
 //!                                                          │
-//! OUT ◀─ site: files/ packs/ parts/, then manifest.json ◀─ history: serial, versions
+//! OUT ◀─ site: files/ packs/ parts/ signatures/, then manifest.json ◀─ history: serial, versions
 //! ```
 //!
 //! Everything but `manifest.json` is named by its content and never changes, so a
@@ -17,6 +17,7 @@ mod glob;
 mod history;
 mod overrides;
 mod pack;
+mod signatures;
 mod site;
 mod source;
 mod version;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, FORMAT, Manifest, Modules};
 use crate::name::{Namespace, UnitName, Version};
+use crate::sign::secret::Signer;
 
 pub use catalogue::{CATALOGUE_ABOVE, Parts, split};
 
@@ -42,6 +44,8 @@ pub struct Options {
     pub clock: u64,
     /// `clock` came from `SOURCE_DATE_EPOCH`: it says nothing about today.
     pub settings_epoch: bool,
+    /// Keys that sign the manifest; the first one's signature stands beside it.
+    pub sign: Vec<Signer>,
 }
 
 /// What was done.
@@ -49,6 +53,8 @@ pub struct Options {
 pub struct Published {
     /// False: the site held exactly this already, and its manifest was not touched.
     pub changed: bool,
+    /// A signature was added.
+    pub signed: bool,
     pub serial: u64,
     pub manifest: PathBuf,
     pub units: Vec<PublishedUnit>,
@@ -93,10 +99,14 @@ pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Publis
     let same = previous.manifest.as_ref().is_some_and(|manifest| {
         previous.modules == merged.modules && manifest.max_age == overrides.max_age
     });
-    let serial = if same {
+    let (serial, signed) = if same {
         site.still_uses(&previous.parts);
-        previous.serial().unwrap_or_default()
+        let serial = previous.serial().unwrap_or_default();
+        (serial, sign_again(&mut site, serial, options)?)
     } else {
+        if options.sign.is_empty() {
+            signatures::refuse_unsigned(&site)?;
+        }
         write(&mut site, &previous, &merged.modules, overrides.max_age, options)?
     };
     let dropped = match options.drop_older_than {
@@ -105,6 +115,7 @@ pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Publis
     };
     Ok(Published {
         changed: !same,
+        signed,
         serial,
         manifest: site.manifest_path(),
         units,
@@ -121,7 +132,7 @@ fn write(
     modules: &Modules,
     max_age: Option<u64>,
     options: &Options,
-) -> Result<u64> {
+) -> Result<(u64, bool)> {
     let serial = history::next_serial(previous, options)?;
     let mut manifest = Manifest {
         manifest: FORMAT,
@@ -145,8 +156,26 @@ fn write(
     }
     let mut before = site::references(&previous.modules);
     before.extend(previous.parts.iter().cloned());
-    site.commit(&to_json(&manifest)?, &before, &site::references(modules))?;
-    Ok(serial)
+    if let Some(replaced) = site.read(site::MANIFEST)? {
+        before.extend(signatures::of(site, &replaced));
+    }
+    let bytes = to_json(&manifest)?;
+    let signed = signatures::put(site, &bytes, &options.sign, &comment(serial, options))?;
+    site.commit(&bytes, &before, &site::references(modules))?;
+    Ok((serial, signed))
+}
+
+/// The records are the same, but a key may be new.
+fn sign_again(site: &mut site::Site, serial: u64, options: &Options) -> Result<bool> {
+    let Some(bytes) = site.read(site::MANIFEST)?.filter(|_| !options.sign.is_empty()) else {
+        return Ok(false);
+    };
+    signatures::put(site, &bytes, &options.sign, &comment(serial, options))
+}
+
+/// What is signed beside the manifest, for people who look at a signature.
+fn comment(serial: u64, options: &Options) -> String {
+    format!("magic_module manifest\tnamespace:{}\tserial:{serial}", options.namespace)
 }
 
 /// One space of indentation: people read manifests, and compare them line by line.

@@ -5,6 +5,8 @@
 //!   files/3f/3f…9a.csv     a file of a unit; the suffix gives hosts the content type
 //!   packs/3f…9a.zip        the small files of a unit
 //!   parts/3f…9a.json       tables and leaves of a large catalogue
+//!   signatures/3f…9a.K.minisig   of the manifest with this sha256, by key K
+//!   manifest.json.minisig  the first key's signature, written before the manifest
 //!   manifest.json          the only file that ever changes, written last
 //!   .magic-module.lock     held by the one who publishes
 //!   .magic-module.tmp/     what is being written; the next publisher removes it
@@ -29,7 +31,7 @@ pub(super) const MANIFEST: &str = "manifest.json";
 const LOCK: &str = ".magic-module.lock";
 const TEMPORARY: &str = ".magic-module.tmp";
 /// Folders whose files are named by their content.
-const FOLDERS: [&str; 3] = ["files", "packs", "parts"];
+const FOLDERS: [&str; 4] = ["files", "packs", "parts", super::signatures::FOLDER];
 /// Up to so many new files are synced one by one, more by one sync of the file system.
 const FEW: usize = 16;
 
@@ -137,6 +139,20 @@ impl Site {
         self.parts.extend(parts.iter().cloned());
     }
 
+    /// The names in a folder of the site.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let entries = fs_err::read_dir(self.root.join(folder)).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    /// Writes a small file in one step, whatever was there.
+    pub fn replace(&mut self, relative: &str, bytes: &[u8]) -> Result<()> {
+        let temporary = self.temporary();
+        let written = fs_err::write(&temporary, bytes);
+        written.map_err(|error| cannot_write(&self.root, &error))?;
+        self.place(&temporary, relative)
+    }
+
     fn keep(&mut self, relative: &str, digest: &Digest, bytes: &[u8]) -> Result<()> {
         if self.holds(relative, bytes.len() as u64, digest) {
             return Ok(());
@@ -177,7 +193,11 @@ impl Site {
     pub fn sweep(&self, references: &BTreeSet<String>, days: u64, clock: u64) -> Result<u64> {
         let limit = Duration::from_secs(clock.saturating_sub(days.saturating_mul(super::DAY)));
         let limit = SystemTime::UNIX_EPOCH + limit;
-        let used: BTreeSet<&str> = references.union(&self.parts).map(String::as_str).collect();
+        let signatures = match self.read(MANIFEST)? {
+            Some(manifest) => super::signatures::of(self, &manifest),
+            None => BTreeSet::new(),
+        };
+        let used = references.union(&self.parts).chain(&signatures).map(String::as_str).collect();
         let mut dropped = 0;
         for folder in FOLDERS {
             dropped += self.sweep_folder(folder, &used, limit)?;

@@ -15,6 +15,7 @@ use crate::mount::now;
 use crate::name::Namespace;
 use crate::publish::{Options, publish};
 use crate::settings::Settings;
+use crate::sign::secret::{Signer, generate, needs_password};
 use crate::store::prune::usage;
 use crate::store::tree::Tree;
 
@@ -34,20 +35,28 @@ fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("offline", settings.offline)?;
     dict.set_item("progress", settings.progress.as_str())?;
     dict.set_item("concurrency", settings.concurrency)?;
+    // Whether there is one; never the password itself.
+    dict.set_item("key_password", settings.key_password.is_some())?;
     dict.set_item("verify", if settings.verify_full { "full" } else { "default" })?;
     Ok(dict)
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, output, namespace, drop_older_than=None))]
+#[pyo3(signature = (source, output, namespace, drop_older_than=None, sign=Vec::new()))]
 fn _publish<'py>(
     py: Python<'py>,
     source: &str,
     output: &str,
     namespace: &str,
     drop_older_than: Option<u64>,
+    sign: Vec<(String, Option<String>)>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let settings = Settings::from_env().or_raise(py)?;
+    let signer = |(path, password): (String, Option<String>)| {
+        let own = settings.key_password.as_ref().map(|password| password.reveal());
+        Signer::read(Path::new(&path), password.as_deref().or(own))
+    };
+    let sign: Result<Vec<_>, _> = py.detach(|| sign.into_iter().map(signer).collect());
     let namespace = Namespace::new(namespace)
         .map_err(|error| Error::new(Kind::Configuration, "--namespace is wrong").caused_by(&error))
         .or_raise(py)?;
@@ -56,11 +65,13 @@ fn _publish<'py>(
         drop_older_than,
         clock: settings.source_date_epoch.unwrap_or_else(now),
         settings_epoch: settings.source_date_epoch.is_some(),
+        sign: sign.or_raise(py)?,
     };
     let published =
         py.detach(|| publish(Path::new(source), Path::new(output), &options)).or_raise(py)?;
     let dict = PyDict::new(py);
     dict.set_item("changed", published.changed)?;
+    dict.set_item("signed", published.signed)?;
     dict.set_item("serial", published.serial)?;
     dict.set_item("manifest", published.manifest.to_string_lossy().as_ref())?;
     dict.set_item("dropped", published.dropped)?;
@@ -76,6 +87,32 @@ fn _publish<'py>(
         units.append(entry)?;
     }
     dict.set_item("units", units)?;
+    Ok(dict)
+}
+
+/// True if the secret key in a file has a password.
+#[pyfunction]
+fn _key_needs_password(py: Python<'_>, path: &str) -> PyResult<bool> {
+    needs_password(Path::new(path)).or_raise(py)
+}
+
+/// Writes a key pair; the environment's password is for keys that are to have one.
+#[pyfunction]
+#[pyo3(signature = (path, password=None, *, protect=false))]
+fn _keygen<'py>(
+    py: Python<'py>,
+    path: &str,
+    password: Option<String>,
+    protect: bool,
+) -> PyResult<Bound<'py, PyDict>> {
+    let settings = Settings::from_env().or_raise(py)?;
+    let own = settings.key_password.as_ref().filter(|_| protect).map(|password| password.reveal());
+    let made = py.detach(|| generate(Path::new(path), password.as_deref().or(own))).or_raise(py)?;
+    let dict = PyDict::new(py);
+    dict.set_item("secret", made.secret.to_string_lossy().as_ref())?;
+    dict.set_item("public", made.public.to_string_lossy().as_ref())?;
+    dict.set_item("public_key", made.public_key)?;
+    dict.set_item("id", made.id)?;
     Ok(dict)
 }
 
@@ -227,6 +264,8 @@ fn _distributions(py: Python<'_>) -> PyResult<Vec<(String, String)>> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(pyo3::wrap_pyfunction!(_settings, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_publish, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_keygen, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_key_needs_password, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_mounts, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_diagnose, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_cache_usage, module)?)?;

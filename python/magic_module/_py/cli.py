@@ -111,6 +111,12 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument(
         "--drop-older-than", type=_days, metavar="DAYS", help="forget versions that were published longer ago"
     )
+    publish.add_argument(
+        "--sign", metavar="KEY", action="append", default=[], help="a secret key's file; may be given more than once"
+    )
+    keygen = add("keygen", "Make a key pair that signs manifests, as the minisign tool does.")
+    keygen.add_argument("file", metavar="FILE", nargs="?", default="magic-module.key", help="default: magic-module.key")
+    keygen.add_argument("--password", action="store_true", help="protect it; asked for, or MAGIC_MODULE_KEY_PASSWORD")
     serve = add("serve", "Serve a published folder, for trying things out.")
     serve.add_argument("directory", metavar="DIR", help="the folder that publish wrote")
     serve.add_argument("--port", type=_port, default=8765, help="0 takes a free one (default: 8765)")

@@ -43,7 +43,8 @@ class Answer:
 def publish(options: argparse.Namespace) -> Answer:
     """A folder becomes files for any static host."""
     namespace = OWN if options.namespace is None else options.namespace
-    done = _native._publish(options.source, options.output, namespace, options.drop_older_than)
+    keys = [(key, _password_of(key)) for key in options.sign]
+    done = _native._publish(options.source, options.output, namespace, options.drop_older_than, keys)
     rows = []
     for unit in done["units"]:
         if unit["changed"]:
@@ -54,8 +55,46 @@ def publish(options: argparse.Namespace) -> Answer:
         lines.append(f"{count(same, 'unit')} unchanged")
     if done["dropped"]:
         lines.append(f"{count(done['dropped'], 'file')} dropped")
-    lines.append(f"{done['manifest']}: " + (f"serial {done['serial']}" if done["changed"] else "nothing changed"))
+    state = f"serial {done['serial']}" if done["changed"] else "nothing changed"
+    if done["signed"]:
+        state += ", signed" if done["changed"] else ", but a signature was added"
+    lines.append(f"{done['manifest']}: {state}")
     return Answer(dict(done), lines)
+
+
+def keygen(options: argparse.Namespace) -> Answer:
+    """A key pair, as the minisign tool knows it."""
+    password = None
+    if options.password and not _native._settings()["key_password"]:
+        password = _ask_password(f"Password for {options.file}: ")
+        if _ask_password("Once more: ") != password:
+            raise ConfigurationError("cannot make a key: the passwords differ; try again", hint="try again")
+    made = _native._keygen(options.file, password, protect=options.password)
+    lines = [
+        f"secret key  {made['secret']}" + ("" if options.password else " (no password: who can read it can sign)"),
+        f"public key  {made['public']}",
+        f"mount(..., public_key={made['public_key']!r})",
+    ]
+    return Answer({**made, "password": options.password}, lines)
+
+
+def _password_of(key: str) -> str | None:
+    """Asked for where the environment does not give it."""
+    if not _native._key_needs_password(key) or _native._settings()["key_password"]:
+        return None
+    return _ask_password(f"Password for {key}: ")
+
+
+def _ask_password(prompt: str) -> str:
+    import getpass
+
+    if not sys.stdin.isatty():
+        hint = "set MAGIC_MODULE_KEY_PASSWORD, or run it in a terminal"
+        raise ConfigurationError(f"a password is needed, and there is no terminal to ask for it; {hint}", hint=hint)
+    password = getpass.getpass(prompt)
+    if not password:
+        raise ConfigurationError("the password is empty; try again", hint="try again")
+    return password
 
 
 def serve(options: argparse.Namespace) -> Answer | None:

@@ -59,7 +59,12 @@ class World:
         return process.finish(started)
 
     def publish(
-        self, sources: Sources, namespace: str = "magic_module", site: str = "site", drop_older_than: int | None = None
+        self,
+        sources: Sources,
+        namespace: str = "magic_module",
+        site: str = "site",
+        drop_older_than: int | None = None,
+        sign: Sequence[Path] = (),
     ) -> dict[str, Any]:
         """Publishes a folder that holds just `sources` into `site`, as `magic-module publish` does."""
         from magic_module import _native
@@ -67,7 +72,9 @@ class World:
         source = self.path / f"{site}-sources"
         shutil.rmtree(source, ignore_errors=True)
         write_tree(source, sources)
-        return _native._publish(str(source), str(self.path / site), namespace, drop_older_than)
+        keys: list[tuple[str, str | None]] = [(str(key), None) for key in sign]
+        published = _native._publish(str(source), str(self.path / site), namespace, drop_older_than, keys)
+        return dict(published)
 
     def serve(self, site: str = "site") -> Server:
         """Starts a server for `site`; it is stopped with the world."""

@@ -154,7 +154,7 @@ impl Sandbox {
 
 pub fn options(namespace: &str, clock: u64, drop_older_than: Option<u64>) -> Options {
     let namespace = Namespace::new(namespace).unwrap();
-    Options { namespace, drop_older_than, clock, settings_epoch: true }
+    Options { namespace, drop_older_than, clock, settings_epoch: true, sign: Vec::new() }
 }
 
 fn artifacts(record: &Record, mut each: impl FnMut(&str, u64, Digest)) {

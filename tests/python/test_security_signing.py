@@ -1,0 +1,124 @@
+"""Signed manifests, from `keygen` to the mount that trusts a key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kit.process import Result
+from kit.world import World
+
+SHOW = """
+    import json, magic_module
+    from magic_module.errors import MagicModuleError
+    try:
+        with magic_module.mount("acme", {url!r}, public_key={keys!r}):
+            import acme.alpha
+            print(json.dumps(acme.alpha.VALUE))
+    except MagicModuleError as error:
+        print(json.dumps(error.to_dict()))
+"""
+
+
+def keygen(world: World, name: str) -> tuple[Path, str]:
+    """A secret key's file, and the line that a mount takes."""
+    answer = command(world, "keygen", str(world.path / f"{name}.key"), "--json").json
+    return Path(answer["secret"]), answer["public_key"]
+
+
+def command(world: World, *arguments: str, status: int = 0, **environment: str) -> Result:
+    """Runs `magic-module`."""
+    return world.run(None, args=["-m", "magic_module", *arguments], status=status, env=environment)
+
+
+def show(world: World, url: str, keys: Sequence[str], **environment: str) -> Any:
+    """What a fresh process sees of `acme.alpha` through a mount with `keys`."""
+    return world.run(SHOW.format(url=url, keys=list(keys) or None), env=environment).json
+
+
+def test_keygen_tells_what_to_do_with_it(world: World) -> None:
+    result = command(world, "keygen", str(world.path / "own.key"))
+    public = (world.path / "own.pub").read_text().splitlines()[-1]
+    assert f"public_key={public!r}" in result.stdout
+    assert "no password" in result.stdout
+    again = command(world, "keygen", str(world.path / "own.key"), status=1)
+    assert "there is a file already; choose another file" in again.stderr
+
+
+def test_a_password_is_never_shown(world: World) -> None:
+    key = str(world.path / "own.key")
+    secret = "correct-horse-battery"
+    made = command(world, "keygen", key, "--password", "--json", MAGIC_MODULE_KEY_PASSWORD=secret)
+    (world.work / "alpha.py").write_text("VALUE = 1\n")
+    arguments = ("publish", str(world.work), str(world.path / "site"), "--sign", key)
+    refused = command(world, *arguments, status=1)
+    assert "MAGIC_MODULE_KEY_PASSWORD" in refused.stderr
+    wrong = command(world, *arguments, status=1, MAGIC_MODULE_KEY_PASSWORD=secret + "!")
+    assert wrong.stderr.rstrip().endswith("check the password")
+    published = command(world, *arguments, MAGIC_MODULE_KEY_PASSWORD=secret)
+    shown = command(world, "doctor", status=1, MAGIC_MODULE_KEY_PASSWORD=secret)
+    for result in (made, refused, wrong, published, shown):
+        assert secret not in result.stdout + result.stderr
+    assert all(secret.encode() not in path.read_bytes() for path in world.path.rglob("*") if path.is_file())
+
+
+def test_signatures_are_written_before_the_manifest_and_stay(world: World) -> None:
+    first, _ = keygen(world, "first")
+    second, _ = keygen(world, "second")
+    world.publish({"alpha.py": "VALUE = 1"}, "acme", sign=[first, second])
+    site = world.path / "site"
+    one = {path.name for path in (site / "signatures").iterdir()}
+    assert len(one) == 2
+    assert (site / "manifest.json.minisig").read_bytes() in [
+        path.read_bytes() for path in (site / "signatures").iterdir()
+    ]
+    before = {path: path.stat().st_mtime_ns for path in site.rglob("*") if path.is_file()}
+    assert not world.publish({"alpha.py": "VALUE = 1"}, "acme", sign=[first, second])["signed"]
+    assert before == {path: path.stat().st_mtime_ns for path in site.rglob("*") if path.is_file()}
+    world.publish({"alpha.py": "VALUE = 2"}, "acme", sign=[first], drop_older_than=30)
+    assert {path.name for path in (site / "signatures").iterdir()} > one, "somebody may hold the old manifest"
+
+
+def test_keys_rotate_by_signing_with_both(world: World) -> None:
+    old, old_line = keygen(world, "old")
+    new, new_line = keygen(world, "new")
+    url = world.serve().manifest_url
+    world.publish({"alpha.py": "VALUE = 1"}, "acme", sign=[old])
+    assert show(world, url, [old_line]) == 1
+    assert show(world, url, [new_line])["type"] == "SignatureError"
+    # The records are the same: only a signature is added, and no client has to fetch anything again.
+    published = world.publish({"alpha.py": "VALUE = 1"}, "acme", sign=[old, new])
+    assert (published["changed"], published["signed"]) == (False, True)
+    for keys in ([old_line], [new_line], [old_line, new_line]):
+        assert show(world, url, keys) == 1
+    world.publish({"alpha.py": "VALUE = 2"}, "acme", sign=[new])
+    script = SHOW.replace("import acme.alpha\n", "import acme.alpha\n            acme.alpha._upgrade()\n")
+    values = {}
+    for name, keys in {"old": [old_line], "new": [new_line], "both": [old_line, new_line]}.items():
+        values[name] = world.run(script.format(url=url, keys=keys)).json
+    assert (values["new"], values["both"]) == (2, 2)
+    assert values["old"]["type"] == "SignatureError"
+    assert show(world, url, [old_line]) == 1, "what this mount verified before always loads"
+
+
+def test_a_cache_of_two_ages_is_no_alarm(world: World) -> None:
+    key, line = keygen(world, "own")
+    server = world.serve()
+    world.publish({"alpha.py": "VALUE = 1"}, "acme", sign=[key])
+    stale = (world.path / "site" / "manifest.json.minisig").read_bytes()
+    world.publish({"alpha.py": "VALUE = 2"}, "acme", sign=[key])
+    (world.path / "site" / "manifest.json.minisig").write_bytes(stale)
+    assert show(world, server.manifest_url, [line]) == 2
+    assert any(path.startswith("/signatures/") for path in server.paths())
+
+
+def test_a_signed_site_stays_signed(world: World) -> None:
+    key, _ = keygen(world, "own")
+    world.publish({"alpha.py": "VALUE = 1"}, "acme", sign=[key])
+    (world.work / "alpha.py").write_text("VALUE = 2\n")
+    result = command(world, "publish", str(world.work), str(world.path / "site"), "--namespace", "acme", status=1)
+    assert "pass --sign KEY" in result.stderr
+    manifest = json.loads((world.path / "site" / "manifest.json").read_text())
+    assert manifest["modules"]["alpha"]["files"][0]["size"] == len("VALUE = 1")
