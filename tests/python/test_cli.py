@@ -170,7 +170,14 @@ def test_publish(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
     unit = {"name": "alpha", "old_version": "1.1.0", "version": "1.2.0", "files": 2, "bytes": 2048, "changed": True}
     new = {**unit, "name": "gamma", "old_version": None, "version": "3", "files": 1}
     same = {**unit, "name": "beta", "changed": False}
-    done = {"changed": True, "signed": False, "serial": 7, "manifest": "out/manifest.json", "units": [unit, same, new], "dropped": 1}
+    done = {
+        "changed": True,
+        "signed": False,
+        "serial": 7,
+        "manifest": "out/manifest.json",
+        "units": [unit, same, new],
+        "dropped": 1,
+    }
     made = engine(_publish=done)
     assert run(capsys, "publish", "src", "out", "--drop-older-than", "30") == (
         0,
