@@ -15,7 +15,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Kind, Result};
-use crate::fetch::Fetcher;
+use crate::fetch::{Access, Fetcher};
 use crate::layout::Found;
 use crate::manifest::Body;
 use crate::mount::{Answer, Bound as Binding, Context, Mount, MountRequest};
@@ -66,7 +66,9 @@ impl Session {
     pub fn new(settings: Settings, python: Python) -> Self {
         let settings = Arc::new(settings);
         let store = Store::new(&settings);
-        let fetcher = Arc::new(Fetcher::new(store.blobs().clone(), settings.concurrency));
+        let access =
+            Access { netrc: settings.netrc.clone(), certificates: settings.certificates.clone() };
+        let fetcher = Arc::new(Fetcher::new(store.blobs().clone(), settings.concurrency, access));
         Self {
             store,
             events: Arc::new(Events::default()),

@@ -59,6 +59,10 @@ pub struct Settings {
     pub verify_full: bool,
     /// `MAGIC_MODULE_KEY_PASSWORD`: of the keys of `keygen` and `publish --sign`.
     pub key_password: Option<Secret>,
+    /// `SSL_CERT_FILE`: the certificates to trust instead of the system's, in PEM form.
+    pub certificates: Option<PathBuf>,
+    /// `NETRC`, else `~/.netrc`: credentials by machine.
+    pub netrc: Option<PathBuf>,
     /// `SOURCE_DATE_EPOCH`: the clock of `publish`, in seconds since 1970.
     pub source_date_epoch: Option<u64>,
 }
@@ -104,6 +108,7 @@ impl Settings {
                 Some(_) => Err(wrong(name, "must be 1 or 0")),
             }
         };
+        let path = |name: &str| get(name).filter(|path| !path.is_empty()).map(PathBuf::from);
         let cache_dir = match get("MAGIC_MODULE_CACHE_DIR").filter(|dir| !dir.is_empty()) {
             Some(dir) => std::path::absolute(PathBuf::from(dir))
                 .map_err(|error| wrong("MAGIC_MODULE_CACHE_DIR", "is no path").caused_by(&error))?,
@@ -145,6 +150,8 @@ impl Settings {
                 Some(_) => return Err(wrong("MAGIC_MODULE_VERIFY", "must be default or full")),
             },
             key_password: text("MAGIC_MODULE_KEY_PASSWORD")?.map(Secret),
+            certificates: path("SSL_CERT_FILE"),
+            netrc: path("NETRC").or_else(default_netrc),
             source_date_epoch: text("SOURCE_DATE_EPOCH")?
                 .map(|text| {
                     text.parse()
@@ -170,6 +177,11 @@ fn default_cache_dir() -> Result<PathBuf> {
             Error::new(Kind::Configuration, "this user has no home directory to keep a cache in")
                 .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")
         })
+}
+
+fn default_netrc() -> Option<PathBuf> {
+    let home = directories::BaseDirs::new()?;
+    Some(home.home_dir().join(if cfg!(windows) { "_netrc" } else { ".netrc" }))
 }
 
 fn wrong(variable: &str, why: &str) -> Error {

@@ -33,6 +33,7 @@ use crate::origin::{Fault, Origin, OriginError, file_name, redact};
 use crate::progress::Progress;
 use crate::store::blob::{Begin, BlobStore, BlobWriter};
 
+pub use crate::origin::client::Access;
 pub use crate::origin::{Transport, Validator};
 pub use download::Document;
 pub use retry::Limits;
@@ -72,6 +73,7 @@ pub struct Fetcher {
     blobs: BlobStore,
     concurrency: usize,
     limits: Limits,
+    access: Access,
     shared: PerProcess<Shared>,
 }
 
@@ -100,13 +102,18 @@ struct Operation<'a> {
 
 impl Fetcher {
     /// Opens nothing: the HTTP client is built at the first request.
-    pub fn new(blobs: BlobStore, concurrency: usize) -> Self {
-        Self::with_limits(blobs, concurrency, Limits::default())
+    pub fn new(blobs: BlobStore, concurrency: usize, access: Access) -> Self {
+        Self::with_limits(blobs, concurrency, access, Limits::default())
     }
 
-    pub fn with_limits(blobs: BlobStore, concurrency: usize, limits: Limits) -> Self {
-        let shared = PerProcess::new(Shared::new(concurrency, &limits));
-        Self { blobs, concurrency, limits, shared }
+    pub fn with_limits(
+        blobs: BlobStore,
+        concurrency: usize,
+        access: Access,
+        limits: Limits,
+    ) -> Self {
+        let shared = PerProcess::new(Shared::new(concurrency, &access, &limits));
+        Self { blobs, concurrency, limits, access, shared }
     }
 
     pub fn store(&self) -> &BlobStore {
@@ -251,14 +258,14 @@ impl Fetcher {
     }
 
     fn shared(&self) -> &Shared {
-        self.shared.get(|| Shared::new(self.concurrency, &self.limits))
+        self.shared.get(|| Shared::new(self.concurrency, &self.access, &self.limits))
     }
 }
 
 impl Shared {
-    fn new(concurrency: usize, limits: &Limits) -> Self {
+    fn new(concurrency: usize, access: &Access, limits: &Limits) -> Self {
         Self {
-            http: Http::new(limits.connect, limits.headers),
+            http: Http::new(limits.connect, limits.headers, access.clone()),
             files: Files,
             once: Once::default(),
             downloads: Semaphore::new(concurrency.max(1)),

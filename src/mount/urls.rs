@@ -11,6 +11,7 @@ use url::Url;
 use super::{Mount, check_transport};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, File, Manifest, Pack, place_of, wrong};
+use crate::origin::redact_text;
 
 const REMEDY: &str = "ask the author to publish it beside the manifest or over https";
 
@@ -18,7 +19,8 @@ impl Mount {
     /// A URL of the manifest, relative to the URL that was given.
     pub fn resolve(&self, url: &str) -> Result<Url> {
         let absolute = self.admit(url).map_err(|why| {
-            Error::new(Kind::Policy, format!("the manifest names {url:?}, {why}"))
+            let shown = redact_text(url);
+            Error::new(Kind::Policy, format!("the manifest names {shown:?}, {why}"))
                 .url(self.shown_url())
                 .hint(REMEDY)
         })?;
@@ -30,7 +32,13 @@ impl Mount {
 
     fn admit(&self, url: &str) -> std::result::Result<Url, String> {
         let no_url = |error: url::ParseError| format!("which is no URL: {error}");
-        let absolute = self.url.join(url).map_err(no_url)?;
+        let mut absolute = self.url.join(url).map_err(no_url)?;
+        let has_own = !absolute.username().is_empty() || absolute.password().is_some();
+        if !has_own && absolute.has_host() && absolute.origin() == self.url.origin() {
+            // Written out or relative, it is the same server, which asks for the same credentials.
+            let _ = absolute.set_username(self.url.username());
+            let _ = absolute.set_password(self.url.password());
+        }
         match (self.url.scheme(), absolute.scheme()) {
             (_, "https") | ("http", "http") => Ok(absolute),
             ("file", "file") => {
@@ -73,7 +81,7 @@ impl Mount {
         for (list, (at, url)) in named.filter(|(_, (_, url))| !self.is_surely_beside(url)) {
             self.admit(url).map_err(|why| {
                 let place = format!("{place}.{list}[{at}].url");
-                wrong(&place, &format!("it names {url:?}, {why}")).hint(REMEDY)
+                wrong(&place, &format!("it names {:?}, {why}", redact_text(url))).hint(REMEDY)
             })?;
         }
         Ok(())

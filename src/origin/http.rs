@@ -1,8 +1,11 @@
 //! HTTP, through one client for a process.
 //!
 //! Redirects are followed here and not by the client: at most ten, never in a
-//! circle, never from https to http or to another scheme, and credentials of a
-//! URL go to its own origin only.
+//! circle, never from https to http or to another scheme.
+//!
+//! Credentials (of the URL, else of the netrc file) belong to the origin that was
+//! asked first: once a redirect has left it, none are sent any more, and none over
+//! plain HTTP beyond this machine.
 
 use std::io;
 use std::sync::OnceLock;
@@ -10,56 +13,86 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use percent_encoding::percent_decode_str;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Client, StatusCode};
 use url::Url;
 
+use super::client::{self, Access};
+use super::netrc::Netrc;
 use super::{
     Body, BoxFuture, Fault, Origin, OriginError, PartOf, Request, Response, Status, Validator,
     is_loopback, redact,
 };
 
-pub const USER_AGENT: &str = concat!("magic_module/", env!("CARGO_PKG_VERSION"));
-
 const REDIRECTS: usize = 10;
 
-/// A window as small as the default makes one big file wait for each round trip
-/// (10 s instead of 2 at 20 ms and 1 Gbit/s).
-const STREAM_WINDOW: u32 = 8 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
+const PROXY_CREDENTIALS: &str = "check the credentials in the proxy variables";
 
 /// Built at the first request: the system's certificates take 3 ms to load.
 #[derive(Debug)]
 pub struct Http {
-    client: OnceLock<Result<Client, String>>,
+    client: OnceLock<Client>,
+    netrc: OnceLock<Netrc>,
+    access: Access,
     connect: Duration,
     headers: Duration,
 }
 
+/// Whether the way so far has stayed at the origin that was asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    AtOrigin,
+    Left,
+}
+
 impl Http {
     /// `connect` and `headers` are how long a connection and an answer may take.
-    pub fn new(connect: Duration, headers: Duration) -> Self {
-        Self { client: OnceLock::new(), connect, headers }
+    pub fn new(connect: Duration, headers: Duration, access: Access) -> Self {
+        Self { client: OnceLock::new(), netrc: OnceLock::new(), access, connect, headers }
     }
 
     fn client(&self) -> Result<&Client, OriginError> {
-        self.client.get_or_init(|| build(self.connect)).as_ref().map_err(|why| {
-            OriginError::new(
-                Fault::Lasting,
-                format!("the HTTP client cannot be built: {why}"),
-                "check SSL_CERT_FILE and the proxy variables",
-            )
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = client::build(self.connect, self.access.certificates.as_deref())?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    fn netrc(&self) -> &Netrc {
+        self.netrc.get_or_init(|| self.access.netrc.as_deref().map(Netrc::read).unwrap_or_default())
+    }
+
+    /// The request for `url`, with what may be told to its server.
+    fn request(&self, url: &Url, way: Way) -> Result<reqwest::RequestBuilder, OriginError> {
+        if way == Way::Left || !is_private(url) {
+            return Ok(self.client()?.get(without_credentials(url)));
+        }
+        // The client takes the URL's own credentials out of it.
+        let request = self.client()?.get(url.clone());
+        if url.password().is_some() {
+            return Ok(request);
+        }
+        let login = percent_decode_str(url.username()).decode_utf8_lossy();
+        Ok(match url.host_str().and_then(|host| self.netrc().find(host, &login)) {
+            Some(entry) => self
+                .client()?
+                .get(without_credentials(url))
+                .basic_auth(&entry.login, Some(&entry.password)),
+            None => request,
         })
     }
 
     async fn follow(&self, request: Request<'_>) -> Result<Response, OriginError> {
         let mut seen = vec![request.url.clone()];
         let mut url = request.url.clone();
+        let mut way = Way::AtOrigin;
         loop {
             allowed(&url, request)?;
-            let answer = self.send(&url, request).await?;
+            let answer = self.send(&url, way, request).await?;
             if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return read(answer, request);
+                return read(answer, &url, request);
             }
             url = next(&url, answer.headers())?;
             if seen.contains(&url) {
@@ -68,6 +101,9 @@ impl Http {
             if seen.len() > REDIRECTS {
                 return Err(redirected(format!("it redirects more than {REDIRECTS} times")));
             }
+            if url.origin() != request.url.origin() {
+                way = Way::Left;
+            }
             seen.push(url.clone());
         }
     }
@@ -75,6 +111,7 @@ impl Http {
     async fn send(
         &self,
         url: &Url,
+        way: Way,
         request: Request<'_>,
     ) -> Result<reqwest::Response, OriginError> {
         let mut headers = HeaderMap::new();
@@ -92,7 +129,7 @@ impl Http {
             insert(&mut headers, header::IF_RANGE, Some(validator));
         }
         request.sent.fetch_add(1, Ordering::Relaxed);
-        let answer = self.client()?.get(url.clone()).headers(headers).send();
+        let answer = self.request(url, way)?.headers(headers).send();
         match tokio::time::timeout(self.headers, answer).await {
             Ok(answer) => answer.map_err(broken),
             Err(_) => Err(OriginError::new(
@@ -110,26 +147,17 @@ impl Origin for Http {
     }
 }
 
-fn build(connect: Duration) -> Result<Client, String> {
-    // An error means that somebody else installed one: that serves as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = || {
-        Client::builder()
-            .user_agent(USER_AGENT)
-            .referer(false)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(connect)
-            .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW)
-    };
-    // A machine without a certificate store gets the bundled one.
-    builder().build().or_else(|_| {
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let mut tls =
-            rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        builder().tls_backend_preconfigured(tls).build().map_err(|error| root(&error))
-    })
+/// Nobody on the way can read along.
+fn is_private(url: &Url) -> bool {
+    url.scheme() == "https" || is_loopback(url)
+}
+
+fn without_credentials(url: &Url) -> Url {
+    let mut url = url.clone();
+    // Cannot fail: the URL has a host.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
 }
 
 fn allowed(url: &Url, request: Request<'_>) -> Result<(), OriginError> {
@@ -148,7 +176,8 @@ fn allowed(url: &Url, request: Request<'_>) -> Result<(), OriginError> {
     ))
 }
 
-/// Where a redirect leads, with the credentials of `from` only if that is the same origin.
+/// Where a redirect leads, with the credentials of `from` only if that is the same origin:
+/// what the server writes there itself is not sent to anybody.
 fn next(from: &Url, headers: &HeaderMap) -> Result<Url, OriginError> {
     let location = headers
         .get(header::LOCATION)
@@ -188,7 +217,11 @@ fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: Option<&str>
     }
 }
 
-fn read(answer: reqwest::Response, request: Request<'_>) -> Result<Response, OriginError> {
+fn read(
+    answer: reqwest::Response,
+    url: &Url,
+    request: Request<'_>,
+) -> Result<Response, OriginError> {
     let headers = answer.headers();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let status = match answer.status() {
@@ -197,7 +230,7 @@ fn read(answer: reqwest::Response, request: Request<'_>) -> Result<Response, Ori
             Status::Part(text(header::CONTENT_RANGE).and_then(content_range))
         }
         StatusCode::NOT_MODIFIED if request.unless.is_some() => Status::NotModified,
-        status => return Err(refused(status, headers)),
+        status => return Err(refused(status, headers, url)),
     };
     match text(header::CONTENT_ENCODING) {
         None | Some("" | "identity") => {}
@@ -228,12 +261,17 @@ fn content_range(text: &str) -> Option<PartOf> {
     Some(PartOf { first: first.parse().ok()?, last: last.parse().ok()?, total })
 }
 
-fn refused(status: StatusCode, headers: &HeaderMap) -> OriginError {
+fn refused(status: StatusCode, headers: &HeaderMap, url: &Url) -> OriginError {
     let (fault, hint) = match status.as_u16() {
         404 | 410 => (Fault::Absent, "check the address"),
         408 | 425 | 429 | 500 | 502 | 503 | 504 => (Fault::Temporary, "try again later"),
-        401 | 403 => (Fault::Lasting, "check the address and the credentials in it"),
-        407 => (Fault::Lasting, "check the credentials in the proxy variables"),
+        401 | 403 if !is_private(url) => {
+            (Fault::Lasting, "use https: credentials are not sent over plain HTTP")
+        }
+        401 | 403 => {
+            (Fault::Lasting, "check the address, and the credentials in it or in the netrc file")
+        }
+        407 => (Fault::Lasting, PROXY_CREDENTIALS),
         _ => (Fault::Lasting, "check the address"),
     };
     let retry_after = headers
@@ -288,6 +326,10 @@ fn broken(error: reqwest::Error) -> OriginError {
                 _ => "check the address: the server may not speak TLS there",
             };
         }
+        // The client says it in words only.
+        if cause.to_string().ends_with("proxy authorization required") {
+            (fault, hint) = (Fault::Lasting, PROXY_CREDENTIALS);
+        }
         let io = cause.downcast_ref::<io::Error>();
         if io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
             hint = "start the server, or check the address";
@@ -297,10 +339,6 @@ fn broken(error: reqwest::Error) -> OriginError {
         layer = inner.or_else(|| cause.source());
     }
     OriginError::new(fault, error, hint)
-}
-
-fn root(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), root)
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@
 //! none will ([`Fault::Lasting`]), or it is forbidden ([`Fault::Refused`]).
 //! Retrying, resuming and verifying happen above.
 
+pub mod client;
 pub mod file;
 pub mod http;
+mod netrc;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -152,6 +154,16 @@ pub fn redact(url: &Url) -> String {
     shown.into()
 }
 
+/// The same for what may be a URL or a part of one.
+pub fn redact_text(text: &str) -> String {
+    if let Ok(url) = Url::parse(text) {
+        return redact(&url);
+    }
+    let end = text.find(['?', '#']).unwrap_or(text.len());
+    let bare = &text[..end];
+    bare.rsplit_once('@').map_or(bare, |(_, after)| after).to_owned()
+}
+
 /// The last part of the path, by which people know an artifact.
 pub fn file_name(url: &Url) -> &str {
     url.path().rsplit('/').find(|part| !part.is_empty()).unwrap_or("/")
@@ -176,6 +188,14 @@ mod tests {
         let url = Url::parse("https://me:secret@host:8/a/b.zip?token=secret#secret").unwrap();
         assert_eq!(redact(&url), "https://host:8/a/b.zip");
         assert_eq!(file_name(&url), "b.zip");
+        for (text, shown) in [
+            (url.as_str(), "https://host:8/a/b.zip"),
+            ("//me:secret@host/a?secret", "host/a"),
+            ("https://me:secret@[", "["),
+            ("../a.py#secret", "../a.py"),
+        ] {
+            assert_eq!(redact_text(text), shown);
+        }
     }
 
     #[test]

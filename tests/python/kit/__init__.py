@@ -5,6 +5,8 @@
 | `sources`   | `write_tree`: a dict of texts becomes files                            |
 | `server`    | `Server`: a static server that counts requests and can stall a body    |
 | `process`   | `run`, `start`: a script in a fresh interpreter, with a clean environment |
+| `tls`       | `Authority`: a certificate authority of the test's own                   |
+| `proxy`     | `Proxy`: a forward proxy that records what it is asked                    |
 | `manifests` | `record`, `write_manifest`: manifests written by hand                  |
 | `world`     | `World`: one test's cache, sites and servers; `Acme`: a package in both forms |
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import ssl
 import threading
 import urllib.parse
 from dataclasses import dataclass, field
@@ -42,8 +43,9 @@ class Stall:
 class Server:
     """Serves `folder`; `stop` and `start` keep the port, so that URLs stay valid."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: ssl.SSLContext | None = None) -> None:
         self.folder = folder
+        self.tls = tls
         self.requests: list[Request] = []
         self.stalls: list[Stall] = []
         self._lock = threading.Lock()
@@ -54,7 +56,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def manifest_url(self) -> str:
@@ -64,6 +66,9 @@ class Server:
         assert self._http is None
         self._http = _Listener(("127.0.0.1", self.port), _handler(self))
         self.port = self._http.server_address[1]
+        if self.tls:
+            # The handshake is the connection's own thread's: who breaks it off delays nobody.
+            self._http.socket = self.tls.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import ssl
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,10 +77,10 @@ class World:
         published = _native._publish(str(source), str(self.path / site), namespace, drop_older_than, keys)
         return dict(published)
 
-    def serve(self, site: str = "site") -> Server:
+    def serve(self, site: str = "site", tls: ssl.SSLContext | None = None) -> Server:
         """Starts a server for `site`; it is stopped with the world."""
         (self.path / site).mkdir(exist_ok=True)
-        server = Server(self.path / site)
+        server = Server(self.path / site, tls)
         self.servers.append(server)
         return server
 

@@ -6,6 +6,7 @@ mod documents;
 mod faults;
 mod once;
 mod policy;
+mod secrets;
 mod server;
 
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use magic_module::error::{Error, Kind, Result};
-use magic_module::fetch::{Artifact, Fetched, Fetcher, Limits, Transport};
+use magic_module::fetch::{Access, Artifact, Fetched, Fetcher, Limits, Transport};
 use magic_module::name::Digest;
 use magic_module::progress::{Events, Progress};
 use magic_module::store::blob::BlobStore;
@@ -28,8 +29,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(Access::default())
+    }
+
+    fn with(access: Access) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let fetcher = Fetcher::with_limits(BlobStore::new(folder.path()), 8, limits());
+        let store = BlobStore::new(folder.path());
+        let fetcher = Fetcher::with_limits(store, 8, access, limits());
         let events = Arc::new(Events::default());
         events.listen(true);
         Self { fetcher, progress: Progress::new("alpha", events), folder }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use magic_module::fetch::{Artifact, Fetcher, Transport};
+use magic_module::fetch::{Access, Artifact, Fetcher, Transport};
 use magic_module::name::Digest;
 use magic_module::progress::{Events, Progress};
 use magic_module::store::blob::{Begin, BlobStore};
@@ -63,7 +63,7 @@ fn serving(body: &[u8]) -> Server {
 fn patient(root: &std::path::Path) -> Fetcher {
     let mut limits = limits();
     limits.window = Duration::from_secs(3600);
-    Fetcher::with_limits(BlobStore::new(root), 8, limits)
+    Fetcher::with_limits(BlobStore::new(root), 8, Access::default(), limits)
 }
 
 fn progress() -> Arc<Progress> {
