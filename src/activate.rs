@@ -14,7 +14,7 @@ use crate::assemble;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{Artifact, is_absent};
 use crate::manifest::Record;
-use crate::mount::{Answer, Bound, Mount};
+use crate::mount::{Answer, Bound, Mount, reason_of};
 use crate::name::UnitName;
 use crate::plan::{Plan, Reusable, Wanted, plan};
 use crate::progress::Progress;
@@ -180,6 +180,9 @@ impl Session {
             let plan =
                 plan(&member.record, self.store.blobs(), &reusable, effort.force, !effort.distrust);
             let mount = member.unit.mount()?;
+            if !plan.wanted.is_empty() {
+                self.check_still_offered(&mount, member)?;
+            }
             for wanted in &plan.wanted {
                 artifacts.push(self.artifact(&mount, &member.unit, wanted)?);
             }
@@ -210,6 +213,20 @@ impl Session {
             progress.finish(crate::origin::file_name(&last.url));
         }
         Ok(Moved { bytes: fetched.bytes })
+    }
+
+    /// Bytes are fetched only if their author stands by them, and said so lately.
+    fn check_still_offered(&self, mount: &Mount, member: &Member) -> Result<()> {
+        let unit = &member.unit;
+        if let Some(reason) = reason_of(&member.record, mount.yanked(unit)) {
+            return Err(mount.refuse_yanked(&self.store, unit, &reason));
+        }
+        if self.settings.offline {
+            return Ok(());
+        }
+        mount
+            .check_age_of(&self.context(), &unit.manifest)
+            .map_err(|error| error.or_name(unit.full_name.clone()))
     }
 
     fn artifact(&self, mount: &Mount, unit: &Unit, wanted: &Wanted) -> Result<Artifact> {

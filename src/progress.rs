@@ -11,7 +11,7 @@
 //! Workers only write into [`Events`] and [`Progress`]; whoever waits for them
 //! (the Python floor, every 50 ms) takes events out. A slow reader slows nobody.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -46,11 +46,34 @@ impl Event {
     }
 }
 
+/// Something that a person should know although nothing failed: a warning in Python.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub kind: NoticeKind,
+    /// What it is about: told once per process.
+    pub subject: String,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NoticeKind {
+    OldManifest,
+    Yanked,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: VecDeque<Event>,
+    notices: Vec<Notice>,
+    told: HashSet<(NoticeKind, String)>,
+}
+
 /// The queue between workers and whoever shows their work.
 #[derive(Debug, Default)]
 pub struct Events {
     wanted: AtomicBool,
-    queue: Mutex<VecDeque<Event>>,
+    noticed: AtomicBool,
+    queue: Mutex<Queue>,
 }
 
 impl Events {
@@ -58,7 +81,7 @@ impl Events {
     pub fn listen(&self, wanted: bool) {
         self.wanted.store(wanted, Ordering::Relaxed);
         if !wanted {
-            self.queue.lock().clear();
+            self.queue.lock().events.clear();
         }
     }
 
@@ -68,11 +91,11 @@ impl Events {
 
     pub fn emit(&self, event: impl FnOnce() -> Event) {
         if self.wanted() {
-            let mut queue = self.queue.lock();
-            if queue.len() == QUEUE {
-                queue.pop_front();
+            let events = &mut self.queue.lock().events;
+            if events.len() == QUEUE {
+                events.pop_front();
             }
-            queue.push_back(event());
+            events.push_back(event());
         }
     }
 
@@ -81,7 +104,25 @@ impl Events {
     }
 
     pub fn take(&self) -> Vec<Event> {
-        if self.wanted() { self.queue.lock().drain(..).collect() } else { Vec::new() }
+        if self.wanted() { self.queue.lock().events.drain(..).collect() } else { Vec::new() }
+    }
+
+    /// Keeps a notice until somebody takes it, also when nobody listens to events.
+    pub fn notice(&self, notice: Notice) {
+        let mut queue = self.queue.lock();
+        if queue.told.insert((notice.kind, notice.subject.clone())) {
+            queue.notices.push(notice);
+            self.noticed.store(true, Ordering::Release);
+        }
+    }
+
+    pub fn take_notices(&self) -> Vec<Notice> {
+        if !self.noticed.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut queue = self.queue.lock();
+        self.noticed.store(false, Ordering::Release);
+        std::mem::take(&mut queue.notices)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fetch::{Access, Fetcher};
 use crate::layout::Found;
 use crate::manifest::Body;
-use crate::mount::{Answer, Bound as Binding, Context, Mount, MountRequest};
+use crate::mount::{Answer, Bound as Binding, Context, Mount, MountRequest, WhenOld};
 use crate::name::{Digest, Namespace, UnitName};
 use crate::progress::{Events, ForkLock};
 use crate::settings::Settings;
@@ -133,6 +133,7 @@ impl Session {
             first: false,
             pins: self.settings.pins.clone(),
             allow_http: self.settings.allow_http,
+            max_age: WhenOld::Warn,
         }
     }
 
@@ -221,6 +222,12 @@ impl Session {
             match mount.record(&self.store, &manifest, name)? {
                 Answer::NotHere => return Ok(ask(true)),
                 Answer::Absent => {}
+                // Something new is not decided by a manifest that is too old.
+                Answer::Record(_)
+                    if !self.settings.offline && mount.should_ask_first(&document) =>
+                {
+                    return Ok(ask(true));
+                }
                 Answer::Record(record) => {
                     owned = true;
                     let unit = self.unit_of(mount, name, manifest, &record)?;
@@ -374,7 +381,15 @@ impl Session {
         let context = self.context();
         let known = mount.bound().and_then(|bound| bound.manifest);
         let readable = known.filter(|digest| mount.manifest(&self.store, digest).is_ok());
+        let fresh = readable.and_then(|digest| mount.manifest(&self.store, &digest).ok());
+        let old = fresh.is_some_and(|document| mount.should_ask_first(&document));
         if let (Some(digest), true) = (readable, required) {
+            if old {
+                // If there is no answer, the old one decides; its age is judged once more
+                // before anything is downloaded.
+                let _ = mount.refresh(&context, false).await;
+            }
+            let digest = mount.bound().and_then(|bound| bound.manifest).unwrap_or(digest);
             self.ask_parts(mount, &context, &digest, relative).await?;
         } else {
             let refreshed = mount.refresh(&context, false).await;

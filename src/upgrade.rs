@@ -15,7 +15,7 @@ use std::time::Instant;
 use crate::activate::{Member, commit, successor};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::is_absent;
-use crate::mount::{Answer, Bound, Mount};
+use crate::mount::{Answer, Bound, Mount, newest_good};
 use crate::name::{Digest, UnitName};
 use crate::progress::{Event, Progress};
 use crate::session::Session;
@@ -127,8 +127,13 @@ impl Session {
         let Answer::Record(record) = mount.record(&self.store, manifest, name)? else {
             return Err(self.not_in_manifest(mount, manifest, name));
         };
-        let unit = self.unit_of(mount, name, *manifest, &record)?;
-        let record = self.select(&unit.full_name, name, &record)?;
+        // A version that was taken back is never moved to, if there is a good one.
+        let good = match newest_good(&record) {
+            Some(good) if !mount.request.pins.contains_key(name) => good,
+            _ => &record,
+        };
+        let unit = self.unit_of(mount, name, *manifest, good)?;
+        let record = self.select(&unit.full_name, name, good)?;
         Ok(Member { unit, record: Arc::new(record) })
     }
 

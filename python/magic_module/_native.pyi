@@ -6,7 +6,7 @@ from importlib.machinery import ModuleSpec
 from importlib.metadata import Distribution, DistributionFinder
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
-from typing import Any, Final, TypedDict, final
+from typing import Any, Final, Literal, TypedDict, final
 
 if sys.version_info >= (3, 11):
     from typing import Self
@@ -159,6 +159,7 @@ def mount(
     first: bool = False,
     pins: dict[str, str] | None = None,
     allow_http: bool = False,
+    max_age: Literal["warn", "fail"] = "warn",
 ) -> Mount:
     """Serve `namespace` from a manifest; the same call twice is the same mount."""
 

@@ -15,6 +15,15 @@ ImportError
     └── StoreError            the cache directory cannot be used
 ```
 
+Warnings, issued once per process:
+
+```text
+UserWarning
+└── MagicModuleWarning        every warning of this package
+    ├── OldManifestWarning    `created + max_age` of a manifest has passed, and the server has no newer one
+    └── YankedWarning         a version in use was taken back by its author
+```
+
 Only `UnitNotFoundError` is a `ModuleNotFoundError`: an `except ModuleNotFoundError` around an optional import never
 hides an outage or a damaged download.
 """
@@ -27,13 +36,16 @@ __all__ = [
     "FetchError",
     "IntegrityError",
     "MagicModuleError",
+    "MagicModuleWarning",
     "ManifestError",
     "OfflineError",
+    "OldManifestWarning",
     "PolicyError",
     "RequirementError",
     "SignatureError",
     "StoreError",
     "UnitNotFoundError",
+    "YankedWarning",
 ]
 
 SCHEMA = 1
@@ -131,3 +143,15 @@ class RequirementError(MagicModuleError):
 
 class StoreError(MagicModuleError):
     """The cache directory cannot be used."""
+
+
+class MagicModuleWarning(UserWarning):
+    """Every warning of this package."""
+
+
+class OldManifestWarning(MagicModuleWarning):
+    """`created + max_age` of a manifest has passed, and the server has no newer one."""
+
+
+class YankedWarning(MagicModuleWarning):
+    """A version in use was taken back by its author; `upgrade` moves to a good one."""

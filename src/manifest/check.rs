@@ -8,6 +8,13 @@ use crate::error::Result;
 use crate::name::{FilePath, Namespace, UnitName};
 
 pub(super) fn manifest(manifest: &Manifest) -> Result<()> {
+    if manifest.max_age.is_some() && manifest.expires().is_none() {
+        // A freshness that cannot be judged would be no protection.
+        return Err(match &manifest.created {
+            Some(created) => wrong("created", &format!("{created:?} is no time (RFC 3339)")),
+            None => wrong("max_age", "needs `created`, from which it counts"),
+        });
+    }
     match &manifest.body {
         Body::Modules(modules) => {
             records(&manifest.namespace, modules)?;

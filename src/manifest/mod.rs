@@ -11,6 +11,7 @@
 mod catalogue;
 mod check;
 mod record;
+mod time;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -118,6 +119,12 @@ impl Manifest {
         };
         check::manifest(&manifest)?;
         Ok(manifest)
+    }
+
+    /// When it stops counting as fresh, in seconds since 1970.
+    pub fn expires(&self) -> Option<u64> {
+        let created = time::parse_rfc3339(self.created.as_deref()?)?;
+        Some(created.saturating_add(self.max_age?))
     }
 
     /// The records, where all of them are in the document itself.

@@ -8,9 +8,14 @@
 //! public keys, space). Only the identity that verified a manifest uses it.
 
 mod absent;
+mod age;
 mod records;
 mod refresh;
 mod urls;
+mod yanked;
+
+pub use age::WhenOld;
+pub use yanked::{newest_good, reason_of};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -28,7 +33,7 @@ use crate::progress::{Events, ForkLock};
 use crate::settings::Settings;
 use crate::sign::Keys;
 use crate::store::Store;
-use crate::store::generation::{Generation, MountFolder, State};
+use crate::store::generation::{Generation, MountFolder, State, Yanked};
 use crate::store::lock::Shared;
 use crate::unit::Unit;
 
@@ -41,6 +46,7 @@ pub struct MountRequest {
     pub first: bool,
     pub pins: BTreeMap<UnitName, Version>,
     pub allow_http: bool,
+    pub max_age: WhenOld,
 }
 
 pub struct Mount {
@@ -54,6 +60,7 @@ pub struct Mount {
     bound: Mutex<Option<Arc<Bound>>>,
     manifests: Mutex<HashMap<Digest, Arc<Manifest>>>,
     units: Mutex<HashMap<(UnitName, Digest), Arc<Unit>>>,
+    yanked: Mutex<Arc<Yanked>>,
     /// This process has asked whether there is a newer manifest.
     asked: AtomicBool,
     /// … and was told.
@@ -104,6 +111,7 @@ impl Mount {
             bound: Mutex::new(None),
             manifests: Mutex::new(HashMap::new()),
             units: Mutex::new(HashMap::new()),
+            yanked: Mutex::default(),
             asked: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             trusted: AtomicBool::new(false),
@@ -143,7 +151,9 @@ impl Mount {
             let fresh = self.folder.fresh();
             fresh.manifest.is_some().then_some((fresh, None))
         })?;
-        let manifest = self.folder.state().manifest.or(generation.manifest);
+        let state = self.folder.state();
+        self.set_yanked(state.yanked);
+        let manifest = state.manifest.or(generation.manifest);
         let bound = Arc::new(Bound { generation, manifest, lock: lock.map(Arc::new) });
         Some(self.bound.lock().get_or_insert(bound).clone())
     }
@@ -216,7 +226,7 @@ impl Mount {
 
     /// Another thread may have held these at a fork; see `Session::before_fork`.
     pub fn locks(&self) -> impl Iterator<Item = &dyn ForkLock> {
-        let locks: [&dyn ForkLock; 3] = [&self.bound, &self.manifests, &self.units];
+        let locks: [&dyn ForkLock; 4] = [&self.bound, &self.manifests, &self.units, &self.yanked];
         locks.into_iter()
     }
 }

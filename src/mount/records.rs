@@ -26,6 +26,17 @@ impl Mount {
 
     /// What a verified manifest says of `unit`, without a request. Pins are applied.
     pub fn record(&self, store: &Store, manifest: &Digest, unit: &str) -> Result<Answer> {
+        match self.unpinned(store, manifest, unit)? {
+            Answer::Record(record) if self.request.pins.contains_key(unit) => {
+                let record = self.pinned(unit, Arc::unwrap_or_clone(record))?;
+                Ok(Answer::Record(Arc::new(record)))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// What the manifest says of `unit`, whatever is pinned.
+    pub fn unpinned(&self, store: &Store, manifest: &Digest, unit: &str) -> Result<Answer> {
         let document = self.manifest(store, manifest)?;
         let found = match &document.body {
             Body::Modules(modules) => modules.0.get(unit).cloned(),
@@ -45,7 +56,7 @@ impl Mount {
             }
         };
         let Some(record) = found else { return Ok(Answer::Absent) };
-        self.pinned(unit, record).map(|record| Answer::Record(Arc::new(record)))
+        Ok(Answer::Record(Arc::new(record)))
     }
 
     fn pinned(&self, unit: &str, mut record: Record) -> Result<Record> {

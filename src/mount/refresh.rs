@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use url::Url;
 
+use super::yanked::all_yanked;
 use super::{Context, Mount, now};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{Document, Validator};
@@ -42,6 +43,7 @@ impl Mount {
         let document = self.download(context, validator.as_ref(), no_cache).await?;
         let (bytes, signature, validator) = match document {
             (Document::NotModified, _) => {
+                self.check_age_of_known(context, known)?;
                 self.tell(context, "unchanged");
                 return self.take(known, false);
             }
@@ -49,6 +51,7 @@ impl Mount {
         };
         let digest = Digest::of(&bytes);
         if known == Some(digest) {
+            self.check_age_of_known(context, known)?;
             self.update_state(|state| state.validator = validator)?;
             self.tell(context, "unchanged");
             return self.take(known, false);
@@ -60,7 +63,9 @@ impl Mount {
         // The same document again: only our copy of it was lost.
         let highest = state.highest_serial.filter(|_| state.manifest != Some(digest));
         self.check_manifest(&manifest, highest, signed)?;
-        let serial = manifest.serial;
+        self.check_age(context, &manifest)?;
+        let (serial, yanked) = (manifest.serial, all_yanked(&manifest));
+        self.set_yanked(yanked.clone());
         context.store.blobs().insert(&bytes)?;
         self.manifests.lock().insert(digest, Arc::new(manifest));
         self.folder.describe(&serde_json::json!({
@@ -72,9 +77,14 @@ impl Mount {
             state.validator = validator;
             state.highest_serial = state.highest_serial.max(serial);
             state.absent.clear();
+            state.yanked = yanked;
         })?;
         self.tell(context, "changed");
         self.take(Some(digest), true)
+    }
+
+    fn check_age_of_known(&self, context: &Context, known: Option<Digest>) -> Result<()> {
+        known.map_or(Ok(()), |known| self.check_age_of(context, &known))
     }
 
     async fn download(

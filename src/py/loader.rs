@@ -40,6 +40,10 @@ pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Sessi
     } else {
         materialize(py, session, unit)?;
     }
+    if let Ok(mount) = unit.mount() {
+        mount.warn_if_yanked(unit, &session.events);
+        super::notices::warn(py, session)?;
+    }
     handle.ready.store(true, Ordering::Release);
     runtime::deliver(py, session, None)?;
     Ok(session)

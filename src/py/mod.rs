@@ -6,6 +6,7 @@
 //! entry     folder of the store ─▶ specs
 //! loader    spec ─▶ code, bytes     (here an import waits, with its own lock only)
 //! runtime   future ─▶ result        (50 ms ticks: signals, events)
+//! notices   what was noticed ─▶ warnings
 //! mounting, moving, api   the public functions    errors  kinds ─▶ exception classes
 //! state     the session of this interpreter, and what a fork does to it
 //! ```
@@ -19,6 +20,7 @@ mod install;
 mod loader;
 mod mounting;
 mod moving;
+mod notices;
 mod private;
 mod runtime;
 mod spec;

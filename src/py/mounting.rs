@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -11,7 +11,7 @@ use super::errors::OrRaise;
 use super::finder::refresh_filter;
 use super::state::session;
 use crate::error::{Error, Kind};
-use crate::mount::{Mount as CoreMount, MountRequest};
+use crate::mount::{Mount as CoreMount, MountRequest, WhenOld};
 use crate::name::{Namespace, UnitName, Version};
 use crate::session::Session;
 
@@ -105,7 +105,7 @@ pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) ->
 }
 
 #[pyfunction]
-#[pyo3(signature = (namespace, manifest_url, *, public_key=None, first=false, pins=None, allow_http=false))]
+#[pyo3(signature = (namespace, manifest_url, *, public_key=None, first=false, pins=None, allow_http=false, max_age="warn"))]
 fn mount(
     py: Python<'_>,
     namespace: &str,
@@ -114,6 +114,7 @@ fn mount(
     first: bool,
     pins: Option<BTreeMap<String, String>>,
     allow_http: bool,
+    max_age: &str,
 ) -> PyResult<Mount> {
     let session = session(py)?;
     let request = MountRequest {
@@ -130,6 +131,11 @@ fn mount(
             .collect::<Result<_, Error>>()
             .or_raise(py)?,
         allow_http,
+        max_age: match max_age {
+            "warn" => WhenOld::Warn,
+            "fail" => WhenOld::Fail,
+            _ => return Err(PyValueError::new_err("max_age must be 'warn' or 'fail'")),
+        },
     };
     let mount = session.mount(request).or_raise(py)?;
     refresh_filter(session);

@@ -104,7 +104,9 @@ pub fn block<T: Send + 'static>(
         let _ = call_if_there(py, renderer.as_ref(), "fail");
     }
     interrupt.remove(py)?;
-    outcome
+    let value = outcome?;
+    super::notices::warn(py, session)?;
+    Ok(value)
 }
 
 fn call_if_there(py: Python<'_>, target: Option<&Py<PyAny>>, method: &str) -> PyResult<()> {

@@ -64,7 +64,13 @@ pub struct State {
     /// Names that the newest manifest did not have, with the second in which it was asked.
     #[serde(default)]
     pub absent: BTreeMap<String, u64>,
+    /// Versions that the newest manifest takes back.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub yanked: Yanked,
 }
+
+/// Reasons by unit and version.
+pub type Yanked = BTreeMap<String, BTreeMap<Version, String>>;
 
 /// The folder of one mount identity.
 #[derive(Debug, Clone)]

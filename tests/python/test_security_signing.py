@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,38 @@ def test_a_signed_site_stays_signed(world: World) -> None:
     assert "pass --sign KEY" in result.stderr
     manifest = json.loads((world.path / "site" / "manifest.json").read_text())
     assert manifest["modules"]["alpha"]["files"][0]["size"] == len("VALUE = 1")
+
+
+WEAKEST = {
+    "MANIFEST_URL": "{evil}",
+    "PUBLIC_KEY": "{evil_key}",
+    "PINS": "alpha==6",
+    "ALLOW_HTTP": "1",
+    "CACHE_DIR": "{cache}",
+    "CACHE_LIMIT": "1",
+    "TRUSTED_OWNERS": "0,1,1000,65534",
+    "OFFLINE": "0",
+    "PROGRESS": "off",
+    "CONCURRENCY": "256",
+    "VERIFY": "default",
+    "KEY_PASSWORD": "x",
+}
+"""Every variable, at the value that could weaken a mount most."""
+
+
+def test_no_environment_variable_weakens_a_mount_that_code_pinned(world: World) -> None:
+    own, line = keygen(world, "own")
+    evil, evil_line = keygen(world, "evil")
+    good, bad = world.serve("good"), world.serve("bad")
+    world.publish({"alpha.py": "VALUE = 1"}, "acme", "good", sign=[own])
+    world.publish({"alpha.py": "VALUE = 6\n__version__ = '6'"}, "acme", "bad", sign=[evil])
+    known = world.run("import json; from magic_module import _native; print(json.dumps(_native._settings()))").json
+    assert set(known) == {name.lower() for name in WEAKEST}, "a new variable belongs into this test"
+    places = {"evil": bad.manifest_url, "evil_key": evil_line, "cache": str(world.path / "other")}
+    together = {f"MAGIC_MODULE_{name}": value.format(**places) for name, value in WEAKEST.items()}
+    for environment in [{name: value} for name, value in together.items()] + [together]:
+        shutil.rmtree(world.cache, ignore_errors=True)
+        shutil.rmtree(world.path / "other", ignore_errors=True)
+        assert show(world, good.manifest_url, [line], **environment) == 1
+        refused = show(world, bad.manifest_url, [line], **environment)
+        assert refused["type"] == "SignatureError", environment

@@ -1,0 +1,70 @@
+//! `created + max_age`: how long a manifest counts as fresh.
+//!
+//! A server that never shows anything new (a freeze) is noticed here. What counts is
+//! whether something is *decided* by an old manifest: an answer to "is there a newer
+//! one", or bytes that are about to be downloaded. What is in the cache always loads.
+
+use std::sync::atomic::Ordering;
+
+use super::{Context, Mount, now};
+use crate::error::{Error, Kind, Result};
+use crate::manifest::Manifest;
+use crate::name::Digest;
+use crate::progress::{Notice, NoticeKind};
+
+/// What a mount does about a manifest that is older than it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenOld {
+    /// A warning, once per mount and process.
+    #[default]
+    Warn,
+    Fail,
+}
+
+impl Mount {
+    /// True if asking for a newer manifest comes before using this one for something new.
+    pub fn should_ask_first(&self, manifest: &Manifest) -> bool {
+        is_old(manifest) && !self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Before anything is downloaded that the manifest with this digest names.
+    pub fn check_age_of(&self, context: &Context, manifest: &Digest) -> Result<()> {
+        match self.manifest(&context.store, manifest) {
+            Ok(manifest) => self.check_age(context, &manifest),
+            Err(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn check_age(&self, context: &Context, manifest: &Manifest) -> Result<()> {
+        if !is_old(manifest) {
+            return Ok(());
+        }
+        let created = manifest.created.as_deref().unwrap_or_default();
+        let max_age = manifest.max_age.unwrap_or_default();
+        let what = format!(
+            "the manifest {} is from {created}, and older than the {max_age} seconds that it counts as fresh",
+            self.shown_url()
+        );
+        let hint = "ask the author to publish again, and check this machine's clock";
+        match self.request.max_age {
+            WhenOld::Fail => Err(Error::new(Kind::Policy, what)
+                .url(self.shown_url())
+                .path("max_age")
+                .expected(format!("at most {max_age} seconds"))
+                .got(created)
+                .hint(hint)),
+            WhenOld::Warn => {
+                context.events.notice(Notice {
+                    kind: NoticeKind::OldManifest,
+                    subject: self.identity.to_hex(),
+                    text: format!("{what}; {hint}"),
+                });
+                Ok(())
+            }
+        }
+    }
+}
+
+fn is_old(manifest: &Manifest) -> bool {
+    manifest.expires().is_some_and(|expires| expires < now())
+}
