@@ -105,6 +105,7 @@ pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) ->
 }
 
 #[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of the public function")]
 #[pyo3(signature = (namespace, manifest_url, *, public_key=None, first=false, pins=None, allow_http=false, max_age="warn"))]
 fn mount(
     py: Python<'_>,
