@@ -9,6 +9,8 @@
 //! [`Session::lookup`] never waits: whatever needs a request is told to the caller,
 //! who gives up the import lock before asking.
 
+mod fork;
+
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ use crate::layout::Found;
 use crate::manifest::Body;
 use crate::mount::{Answer, Bound as Binding, Context, Mount, MountRequest, WhenOld};
 use crate::name::{Digest, Namespace, UnitName};
-use crate::progress::{Events, ForkLock};
+use crate::progress::Events;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::generation::Active;
@@ -440,45 +442,6 @@ impl Session {
             !matches!(self.lookup_in(mount, relative), Ok(Lookup::Absent))
         };
         Ok(serving.into_iter().find(knows).unwrap_or(first))
-    }
-}
-
-impl Session {
-    /// Takes every lock that another thread could hold while this one forks.
-    pub fn hold(&self) {
-        self.mounts.hold();
-        // SAFETY: `hold` keeps the list as it is.
-        for mount in unsafe { &*self.mounts.data_ptr() } {
-            mount.locks().for_each(ForkLock::hold);
-        }
-        self.events.lock().hold();
-    }
-
-    /// # Safety
-    /// Only after `hold` in the same thread, once.
-    pub unsafe fn release(&self) {
-        // SAFETY: the caller's promise, lock by lock in reverse order.
-        unsafe {
-            self.events.lock().release();
-            for mount in &*self.mounts.data_ptr() {
-                mount.locks().for_each(|lock| lock.release());
-            }
-            ForkLock::release(&self.mounts);
-        }
-    }
-
-    /// After a fork the child keeps its generations from being pruned by itself.
-    pub fn take_locks_again(&self) {
-        for mount in self.mounts() {
-            if mount.is_bound()
-                && let Some(bound) = mount.bound()
-            {
-                let path = mount.folder.lock_of(bound.generation.number);
-                let lock = crate::store::lock::Shared::take(&path).ok().map(Arc::new);
-                let generation = bound.generation.clone();
-                mount.rebind(Binding { generation, manifest: bound.manifest, lock });
-            }
-        }
     }
 }
 

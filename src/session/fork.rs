@@ -1,0 +1,46 @@
+//! What a `fork()` does to a session: no lock is ever copied in the hands of another thread.
+
+use std::sync::Arc;
+
+use super::Session;
+use crate::mount::Bound as Binding;
+use crate::progress::ForkLock;
+
+impl Session {
+    /// Takes every lock that another thread could hold while this one forks.
+    pub fn hold(&self) {
+        self.mounts.hold();
+        // SAFETY: `hold` keeps the list as it is.
+        for mount in unsafe { &*self.mounts.data_ptr() } {
+            mount.locks().for_each(ForkLock::hold);
+        }
+        self.events.lock().hold();
+    }
+
+    /// # Safety
+    /// Only after `hold` in the same thread, once.
+    pub unsafe fn release(&self) {
+        // SAFETY: the caller's promise, lock by lock in reverse order.
+        unsafe {
+            self.events.lock().release();
+            for mount in &*self.mounts.data_ptr() {
+                mount.locks().for_each(|lock| lock.release());
+            }
+            ForkLock::release(&self.mounts);
+        }
+    }
+
+    /// After a fork the child keeps its generations from being pruned by itself.
+    pub fn take_locks_again(&self) {
+        for mount in self.mounts() {
+            if mount.is_bound()
+                && let Some(bound) = mount.bound()
+            {
+                let path = mount.folder.lock_of(bound.generation.number);
+                let lock = crate::store::lock::Shared::take(&path).ok().map(Arc::new);
+                let generation = bound.generation.clone();
+                mount.rebind(Binding { generation, manifest: bound.manifest, lock });
+            }
+        }
+    }
+}
