@@ -247,7 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Silence:
-    """Not an HTTP server: takes connections, sends ``banner``, and hangs up or says nothing."""
+    """Not an HTTP server: takes connections, answers with ``banner``, and hangs up or waits."""
 
     def __init__(self, banner: bytes = b"SSH-2.0-OpenSSH_9.6\r\n", *, hang_up: bool = True) -> None:
         self._banner = banner
@@ -279,8 +279,9 @@ class Silence:
             while True:
                 connection, _ = self._socket.accept()
                 with suppress(OSError):
-                    connection.sendall(self._banner)
+                    # After the question: before it, the client's sentence would depend on who is faster.
                     connection.recv(65536)
+                    connection.sendall(self._banner)
                 if self._hang_up:
                     connection.close()
                 else:

@@ -16,10 +16,11 @@ _FOLDER = Path(__file__).parent / "sentences"
 
 
 def normal(text: str, names: Mapping[str, object]) -> str:
-    """``text`` with the values of ``names`` (longest first) replaced by ``{name}``, and without ports."""
+    """``text`` with the values of ``names`` (longest first) replaced by ``{name}``, and without what differs from run to run."""
     for name, value in sorted(names.items(), key=lambda item: -len(str(item[1]))):
         text = text.replace(str(value), f"{{{name}}}")
     text = re.sub(r"127\.0\.0\.1:\d+", "{server}", text)
+    text = re.sub(r"\d+ bytes in (\d+) s\b", r"{bytes} bytes in \1 s", text)
     return re.sub(r"\b[0-9a-f]{64}\b", "{sha256}", text)
 
 

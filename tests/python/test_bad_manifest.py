@@ -176,7 +176,7 @@ def test_what_answers_is_not_http(cache: Path, hang_up: bool) -> None:
     with Silence(hang_up=hang_up) as silence, Interpreter(cache, silence.manifest_url) as python:
         failure = python.fail(IMPORT)
     assert failure.kind == "FetchError"
-    sentences.check("manifest", "not-http", f"{failure.kind}: {failure.sentence}")
+    sentences.check("manifest", f"not-http-{hang_up}", f"{failure.kind}: {failure.sentence}")
 
 
 def test_an_optional_module_is_not_hidden_by_an_outage(cache: Path, origin: Origin) -> None:

@@ -25,11 +25,13 @@ TESTS = {
     "xml": "test.test_minidom",
 }
 
-PROGRAM = """
-import sys, unittest
+MOUNT = """
 import magic_module
 magic_module.mount("", {url!r}, first=True)
-import importlib
+"""
+
+PROGRAM = """
+import importlib, sys, unittest
 module = importlib.import_module({unit!r})
 assert module.__file__.startswith({cache!r}), module.__file__
 suite = unittest.defaultTestLoader.loadTestsFromName({test!r})
@@ -65,9 +67,10 @@ def test_their_own_tests(unit: str, how: str, origin: Origin, tmp_path: Path) ->
     if importlib.util.find_spec(TESTS[unit]) is None:
         pytest.skip(f"this interpreter comes without {TESTS[unit]}")
     cache = tmp_path / "cache"
-    program = PROGRAM.format(url=origin.manifest_url, unit=unit, cache=str(cache), test=TESTS[unit])
     if how == "installed":
-        program = program.replace('magic_module.mount("",', '("",').replace(repr(str(cache)), repr(str(LIBRARY)))
+        program = PROGRAM.format(unit=unit, cache=str(LIBRARY), test=TESTS[unit])
+    else:
+        program = (MOUNT + PROGRAM).format(url=origin.manifest_url, unit=unit, cache=str(cache), test=TESTS[unit])
     for _ in range(1 if how == "installed" else 2):
         ended = subprocess.run(
             [sys.executable, "-c", program],
