@@ -139,7 +139,7 @@ def by_pack(site: Site) -> None:
     site.write()
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["files", "pack"])
+@pytest.mark.parametrize("packed", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["files", "pack"])
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("place", PLACES)
 def test_with_a_server(cache: Path, site: Site, origin: Origin, place: str, damage: Damage, packed: bool) -> None:
@@ -155,7 +155,7 @@ def test_with_a_server(cache: Path, site: Site, origin: Origin, place: str, dama
         assert python.do(IMPORT) == GOOD, "it was healed for good"
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["files", "pack"])
+@pytest.mark.parametrize("packed", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["files", "pack"])
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("place", PLACES)
 def test_without_a_server(

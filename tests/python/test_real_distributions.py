@@ -83,7 +83,7 @@ result = [moment.isoformat(), six.PY3, tarball.get("Europe/Zurich") is not None]
         ["2025-02-24T18:30:00+00:00", True, True],
     ),
     "jinja2": Case(
-        ("jinja2==3.1.4", "markupsafe==2.1.5"),
+        ("jinja2==3.1.4", "markupsafe==3.0.1"),
         ("jinja2==3.1.5", "markupsafe==3.0.2"),
         "",
         "jinja2",
