@@ -56,19 +56,18 @@ def command(
     return [*line, *args]
 
 
-def start(line: Sequence[str], env: Mapping[str, str], cwd: Path, **options: Any) -> subprocess.Popen[str]:
+def start(line: Sequence[str], env: Mapping[str, str], cwd: Path, input: bool = False) -> subprocess.Popen[str]:
     """Starts a process in a session of its own, so that a signal to it is one to nobody else."""
     return subprocess.Popen(
         line,
         env=dict(env),
         cwd=cwd,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if input else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
         start_new_session=True,
-        **options,
     )
 
 

@@ -46,11 +46,11 @@ class World:
         return process.run(line, self.environment(env), self.work, status)
 
     def start(
-        self, script: str, *, env: Mapping[str, str | None] | None = None, warnings: bool = True, **options: Any
+        self, script: str, *, env: Mapping[str, str | None] | None = None, warnings: bool = True, input: bool = False
     ) -> subprocess.Popen[str]:
-        """Starts `script` in a fresh interpreter; `finish` waits for it, `close` ends it."""
+        """Starts `script` in a fresh interpreter; `finish` waits for it, `close` ends it; `input` gives it a stdin."""
         line = process.command(script, warnings=warnings)
-        started = process.start(line, self.environment(env), self.work, **options)
+        started = process.start(line, self.environment(env), self.work, input)
         self.processes.append(started)
         return started
 
