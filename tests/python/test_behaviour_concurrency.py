@@ -8,7 +8,10 @@ from kit.world import Acme, World
 
 Make = Callable[..., Acme]
 
-UNITS = {f"unit{number}.py": f"import acme.common\nNUMBER = {number}\nRUNS = acme.common.ran(__name__)\n" for number in range(16)} | {
+UNITS = {
+    f"unit{number}.py": f"import acme.common\nNUMBER = {number}\nRUNS = acme.common.ran(__name__)\n"
+    for number in range(16)
+} | {
     "common.py": """
         import threading
         lock = threading.Lock()

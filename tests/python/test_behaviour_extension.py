@@ -22,7 +22,8 @@ def test_extension_module(acme: Make, tmp_path: Path) -> None:
         import importlib.machinery, json, os
         import acme.speed as speed, acme.pack
         fast = acme.pack._fast
-        print(json.dumps([speed.twice(4), speed.NUMBER, fast.NUMBER, acme.pack.twice("ab"), speed.__name__, fast.__name__,
+        print(json.dumps([speed.twice(4), speed.NUMBER, fast.NUMBER, acme.pack.twice("ab"),
+            speed.__name__, fast.__name__,
             isinstance(speed.__loader__, importlib.machinery.ExtensionFileLoader),
             speed.__file__ == speed.__spec__.origin, os.path.basename(speed.__file__).startswith("speed."),
             fast.__spec__.parent, fast.__spec__.has_location, hasattr(speed, "__path__"),

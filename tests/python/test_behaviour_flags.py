@@ -16,7 +16,7 @@ from kit.world import Acme, World
 Make = Callable[..., Acme]
 
 UNITS = {
-    "plain.py": '"""Documented."""\nassert VALUE == 1 if "VALUE" in globals() else True\nVALUE = 1\nDEBUG = __debug__\n',
+    "plain.py": '"""Documented."""\nVALUE = 1\nDEBUG = __debug__\n',
     "pack/__init__.py": "from . import inner\n",
     "pack/inner.py": "WHO = 'published'\n",
     "pack/data.txt": "data",
@@ -38,7 +38,9 @@ UNITS = {
         (["-X", "utf8"], "True True published"),
         (["-v"], "True True published"),
         pytest.param(
-            ["-P"], "True True published", marks=pytest.mark.skipif(sys.version_info < (3, 11), reason="-P is new in 3.11")
+            ["-P"],
+            "True True published",
+            marks=pytest.mark.skipif(sys.version_info < (3, 11), reason="-P is new in 3.11"),
         ),
         pytest.param(
             ["-X", "frozen_modules=off"],
@@ -225,7 +227,9 @@ def test_zipapp(acme: Make, tmp_path: Path) -> None:
     """The author's package, or the package itself, comes out of a zip archive."""
     made = acme(UNITS)
     archive = tmp_path / "app.pyz"
-    write_tree(made.folder, {"__main__.py": "import acme.plain, acme.pack\nprint(acme.plain.VALUE, acme.pack.inner.WHO)\n"})
+    write_tree(
+        made.folder, {"__main__.py": "import acme.plain, acme.pack\nprint(acme.plain.VALUE, acme.pack.inner.WHO)\n"}
+    )
     zipapp.create_archive(made.folder, archive)
     result = made.run(None, args=[str(archive)], env={"PYTHONPATH": None})
     assert result.stdout.strip() == "1 published"
@@ -262,8 +266,6 @@ def test_standard_streams_that_are_closed(acme: Make, tmp_path: Path) -> None:
     (tmp_path / "seen").unlink()
     subprocess.run(["sh", "-c", line], env=made.world.environment(), cwd=made.world.work, check=True)
     assert (tmp_path / "seen").read_text() == "1"
-
-
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="isolated subinterpreters are new in 3.12")

@@ -48,7 +48,9 @@ def nothing_half(world: World, made: Acme) -> None:
     assert made.server is not None
 
 
-@pytest.mark.parametrize(("part", "after"), [("files/", 100_000), ("files/", 0), ("manifest.json", 0), ("manifest.json", 20)])
+@pytest.mark.parametrize(
+    ("part", "after"), [("files/", 100_000), ("files/", 0), ("manifest.json", 0), ("manifest.json", 20)]
+)
 def test_an_import_is_interrupted(world: World, part: str, after: int) -> None:
     done, made, _ = interrupt(
         world,
@@ -74,7 +76,9 @@ def test_uncaught(world: World) -> None:
     nothing_half(world, made)
 
 
-@pytest.mark.parametrize("call", ["magic_module.prefetch('acme.big')", "magic_module.data_path('acme.big', 'data.bin')"])
+@pytest.mark.parametrize(
+    "call", ["magic_module.prefetch('acme.big')", "magic_module.data_path('acme.big', 'data.bin')"]
+)
 def test_other_calls_are_interrupted(world: World, call: str) -> None:
     done, made, _ = interrupt(
         world,

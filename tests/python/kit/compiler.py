@@ -45,6 +45,8 @@ def extension(folder: Path, name: str, number: int = 42) -> bytes:
     include = sysconfig.get_path("include")
     if not (Path(include) / "Python.h").is_file():
         pytest.skip(f"no Python.h in {include}")
-    shared = ["-bundle", "-undefined", "dynamic_lookup"] if sysconfig.get_platform().startswith("macos") else ["-shared"]
+    shared = (
+        ["-bundle", "-undefined", "dynamic_lookup"] if sysconfig.get_platform().startswith("macos") else ["-shared"]
+    )
     subprocess.run([*compiler, *shared, "-fPIC", f"-I{include}", str(source), "-o", str(target)], check=True)
     return target.read_bytes()
