@@ -210,7 +210,7 @@ def test_cache_dir_and_version(world: World) -> None:
         import json, pathlib, magic_module
         from importlib.metadata import version
         path = magic_module.cache_dir()
-        print(json.dumps([str(path), isinstance(path, pathlib.Path), 
+        print(json.dumps([str(path), isinstance(path, pathlib.Path),
             magic_module.__version__ == version("magic_module")]))
         """
     )
