@@ -145,10 +145,8 @@ def test_other_imports_go_on_while_one_downloads(world: World) -> None:
         warnings=False,
     )
     assert stall.reached.wait(60)
-    assert started.stdin is not None and started.stdout is not None
-    started.stdin.write("go\n")
-    started.stdin.flush()
-    assert started.stdout.readline().strip() == "True False"
+    world.say(started)
+    assert world.line(started) == "True False"
     made.server.stalls.remove(stall)
     stall.release.set()
     result = world.finish(started)

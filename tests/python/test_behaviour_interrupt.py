@@ -178,8 +178,7 @@ def test_a_handler_of_the_programs_own_runs_and_the_import_goes_on(world: World)
     )
     assert stall.reached.wait(60)
     started.send_signal(signal.SIGINT)
-    assert started.stdout is not None
-    assert started.stdout.readline().strip() == "handled"
+    assert world.line(started) == "handled"
     made.server.stalls.clear()
     stall.release.set()
     assert world.finish(started).stdout.strip() == "1"
@@ -202,8 +201,7 @@ def test_interrupted_while_another_process_downloads(world: World) -> None:
             print("interrupted")
         """
     )
-    assert waiter.stdout is not None
-    while waiter.stdout.readline().strip() != "fetch":
+    while world.line(waiter) != "fetch":
         assert waiter.poll() is None, "the waiter ended before it saw the other's progress"
     waiter.send_signal(signal.SIGINT)
     stdout, stderr = waiter.communicate(timeout=BOUND)
@@ -259,11 +257,8 @@ def test_cancelling_the_task_of_aprefetch(world: World) -> None:
         input=True,
     )
     assert stall.reached.wait(60)
-    assert started.stdin is not None
-    started.stdin.write("go\n")
-    started.stdin.flush()
-    assert started.stdout is not None
-    assert started.stdout.readline().strip() == "cancelled"
+    world.say(started)
+    assert world.line(started) == "cancelled"
     made.server.stalls.clear()
     stall.release.set()
     assert world.finish(started).status == 0

@@ -236,19 +236,13 @@ def test_fork_during_a_download_of_another_thread(world: World) -> None:
         warnings=False,
     )
     assert stall.reached.wait(60)
-    assert started.stdin is not None and started.stdout is not None
 
-    def go() -> None:
-        assert started.stdin is not None
-        started.stdin.write("go\n")
-        started.stdin.flush()
-
-    go()
-    assert started.stdout.readline().split() == ["elsewhere", "0"]
-    assert started.stdout.readline().split() == ["forked"]
+    world.say(started)
+    assert world.line(started).split() == ["elsewhere", "0"]
+    assert world.line(started).split() == ["forked"]
     made.server.stalls.remove(stall)
     stall.release.set()
-    go()
+    world.say(started)
     result = world.finish(started)
     assert sorted(result.stdout.splitlines()) == ["same 0", f"size {3 << 20}", f"size {3 << 20}"], result.stderr
     assert world.parts() == []

@@ -301,19 +301,16 @@ def test_other_processes_keep_their_generation(world: World) -> None:
         """,
         input=True,
     )
-    assert started.stdin is not None and started.stdout is not None
-    assert started.stdout.readline().split() == ["1.0", "one"]
+    assert world.line(started).split() == ["1.0", "one"]
     world.publish(TWO | {"alpha/late.py": "LATE = 'new'\n"}, "acme")
     world.run("import acme.alpha as a; assert a._upgrade().changed")
     world.publish(TWO | {"alpha/late.py": "LATE = 'newer'\n"}, "acme")
     world.run("import acme.alpha as a; assert a._upgrade().changed")
     world.run("import acme, magic_module; magic_module.prune(limit=0)")
-    started.stdin.write("go\n")
-    started.stdin.flush()
-    assert started.stdout.readline().split() == ["one", "old", "data"]
+    world.say(started)
+    assert world.line(started).split() == ["one", "old", "data"]
     assert world.run(SHOW).stdout.split() == ["2.0", "two"]
-    started.stdin.write("go\n")
-    started.stdin.flush()
+    world.say(started)
     assert world.finish(started).stdout.split() == ["True", "2.0", "two"]
 
 

@@ -58,6 +58,16 @@ class World:
     def finish(started: subprocess.Popen[str]) -> Result:
         return process.finish(started)
 
+    @staticmethod
+    def line(started: subprocess.Popen[str]) -> str:
+        """The next line that a started script prints."""
+        return process.read_line(started)
+
+    @staticmethod
+    def say(started: subprocess.Popen[str]) -> None:
+        """Lets a script go on that waits for a line of its stdin."""
+        process.say(started)
+
     def publish(
         self,
         sources: Sources,
