@@ -182,26 +182,52 @@ def test_verify_heals(world: World) -> None:
     assert isinstance(ok, bool)
 
 
-def test_prune(world: World) -> None:
+def grown(world: World) -> Acme:
+    """A cache with four generations of `beta`."""
     made = Acme(world, "hook", UNITS)
     world.run("import acme.alpha, acme.beta")
     for number in range(3):
         world.publish({**UNITS, "beta/data.bin": bytes([number]) * 2_000_000}, "acme")
         world.run("import acme.beta; acme.beta._upgrade()")
-    result = world.run(
-        """
-        import acme, json, magic_module
-        report = magic_module.prune(limit=0)
-        print(json.dumps([report.ok, report.bytes, len(report.removed)]))
-        """
-    )
-    ok, freed, removed = result.json
-    assert ok and removed >= 1 and freed >= 2_000_000
+    return made
+
+
+PRUNE = """
+    import acme, json, magic_module
+    report = magic_module.prune(OPTIONS)
+    print(json.dumps([report.ok, report.bytes, len(report.removed)]))
+    """
+FIRST_BYTE = """
+    import acme.beta, acme.alpha, pkgutil
+    print(acme.alpha.ALPHA, pkgutil.get_data("acme.beta", "data.bin")[0])
+    """
+BACK = "import acme, magic_module; print(magic_module.rollback('acme.beta').changed)"
+
+
+def test_prune(world: World) -> None:
+    """What is current and what a rollback needs stays; all else goes."""
+    made = grown(world)
     assert made.server is not None
     made.server.stop()
-    assert world.run("import acme.beta, acme.alpha; print(acme.alpha.ALPHA)").stdout.strip() == "1"
-    result = world.run("import acme, magic_module; magic_module.rollback('acme.beta'); import acme.beta; print('back')")
-    assert result.stdout.strip() == "back", "the previous generation is kept"
+    ok, freed, removed = world.run(PRUNE.replace("OPTIONS", "")).json
+    assert ok and removed >= 2 and freed >= 4_000_000
+    assert world.run(FIRST_BYTE).stdout.split() == ["1", "2"]
+    assert world.run(BACK).stdout.strip() == "True"
+    assert world.run(FIRST_BYTE).stdout.split() == ["1", "1"]
+
+
+def test_prune_to_a_limit(world: World) -> None:
+    """What does not fit goes, but never what is current."""
+    made = grown(world)
+    assert made.server is not None
+    made.server.stop()
+    ok, freed, removed = world.run(PRUNE.replace("OPTIONS", "limit=0")).json
+    assert ok and removed >= 2 and freed >= 6_000_000
+    assert world.run(FIRST_BYTE).stdout.split() == ["1", "2"]
+    back = world.run(f"try:\n    {BACK}\nexcept ImportError as error:\n    print(type(error).__name__, error.hint)")
+    assert back.stdout.split()[0] != "StoreError" and "None" not in back.stdout, back.stdout
+    made.server.start()
+    assert world.run(FIRST_BYTE).stdout.split() == ["1", "2"]
 
 
 def test_cache_dir_and_version(world: World) -> None:

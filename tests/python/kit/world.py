@@ -172,12 +172,12 @@ class Acme:
         cold = self.world.run(script, **options)
         self.cold = self.server.take()
         warm = self.world.run(script, **options)
-        assert warm.stdout == cold.stdout, "warm differs from cold"
+        assert warm.stdout == cold.stdout, f"warm differs from cold\n{cold.stdout}{warm.stdout}{warm.stderr}"
         assert self.server.paths() == [], "the warm run asked the server"
         self.server.stop()
         try:
             stopped = self.world.run(script, **options)
         finally:
             self.server.start()
-        assert stopped.stdout == cold.stdout, "warm with the server stopped differs from cold"
+        assert stopped.stdout == cold.stdout, f"stopped differs from cold\n{cold.stdout}{stopped.stdout}{stopped.stderr}"
         return cold
