@@ -124,20 +124,27 @@ def test_on_event(world: World) -> None:
     assert result.json == [["fetch", "load", "resolve"], "resolve", "acme.beta", 100.0, True, "load"]
 
 
-def test_a_callback_that_fails_fails_no_import(world: World) -> None:
+def test_what_a_callback_raises_ends_the_import(world: World) -> None:
+    """So can a user's own button; nothing is half, and the next import works."""
     Acme(world, "hook", UNITS)
     result = world.run(
         """
+        import sys
         import acme, magic_module
         def careless(event):
-            raise RuntimeError("the callback is broken")
+            raise RuntimeError("stop here")
         magic_module.on_event(careless)
+        try:
+            import acme.beta
+        except RuntimeError as error:
+            print(error, [name for name in sys.modules if name.startswith("acme.")])
+        magic_module.on_event(None)
         import acme.beta
         print("imported")
         """,
-        warnings=False,
     )
-    assert result.stdout.strip() == "imported"
+    assert result.stdout.splitlines() == ["stop here []", "imported"]
+    assert world.parts() == []
 
 
 def test_a_callback_may_import(world: World) -> None:

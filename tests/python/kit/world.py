@@ -179,5 +179,7 @@ class Acme:
             stopped = self.world.run(script, **options)
         finally:
             self.server.start()
-        assert stopped.stdout == cold.stdout, f"stopped differs from cold\n{cold.stdout}{stopped.stdout}{stopped.stderr}"
+        assert stopped.stdout == cold.stdout, (
+            f"stopped differs from cold\n{cold.stdout}{stopped.stdout}{stopped.stderr}"
+        )
         return cold
