@@ -11,6 +11,7 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -375,11 +376,11 @@ impl Session {
         if let (Some(digest), true) = (readable, required) {
             self.ask_parts(mount, &context, &digest, relative).await?;
         } else {
-            let refreshed = mount.refresh(&context, false).await;
-            match refreshed {
+            match self.refresh_in_turn(mount, &context, relative).await {
                 Err(error) if required => return Err(error.or_name(mount.namespace.join(relative))),
                 Err(_) => return Ok(Lookup::Absent),
-                Ok(_) => {}
+                Ok(Some(known)) => return Ok(known),
+                Ok(None) => {}
             }
             if let Some(digest) = mount.bound().and_then(|bound| bound.manifest) {
                 self.ask_parts(mount, &context, &digest, relative).await?;
@@ -391,6 +392,32 @@ impl Session {
             return Ok(Lookup::Absent);
         }
         Ok(looked)
+    }
+
+    /// Many threads that need the same manifest ask for it once. `Some`: another one's
+    /// answer told already what `relative` is.
+    async fn refresh_in_turn(
+        &self,
+        mount: &Arc<Mount>,
+        context: &Context,
+        relative: &str,
+    ) -> Result<Option<Lookup>> {
+        let began = Instant::now();
+        let mut failed = mount.turn().lock().await;
+        if let Some((at, error)) = &*failed
+            && *at >= began
+        {
+            return Err(error.clone());
+        }
+        match self.lookup_in(mount, relative)? {
+            Lookup::Ask { .. } => {}
+            known => return Ok(Some(known)),
+        }
+        if let Err(error) = mount.refresh(context, false).await {
+            *failed = Some((Instant::now(), error.clone()));
+            return Err(error);
+        }
+        Ok(None)
     }
 
     async fn ask_parts(
