@@ -26,8 +26,8 @@ UNITS = {
                 seen.append(name)
                 return seen.count(name)
         """,
-    "left.py": "import acme.right\nLEFT = 1\n",
-    "right.py": "import acme.left\nRIGHT = 2\n",
+    "left.py": "import builtins\nbuiltins.meet.wait()\nimport acme.right\nLEFT = 1\n",
+    "right.py": "import builtins\nbuiltins.meet.wait()\nimport acme.left\nRIGHT = 2\n",
 }
 
 
@@ -90,16 +90,15 @@ def test_sixteen_threads_import_different_units(acme: Make) -> None:
 
 
 def test_two_threads_in_a_circle(acme: Make) -> None:
-    """CPython sees the deadlock of two module locks and breaks it; so it must stay."""
+    """CPython sees the deadlock of two module locks and breaks it, once both bodies run."""
     result = acme(UNITS).run(
         """
-        import importlib, threading
+        import builtins, importlib, threading
         import acme
-        barrier = threading.Barrier(2)
+        builtins.meet = threading.Barrier(2)
         done = []
 
         def work(name):
-            barrier.wait()
             done.append(importlib.import_module(name).__name__)
 
         threads = [threading.Thread(target=work, args=[name]) for name in ("acme.left", "acme.right")]
