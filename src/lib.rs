@@ -8,7 +8,8 @@
 //! ```
 //!
 //! - A [`name`] belongs to the [`mount`] with the longest namespace. The [`session`] holds
-//!   the mounts of a process and tells what a name is, without ever waiting.
+//!   the mounts of a process and tells what a name is, without ever waiting; [`ask`]
+//!   finds out what it could not tell.
 //! - The mount's [`manifest`] has a record for the unit. From the record alone follow its
 //!   [`layout`] and with it the whole spec, before anything is downloaded.
 //! - When the module's code is wanted, the [`unit`] is made usable: [`activate`] finds what
@@ -27,12 +28,14 @@
 //! | 1 formats  | `manifest` `layout`                                                      |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan`                                |
-//! | 4 uses     | `mount` `unit` `session` `activate` `upgrade` `inventory` `listing` `publish` |
+//! | 4 uses     | `mount` `unit` `session` `ask` `activate` `upgrade` `inventory` `listing`      |
+//! |            | `publish`                                                                |
 //! | 5 Python   | `py`                                                                     |
 //!
 //! A lower floor never imports a higher one, and only `py` knows Python.
 
 pub mod activate;
+pub mod ask;
 pub mod assemble;
 pub mod error;
 pub mod fetch;

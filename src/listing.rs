@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::layout::{Found, Layout};
 use crate::manifest::Body;
 use crate::mount::Mount;
 use crate::name::Digest;
@@ -54,6 +55,16 @@ impl Session {
         Some((unit, if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }))
     }
 
+    /// True for a file of a tree, and for what a search path names inside of it: an
+    /// archive that a unit brings along is for whoever reads archives.
+    pub fn is_in_file_of_tree(&self, path: &Path) -> bool {
+        let Some((unit, inside)) = self.unit_at(path) else { return false };
+        Path::new(&inside)
+            .ancestors()
+            .filter_map(Path::to_str)
+            .any(|part| unit.layout.has_file(part) && unit.folder.join(part).is_file())
+    }
+
     /// The mount of an entry in a namespace's `__path__`, and the name that the entry adds.
     pub fn mount_of_entry(&self, entry: &Path) -> Option<(Arc<Mount>, String)> {
         self.mounts().into_iter().find_map(|mount| {
@@ -68,36 +79,37 @@ impl Session {
         let bound = mount.bound()?;
         let document = mount.manifest(&self.store, &bound.manifest?).ok()?;
         let mut found = BTreeMap::new();
-        let mut add = |unit: &str, package: bool| {
+        // As `pkgutil` lists an installed package: a folder without `__init__` is left out.
+        let mut add = |unit: &str, layout: &Layout| {
             let inside = if below.is_empty() {
                 Some(unit)
             } else {
                 unit.strip_prefix(below).and_then(|rest| rest.strip_prefix('.'))
             };
-            let Some(inside) = inside else { return };
-            let (name, deeper) =
-                inside.split_once('.').map_or((inside, false), |(name, _)| (name, true));
-            let entry = found.entry(name.to_owned()).or_insert(false);
-            *entry |= deeper || package;
+            let Some(name) = inside.filter(|name| !name.contains('.')) else { return };
+            match layout.find(unit, &self.python.suffixes) {
+                Some(Found::Package { .. }) => found.insert(name.to_owned(), true),
+                Some(Found::Module { .. }) => found.insert(name.to_owned(), false),
+                Some(Found::Namespace { .. }) | None => None,
+            };
         };
         match &document.body {
             Body::Modules(modules) => {
                 for (name, record) in &modules.0 {
-                    let inside = format!("{}/", name.to_path());
                     let files = record
                         .files
                         .iter()
                         .chain(record.variants.iter().flat_map(|variant| &variant.files));
-                    add(
-                        name.as_str(),
-                        files.into_iter().any(|file| file.path.as_str().starts_with(&inside)),
-                    );
+                    add(name.as_str(), &Layout::new(files.map(|file| file.path.as_str())));
                 }
             }
             // A million names are not listed; what is here is.
             Body::Catalogue(_) => {
                 for key in bound.generation.active.keys() {
-                    add(key.split(['@', '=']).next().unwrap_or(key), false);
+                    let name = key.split(['@', '=']).next().unwrap_or(key);
+                    if let Ok(Some(unit)) = self.active_unit(mount, &bound, name) {
+                        add(name, &unit.layout);
+                    }
                 }
             }
         }

@@ -378,56 +378,6 @@ impl Session {
         })
     }
 
-    /// Asks what [`Lookup::Ask`] could not tell, and looks again.
-    pub async fn ask(&self, mount: &Arc<Mount>, relative: &str, required: bool) -> Result<Lookup> {
-        let context = self.context();
-        let known = mount.bound().and_then(|bound| bound.manifest);
-        let readable = known.filter(|digest| mount.manifest(&self.store, digest).is_ok());
-        let fresh = readable.and_then(|digest| mount.manifest(&self.store, &digest).ok());
-        let old = fresh.is_some_and(|document| mount.should_ask_first(&document));
-        if let (Some(digest), true) = (readable, required) {
-            if old {
-                // If there is no answer, the old one decides; its age is judged once more
-                // before anything is downloaded.
-                let _ = mount.refresh(&context, false).await;
-            }
-            let digest = mount.bound().and_then(|bound| bound.manifest).unwrap_or(digest);
-            self.ask_parts(mount, &context, &digest, relative).await?;
-        } else {
-            let refreshed = mount.refresh(&context, false).await;
-            match refreshed {
-                Err(error) if required => return Err(error.or_name(mount.namespace.join(relative))),
-                Err(_) => return Ok(Lookup::Absent),
-                Ok(_) => {}
-            }
-            if let Some(digest) = mount.bound().and_then(|bound| bound.manifest) {
-                self.ask_parts(mount, &context, &digest, relative).await?;
-            }
-        }
-        let looked = self.lookup_in(mount, relative)?;
-        if !mount.namespace.is_empty() && matches!(looked, Lookup::Absent | Lookup::Ask { .. }) {
-            mount.remember_absent(relative);
-            return Ok(Lookup::Absent);
-        }
-        Ok(looked)
-    }
-
-    async fn ask_parts(
-        &self,
-        mount: &Arc<Mount>,
-        context: &Context,
-        manifest: &Digest,
-        relative: &str,
-    ) -> Result<()> {
-        for name in prefixes(relative) {
-            mount.fetch_parts(context, manifest, name).await?;
-            if matches!(mount.record(&self.store, manifest, name), Ok(Answer::Record(_))) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// The unit that an API name (`magic_module.alpha`) means.
     pub fn mount_of(&self, full: &str) -> Result<(Arc<Mount>, String)> {
         let unknown = || {
@@ -460,6 +410,6 @@ pub enum TopLevel {
 }
 
 /// `a.b.c`, `a.b`, `a`.
-fn prefixes(name: &str) -> impl Iterator<Item = &str> {
+pub fn prefixes(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| name.rsplit_once('.').map(|(above, _)| above))
 }

@@ -272,8 +272,19 @@ impl Session {
         if let Some(unit) = Unit::of_tree(mount, &self.store, &parsed, key.to_owned(), active)? {
             return Ok(mount.intern(unit));
         }
-        let record = self
-            .record_of(mount, &active.manifest, name, Some(&active.version))?
+        // Its own manifest, or what the newest one still has of it.
+        let newest = mount.bound().and_then(|bound| bound.manifest);
+        let full = mount.namespace.join(name);
+        let record = [Some(active.manifest), newest]
+            .into_iter()
+            .flatten()
+            .filter_map(|manifest| {
+                self.record_of(mount, &manifest, name, Some(&active.version)).ok().flatten()
+            })
+            .find(|record| {
+                self.select(&full, name, record)
+                    .is_ok_and(|selected| selected.tree_digest() == active.tree)
+            })
             .ok_or_else(|| {
                 Error::new(
                     Kind::Store,
@@ -290,7 +301,7 @@ impl Session {
                     active.version
                 ))
             })?;
-        let selected = self.select(&mount.namespace.join(name), name, &record)?;
+        let selected = self.select(&full, name, &record)?;
         Ok(mount.intern(Unit::of_record(
             mount,
             &self.store,

@@ -36,10 +36,10 @@ use crate::store::blob::{Begin, BlobStore, BlobWriter};
 pub use crate::origin::client::Access;
 pub use crate::origin::{Transport, Validator};
 pub use download::Document;
+pub use process::PerProcess;
 pub use retry::Limits;
 
 use once::{Leader, Once, Outcome, Role};
-use process::PerProcess;
 use retry::GivenUp;
 
 /// Up to so many artifacts are synced one by one, more of them by one sync of the file system.

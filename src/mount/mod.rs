@@ -20,12 +20,13 @@ pub use yanked::{newest_good, reason_of};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use url::Url;
 
 use crate::error::{Error, Kind, Result};
-use crate::fetch::{Fetcher, Transport};
+use crate::fetch::{Fetcher, PerProcess, Transport};
 use crate::manifest::{Manifest, Record};
 use crate::name::{Digest, Namespace, UnitName, Version};
 use crate::origin::{is_loopback, redact};
@@ -66,7 +67,12 @@ pub struct Mount {
     /// … and was told.
     answered: AtomicBool,
     trusted: AtomicBool,
+    turn: PerProcess<Turn>,
 }
+
+/// Whose turn it is to ask for the manifest, and how the last one failed: threads that
+/// waited meanwhile fail with it.
+pub type Turn = tokio::sync::Mutex<Option<(Instant, Error)>>;
 
 /// The generation that this process uses, and the lock that keeps it.
 pub struct Bound {
@@ -115,7 +121,12 @@ impl Mount {
             asked: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             trusted: AtomicBool::new(false),
+            turn: PerProcess::new(Turn::default()),
         }))
+    }
+
+    pub fn turn(&self) -> &Turn {
+        self.turn.get(Turn::default)
     }
 
     /// The manifest URL as it may be shown.

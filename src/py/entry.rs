@@ -102,9 +102,7 @@ pub fn _path_hook(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<Entry> {
     }
     let session = session(py)?;
     let inside = Path::new(&path);
-    if inside.starts_with(session.store.trees()) || inside.starts_with(session.store.mounts()) {
-        Ok(Entry { path })
-    } else {
-        Err(foreign())
-    }
+    let ours =
+        inside.starts_with(session.store.trees()) || inside.starts_with(session.store.mounts());
+    if ours && !session.is_in_file_of_tree(inside) { Ok(Entry { path }) } else { Err(foreign()) }
 }

@@ -1,7 +1,7 @@
 //! The finders on `sys.meta_path`.
 //!
 //! ```text
-//! sys.meta_path   [Finder(first) … stock finders … Finder(behind)]
+//! sys.meta_path   [built-in, frozen, hooks of tools, Finder(first), PathFinder … Finder(behind)]
 //! ```
 //!
 //! The first finder serves named namespaces, and mounts of top-level names that asked

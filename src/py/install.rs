@@ -18,7 +18,7 @@ fn _install(py: Python<'_>, search_path: &Bound<'_, PyList>) -> PyResult<()> {
         }
     }
     serve_own_namespace();
-    meta_path.call_method1("insert", (0, Finder { behind: false }))?;
+    meta_path.call_method1("insert", (place(py, &meta_path)?, Finder { behind: false }))?;
     meta_path.call_method1("append", (Finder { behind: true },))?;
     let hook = pyo3::wrap_pyfunction!(_path_hook, py)?;
     sys.getattr("path_hooks")?.call_method1("insert", (0, hook))?;
@@ -37,6 +37,18 @@ fn _install(py: Python<'_>, search_path: &Bound<'_, PyList>) -> PyResult<()> {
         }
     }
     Ok(())
+}
+
+/// Right before `PathFinder`: what stands before it (built-in and frozen modules, the
+/// hooks of tools such as pytest) goes on standing before us.
+fn place(py: Python<'_>, meta_path: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let stock = py.import("_frozen_importlib_external")?.getattr("PathFinder")?;
+    for (at, finder) in meta_path.try_iter()?.enumerate() {
+        if finder?.is(&stock) {
+            return Ok(at);
+        }
+    }
+    Ok(0)
 }
 
 #[pyfunction]

@@ -28,9 +28,13 @@ mod state;
 mod types;
 
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // Asking a module for a name that it lacks ends in NULL without an exception in
+    // CPython 3.13.0 where the working directory is gone, and `add` asks for this one.
+    module.setattr("__all__", PyList::empty(module.py()))?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     types::register(module)?;
     mounting::register(module)?;

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "mount",
             "session",
             "unit",
+            "ask",
             "activate",
             "upgrade",
             "inventory",

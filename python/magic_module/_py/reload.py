@@ -12,7 +12,6 @@ dictionary cannot be undone.
 """
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Iterable
 from importlib.machinery import ExtensionFileLoader
@@ -26,6 +25,7 @@ class Saved(NamedTuple):
     """What is loaded of the units that move."""
 
     units: list[str]
+    folders: list[str]
     modules: dict[str, ModuleType]
     dictionaries: dict[str, dict[str, Any]]
     before: set[str]
@@ -50,7 +50,8 @@ def save(moves: list[Move]) -> Saved:
     units = [unit for unit, _, _ in moves]
     modules = _loaded(units)
     dictionaries = {name: dict(vars(module)) for name, module in modules.items()}
-    return Saved(units, modules, dictionaries, {name for name in sys.modules if _belongs(name, units)})
+    folders = [folder for _, _, folder in moves if folder is not None]
+    return Saved(units, folders, modules, dictionaries, {name for name in sys.modules if _belongs(name, units)})
 
 
 def reload(saved: Saved) -> None:
@@ -59,10 +60,15 @@ def reload(saved: Saved) -> None:
         module = saved.modules[name]
         if sys.modules.get(name) is not module:
             continue
-        if importlib.util.find_spec(name) is None if name in saved.units else _is_gone(name):
+        if _is_gone(name, saved.folders):
             _forget(name, module)
         elif not isinstance(getattr(module.__spec__, "loader", None), ExtensionFileLoader):
+            was_package = hasattr(module, "__path__")
             importlib.reload(module)
+            spec = module.__spec__
+            if was_package and spec is not None and spec.submodule_search_locations is None:
+                # `reload` sets what a package has and leaves it where the package became a module.
+                vars(module).pop("__path__", None)
 
 
 def restore(saved: Saved) -> None:
@@ -92,14 +98,18 @@ def _belongs(name: str, units: Iterable[str]) -> bool:
     return any(name == unit or name.startswith(f"{unit}.") for unit in units)
 
 
-def _is_gone(name: str) -> bool:
-    # importlib.util.find_spec answers from sys.modules; the finders have to be asked.
+def _is_gone(name: str, folders: list[str]) -> bool:
+    # `importlib.util.find_spec` answers from sys.modules; the finders have to be asked. The parent's
+    # path still leads to the old tree: what is found there alone is gone.
     parent = sys.modules.get(name.rpartition(".")[0])
     path = getattr(parent, "__path__", None)
     for finder in sys.meta_path:
         find_spec = getattr(finder, "find_spec", None)
-        if find_spec is not None and find_spec(name, path, None) is not None:
-            return False
+        spec = None if find_spec is None else find_spec(name, path, None)
+        if spec is not None:
+            places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or [])
+            if not any(place.startswith(folder) for place in places for folder in folders):
+                return False
     return True
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,19 +57,18 @@ def command(
     return [*line, *args]
 
 
-def start(line: Sequence[str], env: Mapping[str, str], cwd: Path, **options: Any) -> subprocess.Popen[str]:
+def start(line: Sequence[str], env: Mapping[str, str], cwd: Path, input: bool = False) -> subprocess.Popen[str]:
     """Starts a process in a session of its own, so that a signal to it is one to nobody else."""
     return subprocess.Popen(
         line,
         env=dict(env),
         cwd=cwd,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if input else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
         start_new_session=True,
-        **options,
     )
 
 
@@ -81,6 +81,27 @@ def finish(process: subprocess.Popen[str], timeout: float = TIMEOUT) -> Result:
         stdout, stderr = process.communicate()
         raise AssertionError(f"the script hangs after {timeout} s\n{stdout}\n{stderr}") from None
     return Result(stdout, stderr, process.returncode)
+
+
+def read_line(process: subprocess.Popen[str], timeout: float = TIMEOUT) -> str:
+    """The next line that a process prints; one that hangs instead is killed, and fails the test."""
+    assert process.stdout is not None and process.stderr is not None
+    watchdog = threading.Timer(timeout, os.killpg, (process.pid, 9))
+    watchdog.start()
+    try:
+        text = process.stdout.readline()
+    finally:
+        watchdog.cancel()
+    if not text:
+        raise AssertionError(f"the script ended, or hung, before its next line\n{process.stderr.read()}")
+    return text.strip()
+
+
+def say(process: subprocess.Popen[str], text: str = "go") -> None:
+    """Gives the script a line to read."""
+    assert process.stdin is not None
+    process.stdin.write(text + "\n")
+    process.stdin.flush()
 
 
 def run(line: Sequence[str], env: Mapping[str, str], cwd: Path, status: int | None = 0) -> Result:

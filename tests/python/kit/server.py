@@ -32,7 +32,10 @@ class Request:
 
 @dataclass
 class Stall:
-    """Holds back every body whose path contains `part` after `after` bytes, until `release` is set."""
+    """Holds back every body whose path contains `part` after `after` bytes, until `release` is set.
+
+    A body that has no more than `after` bytes is not held.
+    """
 
     part: str
     after: int
@@ -193,7 +196,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
 
         def send_body(self, path: str, data: bytes) -> None:
             sent = 0
-            for stall in [stall for stall in server.stalls if stall.part in path]:
+            for stall in [stall for stall in server.stalls if stall.part in path and stall.after < len(data)]:
                 self.wfile.write(data[sent : stall.after])
                 self.wfile.flush()
                 sent = max(sent, stall.after)

@@ -47,17 +47,27 @@ class World:
         return process.run(line, self.environment(env), self.work, status)
 
     def start(
-        self, script: str, *, env: Mapping[str, str | None] | None = None, warnings: bool = True, **options: Any
+        self, script: str, *, env: Mapping[str, str | None] | None = None, warnings: bool = True, input: bool = False
     ) -> subprocess.Popen[str]:
-        """Starts `script` in a fresh interpreter; `finish` waits for it, `close` ends it."""
+        """Starts `script` in a fresh interpreter; `finish` waits for it, `close` ends it; `input` gives it a stdin."""
         line = process.command(script, warnings=warnings)
-        started = process.start(line, self.environment(env), self.work, **options)
+        started = process.start(line, self.environment(env), self.work, input)
         self.processes.append(started)
         return started
 
     @staticmethod
     def finish(started: subprocess.Popen[str]) -> Result:
         return process.finish(started)
+
+    @staticmethod
+    def line(started: subprocess.Popen[str]) -> str:
+        """The next line that a started script prints."""
+        return process.read_line(started)
+
+    @staticmethod
+    def say(started: subprocess.Popen[str]) -> None:
+        """Lets a script go on that waits for a line of its stdin."""
+        process.say(started)
 
     def publish(
         self,
@@ -163,12 +173,14 @@ class Acme:
         cold = self.world.run(script, **options)
         self.cold = self.server.take()
         warm = self.world.run(script, **options)
-        assert warm.stdout == cold.stdout, "warm differs from cold"
+        assert warm.stdout == cold.stdout, f"warm differs from cold\n{cold.stdout}{warm.stdout}{warm.stderr}"
         assert self.server.paths() == [], "the warm run asked the server"
         self.server.stop()
         try:
             stopped = self.world.run(script, **options)
         finally:
             self.server.start()
-        assert stopped.stdout == cold.stdout, "warm with the server stopped differs from cold"
+        assert stopped.stdout == cold.stdout, (
+            f"stopped differs from cold\n{cold.stdout}{stopped.stdout}{stopped.stderr}"
+        )
         return cold

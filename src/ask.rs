@@ -1,0 +1,86 @@
+//! Asking for what a lookup could not tell: the manifest, or parts of a catalogue.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::mount::{Answer, Context, Mount};
+use crate::name::Digest;
+use crate::session::{Lookup, Session, prefixes};
+
+impl Session {
+    /// Asks what [`Lookup::Ask`] could not tell, and looks again.
+    pub async fn ask(&self, mount: &Arc<Mount>, relative: &str, required: bool) -> Result<Lookup> {
+        let context = self.context();
+        let known = mount.bound().and_then(|bound| bound.manifest);
+        let readable = known.filter(|digest| mount.manifest(&self.store, digest).is_ok());
+        let document = readable.and_then(|digest| mount.manifest(&self.store, &digest).ok());
+        if let (Some(digest), true) = (readable, required) {
+            if document.is_some_and(|document| mount.should_ask_first(&document)) {
+                // If there is no answer, the old one decides; its age is judged once more
+                // before anything is downloaded.
+                let _ = mount.refresh(&context, false).await;
+            }
+            let digest = mount.bound().and_then(|bound| bound.manifest).unwrap_or(digest);
+            self.ask_parts(mount, &context, &digest, relative).await?;
+        } else {
+            match self.refresh_in_turn(mount, &context, relative).await {
+                Err(error) if required => return Err(error.or_name(mount.namespace.join(relative))),
+                Err(_) => return Ok(Lookup::Absent),
+                Ok(Some(known)) => return Ok(known),
+                Ok(None) => {}
+            }
+            if let Some(digest) = mount.bound().and_then(|bound| bound.manifest) {
+                self.ask_parts(mount, &context, &digest, relative).await?;
+            }
+        }
+        let looked = self.lookup_in(mount, relative)?;
+        if !mount.namespace.is_empty() && matches!(looked, Lookup::Absent | Lookup::Ask { .. }) {
+            mount.remember_absent(relative);
+            return Ok(Lookup::Absent);
+        }
+        Ok(looked)
+    }
+
+    /// Many threads that need the same manifest ask for it once. `Some`: another one's
+    /// answer told already what `relative` is.
+    async fn refresh_in_turn(
+        &self,
+        mount: &Arc<Mount>,
+        context: &Context,
+        relative: &str,
+    ) -> Result<Option<Lookup>> {
+        let began = Instant::now();
+        let mut failed = mount.turn().lock().await;
+        if let Some((at, error)) = &*failed
+            && *at >= began
+        {
+            return Err(error.clone());
+        }
+        match self.lookup_in(mount, relative)? {
+            Lookup::Ask { .. } => {}
+            known => return Ok(Some(known)),
+        }
+        if let Err(error) = mount.refresh(context, false).await {
+            *failed = Some((Instant::now(), error.clone()));
+            return Err(error);
+        }
+        Ok(None)
+    }
+
+    async fn ask_parts(
+        &self,
+        mount: &Arc<Mount>,
+        context: &Context,
+        manifest: &Digest,
+        relative: &str,
+    ) -> Result<()> {
+        for name in prefixes(relative) {
+            mount.fetch_parts(context, manifest, name).await?;
+            if matches!(mount.record(&self.store, manifest, name), Ok(Answer::Record(_))) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+"""Threads, circular imports across threads, and an event loop in the importing thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kit.world import Acme, World
+
+Make = Callable[..., Acme]
+
+# Each script imports `acme` itself first: a submodule is looked up without waiting for a package whose body is still
+# running in another thread (`_find_and_load_unlocked`), and the body of `acme` is what makes the mount. A package that
+# extends its own `__path__` has the same limit when it is plainly installed.
+
+UNITS = {
+    f"unit{number}.py": f"import acme.common\nNUMBER = {number}\nRUNS = acme.common.ran(__name__)\n"
+    for number in range(16)
+} | {
+    "common.py": """
+        import threading
+        lock = threading.Lock()
+        seen = []
+
+        def ran(name):
+            with lock:
+                seen.append(name)
+                return seen.count(name)
+        """,
+    "left.py": "import builtins\nbuiltins.meet.wait()\nimport acme.right\nLEFT = 1\n",
+    "right.py": "import builtins\nbuiltins.meet.wait()\nimport acme.left\nRIGHT = 2\n",
+}
+
+
+def test_sixteen_threads_import_the_same_unit(acme: Make) -> None:
+    made = acme(UNITS)
+    result = made.run(
+        """
+        import importlib, json, threading
+        import acme
+        barrier = threading.Barrier(16)
+        modules, errors = [], []
+
+        def work():
+            barrier.wait()
+            try:
+                module = importlib.import_module("acme.unit3")
+                modules.append((id(module), module.NUMBER, module.RUNS))
+            except BaseException as error:
+                errors.append(repr(error))
+
+        threads = [threading.Thread(target=work) for _ in range(16)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        print(json.dumps([len(modules), len(set(modules)), modules[0][1:] if modules else None, errors]))
+        """
+    )
+    assert result.json == [16, 1, [3, 1], []]
+    paths = [request.path for request in made.cold]
+    assert len(paths) == len(set(paths)), "no artifact is asked for twice"
+
+
+def test_sixteen_threads_import_different_units(acme: Make) -> None:
+    made = acme(UNITS)
+    result = made.run(
+        """
+        import importlib, json, threading
+        import acme
+        barrier = threading.Barrier(16)
+        numbers, errors = [], []
+
+        def work(number):
+            barrier.wait()
+            try:
+                module = importlib.import_module(f"acme.unit{number}")
+                numbers.append(module.NUMBER)
+                assert module.RUNS == 1
+            except BaseException as error:
+                errors.append(repr(error))
+
+        threads = [threading.Thread(target=work, args=[number]) for number in range(16)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        import acme.common
+        print(json.dumps([sorted(numbers), errors, len(acme.common.seen)]))
+        """
+    )
+    assert result.json == [list(range(16)), [], 16]
+    paths = [request.path for request in made.cold]
+    assert len(paths) == len(set(paths))
+
+
+def test_two_threads_in_a_circle(acme: Make) -> None:
+    """CPython sees the deadlock of two module locks and breaks it, once both bodies run."""
+    result = acme(UNITS).run(
+        """
+        import builtins, importlib, threading
+        import acme
+        builtins.meet = threading.Barrier(2)
+        done = []
+
+        def work(name):
+            done.append(importlib.import_module(name).__name__)
+
+        threads = [threading.Thread(target=work, args=[name]) for name in ("acme.left", "acme.right")]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        import acme.left, acme.right
+        print(sorted(done), acme.left.LEFT, acme.right.RIGHT)
+        """
+    )
+    assert result.stdout.strip() == "['acme.left', 'acme.right'] 1 2"
+
+
+def test_import_inside_a_running_event_loop(acme: Make) -> None:
+    result = acme(UNITS).run(
+        """
+        import asyncio, json
+
+        async def main():
+            import acme.unit1
+            loop = asyncio.get_running_loop()
+            second = await loop.run_in_executor(None, lambda: __import__("acme.unit2", fromlist=["x"]))
+            return acme.unit1.NUMBER, second.NUMBER
+
+        print(json.dumps(asyncio.run(main())))
+        """
+    )
+    assert result.json == [1, 2]
+
+
+def test_other_imports_go_on_while_one_downloads(world: World) -> None:
+    """Nobody waits for the network under the import lock: while one thread's download stands, another imports."""
+    made = Acme(world, "hook", UNITS)
+    assert made.server is not None
+    (world.path / "plainly").mkdir()
+    (world.path / "plainly" / "besides.py").write_text("DONE = True\n")
+    stall = made.server.stall("/", after=0)
+    started = world.start(
+        """
+        import sys, threading
+        sys.path.insert(0, PLAINLY)
+        thread = threading.Thread(target=lambda: __import__("acme.unit1"))
+        thread.start()
+        sys.stdin.readline()
+        import besides, fractions, wave
+        print(besides.DONE, "acme.unit1" in sys.modules and hasattr(sys.modules["acme.unit1"], "NUMBER"), flush=True)
+        thread.join()
+        print(sys.modules["acme.unit1"].NUMBER)
+        """.replace("PLAINLY", repr(str(world.path / "plainly"))),
+        input=True,
+        warnings=False,
+    )
+    assert stall.reached.wait(60)
+    world.say(started)
+    assert world.line(started) == "True False"
+    made.server.stalls.remove(stall)
+    stall.release.set()
+    result = world.finish(started)
+    assert result.stdout.strip() == "1", result.stderr
+
+
+def test_threads_while_a_manifest_is_asked_for(world: World) -> None:
+    """Many threads that need the same manifest ask for it once."""
+    made = Acme(world, "hook", UNITS)
+    assert made.server is not None
+    result = world.run(
+        """
+        import importlib, threading
+        import acme
+        barrier = threading.Barrier(8)
+
+        def work(number):
+            barrier.wait()
+            importlib.import_module(f"acme.unit{number}")
+
+        threads = [threading.Thread(target=work, args=[number]) for number in range(8)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        print("done")
+        """
+    )
+    assert result.stdout.strip() == "done"
+    assert made.server.paths().count("/manifest.json") == 1
+
+
+def test_aprefetch_and_gather(world: World) -> None:
+    made = Acme(world, "hook", UNITS)
+    assert made.server is not None
+    result = world.run(
+        """
+        import asyncio, json, sys
+        import acme, magic_module
+
+        async def main():
+            ticks = 0
+
+            async def tick():
+                nonlocal ticks
+                while True:
+                    ticks += 1
+                    await asyncio.sleep(0)
+
+            ticking = asyncio.ensure_future(tick())
+            names = ["acme.common", *(f"acme.unit{number}" for number in range(16))]
+            await asyncio.gather(*map(magic_module.aprefetch, names))
+            ticking.cancel()
+            return ticks
+
+        ticks = asyncio.run(main())
+        print(json.dumps([ticks > 1, [name for name in sys.modules if name.startswith("acme.")]]))
+        """
+    )
+    assert result.json == [True, []]
+    made.server.stop()
+    assert world.run("import acme.unit7; print(acme.unit7.NUMBER)").stdout.strip() == "7"

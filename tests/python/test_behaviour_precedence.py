@@ -1,0 +1,300 @@
+"""Who serves a name: what is installed wins, then the longest namespace, then the earlier mount."""
+
+from __future__ import annotations
+
+from kit.sources import write_tree
+from kit.world import Acme, World
+
+
+def mounted(world: World, namespace: str, units: dict[str, str | bytes], site: str) -> str:
+    """Publishes and serves; returns the manifest's URL."""
+    world.publish(units, namespace, site)
+    return world.serve(site).manifest_url
+
+
+def test_what_the_package_ships_wins_and_is_never_sent(world: World) -> None:
+    made = Acme(world, "hook", {"plain.py": "WHO = 'unit'\n", "rest.py": ""}, own={"plain.py": "WHO = 'shipped'\n"})
+    assert made.server is not None
+    result = world.run(
+        "import importlib.util, acme.plain as p; print(p.WHO, importlib.util.find_spec('acme.plain').origin)"
+    )
+    who, origin = result.stdout.split()
+    assert who == "shipped" and origin == str(made.package / "plain.py")
+    assert made.server.paths() == []
+    result = world.run(
+        """
+        import acme, json, magic_module
+        print(json.dumps([[unit.name, unit.hidden_by] for unit in magic_module.available("acme")]))
+        """
+    )
+    assert result.json == [["acme.plain", str(made.package / "plain.py")], ["acme.rest", None]]
+
+
+def test_an_installed_top_level_name_wins(world: World) -> None:
+    installed = write_tree(world.path / "site-packages", {"tool.py": "WHO = 'installed'\n"})
+    url = mounted(
+        world, "", {"tool.py": "WHO = 'unit'\n", "extra.py": "WHO = 'unit'\n", "wave.py": "WHO = 'unit'\n"}, "site"
+    )
+    script = f"""
+        import magic_module
+        magic_module.mount("", {url!r}FIRST)
+        import tool, extra, wave
+        print(tool.WHO, extra.WHO, getattr(wave, "WHO", "stdlib"))
+        """
+    env = {"PYTHONPATH": str(installed)}
+    assert world.run(script.replace("FIRST", ""), env=env).stdout.split() == ["installed", "unit", "stdlib"]
+    assert world.run(script.replace("FIRST", ", first=True"), env=env).stdout.split() == ["unit", "unit", "unit"]
+
+
+def test_first_never_hides_what_is_built_in(world: World) -> None:
+    url = mounted(world, "", {"sys.py": "WHO = 'unit'\n", "extra.py": ""}, "site")
+    result = world.run(
+        f"import magic_module; magic_module.mount('', {url!r}, first=True); import sys; print(hasattr(sys, 'WHO'))"
+    )
+    assert result.stdout.strip() == "False"
+
+
+def test_of_two_empty_mounts_the_earlier_wins(world: World) -> None:
+    one = mounted(world, "", {"same.py": "WHO = 1\n", "left.py": "WHO = 'left'\n"}, "one")
+    two = mounted(world, "", {"same.py": "WHO = 2\n", "right.py": "WHO = 'right'\n"}, "two")
+    result = world.run(
+        f"""
+        import magic_module
+        magic_module.mount("", {one!r})
+        magic_module.mount("", {two!r})
+        import same, left, right
+        print(same.WHO, left.WHO, right.WHO)
+        """
+    )
+    assert result.stdout.split() == ["1", "left", "right"]
+
+
+def test_a_known_empty_manifest_answers_every_miss(world: World) -> None:
+    world.publish({"extra.py": "WHO = 'unit'\n"}, "")
+    server = world.serve()
+    script = f"""
+        import magic_module
+        magic_module.mount("", {server.manifest_url!r})
+        import extra
+        for name in ("absent", "missing", "gone.deep", "absent"):
+            try:
+                __import__(name)
+            except ModuleNotFoundError as error:
+                print(error.name)
+        """
+    assert world.run(script).stdout.split() == ["absent", "missing", "gone", "absent"]
+    assert server.paths().count("/manifest.json") == 1
+    world.run(script)
+    assert server.paths() == []
+
+
+def test_the_longest_namespace_serves(world: World) -> None:
+    outer = mounted(world, "acme", {"plain.py": "WHO = 'outer'\n", "inner/deep.py": "WHO = 'outer'\n"}, "outer")
+    inner = mounted(world, "acme.inner", {"deep.py": "WHO = 'inner'\n", "other.py": "WHO = 'inner'\n"}, "inner")
+    for order in ((outer, inner), (inner, outer)):
+        calls = "\n        ".join(
+            f"magic_module.mount({'acme' if url == outer else 'acme.inner'!r}, {url!r})" for url in order
+        )
+        result = world.run(
+            f"""
+        import magic_module
+        {calls}
+        import acme.plain, acme.inner.deep, acme.inner.other
+        print(acme.plain.WHO, acme.inner.deep.WHO, acme.inner.other.WHO)
+        """
+        )
+        assert result.stdout.split() == ["outer", "inner", "inner"]
+
+
+def test_a_nested_namespace_alone(world: World) -> None:
+    url = mounted(world, "org.team.tools", {"plain.py": "WHO = 'deep'\n"}, "site")
+    result = world.run(
+        f"""
+        import magic_module
+        magic_module.mount("org.team.tools", {url!r})
+        import org.team.tools.plain as plain
+        import org
+        print(plain.WHO, plain.__name__, org.__spec__.origin)
+        try:
+            import org.other
+        except ModuleNotFoundError as error:
+            print(error.name)
+        """
+    )
+    assert result.stdout.split() == ["deep", "org.team.tools.plain", "None", "org.other"]
+
+
+def test_mount_twice_close_and_context_manager(world: World) -> None:
+    url = mounted(world, "acme", {"plain.py": "WHO = 1\n", "late.py": "WHO = 2\n"}, "site")
+    result = world.run(
+        f"""
+        import json, sys
+        import magic_module
+        one = magic_module.mount("acme", {url!r})
+        two = magic_module.mount("acme", {url!r})
+        with magic_module.mount("brief", {url!r}.replace("manifest", "other")) as third:
+            kept = third.namespace
+        import acme.plain
+        path = list(sys.meta_path)
+        one.close()
+        def missing(name):
+            try:
+                __import__(name)
+            except ModuleNotFoundError as error:
+                return error.name
+        print(json.dumps([one == two, kept, one.namespace, one.manifest_url, acme.plain.WHO, missing("acme.late"),
+            missing("brief")]))
+        """
+    )
+    assert result.json == [True, "brief", "acme", url, 1, "acme.late", "brief"]
+
+
+def test_mounting_a_taken_namespace_elsewhere_is_an_error(world: World) -> None:
+    one = mounted(world, "acme", {"plain.py": "WHO = 1\n"}, "one")
+    two = mounted(world, "acme", {"plain.py": "WHO = 2\n"}, "two")
+    result = world.run(
+        f"""
+        import magic_module
+        magic_module.mount("acme", {one!r})
+        import acme.plain
+        try:
+            magic_module.mount("acme", {two!r})
+        except magic_module.errors.ConfigurationError as error:
+            print("refused", error.hint is not None)
+        print(acme.plain.WHO)
+        """
+    )
+    assert result.stdout.split() == ["refused", "True", "1"]
+
+
+def test_the_environments_mount(world: World) -> None:
+    one = mounted(world, "magic_module", {"plain.py": "WHO = 'environment'\n", "late.py": ""}, "one")
+    two = mounted(world, "magic_module", {"plain.py": "WHO = 'explicit'\n"}, "two")
+    env = {"MAGIC_MODULE_MANIFEST_URL": one}
+    assert world.run("import magic_module.plain as p; print(p.WHO)", env=env).stdout.strip() == "environment"
+    result = world.run(
+        f"""
+        import magic_module
+        magic_module.mount("magic_module", {two!r})
+        import magic_module.plain as plain
+        print(plain.WHO)
+        """,
+        env=env,
+    )
+    assert result.stdout.strip() == "explicit"
+    result = world.run(
+        f"""
+        import magic_module.plain as plain
+        import magic_module
+        try:
+            magic_module.mount("magic_module", {two!r})
+        except magic_module.errors.ConfigurationError as error:
+            print(plain.WHO, error)
+        """,
+        env=env,
+    )
+    assert result.stdout.startswith("environment ")
+
+
+def test_no_manifest_is_set(world: World) -> None:
+    result = world.run(
+        """
+        import importlib.util, json
+        import magic_module
+        seen = []
+        def note(act):
+            try:
+                act()
+            except ImportError as error:
+                seen.append([type(error).__name__, isinstance(error, ModuleNotFoundError), error.hint])
+        note(lambda: __import__("magic_module.alpha"))
+        note(lambda: importlib.util.find_spec("magic_module.alpha"))
+        print(json.dumps(seen))
+        """
+    )
+    hint = 'set MAGIC_MODULE_MANIFEST_URL, or call magic_module.mount("magic_module", url) first'
+    assert result.json == [["ConfigurationError", False, hint]] * 2
+
+
+def test_a_manifest_for_another_namespace(world: World) -> None:
+    url = mounted(world, "other", {"plain.py": "WHO = 1\n"}, "site")
+    result = world.run(
+        f"""
+        import magic_module
+        magic_module.mount("acme", {url!r})
+        try:
+            import acme.plain
+        except magic_module.errors.ManifestError as error:
+            print(error)
+        """
+    )
+    assert "other" in result.stdout and "acme" in result.stdout
+
+
+def test_our_own_files_hide_no_unit(world: World) -> None:
+    names = ["loader", "cli", "server", "progress", "demo", "doctor", "metadata", "resources", "requirements", "api"]
+    url = mounted(world, "magic_module", {f"{name}.py": f"WHO = {name!r}\n" for name in names}, "site")
+    result = world.run(
+        f"""
+        import importlib, json
+        print(json.dumps([importlib.import_module(f"magic_module.{{name}}").WHO for name in {names!r}]))
+        """,
+        env={"MAGIC_MODULE_MANIFEST_URL": url},
+    )
+    assert result.json == names
+
+
+def test_the_api_survives_units(world: World) -> None:
+    url = mounted(world, "magic_module", {"alpha.py": "WHO = 1\n"}, "site")
+    result = world.run(
+        """
+        import magic_module
+        import magic_module.alpha
+        from magic_module import alpha
+        import magic_module.errors as errors
+        print(alpha.WHO, errors is magic_module.errors, callable(magic_module.mount), magic_module.__version__[:2])
+        """,
+        env={"MAGIC_MODULE_MANIFEST_URL": url},
+    )
+    assert result.stdout.split() == ["1", "True", "True", "0."]
+
+
+def test_a_package_that_is_split_between_a_disk_and_units(world: World) -> None:
+    """A namespace package on disk and units of the same namespace are one package."""
+    disk = write_tree(world.path / "disk", {"acme/ondisk.py": "WHO = 'disk'\n"})
+    url = mounted(world, "acme", {"plain.py": "WHO = 'unit'\n"}, "site")
+    result = world.run(
+        f"""
+        import magic_module
+        magic_module.mount("acme", {url!r})
+        import acme.plain, acme.ondisk
+        print(acme.plain.WHO, acme.ondisk.WHO, any(k.__name__ == "_NamespacePath" for k in type(acme.__path__).__mro__))
+        """,
+        env={"PYTHONPATH": str(disk)},
+    )
+    assert result.stdout.split() == ["unit", "disk", "True"]
+
+
+def test_mounting_after_the_package_was_imported(world: World) -> None:
+    package = write_tree(world.path / "disk", {"acme/__init__.py": "", "acme/own.py": "WHO = 'own'\n"})
+    url = mounted(world, "acme", {"plain.py": "WHO = 'unit'\n"}, "site")
+    result = world.run(
+        f"""
+        import pkgutil
+        import acme.own, magic_module
+        magic_module.mount("acme", {url!r})
+        import acme.plain
+        print(acme.plain.WHO, sorted(m.name for m in pkgutil.iter_modules(acme.__path__)))
+        """,
+        env={"PYTHONPATH": str(package)},
+    )
+    assert result.stdout.strip() == "unit ['own', 'plain']"
+
+
+def test_manifest_url_as_a_file(world: World) -> None:
+    world.publish({"plain.py": "WHO = 'file'\n"}, "acme")
+    url = (world.path / "site" / "manifest.json").as_uri()
+    result = world.run(
+        f"import magic_module; magic_module.mount('acme', {url!r}); import acme.plain; print(acme.plain.WHO)"
+    )
+    assert result.stdout.strip() == "file"
