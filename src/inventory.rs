@@ -247,6 +247,9 @@ impl Session {
             let Some(record) = self.record_of(mount, &manifest, name, None)? else {
                 return Err(error);
             };
+            if !record.variants.is_empty() && self.python.tags.get().is_none() {
+                return Err(error);
+            }
             let record = self.select(&member.unit.full_name, name, &record)?;
             if record.tree_digest() != member.unit.digest {
                 return Err(error.hint(format!(

@@ -85,9 +85,16 @@ impl Layout {
     fn with_suffix(&self, stem: &str, suffixes: &Suffixes) -> Option<(String, bool)> {
         let candidates =
             suffixes.0.iter().map(|suffix| (suffix.as_str(), true)).chain([(".py", false)]);
-        candidates
-            .map(|(suffix, extension)| (format!("{stem}{suffix}"), extension))
-            .find(|(path, _)| self.files.contains(path))
+        let mut path = String::with_capacity(stem.len() + 40);
+        path.push_str(stem);
+        for (suffix, extension) in candidates {
+            path.truncate(stem.len());
+            path.push_str(suffix);
+            if self.files.contains(&path) {
+                return Some((path, extension));
+            }
+        }
+        None
     }
 
     /// The importable names directly in `folder`, each with whether it is a package,

@@ -47,6 +47,8 @@ pub struct Unit {
     pub layout: Layout,
     pub folder: PathBuf,
     tree: Mutex<Option<Arc<Tree>>>,
+    /// What [`Unit::of_tree`] read of the tree: [`Unit::prepare`] need not read it again.
+    unchecked: Mutex<Option<Tree>>,
     code: OnceLock<CodePack>,
 }
 
@@ -81,6 +83,7 @@ impl Unit {
             layout: Layout::new(record.files.iter().map(|file| file.path.as_str())),
             folder: folder_of(store, &digest),
             tree: Mutex::new(None),
+            unchecked: Mutex::new(None),
             code: OnceLock::new(),
         }
     }
@@ -105,8 +108,9 @@ impl Unit {
             requires: active.requires.clone(),
             checked: active.checked,
             layout: Layout::new(tree.files.iter().map(|file| file.path.as_str())),
-            folder: tree.folder,
+            folder: tree.folder.clone(),
             tree: Mutex::new(None),
+            unchecked: Mutex::new(Some(tree)),
             code: OnceLock::new(),
         }))
     }
@@ -148,6 +152,7 @@ impl Unit {
     /// The next use looks at the disk again.
     pub fn reset(&self) {
         *self.tree.lock() = None;
+        *self.unchecked.lock() = None;
     }
 
     /// Looks at the tree on disk, once per process: compares stamps, hashes what
@@ -156,9 +161,12 @@ impl Unit {
         if self.tree.lock().is_some() {
             return Ok(Readiness::Ready);
         }
-        let Some(mut tree) = Tree::open(store, &self.digest)? else {
-            return Ok(Readiness::Missing);
+        let known = self.unchecked.lock().take().filter(|_| Tree::is_visible(store, &self.digest));
+        let opened = match known {
+            Some(tree) => Some(tree),
+            None => Tree::open(store, &self.digest)?,
         };
+        let Some(mut tree) = opened else { return Ok(Readiness::Missing) };
         let checked = tree.check(full);
         if !checked.damaged.is_empty() {
             self.tell(events, &tree, &checked.damaged, "damaged");
@@ -271,7 +279,12 @@ impl Unit {
 
     /// The part of an absolute path below the tree.
     pub fn relative<'a>(&self, path: &'a Path) -> Option<&'a str> {
-        path.strip_prefix(&self.folder).ok()?.to_str()
+        let rest = path.to_str()?.strip_prefix(self.folder.to_str()?)?;
+        match rest.strip_prefix(std::path::MAIN_SEPARATOR) {
+            // Every path that we gave away ourselves.
+            Some(rest) if !rest.starts_with(['/', '\\', '.']) => Some(rest),
+            _ => path.strip_prefix(&self.folder).ok()?.to_str(),
+        }
     }
 
     pub fn lazy_file(&self, path: &str) -> Option<FilePath> {

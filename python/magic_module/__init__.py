@@ -16,10 +16,6 @@ except ImportError as _error:
     raise
 
 from magic_module._native import (
-    ModuleInfo,
-    Mount,
-    Report,
-    Upgrade,
     __version__,
     available,
     cache_dir,
@@ -37,6 +33,7 @@ from magic_module._native import (
 TYPE_CHECKING = False  # as type checkers know it; `typing` is not imported for it
 if TYPE_CHECKING:
     from magic_module import errors
+    from magic_module._native import ModuleInfo, Mount, Report, Upgrade
     from magic_module._py.api import aprefetch
 
 __all__ = [
@@ -62,7 +59,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # Both need the standard library; importing magic_module does not.
+    # Classes are made when they are first needed: few programs name them, and each costs every start.
+    if name in ("ModuleInfo", "Mount", "Report", "Upgrade"):
+        return getattr(_native, name)
+    # These need the standard library; importing magic_module does not.
     if name == "aprefetch":
         from magic_module._py.api import aprefetch
 

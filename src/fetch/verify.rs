@@ -26,7 +26,7 @@ use crate::store::blob::BlobWriter;
 const THREAD_FROM: u64 = 8 << 20;
 
 /// What may wait for such threads, in bytes.
-pub const QUEUE: usize = 8 << 20;
+pub const QUEUE: usize = 4 << 20;
 
 /// How long a cancelled download waits for its thread to let go of the part file.
 const LET_GO: Duration = Duration::from_millis(100);

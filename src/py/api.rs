@@ -8,10 +8,10 @@ use pyo3::prelude::*;
 use super::errors::OrRaise;
 use super::finder::refresh_filter;
 use super::runtime::{self, block};
-use super::state::{load_tags, session};
+use super::state::{load_tags, needs_tags, session};
 use super::types::{ModuleInfo, Report};
 use crate::activate::Member;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::mount::Mount as CoreMount;
 use crate::session::Session;
 
@@ -49,7 +49,31 @@ pub fn locate(py: Python<'_>, session: &Session, name: &str) -> PyResult<(Arc<Co
     located.or_raise(py)
 }
 
-/// Tags are needed by few; whoever waits anyway has them ready.
+/// Waits like `block`; the tags of this interpreter are looked up only if a record has
+/// variants: knowing them costs half of the standard library.
+fn block_with_tags<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
+    py: Python<'_>,
+    session: &Arc<Session>,
+    listener: Option<&Py<PyAny>>,
+    work: impl Fn() -> F,
+) -> PyResult<T> {
+    let first = work();
+    let done = block(py, session, listener, async move {
+        match first.await {
+            Err(error) if needs_tags(&error) => Ok(None),
+            other => other.map(Some),
+        }
+    })?;
+    match done {
+        Some(done) => Ok(done),
+        None => {
+            load_tags(py, session)?;
+            block(py, session, listener, work())
+        }
+    }
+}
+
+/// Tags are needed by few; whoever lists everything has them ready.
 pub fn prepare(py: Python<'_>, session: &Session) -> PyResult<()> {
     if session.python.tags.get().is_none() { load_tags(py, session) } else { Ok(()) }
 }
@@ -99,7 +123,6 @@ fn hidden_by(py: Python<'_>, session: &Session, name: &str) -> PyResult<Option<S
 #[pyo3(signature = (*names, progress=None))]
 fn prefetch(py: Python<'_>, names: Vec<String>, progress: Option<Py<PyAny>>) -> PyResult<()> {
     let session = session(py)?;
-    prepare(py, session)?;
     let mut groups: Vec<(Arc<CoreMount>, Vec<Member>)> = Vec::new();
     for name in &names {
         let (plain, version) = match name.split_once("==") {
@@ -107,11 +130,11 @@ fn prefetch(py: Python<'_>, names: Vec<String>, progress: Option<Py<PyAny>>) -> 
             None => (name.as_str(), None),
         };
         let (mount, relative) = locate(py, session, plain)?;
-        let work = {
+        let members = block_with_tags(py, session, progress.as_ref(), || {
             let (session, mount) = (session.clone(), mount.clone());
+            let (relative, version) = (relative.clone(), version.clone());
             async move { session.wanted(&mount, &relative, version.as_deref()).await }
-        };
-        let members = block(py, session, progress.as_ref(), work)?;
+        })?;
         super::loader::check(py, session, &members)?;
         match groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &mount)) {
             Some((_, all)) => all.extend(members),
@@ -173,16 +196,15 @@ fn prune(py: Python<'_>, limit: Option<u64>) -> PyResult<Report> {
 #[pyfunction]
 fn data_path<'py>(py: Python<'py>, name: &str, path: &str) -> PyResult<Bound<'py, PyAny>> {
     let session = session(py)?;
-    prepare(py, session)?;
     let (mount, relative) = locate(py, session, name)?;
-    let work = {
-        let (session, path) = (session.clone(), path.to_owned());
+    let place = block_with_tags(py, session, None, || {
+        let (session, mount) = (session.clone(), mount.clone());
+        let (relative, path) = (relative.clone(), path.to_owned());
         async move {
             let unit = session.unit(&mount, &relative).await?;
             session.data_path(&mount, &unit, &path).await
         }
-    };
-    let place = block(py, session, None, work)?;
+    })?;
     py.import("pathlib")?.getattr("Path")?.call1((place.to_string_lossy().as_ref(),))
 }
 

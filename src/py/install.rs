@@ -3,9 +3,10 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::entry::{_path_hook, Entry};
+use super::entry::_path_hook;
 use super::finder::{Finder, serve_own_namespace};
-use super::state::session;
+use super::state::session_with;
+use crate::settings::Settings;
 
 /// Puts the finders and the hook in their places; called once, by `magic_module/__init__.py`.
 #[pyfunction]
@@ -30,8 +31,10 @@ fn _install(py: Python<'_>, search_path: &Bound<'_, PyList>) -> PyResult<()> {
         posix.call_method("register_at_fork", (), Some(&keywords))?;
     }
     // Our entry, so that `pkgutil` sees units; without an environment there is none yet.
-    if crate::settings::Settings::from_env().is_ok_and(|settings| settings.manifest_url.is_some()) {
-        let session = session(py)?;
+    if let Ok(settings) = Settings::from_env()
+        && settings.manifest_url.is_some()
+    {
+        let session = session_with(py, settings)?;
         if let Ok(mount) = session.own_mount() {
             search_path.append(mount.folder.entry().to_string_lossy().as_ref())?;
         }
@@ -73,8 +76,5 @@ fn _after_fork_in_child(py: Python<'_>) -> PyResult<()> {
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<Finder>()?;
-    module.add_class::<Entry>()?;
-    module.add_class::<super::spec::UnitHandle>()?;
     module.add_function(pyo3::wrap_pyfunction!(_install, module)?)
 }

@@ -18,7 +18,7 @@ use pyo3::types::{PyBytes, PyString};
 use super::errors::OrRaise;
 use super::import_lock::busy;
 use super::runtime;
-use super::spec::UnitHandle;
+use super::spec::{UnitHandle, machinery};
 use super::state::session;
 use crate::activate::Member;
 use crate::error::Kind;
@@ -128,12 +128,10 @@ fn _get_code<'py>(
     if !session.settings.verify_full
         && let Some(bytes) = pack.get(&path, &source)
     {
-        let code = py
-            .import(intern!(py, "marshal"))?
-            .call_method1(intern!(py, "loads"), (PyBytes::new(py, &bytes),));
-        if let Ok(code) = code {
-            py.import(intern!(py, "_imp"))?
-                .call_method1(intern!(py, "_fix_co_filename"), (&code, &origin))?;
+        let machinery = machinery(py)?;
+        let bytes = PyBytes::new(py, bytes.as_ref());
+        if let Ok(code) = machinery.unmarshal.bind(py).call1((bytes,)) {
+            machinery.fix_co_filename.bind(py).call1((&code, &origin))?;
             return Ok(code);
         }
     }

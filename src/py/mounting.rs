@@ -169,6 +169,5 @@ fn wrong(what: &str, why: &crate::name::BadName) -> Error {
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<Mount>()?;
     module.add_function(pyo3::wrap_pyfunction!(mount, module)?)
 }

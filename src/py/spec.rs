@@ -1,6 +1,6 @@
 //! From what the core located to a `ModuleSpec`, complete before anything is downloaded.
 
-use std::path::{MAIN_SEPARATOR, Path};
+use std::path::{MAIN_SEPARATOR, MAIN_SEPARATOR_STR, Path};
 use std::sync::Arc;
 
 use pyo3::intern;
@@ -20,8 +20,14 @@ pub struct UnitHandle {
     pub ready: std::sync::atomic::AtomicBool,
 }
 
-/// The Python classes that every spec needs, looked up once.
+/// What every import needs of Python, looked up once.
 pub struct Machinery {
+    /// `marshal.loads` and `_imp._fix_co_filename`.
+    pub unmarshal: Py<PyAny>,
+    pub fix_co_filename: Py<PyAny>,
+    sys: Py<PyModule>,
+    /// What stands in place of `.py` in the name of a bytecode file.
+    bytecode_suffix: String,
     module_spec: Py<PyAny>,
     source: Py<PyAny>,
     extension: Py<PyAny>,
@@ -30,10 +36,19 @@ pub struct Machinery {
 
 static MACHINERY: PyOnceLock<Machinery> = PyOnceLock::new();
 
-fn machinery(py: Python<'_>) -> PyResult<&'static Machinery> {
+pub fn machinery(py: Python<'_>) -> PyResult<&'static Machinery> {
     MACHINERY.get_or_try_init(py, || {
         let loaders = py.import("magic_module._py.loader")?;
+        let code = &super::state::session(py)?.python.code;
+        let optimized = match code.optimization {
+            0 => String::new(),
+            level => format!(".opt-{level}"),
+        };
         Ok(Machinery {
+            unmarshal: py.import("marshal")?.getattr("loads")?.unbind(),
+            fix_co_filename: py.import("_imp")?.getattr("_fix_co_filename")?.unbind(),
+            sys: py.import("sys")?.unbind(),
+            bytecode_suffix: format!(".{}{optimized}.pyc", code.cache_tag),
             module_spec: py.import("_frozen_importlib")?.getattr("ModuleSpec")?.unbind(),
             source: loaders.getattr("UnitLoader")?.unbind(),
             extension: loaders.getattr("UnitExtensionLoader")?.unbind(),
@@ -74,7 +89,8 @@ pub fn spec_of<'py>(
         }
     };
     let origin = located.unit.path_of(path);
-    let shown = PyString::new(py, &origin.to_string_lossy());
+    let text = origin.to_string_lossy();
+    let shown = PyString::new(py, &text);
     let loader = class.bind(py).call1((full, &shown))?;
     loader.setattr(intern!(py, "_unit"), unit)?;
     loader.setattr(intern!(py, "_root"), located.root)?;
@@ -91,7 +107,7 @@ pub fn spec_of<'py>(
         )?;
     }
     if !located.found.is_extension() {
-        spec.setattr(intern!(py, "cached"), cached(py, &origin)?)?;
+        spec.setattr(intern!(py, "cached"), cached(py, machinery, &text)?)?;
     }
     Ok(spec)
 }
@@ -120,23 +136,21 @@ fn namespace<'py>(
 
 /// `importlib.util.cache_from_source(origin)`: where CPython would keep bytecode. Nothing
 /// is ever read from there or written to it.
-fn cached<'py>(py: Python<'py>, origin: &Path) -> PyResult<Bound<'py, PyAny>> {
-    let sys = py.import(intern!(py, "sys"))?;
-    let session = super::state::session(py)?;
-    let external = || py.import(intern!(py, "_frozen_importlib_external"));
-    if !sys.getattr(intern!(py, "pycache_prefix"))?.is_none() {
-        return external()?
-            .call_method1(intern!(py, "cache_from_source"), (origin.to_string_lossy().as_ref(),));
+fn cached<'py>(
+    py: Python<'py>,
+    machinery: &Machinery,
+    origin: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    if !machinery.sys.bind(py).getattr(intern!(py, "pycache_prefix"))?.is_none() {
+        return py
+            .import(intern!(py, "_frozen_importlib_external"))?
+            .call_method1(intern!(py, "cache_from_source"), (origin,));
     }
-    let code = &session.python.code;
-    let optimized =
-        if code.optimization == 0 { String::new() } else { format!(".opt-{}", code.optimization) };
-    let folder = origin.parent().unwrap_or(origin).to_string_lossy();
-    let stem = origin.file_stem().unwrap_or_default().to_string_lossy();
-    let text = format!(
-        "{folder}{MAIN_SEPARATOR}__pycache__{MAIN_SEPARATOR}{stem}.{}{optimized}.pyc",
-        code.cache_tag
-    );
+    let at = origin.rfind(['/', MAIN_SEPARATOR]).map_or(0, |at| at + 1);
+    let (folder, name) = origin.split_at(at);
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let text =
+        [folder, "__pycache__", MAIN_SEPARATOR_STR, stem, &machinery.bytecode_suffix].concat();
     Ok(PyString::new(py, &text).into_any())
 }
 

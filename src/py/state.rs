@@ -24,7 +24,11 @@ pub fn session(py: Python<'_>) -> PyResult<&'static Arc<Session>> {
     if let Some(session) = SESSION.get() {
         return Ok(session);
     }
-    let settings = Settings::from_env().or_raise(py)?;
+    session_with(py, Settings::from_env().or_raise(py)?)
+}
+
+/// The session, made of `settings` if there is none yet.
+pub fn session_with(py: Python<'_>, settings: Settings) -> PyResult<&'static Arc<Session>> {
     let session = Arc::new(Session::new(settings, interpreter(py)?));
     Ok(SESSION.get_or_init(|| session))
 }

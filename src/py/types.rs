@@ -1,6 +1,8 @@
 //! What the public functions return.
 
+use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 
 use crate::inventory::Description;
 
@@ -106,8 +108,24 @@ impl Report {
     }
 }
 
+/// The classes of the module, each made when it is first asked for (PEP 562): together
+/// they would be a tenth of what importing the extension costs.
+#[pyfunction]
+fn __getattr__<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
+    match name {
+        "ModuleInfo" => Ok(py.get_type::<ModuleInfo>()),
+        "Mount" => Ok(py.get_type::<super::mounting::Mount>()),
+        "Report" => Ok(py.get_type::<Report>()),
+        "Upgrade" => Ok(py.get_type::<Upgrade>()),
+        "_Entry" => Ok(py.get_type::<super::entry::Entry>()),
+        "_Finder" => Ok(py.get_type::<super::finder::Finder>()),
+        "_Unit" => Ok(py.get_type::<super::spec::UnitHandle>()),
+        _ => Err(PyAttributeError::new_err(format!(
+            "module 'magic_module._native' has no attribute '{name}'"
+        ))),
+    }
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<ModuleInfo>()?;
-    module.add_class::<Upgrade>()?;
-    module.add_class::<Report>()
+    module.add_function(pyo3::wrap_pyfunction!(__getattr__, module)?)
 }

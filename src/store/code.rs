@@ -19,6 +19,7 @@
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use sha2::Digest as _;
@@ -51,7 +52,7 @@ pub struct CodePack {
 
 #[derive(Debug, Default)]
 struct State {
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     entries: HashMap<String, Entry>,
     /// Where the readable part of the file ended when it was read or last written.
     end: u64,
@@ -63,6 +64,19 @@ struct Entry {
     check: [u8; 32],
     /// Position in `bytes`; entries that this process added are not kept.
     code: std::ops::Range<usize>,
+}
+
+/// Marshalled code, where the pack was read to.
+#[derive(Debug)]
+pub struct Code {
+    bytes: Arc<Vec<u8>>,
+    at: std::ops::Range<usize>,
+}
+
+impl AsRef<[u8]> for Code {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(self.at.clone()).unwrap_or_default()
+    }
 }
 
 impl CodePack {
@@ -106,16 +120,21 @@ impl CodePack {
             state.entries.insert(path, entry);
         }
         state.end = at as u64;
-        state.bytes = bytes;
+        state.bytes = Arc::new(bytes);
         state
     }
 
     /// The marshalled code of `path`, if it was compiled from this source and is undamaged.
-    pub fn get(&self, path: &str, source: &Digest) -> Option<Vec<u8>> {
-        let state = self.state.lock();
-        let entry = state.entries.get(path).filter(|entry| entry.source == *source.as_bytes())?;
-        let code = state.bytes.get(entry.code.clone())?;
-        (self.check(path, &entry.source, code) == entry.check).then(|| code.to_vec())
+    pub fn get(&self, path: &str, source: &Digest) -> Option<Code> {
+        let (bytes, entry) = {
+            let state = self.state.lock();
+            let entry =
+                state.entries.get(path).filter(|entry| entry.source == *source.as_bytes())?;
+            (state.bytes.clone(), entry.clone())
+        };
+        let code = bytes.get(entry.code.clone())?;
+        let good = self.check(path, &entry.source, code) == entry.check;
+        good.then_some(Code { bytes, at: entry.code })
     }
 
     fn check(&self, path: &str, source: &[u8; 32], code: &[u8]) -> [u8; 32] {
@@ -240,9 +259,9 @@ mod tests {
             open(root.path(), b"tree").add(name, &source, name.as_bytes());
         }
         let pack = open(root.path(), b"tree");
-        assert_eq!(pack.get("a.py", &source).unwrap(), b"a.py");
-        assert_eq!(pack.get("b.py", &source).unwrap(), b"b.py");
-        assert_eq!(pack.get("a.py", &Digest::of(b"x = 2")), None);
+        assert_eq!(pack.get("a.py", &source).unwrap().as_ref(), b"a.py");
+        assert_eq!(pack.get("b.py", &source).unwrap().as_ref(), b"b.py");
+        assert!(pack.get("a.py", &Digest::of(b"x = 2")).is_none());
     }
 
     #[test]
@@ -255,7 +274,7 @@ mod tests {
             let mut bad = good.clone();
             bad[at] ^= 1;
             fs_err::write(path_of(root.path()), &bad).unwrap();
-            assert_eq!(open(root.path(), b"tree").get("a.py", &source), None, "byte {at}");
+            assert!(open(root.path(), b"tree").get("a.py", &source).is_none(), "byte {at}");
         }
     }
 
@@ -267,12 +286,12 @@ mod tests {
         let bytes = fs_err::read(path_of(root.path())).unwrap();
         let other = open(root.path(), b"other");
         fs_err::write(&other.path, &bytes).unwrap();
-        assert_eq!(open(root.path(), b"other").get("a.py", &source), None);
+        assert!(open(root.path(), b"other").get("a.py", &source).is_none());
 
         fs_err::write(path_of(root.path()), [&bytes[..], b"torn"].concat()).unwrap();
         open(root.path(), b"tree").add("b.py", &source, b"code of b");
         let pack = open(root.path(), b"tree");
-        assert_eq!(pack.get("a.py", &source).unwrap(), b"code of a");
-        assert_eq!(pack.get("b.py", &source).unwrap(), b"code of b");
+        assert_eq!(pack.get("a.py", &source).unwrap().as_ref(), b"code of a");
+        assert_eq!(pack.get("b.py", &source).unwrap().as_ref(), b"code of b");
     }
 }

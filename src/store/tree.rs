@@ -31,6 +31,7 @@ const FORMAT: &str = "magic_module tree 1";
 pub struct Tree {
     pub digest: Digest,
     pub folder: PathBuf,
+    /// Sorted by path, as the listing is that the digest covers.
     pub files: Vec<TreeFile>,
     /// Blobs that [`TreeFile::source`] counts into.
     pub sources: Vec<Digest>,
@@ -120,13 +121,19 @@ impl Tree {
         Ok(Self::parse(digest, folder, &bytes))
     }
 
+    /// True if there is an index, whatever it says: one that was pruned meanwhile is gone.
+    pub fn is_visible(store: &Store, digest: &Digest) -> bool {
+        index_of(store, digest).exists()
+    }
+
     /// A tree that was built just now, whose stamps are those of its files.
     pub fn new(
         digest: Digest,
         folder: PathBuf,
-        files: Vec<TreeFile>,
+        mut files: Vec<TreeFile>,
         sources: Vec<Digest>,
     ) -> Self {
+        files.sort_unstable_by(|one, other| one.path.as_str().cmp(other.path.as_str()));
         Self { digest, folder, files, sources, same_boot: true }
     }
 
@@ -222,7 +229,7 @@ impl Tree {
     }
 
     pub fn position(&self, path: &str) -> Option<usize> {
-        self.files.iter().position(|file| file.path.as_str() == path)
+        self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()
     }
 
     /// The bytes of one file, verified: what is served is what was pinned.

@@ -1,0 +1,128 @@
+"""What a warm import may cost, written down as exact numbers: time is not tested, but every file and module counts.
+
+Whoever has to raise a number here makes every start of every user slower, and should know why.
+"""
+
+from __future__ import annotations
+
+import collections
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kit import process
+from kit.world import World
+
+MODULES = 20
+
+SOURCES = {
+    "bulk/__init__.py": "",
+    **{f"bulk/module_{number:02}.py": f"NUMBER = {number}\n" for number in range(MODULES)},
+    "bulk/table.csv": "number\n1\n",
+}
+
+IMPORT = f"""
+import magic_module.bulk
+for number in range({MODULES}):
+    __import__(f"magic_module.bulk.module_{{number:02}}")
+"""
+
+LOADED = "import sys\nbefore = set(sys.modules)\n{}\nprint(*sorted(set(sys.modules) - before))"
+
+# Path below the cache, with every digest as *: how often it is opened.
+OPENED = {
+    "v1/mounts/*/current": 2,  # before and after the generation is locked: it may be pruned in between
+    "v1/mounts/*/generations/1.lock": 1,
+    "v1/mounts/*/generations/1": 1,
+    "v1/mounts/*/state": 1,
+    "v1/trees/*.index": 1,
+    "v1/mounts/*/code/*": 1,
+}
+
+# The same for what is only looked at: who owns the folders, what is still there, and each file's stamp once.
+LOOKED_AT = {
+    "": 1,
+    "v1": 1,
+    "v1/trees": 1,
+    "v1/mounts": 1,
+    "v1/blobs": 1,
+    "v1/mounts/*": 1,
+    "v1/mounts/*/code": 1,
+    "v1/mounts/*/generations": 1,
+    "v1/mounts/*/generations/1.lock": 1,
+    "v1/trees/*": 1,
+    "v1/trees/*.index": 1,
+    **{f"v1/trees/*/{path}": 1 for path in SOURCES},
+}
+
+
+@pytest.fixture
+def warm(world: World) -> World:
+    """A world whose cache has everything that `IMPORT` needs; its server is still there and counts."""
+    world.publish(SOURCES)
+    server = world.serve()
+    world.extra["MAGIC_MODULE_MANIFEST_URL"] = server.manifest_url
+    world.run(IMPORT)
+    server.take()
+    return world
+
+
+def test_importing_the_product_loads_two_modules(world: World) -> None:
+    world.extra["MAGIC_MODULE_MANIFEST_URL"] = "http://127.0.0.1:9/manifest.json"
+    loaded = world.run(LOADED.format("import magic_module")).stdout.split()
+    assert loaded == ["magic_module", "magic_module._native"]
+
+
+def test_a_warm_import_loads_the_loader_and_what_was_asked_for(warm: World) -> None:
+    loaded = warm.run(LOADED.format(IMPORT)).stdout.split()
+    product = ["magic_module", "magic_module._native", "magic_module._py", "magic_module._py.loader"]
+    modules = [f"magic_module.bulk.module_{number:02}" for number in range(MODULES)]
+    assert loaded == sorted([*product, "magic_module.bulk", *modules])
+
+
+def test_a_warm_import_asks_nobody(warm: World) -> None:
+    warm.run(IMPORT)
+    assert warm.servers[0].paths() == []
+
+
+def test_a_warm_import_touches_these_files_of_the_cache_and_no_other(warm: World) -> None:
+    opened: collections.Counter[str] = collections.Counter()
+    looked_at: collections.Counter[str] = collections.Counter()
+    for call, path in calls(warm):
+        if path is not None:
+            (opened if call in ("open", "openat", "creat") else looked_at)[path] += 1
+    assert opened == OPENED
+    assert looked_at == LOOKED_AT
+
+
+def test_a_warm_import_starts_no_thread_no_process_and_no_connection(warm: World) -> None:
+    started = {call for call, path in calls(warm) if path is None}
+    assert started <= {"execve", "exit_group"}
+
+
+def calls(world: World) -> Iterator[tuple[str, str | None]]:
+    """The system calls of a warm import: those that name a path of the cache, and those about processes and sockets."""
+    strace = shutil.which("strace")
+    if (
+        strace is None
+        or subprocess.run([strace, "-o", "/dev/null", "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("strace is not here, or may not trace")
+    log = world.path / "strace"
+    line = [strace, "-f", "-qq", "-e", "trace=%file,%process,%network", "-e", "signal=none", "-o", str(log)]
+    process.run([*line, *process.command(IMPORT)], world.environment(), world.work)
+    return parsed(log, str(world.cache))
+
+
+def parsed(log: Path, cache: str) -> Iterator[tuple[str, str | None]]:
+    about_processes = re.compile(r"(exec|exit|clone|fork|vfork|socket|connect|bind|listen|sendto)\w*")
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        call = re.sub(r"^\d+ +", "", line).partition("(")[0]
+        for path in re.findall(rf'"{re.escape(cache)}/?([^"]*)"', line):
+            yield call, re.sub(r"[0-9a-f]{64}[^/]*?(?=(\.index)?$|/)", "*", path)
+        if about_processes.fullmatch(call):
+            yield call, None
