@@ -1,0 +1,103 @@
+"""The process under torture: imports the units of `acme`, and tells what it got.
+
+    inside.py FOLDERS URL ACTION…       ACTION: report, upgrade, force, rollback, prune, verify
+    inside.py SOURCES "" report         the same from plain sources: the right answers
+
+FOLDERS are where packages are found, separated as in PYTHONPATH.
+
+Prints one line of JSON: a list with one entry for each action. Structured errors are entries; any other exception
+ends the process with a traceback, which is what the caller looks for.
+"""
+
+import os
+import sys
+
+sys.path[:0] = sys.argv[1].split(os.pathsep)
+# Imported before anything is injected: what fails afterwards is ours.
+import contextlib  # noqa: E402
+import hashlib  # noqa: E402
+import json  # noqa: E402
+
+URL = sys.argv[2]
+UNITS = ("alpha", "base", "tool", "late")
+
+if URL:
+    import magic_module
+
+    Failure: "type[BaseException]" = magic_module.errors.MagicModuleError
+else:
+    Failure = ImportError
+
+
+def told(error: BaseException) -> "dict[str, object]":
+    return {"error": type(error).__name__, "text": str(error), "hint": getattr(error, "hint", None)}
+
+
+def lazy(name: str, path: str) -> bytes:
+    if URL:
+        place = magic_module.data_path(f"acme.{name}", path)
+    else:
+        place = os.path.join(sys.argv[1], "acme", name, path)
+    with open(place, "rb") as file:
+        return file.read()
+
+
+def answer(name: str) -> "dict[str, object]":
+    """The version, and the digest of everything that the unit's code and data say."""
+    try:
+        __import__(f"acme.{name}")
+        modules = sorted(known for known in sys.modules if f"{known}.".startswith(f"acme.{name}."))
+        digest = hashlib.sha256()
+        for known in modules:
+            values = sys.modules[known].values()
+            digest.update(repr((known, values)).encode())
+        module = sys.modules[f"acme.{name}"]
+        for path in module.DATA:
+            place = os.path.join(os.path.dirname(module.__file__), path)
+            served = module.__loader__.get_data(place)
+            with open(place, "rb") as file:
+                digest.update(served + file.read())
+        for path in module.LAZY:
+            digest.update(lazy(name, path))
+    except Failure as error:
+        return told(error)
+    return {"version": module.VERSION, "digest": digest.hexdigest(), "base": getattr(module, "BASE", None)}
+
+
+def act(action: str) -> object:
+    if action == "report":
+        return {name: answer(name) for name in UNITS}
+    try:
+        if action == "upgrade":
+            return [[step.name, step.new_version] for step in magic_module.upgrade("acme.alpha", "acme.tool", "acme.late")]
+        if action == "force":
+            return sys.modules["acme.tool"]._upgrade(force=True).new_version
+        if action == "rollback":
+            return magic_module.rollback("acme.tool").new_version
+        if action == "prune":
+            return magic_module.prune().removed
+        if action == "verify":
+            report = magic_module.verify()
+            return {"ok": report.ok, "problems": report.problems}
+    except Failure as error:
+        return told(error)
+    raise ValueError(action)
+
+
+def main() -> None:
+    if URL:
+        with contextlib.suppress(KeyError):
+            os.environ.pop("LD_PRELOAD")
+        try:
+            magic_module.mount("acme", URL)
+        except Failure as error:
+            print(json.dumps([told(error)]))
+            return
+    answers = []
+    for action in sys.argv[3:]:
+        entry = act(action)
+        answers.append(entry)
+    print(json.dumps(answers), flush=True)
+
+
+main()

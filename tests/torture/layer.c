@@ -1,0 +1,184 @@
+/* A fault layer: preloaded into a process, it counts the file calls that touch one folder, over all threads,
+ * and at a chosen one it kills the process or lets the call fail.
+ *
+ *   TORTURE_ROOT   the folder
+ *   TORTURE_LOG    append the name of every counted call here (a recording; nothing is injected)
+ *   TORTURE_AT     the number of the call, from 1
+ *   TORTURE_ACT    kill   die before the call
+ *                  torn   write half of the bytes, then die; as kill for other calls
+ *                  <n>    fail with this errno
+ *   TORTURE_ON     1: all later calls of the same name fail too, as on a full disk
+ *
+ * Calls that bypass the C library are not seen here: strace looks at those.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static const char *root;
+static size_t root_length;
+static int recording = -1, at, fails, torn, later, process;
+static char failing[32];
+static atomic_int count;
+
+__attribute__((constructor)) static void setup(void) {
+    const char *value = getenv("TORTURE_ROOT");
+    if (!value) return;
+    root_length = strlen(value);
+    if ((value = getenv("TORTURE_LOG"))) recording = (int)syscall(SYS_openat, AT_FDCWD, value, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if ((value = getenv("TORTURE_AT"))) at = atoi(value);
+    if ((value = getenv("TORTURE_ON"))) later = atoi(value);
+    if ((value = getenv("TORTURE_ACT"))) {
+        fails = atoi(value);
+        torn = !strcmp(value, "torn");
+    }
+    process = getpid();
+    root = getenv("TORTURE_ROOT");
+}
+
+static int under(const char *path) {
+    return root && !strncmp(path, root, root_length) && (path[root_length] == '/' || !path[root_length]);
+}
+
+static int fd_under(int fd) {
+    char link[32], target[4096];
+    if (!root || fd < 3) return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = syscall(SYS_readlinkat, AT_FDCWD, link, target, sizeof target - 1);
+    if (length < 0) return 0;
+    target[length] = 0;
+    return under(target);
+}
+
+static int path_under(int folder, const char *path) {
+    if (!root) return 0;
+    if (path[0] == '/') return under(path);
+    return folder != AT_FDCWD && fd_under(folder);
+}
+
+/* The standard library of Rust probes statx with a null path, which glibc's header rules out. */
+__attribute__((noinline)) static int stat_under(int folder, const char *path) {
+    if (!path) return 0;
+    return *path ? path_under(folder, path) : fd_under(folder);
+}
+
+static void die(void) {
+    syscall(SYS_kill, getpid(), SIGKILL);
+    for (;;) pause();
+}
+
+/* True if the call is to fail; errno is set. Half a write is the caller's to do first. */
+static int hit(const char *name, int *half) {
+    if (getpid() != process) return 0;
+    int number = atomic_fetch_add(&count, 1) + 1;
+    if (recording >= 0) {
+        char line[64];
+        int length = snprintf(line, sizeof line, "%s\n", name);
+        syscall(SYS_write, recording, line, (size_t)length);
+        return 0;
+    }
+    if (!at) return 0;
+    if (number == at) {
+        if (!fails) {
+            if (torn && half) {
+                *half = 1;
+                return 0;
+            }
+            die();
+        }
+        snprintf(failing, sizeof failing, "%s", name);
+    } else if (!(later && number > at && !strcmp(failing, name))) {
+        return 0;
+    }
+    errno = fails;
+    return 1;
+}
+
+#define REAL(type, name, ...) \
+    static type (*real)(__VA_ARGS__); \
+    if (!real) *(void **)(&real) = dlsym(RTLD_NEXT, name)
+
+#define WRAP(type, name, parameters, arguments, touches, failure) \
+    type name parameters { \
+        static type(*real) parameters; \
+        if (!real) *(void **)(&real) = dlsym(RTLD_NEXT, #name); \
+        if ((touches) && hit(#name, NULL)) return failure; \
+        return real arguments; \
+    }
+
+#define OPEN(name) \
+    int name(const char *path, int flags, ...) { \
+        va_list rest; \
+        va_start(rest, flags); \
+        mode_t mode = va_arg(rest, mode_t); \
+        va_end(rest); \
+        REAL(int, #name, const char *, int, ...); \
+        if (path_under(AT_FDCWD, path) && hit(flags & O_CREAT ? "create" : "open", NULL)) return -1; \
+        return real(path, flags, mode); \
+    }
+#define OPENAT(name) \
+    int name(int folder, const char *path, int flags, ...) { \
+        va_list rest; \
+        va_start(rest, flags); \
+        mode_t mode = va_arg(rest, mode_t); \
+        va_end(rest); \
+        REAL(int, #name, int, const char *, int, ...); \
+        if (path_under(folder, path) && hit(flags & O_CREAT ? "create" : "open", NULL)) return -1; \
+        return real(folder, path, flags, mode); \
+    }
+OPEN(open)
+OPEN(open64)
+OPENAT(openat)
+OPENAT(openat64)
+
+ssize_t write(int fd, const void *bytes, size_t size) {
+    REAL(ssize_t, "write", int, const void *, size_t);
+    int half = 0;
+    if (fd_under(fd) && hit("write", &half)) return -1;
+    if (half) {
+        real(fd, bytes, size / 2);
+        die();
+    }
+    return real(fd, bytes, size);
+}
+
+WRAP(ssize_t, writev, (int fd, const struct iovec *parts, int number), (fd, parts, number), fd_under(fd), -1)
+WRAP(ssize_t, pwrite64, (int fd, const void *bytes, size_t size, off64_t from), (fd, bytes, size, from), fd_under(fd), -1)
+WRAP(ssize_t, read, (int fd, void *bytes, size_t size), (fd, bytes, size), fd_under(fd), -1)
+WRAP(ssize_t, pread64, (int fd, void *bytes, size_t size, off64_t from), (fd, bytes, size, from), fd_under(fd), -1)
+WRAP(ssize_t, sendfile64, (int out, int in, off64_t *from, size_t size), (out, in, from, size), fd_under(out), -1)
+WRAP(ssize_t, copy_file_range, (int in, off64_t *from, int out, off64_t *to, size_t size, unsigned flags),
+     (in, from, out, to, size, flags), fd_under(out), -1)
+WRAP(int, ftruncate64, (int fd, off64_t size), (fd, size), fd_under(fd), -1)
+WRAP(int, ftruncate, (int fd, off_t size), (fd, size), fd_under(fd), -1)
+WRAP(int, rename, (const char *from, const char *to), (from, to), path_under(AT_FDCWD, to), -1)
+WRAP(int, link, (const char *from, const char *to), (from, to), path_under(AT_FDCWD, to), -1)
+WRAP(int, linkat, (int a, const char *from, int b, const char *to, int flags), (a, from, b, to, flags), path_under(b, to), -1)
+WRAP(int, unlink, (const char *path), (path), path_under(AT_FDCWD, path), -1)
+WRAP(int, unlinkat, (int folder, const char *path, int flags), (folder, path, flags), path_under(folder, path), -1)
+WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode), path_under(AT_FDCWD, path), -1)
+WRAP(int, rmdir, (const char *path), (path), path_under(AT_FDCWD, path), -1)
+WRAP(int, fsync, (int fd), (fd), fd_under(fd), -1)
+WRAP(int, fdatasync, (int fd), (fd), fd_under(fd), -1)
+WRAP(int, syncfs, (int fd), (fd), fd_under(fd), -1)
+WRAP(int, flock, (int fd, int how), (fd, how), fd_under(fd), -1)
+WRAP(int, fchmod, (int fd, mode_t mode), (fd, mode), fd_under(fd), -1)
+WRAP(int, chmod, (const char *path, mode_t mode), (path, mode), path_under(AT_FDCWD, path), -1)
+WRAP(int, statx, (int folder, const char *path, int flags, unsigned mask, struct statx *into),
+     (folder, path, flags, mask, into), stat_under(folder, path), -1)
+WRAP(DIR *, opendir, (const char *path), (path), path_under(AT_FDCWD, path), NULL)
+WRAP(struct dirent64 *, readdir64, (DIR *folder), (folder), fd_under(dirfd(folder)), NULL)

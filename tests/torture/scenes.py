@@ -1,0 +1,156 @@
+"""What is being done when something goes wrong: a cache as it is before, a manifest, and the process's actions.
+
+Each scene is prepared once; a trial works on a copy of its cache, so that trials run side by side.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from child import HERE, Child, Wrong, judge
+from sites import Site, right_answers
+
+WRITING = frozenset(
+    "create write writev pwrite64 sendfile64 copy_file_range ftruncate64 ftruncate rename link linkat unlink unlinkat"
+    " mkdir rmdir fsync fdatasync syncfs fchmod chmod".split()
+)
+"""Calls that change the disk: only between these, what a crash leaves differs."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`before` ran on the cache, then the manifest of `shown` appeared, then `actions` run and are disturbed."""
+
+    name: str
+    actions: tuple[str, ...]
+    before: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    shown: int = 1
+    allowed: tuple[str, ...] = ("1.0",)
+    packs: bool = True
+    damaged: bool = False
+
+
+SCENES = (
+    Scene("first import", ("report",)),
+    Scene("first import, file by file", ("report",), packs=False),
+    Scene("upgrade", ("report", "upgrade", "report"), ((1, ("report",)),), 2, ("1.0", "2.0")),
+    Scene("rollback", ("report", "rollback", "report"), ((1, ("report",)), (2, ("upgrade",))), 2, ("1.0", "2.0")),
+    Scene("forced upgrade", ("report", "force"), ((1, ("report",)),), 2, ("1.0", "2.0")),
+    Scene(
+        "prune",
+        ("prune",),
+        ((1, ("report",)), (2, ("report", "upgrade", "report")), (3, ("upgrade", "report"))),
+        3,
+        ("3.0",),
+    ),
+    Scene("healing", ("report", "verify"), ((1, ("report",)),), damaged=True),
+)
+
+
+class Stage:
+    """A folder in which the scenes are prepared and trials run."""
+
+    def __init__(self, folder: Path, names: tuple[str, ...] | None = None) -> None:
+        self.folder = folder
+        self.child = Child(folder / "home")
+        self.right = right_answers(folder, self.child)
+        self.layer = build_layer(folder)
+        self.sites: dict[str, Site] = {}
+        self.scenes = [scene for scene in SCENES if names is None or scene.name in names]
+        for scene in self.scenes:
+            self.prepare(scene)
+
+    def prepare(self, scene: Scene) -> None:
+        place = self.folder / scene.name.replace(" ", "-").replace(",", "")
+        site = self.sites[scene.name] = Site(place, scene.packs)
+        cache = self.cache(scene)
+        for version, actions in scene.before:
+            site.show(version)
+            for answer in self.child.run(cache, site.url, *actions).answers:
+                if isinstance(answer, dict) and "error" in answer:
+                    raise Wrong(f"{scene.name} could not be prepared: {answer}")
+        site.show(scene.shown)
+        cache.mkdir(exist_ok=True)
+        if scene.damaged:
+            damage(cache)
+
+    def cache(self, scene: Scene) -> Path:
+        return self.folder / scene.name.replace(" ", "-").replace(",", "") / "cache"
+
+    def record(self, scene: Scene) -> list[str]:
+        """The names of the calls that touch the cache while the scene runs undisturbed."""
+        log, cache = self.folder / "log", self.folder / "recorded"
+        log.unlink(missing_ok=True)
+        shutil.copytree(self.cache(scene), cache, symlinks=True)
+        said = self.child.run(cache, self.sites[scene.name].url, *scene.actions, **self.disturb(cache, log=log))
+        self.judge_all(scene, said.answers)
+        shutil.rmtree(cache)
+        return log.read_text().split()
+
+    def disturb(self, cache: Path, log: Path | None = None, at: int = 0, act: str = "", on: bool = False) -> dict[str, str]:
+        environment = {"LD_PRELOAD": str(self.layer), "TORTURE_ROOT": str(cache)}
+        if log is not None:
+            return environment | {"TORTURE_LOG": str(log)}
+        return environment | {"TORTURE_AT": str(at), "TORTURE_ACT": act, "TORTURE_ON": "1" if on else "0"}
+
+    def judge_all(self, scene: Scene, answers: list[object], errors: tuple[str, ...] = ()) -> int:
+        failed = 0
+        for answer in answers:
+            if isinstance(answer, dict) and "alpha" in answer:
+                failed += judge(answer, self.right, scene.allowed, errors=errors)
+            elif isinstance(answer, dict) and "error" in answer:
+                if answer["error"] not in errors:
+                    raise Wrong(f"{answer['error']}: {answer['text']}")
+                failed += 1
+        return failed
+
+    def heals(self, scene: Scene, cache: Path) -> None:
+        """The next run imports what is right, moves on and cleans up, and the one after it needs no server."""
+        url = self.sites[scene.name].url
+        report, upgraded, after, pruned, verified = self.child.run(
+            cache, url, "report", "upgrade", "report", "prune", "verify"
+        ).answers
+        judge(report, self.right, scene.allowed)
+        newest = (f"{scene.shown}.0",)
+        if isinstance(upgraded, dict):
+            raise Wrong(f"the next run cannot upgrade: {upgraded}")
+        judge(after, self.right, newest)
+        if verified != {"ok": True, "problems": []}:
+            raise Wrong(f"the next run leaves damage: {verified}")
+        if isinstance(pruned, dict):
+            raise Wrong(f"the next run cannot prune: {pruned}")
+        halves = [path.name for path in (cache / "v1" / "tmp").iterdir() if path.suffix in {".part", ".tree"}]
+        if halves:
+            raise Wrong(f"halves are left: {halves}")
+        (offline,) = self.child.run(cache, url, "report", MAGIC_MODULE_OFFLINE="1", MAGIC_MODULE_VERIFY="full").answers
+        judge(offline, self.right, newest)
+
+
+def damage(cache: Path) -> None:
+    """One of each: a file of a tree, a blob, an index, a code pack, a generation."""
+    root = cache / "v1"
+    for pattern, change in (
+        ("trees/*/alpha.csv", b"flipped"),
+        ("trees/*/tool/part.py", b""),
+        ("mounts/*/code/*", b"cut"),
+    ):
+        path = sorted(root.glob(pattern))[0]
+        data = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(data[:-9] if change == b"cut" else change)
+    trees = sorted(path for path in root.glob("trees/*") if path.is_dir() and (path / "base.py").exists())
+    trees[0].with_name(trees[0].name + ".index").unlink()
+
+
+def build_layer(folder: Path) -> Path:
+    """Compiles the fault layer."""
+    layer = folder / "layer.so"
+    # The standard library of Rust probes statx with a null path.
+    flags = ["-O1", "-shared", "-fPIC", "-fno-delete-null-pointer-checks"]
+    compiler = os.environ.get("CC", "cc")
+    subprocess.run([compiler, *flags, "-o", str(layer), str(HERE / "layer.c"), "-ldl"], check=True)
+    return layer
