@@ -7,15 +7,15 @@
 //! A closure (the unit and all that its record requires, from one manifest) becomes
 //! active as one set, or not at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::assemble;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{Artifact, is_absent};
-use crate::manifest::Record;
+use crate::manifest::{PackFormat, Record};
 use crate::mount::{Answer, Bound, Mount, reason_of};
-use crate::name::UnitName;
+use crate::name::{FilePath, UnitName};
 use crate::plan::{Plan, Reusable, Wanted, plan};
 use crate::progress::Progress;
 use crate::session::Session;
@@ -146,20 +146,22 @@ impl Session {
             return Ok(Moved::default());
         }
         self.store.create()?;
-        let moved = match self
-            .fetch_and_build(&missing, progress, Effort { force, distrust: false })
-            .await
-        {
-            // What was taken from the cache is damaged, or a pack is: every byte that is here is
-            // looked at, and the rest comes file by file.
-            Err(error) if error.kind() == Kind::Integrity || is_absent(&error) => {
-                let again = Effort { force, distrust: true };
-                self.fetch_and_build(&missing, progress, again).await.map_err(|second| {
-                    if second.kind() == Kind::Offline { error.caused_by(&second) } else { second }
-                })?
-            }
-            other => other?,
-        };
+        let moved =
+            match self.fetch_and_build(&missing, progress, Effort { force, distrust: false }).await
+            {
+                // What was taken from the cache is damaged, or a pack is: every byte that is here is
+                // looked at, and the rest comes file by file.
+                Err(error) if error.kind() == Kind::Integrity || is_absent(&error) => {
+                    let again = Effort { force, distrust: true };
+                    self.fetch_and_build(&missing, progress, again).await.map_err(|second| {
+                        // What was wrong says more than that nothing else could be had.
+                        let outranked = second.kind() == Kind::Offline
+                            || (error.kind() == Kind::Integrity && second.kind() == Kind::Fetch);
+                        if outranked { error.caused_by(&second) } else { second }
+                    })?
+                }
+                other => other?,
+            };
         Ok(moved)
     }
 
@@ -270,6 +272,14 @@ impl Session {
         for digest in files.chain(packs).filter(|digest| self.store.blobs().path(digest).exists()) {
             if self.store.blobs().verify(&digest).is_err() {
                 let _ = self.store.blobs().remove(&digest);
+            }
+        }
+        // A pack that is refused once would be refused again.
+        for pack in record.packs.iter().filter(|pack| pack.format == PackFormat::Zip) {
+            if self.store.blobs().path(&pack.sha256).exists()
+                && open_pack(&self.store, record, pack).is_err()
+            {
+                let _ = self.store.blobs().remove(&pack.sha256);
             }
         }
     }
@@ -386,10 +396,21 @@ fn build(store: &crate::store::Store, member: &Member, plan: &Plan, force: bool)
     let name = |error: Error| error.or_name(member.unit.full_name.clone());
     for pack in &member.record.packs {
         if plan.wanted.iter().any(|wanted| wanted.sha256 == pack.sha256) {
-            Pack::open(&store.blobs().path(&pack.sha256), &pack.url, &pack.paths.iter().collect())
-                .map_err(name)?;
+            open_pack(store, &member.record, pack).map_err(name)?;
         }
     }
     assemble::build(store, &member.unit.digest, &member.record.files, &plan.sources, force)
         .map_err(name)
+}
+
+/// Opens a pack, which is good if it holds what the record says and nothing else.
+fn open_pack(
+    store: &crate::store::Store,
+    record: &Record,
+    pack: &crate::manifest::Pack,
+) -> Result<Pack> {
+    let sizes: HashMap<&FilePath, u64> =
+        record.files.iter().map(|file| (&file.path, file.size)).collect();
+    let declared = pack.paths.iter().map(|path| (path, sizes.get(path).copied().unwrap_or(0)));
+    Pack::open(&store.blobs().path(&pack.sha256), &pack.url, &declared.collect())
 }

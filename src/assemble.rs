@@ -9,6 +9,7 @@
 //! A tree is built under a lock by one process, aside, and named when it is whole.
 //! Nothing here asks the network: what cannot be made is told to the caller.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,13 @@ pub struct Source {
     pub file: Option<PathBuf>,
     /// The blob was hashed just now, while it arrived.
     pub fresh: bool,
+}
+
+impl Source {
+    /// The pack, and the path in it, that the bytes are read from.
+    fn packed(&self) -> Option<(&Digest, &FilePath)> {
+        self.inner.as_ref().filter(|_| self.file.is_none()).map(|inner| (&self.blob, inner))
+    }
 }
 
 /// Builds the tree of `files`; another process may have done so meanwhile. `anew` builds
@@ -92,9 +100,15 @@ fn fill(
         })?;
         jobs.push((file, source));
     }
-    let packs = Packs::new(store);
+    let mut packs = Packs::new(store);
     if jobs.len() < ENOUGH_FOR_THREADS {
         return packs.place_all(aside, &jobs);
+    }
+    // An archive is checked once, whatever the number of threads.
+    for (_, source) in &jobs {
+        if let Some((blob, _)) = source.packed() {
+            packs.open(blob)?;
+        }
     }
     // Neighbours in a pack stay together, so that each thread reads forwards.
     jobs.sort_by(|a, b| a.0.path.cmp(&b.0.path));
@@ -103,8 +117,8 @@ fn fill(
         let workers: Vec<_> = jobs
             .chunks(share)
             .map(|jobs| {
-                let packs = Packs::new(store);
-                scope.spawn(move || packs.place_all(aside, jobs))
+                let packs = packs.again();
+                scope.spawn(move || packs?.place_all(aside, jobs))
             })
             .collect();
         let mut stamps = Stamps::new();
@@ -127,6 +141,23 @@ impl<'a> Packs<'a> {
         Self { store, open: HashMap::new() }
     }
 
+    /// The same, for another thread.
+    fn again(&self) -> Result<Self> {
+        let again = |(blob, pack): (&Digest, &Pack)| {
+            Ok((*blob, pack.again(&self.store.blobs().path(blob))?))
+        };
+        Ok(Self { store: self.store, open: self.open.iter().map(again).collect::<Result<_>>()? })
+    }
+
+    fn open(&mut self, blob: &Digest) -> Result<&mut Pack> {
+        Ok(match self.open.entry(*blob) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                entry.insert(Pack::open_any(&self.store.blobs().path(blob), &blob.to_hex())?)
+            }
+        })
+    }
+
     fn place_all(mut self, aside: &Path, jobs: &[Job<'_>]) -> Result<Stamps> {
         let mut stamps = Stamps::new();
         for (file, source) in jobs {
@@ -141,14 +172,8 @@ impl<'a> Packs<'a> {
 
     /// Writes one file, which does not exist yet, and makes sure of its bytes.
     fn place(&mut self, target: &Path, size: u64, sha256: &Digest, source: &Source) -> Result<()> {
-        if let (None, Some(inner)) = (&source.file, &source.inner) {
-            let pack = match self.open.entry(source.blob) {
-                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::hash_map::Entry::Vacant(entry) => {
-                    let label = source.blob.to_hex();
-                    entry.insert(Pack::open_any(&self.store.blobs().path(&source.blob), &label)?)
-                }
-            };
+        if let Some((blob, inner)) = source.packed() {
+            let pack = self.open(blob)?;
             let mut file = create(target).map_err(|error| cannot_build(target, &error))?;
             return pack.copy(inner, size, sha256, &mut file);
         }

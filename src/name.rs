@@ -250,9 +250,9 @@ impl FilePath {
         Ok(())
     }
 
-    /// What two paths share when a case-insensitive file system takes them for one.
+    /// See [`folded`].
     pub fn folded(&self) -> String {
-        self.0.nfkd().flat_map(char::to_lowercase).collect()
+        folded(&self.0)
     }
 
     /// The last part.
@@ -264,6 +264,12 @@ impl FilePath {
     pub fn parent(&self) -> &str {
         self.0.rsplit_once('/').map_or("", |(parent, _)| parent)
     }
+}
+
+/// What two paths share when a case-insensitive file system takes them for one. Upper case
+/// first: NTFS compares in it, and `ς` and `σ` share it.
+pub fn folded(path: &str) -> String {
+    path.nfkd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 fn is_control_or_directional(c: char) -> bool {
@@ -410,6 +416,16 @@ mod tests {
         ] {
             assert!(FilePath::new(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn paths_that_a_file_system_takes_for_one_fold_alike() {
+        for (one, other) in
+            [("A/b", "a/B"), ("é", "e\u{301}"), ("σ", "ς"), ("ﬁ", "fi"), ("ß", "SS")]
+        {
+            assert_eq!(folded(one), folded(other), "{one} {other}");
+        }
+        assert_ne!(folded("a-b"), folded("a_b"));
     }
 
     #[test]

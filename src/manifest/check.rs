@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::{Body, File, Manifest, Modules, Pack, Record, place_of, wrong};
 use crate::error::Result;
-use crate::name::{FilePath, Namespace, UnitName};
+use crate::name::{FilePath, Namespace, UnitName, folded};
 
 pub(super) fn manifest(manifest: &Manifest) -> Result<()> {
     if manifest.max_age.is_some() && manifest.expires().is_none() {
@@ -95,7 +95,7 @@ fn record_alone(name: &UnitName, record: &Record, place: &str) -> Result<()> {
 
 fn files(name: &UnitName, files: &[File], place: &str) -> Result<()> {
     let mut seen: HashMap<String, usize> = HashMap::new();
-    let mut parents: HashMap<String, usize> = HashMap::new();
+    let mut parents: HashMap<String, (usize, &str)> = HashMap::new();
     let mut flat = None;
     let mut below = None;
     for (index, file) in files.iter().enumerate() {
@@ -123,7 +123,15 @@ fn files(name: &UnitName, files: &[File], place: &str) -> Result<()> {
         }
         let mut parent = file.path.parent();
         while !parent.is_empty() {
-            parents.insert(super::check::fold(parent), index);
+            let (first, spelled) = *parents.entry(folded(parent)).or_insert((index, parent));
+            if spelled != parent {
+                return Err(wrong(
+                    &here,
+                    &format!(
+                        "its folder {parent} is that of {place}.files[{first}].path where case does not count"
+                    ),
+                ));
+            }
             parent = parent.rsplit_once('/').map_or("", |(above, _)| above);
         }
         if file.url.is_empty() {
@@ -137,7 +145,7 @@ fn files(name: &UnitName, files: &[File], place: &str) -> Result<()> {
         ));
     }
     for (path, index) in &seen {
-        if let Some(inner) = parents.get(path) {
+        if let Some((inner, _)) = parents.get(path) {
             return Err(wrong(
                 &format!("{place}.files[{inner}].path"),
                 &format!("{} lies below a file, {}", files[*inner].path, files[*index].path),
@@ -147,16 +155,17 @@ fn files(name: &UnitName, files: &[File], place: &str) -> Result<()> {
     Ok(())
 }
 
-fn fold(path: &str) -> String {
-    FilePath::new(path).map_or_else(|_| path.to_lowercase(), |path| path.folded())
-}
-
 fn packs(record: &Record, own: &[File], packs: &[Pack], place: &str) -> Result<()> {
+    // A variant's own files come last, and so replace the record's.
+    let files: HashMap<&FilePath, &File> = if packs.is_empty() {
+        HashMap::new()
+    } else {
+        record.files.iter().chain(own).map(|file| (&file.path, file)).collect()
+    };
     for (index, pack) in packs.iter().enumerate() {
         for (at, path) in pack.paths.iter().enumerate() {
-            let known = own.iter().chain(&record.files).find(|file| file.path == *path);
             let here = format!("{place}.packs[{index}].paths[{at}]");
-            match known {
+            match files.get(path) {
                 None => return Err(wrong(&here, &format!("{path} is not among the files"))),
                 Some(file) if file.lazy => {
                     return Err(wrong(&here, &format!("{path} is lazy, so no pack may hold it")));

@@ -97,6 +97,8 @@ impl Record {
         let Some(variant) = best else { return (record, None) };
         let replaced: BTreeSet<&FilePath> = variant.files.iter().map(|file| &file.path).collect();
         record.files.retain(|file| !replaced.contains(&file.path));
+        // A pack holds what it was made from, which is not the file any more.
+        record.packs.retain(|pack| !pack.paths.iter().any(|path| replaced.contains(path)));
         record.files.extend(variant.files.iter().cloned());
         record.packs.extend(variant.packs.iter().cloned());
         (record, Some(variant.tag.clone()))

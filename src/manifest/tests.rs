@@ -109,6 +109,47 @@ fn a_path_has_one_owner() {
 }
 
 #[test]
+fn folders_that_differ_only_in_case_are_refused() {
+    let text = EXAMPLE_OF_TWO.replace("ONE", "alpha/Data/a").replace("TWO", "alpha/data/b");
+    let error = Manifest::parse(text.as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("alpha.files[1].path: its folder alpha/data is that of"), "{error}");
+    let text = EXAMPLE_OF_TWO.replace("ONE", "alpha/data/a").replace("TWO", "alpha/data/b");
+    assert!(Manifest::parse(text.as_bytes()).is_ok());
+}
+
+const EXAMPLE_OF_TWO: &str = concat!(
+    r#"{"manifest":1,"namespace":"","modules":{"alpha":{"version":"1","files":["#,
+    r#"{"path":"ONE","url":"x","size":0,"sha256":"#,
+    r#""e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},"#,
+    r#"{"path":"TWO","url":"x","size":0,"sha256":"#,
+    r#""e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}]}}}"#
+);
+
+#[test]
+fn a_pack_of_a_file_that_a_variant_replaces_is_left_out() {
+    let digest = "1".repeat(64);
+    let pack = |path: &str| {
+        format!(r#"{{"format":"zip","url":"p","size":1,"sha256":"{digest}","paths":["{path}"]}}"#)
+    };
+    let variant = format!(
+        r#"{{"tag":"py3-none-any","files":[{{"path":"alpha/a","url":"y","size":1,"sha256":"{digest}"}}]}}"#
+    );
+    let text = EXAMPLE_OF_TWO.replace("ONE", "alpha/a").replace("TWO", "alpha/b").replace(
+        r#""version":"1","#,
+        &format!(
+            r#""version":"1","packs":[{},{}],"variants":[{variant}],"#,
+            pack("alpha/a"),
+            pack("alpha/b")
+        ),
+    );
+    let manifest = Manifest::parse(text.as_bytes()).unwrap();
+    let record = &manifest.modules().unwrap().0["alpha"];
+    let chosen = record.select(&["py3-none-any".to_owned()]).0;
+    assert_eq!(chosen.packs, record.packs[1..]);
+    assert_eq!(record.select(&[]).0.packs, record.packs);
+}
+
+#[test]
 fn a_variant_adds_and_replaces() {
     let digest = "1".repeat(64);
     let text = with(

@@ -1,0 +1,178 @@
+//! The directory of an archive, held against every byte that is not an entry's own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Seek, SeekFrom};
+
+use super::end::End;
+use super::header::{Central, Method};
+use super::names::Names;
+use crate::name::FilePath;
+
+/// The largest central directory that is read, in bytes: about 100,000 files.
+const DIRECTORY_LIMIT: u64 = 16 << 20;
+
+/// How much an archive may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub entries: u64,
+    /// The sum of all files, unpacked.
+    pub bytes: u64,
+}
+
+impl Limits {
+    /// Where each entry is held against its own size later on.
+    pub const NONE: Self = Self { entries: u64::MAX, bytes: u64::MAX };
+
+    /// Exactly these files.
+    pub fn of(sizes: impl ExactSizeIterator<Item = u64>) -> Self {
+        Self { entries: sizes.len() as u64, bytes: sizes.fold(0, u64::saturating_add) }
+    }
+}
+
+/// Why an archive is not read.
+#[derive(Debug)]
+pub enum Refusal {
+    /// What it does that no archive may, as the end of a sentence about it.
+    Rule(String),
+    Read(io::Error),
+    Write {
+        path: FilePath,
+        cause: io::Error,
+    },
+}
+
+impl Refusal {
+    /// Where an archive ends too early, that is its fault and not the disk's.
+    pub(super) fn from_read(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return Self::Rule("is cut off".to_owned());
+        }
+        Self::Read(error)
+    }
+}
+
+pub(super) fn rule<T>(rule: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::Rule(rule.into()))
+}
+
+pub(super) fn read_at<R: Read + Seek>(
+    reader: &mut R,
+    at: u64,
+    bytes: &mut [u8],
+) -> Result<(), Refusal> {
+    reader.seek(SeekFrom::Start(at)).map_err(Refusal::Read)?;
+    reader.read_exact(bytes).map_err(Refusal::from_read)
+}
+
+/// Where the bytes of one file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    pub size: u64,
+    pub(super) method: Method,
+    pub(super) crc: u32,
+    pub(super) compressed: u64,
+    pub(super) at: u64,
+}
+
+/// What a sound archive holds.
+#[derive(Debug, Default)]
+pub struct Directory {
+    pub files: BTreeMap<FilePath, Entry>,
+    /// Folders that have an entry of their own; they mean nothing.
+    pub folders: BTreeSet<FilePath>,
+}
+
+impl Directory {
+    /// Reads and checks everything but the files' own bytes.
+    pub fn read<R: Read + Seek>(reader: &mut R, limits: &Limits) -> Result<Self, Refusal> {
+        let length = reader.seek(SeekFrom::End(0)).map_err(Refusal::Read)?;
+        let end = End::read(reader, length)?;
+        if end.entries > limits.entries {
+            let Limits { entries, .. } = limits;
+            return rule(format!("holds {} entries, where {entries} are declared", end.entries));
+        }
+        if end.directory_size > DIRECTORY_LIMIT {
+            return rule(format!("has a directory of more than {DIRECTORY_LIMIT} bytes"));
+        }
+        let mut bytes = vec![0; end.directory_size as usize];
+        read_at(reader, end.directory_at, &mut bytes)?;
+        let mut headers = parse(&bytes, &end, limits)?;
+        headers.sort_by_key(|header| header.offset);
+        Self::walk(reader, &headers, end.directory_at)
+    }
+
+    /// Goes over the archive from its first byte to its directory.
+    fn walk<R: Read + Seek>(
+        reader: &mut R,
+        headers: &[Central<'_>],
+        directory_at: u64,
+    ) -> Result<Self, Refusal> {
+        let mut found = Self::default();
+        let ends = headers.iter().skip(1).map(|header| header.offset).chain([directory_at]);
+        if headers.first().map_or(directory_at, |first| first.offset) != 0 {
+            return rule("has bytes before its first entry");
+        }
+        for (header, next) in headers.iter().zip(ends) {
+            let at = header.check_local(reader)?;
+            let after = at.checked_add(header.compressed).filter(|after| *after <= next);
+            let Some(after) = after else {
+                return rule(format!("holds {} in bytes of another entry", header.path));
+            };
+            check_gap(reader, header, after, next)?;
+            if header.is_folder {
+                found.folders.insert(header.path.clone());
+                continue;
+            }
+            let entry = Entry {
+                size: header.size,
+                method: header.method,
+                crc: header.crc as u32,
+                compressed: header.compressed,
+                at,
+            };
+            found.files.insert(header.path.clone(), entry);
+        }
+        Ok(found)
+    }
+}
+
+fn parse<'a>(mut bytes: &'a [u8], end: &End, limits: &Limits) -> Result<Vec<Central<'a>>, Refusal> {
+    let mut headers = Vec::new();
+    let mut names = Names::default();
+    let mut total = 0_u64;
+    for _ in 0..end.entries {
+        let header = Central::take(&mut bytes)?;
+        names.add(&header.path, header.is_folder)?;
+        total = total.saturating_add(header.size);
+        headers.push(header);
+    }
+    if !bytes.is_empty() {
+        return rule("has more in its directory than its end record counts");
+    }
+    if total > limits.bytes {
+        return rule(format!("unpacks to {total} bytes, where {} are declared", limits.bytes));
+    }
+    Ok(headers)
+}
+
+/// Between the bytes of an entry and the next there is a descriptor, if one is announced,
+/// and nothing else.
+fn check_gap<R: Read + Seek>(
+    reader: &mut R,
+    header: &Central<'_>,
+    after: u64,
+    next: u64,
+) -> Result<(), Refusal> {
+    const LONGEST: usize = 24;
+    let mut bytes = [0; LONGEST];
+    let sound = match (usize::try_from(next - after), header.has_descriptor) {
+        (Ok(length @ 1..=LONGEST), true) => {
+            let gap = &mut bytes[..length];
+            read_at(reader, after, gap)?;
+            header.is_descriptor(gap)
+        }
+        (Ok(0), false) => true,
+        _ => false,
+    };
+    if sound { Ok(()) } else { rule(format!("has unknown bytes behind {}", header.path)) }
+}

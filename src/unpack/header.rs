@@ -1,0 +1,224 @@
+//! The two headers of an entry: in the central directory, and before its bytes. What
+//! both say must be the same.
+
+use std::io::{Read, Seek};
+
+use super::archive::{Refusal, read_at};
+use super::fields::{ALL_32, Fields, zip64_of};
+use crate::name::FilePath;
+
+const CENTRAL: usize = 46;
+const LOCAL: usize = 30;
+
+/// Flags that change nothing in what an entry means: how hard deflate tried (1, 2),
+/// sizes that follow the bytes (3), and a name in UTF-8 (11).
+const HARMLESS: u64 = 1 << 1 | 1 << 2 | DESCRIPTOR | UTF_8;
+const DESCRIPTOR: u64 = 1 << 3;
+const UTF_8: u64 = 1 << 11;
+const ENCRYPTED: u64 = 1 | 1 << 6 | 1 << 13;
+
+/// The newest version of the format that Python's zipfile reads.
+const NEWEST: u64 = 63;
+
+/// How the bytes of an entry are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Stored,
+    Deflated,
+}
+
+/// An entry as the central directory tells it.
+pub(super) struct Central<'a> {
+    pub path: FilePath,
+    pub is_folder: bool,
+    pub method: Method,
+    pub crc: u64,
+    pub compressed: u64,
+    pub size: u64,
+    pub offset: u64,
+    pub has_descriptor: bool,
+    flags: u64,
+    raw_name: &'a [u8],
+}
+
+impl<'a> Central<'a> {
+    /// Takes one header off the front of `bytes`.
+    pub fn take(bytes: &mut &'a [u8]) -> Result<Self, Refusal> {
+        let cut = || Refusal::Rule("has a directory that is damaged or cut off".to_owned());
+        let (head, rest) = bytes.split_at_checked(CENTRAL).ok_or_else(cut)?;
+        if !head.starts_with(b"PK\x01\x02") {
+            return Err(cut());
+        }
+        let fields = Fields(head);
+        let (raw_name, rest) = rest.split_at_checked(fields.u16(28) as usize).ok_or_else(cut)?;
+        let (extra, rest) = rest.split_at_checked(fields.u16(30) as usize).ok_or_else(cut)?;
+        *bytes = rest;
+
+        let flags = fields.u16(8);
+        let name = text_of(raw_name, flags)?;
+        let refuse = |why: &str| Err(Refusal::Rule(format!("holds {name:?} {why}")));
+        let is_folder = name.ends_with('/');
+        let path = FilePath::new(name.strip_suffix('/').unwrap_or(name))
+            .map_err(|why| Refusal::Rule(format!("holds a name that is not allowed: {why}")))?;
+        if flags & ENCRYPTED != 0 {
+            return refuse("encrypted");
+        }
+        if flags & !HARMLESS != 0 {
+            return refuse(&format!("with flags that are not known ({flags:#06x})"));
+        }
+        if fields.u16(32) != 0 {
+            return refuse("with a comment, in which anything could hide");
+        }
+        if fields.u16(6) & 0xff > NEWEST || fields.u16(34) != 0 {
+            return refuse("in a form of a later version, or in another part");
+        }
+        if let Err(why) = check_kind(fields.u32(38), is_folder) {
+            return refuse(why);
+        }
+        let method = match fields.u16(10) {
+            0 => Method::Stored,
+            8 => Method::Deflated,
+            other => return refuse(&format!("in an unknown compression (method {other})")),
+        };
+        let (size, compressed, offset) =
+            exact(zip64_of(extra, name)?, fields.u32(24), fields.u32(20), fields.u32(42))
+                .ok_or_else(|| {
+                    Refusal::Rule(format!("holds {name:?} with a zip64 field that lies"))
+                })?;
+        if method == Method::Stored && size != compressed {
+            return refuse("stored, but in two sizes");
+        }
+        if is_folder && size != 0 {
+            return refuse("as a folder that has bytes");
+        }
+        let (crc, has_descriptor) = (fields.u32(16), flags & DESCRIPTOR != 0);
+        Ok(Self {
+            path,
+            is_folder,
+            method,
+            crc,
+            compressed,
+            size,
+            offset,
+            has_descriptor,
+            flags,
+            raw_name,
+        })
+    }
+
+    /// Reads the local header and compares it. Returns where the bytes of the entry begin.
+    pub fn check_local<R: Read + Seek>(&self, reader: &mut R) -> Result<u64, Refusal> {
+        let refuse = |why: &str| Err(Refusal::Rule(format!("holds {} {why}", self.path)));
+        let mut head = [0; LOCAL];
+        read_at(reader, self.offset, &mut head)?;
+        if !head.starts_with(b"PK\x03\x04") {
+            return refuse("elsewhere than its directory says");
+        }
+        let fields = Fields(&head);
+        let (name_length, extra_length) = (fields.u16(26), fields.u16(28));
+        if name_length as usize != self.raw_name.len() {
+            return refuse("under another name than its directory says");
+        }
+        let mut more = vec![0; (name_length + extra_length) as usize];
+        // Directly behind the header; `read_at` would seek, and drop what is buffered.
+        reader.read_exact(&mut more).map_err(Refusal::from_read)?;
+        let (raw_name, extra) = more.split_at(self.raw_name.len());
+        if raw_name != self.raw_name {
+            return refuse("under another name than its directory says");
+        }
+        let method = if self.method == Method::Stored { 0 } else { 8 };
+        if fields.u16(6) != self.flags || fields.u16(8) != method || fields.u16(4) & 0xff > NEWEST {
+            return refuse("in another form than its directory says");
+        }
+        let zip64 = zip64_of(extra, self.path.as_str())?;
+        let Some((size, compressed)) = local_sizes(zip64, fields.u32(22), fields.u32(18)) else {
+            return refuse("with a zip64 field that lies");
+        };
+        let same =
+            |local: u64, central: u64| local == central || (self.has_descriptor && local == 0);
+        if !same(size, self.size)
+            || !same(compressed, self.compressed)
+            || !same(fields.u32(14), self.crc)
+        {
+            return refuse("in another size or with another checksum than its directory says");
+        }
+        Ok(self.offset + LOCAL as u64 + name_length + extra_length)
+    }
+
+    /// True for what may follow the bytes of an entry that has a descriptor: checksum and
+    /// sizes once more, with or without a signature, in 32 or 64 bits.
+    pub fn is_descriptor(&self, bytes: &[u8]) -> bool {
+        let numbers = match bytes.len() {
+            16 | 24 if bytes.starts_with(b"PK\x07\x08") => &bytes[4..],
+            12 | 20 => bytes,
+            _ => return false,
+        };
+        let fields = Fields(numbers);
+        let (compressed, size) = match numbers.len() {
+            12 => (fields.u32(4), fields.u32(8)),
+            _ => (fields.u64(4), fields.u64(12)),
+        };
+        (fields.u32(0), compressed, size) == (self.crc, self.compressed, self.size)
+    }
+}
+
+/// The name as text. Without the flag for UTF-8, a name is in a code page that readers
+/// do not agree on, so that it must be ASCII.
+fn text_of(raw: &[u8], flags: u64) -> Result<&str, Refusal> {
+    let shown = raw.escape_ascii();
+    match std::str::from_utf8(raw) {
+        Ok(text) if flags & UTF_8 != 0 || text.is_ascii() => Ok(text),
+        Ok(_) => Err(Refusal::Rule(format!(
+            "holds the name \"{shown}\" without saying how it is written"
+        ))),
+        Err(_) => Err(Refusal::Rule(format!("holds a name that is not UTF-8: \"{shown}\""))),
+    }
+}
+
+/// Permissions are never looked at, but what claims to be a link or a device is not
+/// passed off as a file.
+fn check_kind(attributes: u64, is_folder: bool) -> Result<(), &'static str> {
+    const DOS_LABEL: u64 = 0x08;
+    const DOS_FOLDER: u64 = 0x10;
+    const WINDOWS_LINK: u64 = 0x400;
+    let unix = attributes >> 28;
+    let unix_kind = if is_folder { 0o04 } else { 0o10 };
+    if unix == 0o12 || attributes & WINDOWS_LINK != 0 {
+        return Err("as a symbolic link");
+    }
+    if (unix != 0 && unix != unix_kind)
+        || attributes & DOS_LABEL != 0
+        || (!is_folder && attributes & DOS_FOLDER != 0)
+    {
+        return Err("as something other than a plain file");
+    }
+    Ok(())
+}
+
+/// Size, compressed size and offset of a central header: the zip64 field holds exactly
+/// those that do not fit, in this order.
+fn exact(zip64: Option<&[u8]>, size: u64, compressed: u64, offset: u64) -> Option<(u64, u64, u64)> {
+    let mut rest = zip64.unwrap_or_default();
+    let mut next = |small: u64| {
+        if small != ALL_32 {
+            return Some(small);
+        }
+        let (value, after) = rest.split_at_checked(8)?;
+        rest = after;
+        Some(Fields(value).u64(0))
+    };
+    let numbers = (next(size)?, next(compressed)?, next(offset)?);
+    rest.is_empty().then_some(numbers)
+}
+
+/// Size and compressed size of a local header: the zip64 field holds both or neither. Some
+/// writers say them in both places, and then must not contradict themselves.
+fn local_sizes(zip64: Option<&[u8]>, size: u64, compressed: u64) -> Option<(u64, u64)> {
+    let Some(field) = zip64 else {
+        return (size != ALL_32 && compressed != ALL_32).then_some((size, compressed));
+    };
+    let numbers = (Fields(field).u64(0), Fields(field).u64(8));
+    let agrees = |small: u64, exact: u64| small == ALL_32 || small == exact;
+    (field.len() == 16 && agrees(size, numbers.0) && agrees(compressed, numbers.1))
+        .then_some(numbers)
+}

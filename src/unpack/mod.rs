@@ -1,0 +1,181 @@
+//! Packs: what is read out of an archive that a stranger made.
+//!
+//! ```text
+//! end record ─ central directory ─ local headers ─▶ Directory ─ entry ─ inflate ─▶ bytes
+//!  end.rs        header.rs            archive.rs                        inflate.rs
+//! ```
+//!
+//! Every byte of an archive has exactly one meaning, or the archive is refused as a
+//! whole before a byte of it is written: the entries lie one after the other from the
+//! first byte to the directory, the directory up to the end record, the end record up
+//! to the last byte, and what is said twice is said alike. So whatever reads the same
+//! archive, an auditor's `unzip` or Python's `zipfile`, sees the same tree.
+//!
+//! An entry is only ever looked up by a path that the manifest pinned, and read up to
+//! the size that the manifest pinned; nothing in the archive chooses a name, a mode or
+//! a length. Sizes are judged by their sum against what was declared, never by ratio:
+//! honest wheels hold files that compress 235:1.
+
+mod archive;
+mod end;
+mod fields;
+mod header;
+mod inflate;
+mod names;
+
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::Digest as _;
+
+pub use archive::{Directory, Entry, Limits, Refusal};
+
+use crate::error::{Error, Kind, Result};
+use crate::name::{Digest, FilePath};
+
+/// An archive that was found to be sound and is open for reading.
+pub struct Pack<R = fs_err::File> {
+    directory: Arc<Directory>,
+    reader: BufReader<R>,
+    label: Arc<str>,
+}
+
+impl Pack {
+    /// Opens a pack that must hold exactly the files of `declared`, in these sizes.
+    pub fn open(path: &Path, label: &str, declared: &BTreeMap<&FilePath, u64>) -> Result<Self> {
+        let pack = Self::open_within(path, label, &Limits::of(declared.values().copied()))?;
+        pack.compare(declared)?;
+        Ok(pack)
+    }
+
+    /// Opens a pack whose list of paths is no longer known; each entry is still
+    /// verified by its own digest.
+    pub fn open_any(path: &Path, label: &str) -> Result<Self> {
+        Self::open_within(path, label, &Limits::NONE)
+    }
+
+    fn open_within(path: &Path, label: &str, limits: &Limits) -> Result<Self> {
+        let file = fs_err::File::open(path)
+            .map_err(|error| Error::store("cannot open a pack", path, &error))?;
+        Self::read(file, label, limits)
+    }
+
+    /// The same archive, to be read by another thread.
+    pub fn again(&self, path: &Path) -> Result<Self> {
+        let file = fs_err::File::open(path)
+            .map_err(|error| Error::store("cannot open a pack", path, &error))?;
+        Ok(Self {
+            directory: self.directory.clone(),
+            reader: BufReader::new(file),
+            label: self.label.clone(),
+        })
+    }
+}
+
+impl<R: Read + Seek> Pack<R> {
+    /// Reads an archive from anything; what it may hold beyond `limits` is the caller's to say.
+    pub fn read(reader: R, label: &str, limits: &Limits) -> Result<Self> {
+        let mut reader = BufReader::new(reader);
+        let directory =
+            Directory::read(&mut reader, limits).map_err(|refusal| refused(label, refusal))?;
+        Ok(Self { directory: Arc::new(directory), reader, label: label.into() })
+    }
+
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    fn compare(&self, declared: &BTreeMap<&FilePath, u64>) -> Result<()> {
+        if let Some(folder) = self.directory.folders.first() {
+            return Err(self.broken(&format!(
+                "holds the folder {folder}, which the manifest does not list in it"
+            )));
+        }
+        for (path, entry) in &self.directory.files {
+            let Some(size) = declared.get(path) else {
+                return Err(
+                    self.broken(&format!("holds {path}, which the manifest does not list in it"))
+                );
+            };
+            self.compare_size(path, entry, *size)?;
+        }
+        match declared.keys().find(|path| !self.directory.files.contains_key(**path)) {
+            Some(missing) => {
+                Err(self
+                    .broken(&format!("does not hold {missing}, which the manifest lists in it")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn compare_size(&self, path: &FilePath, entry: &Entry, size: u64) -> Result<()> {
+        if entry.size == size {
+            return Ok(());
+        }
+        Err(self
+            .broken(&format!("holds {path} in another size than the manifest says"))
+            .expected(size.to_string())
+            .got(entry.size.to_string()))
+    }
+
+    /// Copies the entry `path` to `target`, if it is what was pinned. Never writes more
+    /// than `size` bytes.
+    pub fn copy(
+        &mut self,
+        path: &FilePath,
+        size: u64,
+        sha256: &Digest,
+        target: &mut impl Write,
+    ) -> Result<()> {
+        self.compare_size(path, self.entry(path)?, size)?;
+        let got = self.extract(path, target)?;
+        if got == *sha256 {
+            return Ok(());
+        }
+        Err(self
+            .broken(&format!("holds other bytes for {path}"))
+            .expected(sha256.to_hex())
+            .got(got.to_hex()))
+    }
+
+    /// Copies the entry `path` to `target`, as many bytes as it declares, and tells their digest.
+    pub fn extract(&mut self, path: &FilePath, target: &mut impl Write) -> Result<Digest> {
+        let entry = *self.entry(path)?;
+        let mut hasher = sha2::Sha256::new();
+        let mut sink = |bytes: &[u8]| -> io::Result<()> {
+            hasher.update(bytes);
+            target.write_all(bytes)
+        };
+        inflate::extract(&mut self.reader, path, &entry, &mut sink)
+            .map_err(|refusal| refused(&self.label, refusal))?;
+        Ok(Digest::from_bytes(hasher.finalize().into()))
+    }
+
+    fn entry(&self, path: &FilePath) -> Result<&Entry> {
+        let found = self.directory.files.get(path);
+        found.ok_or_else(|| self.broken(&format!("does not hold {path}")))
+    }
+
+    fn broken(&self, rule: &str) -> Error {
+        broken(&self.label, rule)
+    }
+}
+
+fn refused(label: &str, refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Rule(rule) => broken(label, &rule),
+        Refusal::Read(error) => {
+            Error::store(format!("cannot read the pack {label}"), Path::new(label), &error)
+        }
+        Refusal::Write { path, cause } => {
+            Error::store(format!("cannot unpack {path}"), Path::new(path.as_str()), &cause)
+        }
+    }
+}
+
+fn broken(label: &str, rule: &str) -> Error {
+    Error::new(Kind::Integrity, format!("the pack {label} {rule}"))
+        .hint("ask the author to publish it again; nothing of it was used")
+}
