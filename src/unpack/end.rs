@@ -52,8 +52,9 @@ impl End {
             }
             Some((exact, from)) => {
                 let agrees = |small: u64, exact: u64, all: u64| small == all || small == exact;
-                if disks.iter().any(|disk| !agrees(*disk, 0, ALL_16))
-                    || !agrees(end.u16(8), exact.entries, ALL_16)
+                if disks[0] != disks[1]
+                    || end.u16(8) != small.entries
+                    || !agrees(disks[0], 0, ALL_16)
                     || !agrees(small.entries, exact.entries, ALL_16)
                     || !agrees(small.directory_size, exact.directory_size, ALL_32)
                     || !agrees(small.directory_at, exact.directory_at, ALL_32)
