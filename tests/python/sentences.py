@@ -16,7 +16,7 @@ _FOLDER = Path(__file__).parent / "sentences"
 
 
 def normal(text: str, names: Mapping[str, object]) -> str:
-    """``text`` with the values of ``names`` (longest first) replaced by ``{name}``, and without what differs from run to run."""
+    """``text`` with the values of ``names`` (longest first) replaced by ``{name}``, and without ports."""
     for name, value in sorted(names.items(), key=lambda item: -len(str(item[1]))):
         text = text.replace(str(value), f"{{{name}}}")
     text = re.sub(r"127\.0\.0\.1:\d+", "{server}", text)
