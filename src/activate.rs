@@ -14,8 +14,8 @@ use crate::assemble;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{Artifact, is_absent};
 use crate::manifest::{PackFormat, Record};
-use crate::mount::{Answer, Bound, Mount, reason_of};
-use crate::name::{FilePath, UnitName};
+use crate::mount::{Answer, Mount, reason_of};
+use crate::name::{Digest, FilePath, UnitName};
 use crate::plan::{Plan, Reusable, Wanted, plan};
 use crate::progress::Progress;
 use crate::session::Session;
@@ -30,6 +30,21 @@ use crate::unpack::Pack;
 pub struct Member {
     pub unit: Arc<Unit>,
     pub record: Arc<Record>,
+    /// The manifest that the record is in. The unit, which stands for a tree, may have
+    /// been met in an older one.
+    pub manifest: Digest,
+}
+
+impl Member {
+    pub fn active(&self) -> Active {
+        Active {
+            version: self.record.version.clone(),
+            tree: self.unit.digest,
+            manifest: self.manifest,
+            checked: self.record.has_conditions(),
+            requires: self.record.requires.clone(),
+        }
+    }
 }
 
 /// What came over the network.
@@ -56,8 +71,7 @@ impl Session {
     /// unit's manifest has them; a unit that is active already is only healed.
     pub async fn closure(&self, unit: &Arc<Unit>) -> Result<Vec<Member>> {
         let mount = unit.mount()?;
-        let first = self.record_for(&mount, unit).await?;
-        let mut members = vec![Member { unit: unit.clone(), record: Arc::new(first) }];
+        let mut members = vec![self.record_for(&mount, unit).await?];
         if mount.bound().is_some_and(|bound| is_active(&bound.generation, unit)) {
             return Ok(members);
         }
@@ -77,9 +91,9 @@ impl Session {
                 if !seen.insert(required.clone()) {
                     continue;
                 }
-                mount.fetch_parts(&context, &member.unit.manifest, required.as_str()).await?;
+                mount.fetch_parts(&context, &member.manifest, required.as_str()).await?;
                 let Answer::Record(record) =
-                    mount.record(&self.store, &member.unit.manifest, required.as_str())?
+                    mount.record(&self.store, &member.manifest, required.as_str())?
                 else {
                     return Err(Error::new(
                         Kind::Manifest,
@@ -91,9 +105,10 @@ impl Session {
                     .name(member.unit.full_name.clone())
                     .hint("ask the author to publish again"));
                 };
-                let unit = self.unit_of(mount, required.as_str(), member.unit.manifest, &record)?;
+                let unit = self.unit_of(mount, required.as_str(), member.manifest, &record)?;
                 let record = self.select(&unit.full_name, required.as_str(), &record)?;
-                members.push(Member { unit, record: Arc::new(record) });
+                let (record, manifest) = (Arc::new(record), member.manifest);
+                members.push(Member { unit, record, manifest });
             }
         }
         Ok(())
@@ -101,29 +116,61 @@ impl Session {
 
     /// The record of a unit, from the manifest that it came from, or from the newest one
     /// that still has the same tree.
-    async fn record_for(&self, mount: &Arc<Mount>, unit: &Arc<Unit>) -> Result<Record> {
-        let from = |manifest: &crate::name::Digest| -> Option<Record> {
-            let record =
-                self.record_of(mount, manifest, unit.name.as_str(), Some(&unit.version)).ok()??;
-            let selected = self.select(&unit.full_name, unit.name.as_str(), &record).ok()?;
-            (selected.tree_digest() == unit.digest).then_some(selected)
-        };
-        if let Some(record) = from(&unit.manifest) {
-            return Ok(record);
+    async fn record_for(&self, mount: &Arc<Mount>, unit: &Arc<Unit>) -> Result<Member> {
+        if let Some(member) = self.member_of_tree(mount, &unit.manifest, unit) {
+            return Ok(member);
         }
-        mount.refresh(&self.context(), false).await?;
-        let newest = mount.bound().and_then(|bound| bound.manifest);
-        newest.as_ref().and_then(from).ok_or_else(|| {
-            Error::new(
-                Kind::Fetch,
-                format!(
-                    "version {} of {} is not in the cache and no longer published",
-                    unit.version, unit.full_name
-                ),
-            )
-            .name(unit.full_name.clone())
-            .hint(format!("run `magic-module upgrade {}`", unit.full_name))
-        })
+        let context = self.context();
+        mount.refresh(&context, false).await?;
+        if let Some(newest) = mount.bound().and_then(|bound| bound.manifest) {
+            mount.fetch_parts(&context, &newest, unit.name.as_str()).await?;
+            if let Some(member) = self.member_of_tree(mount, &newest, unit) {
+                return Ok(member);
+            }
+        }
+        Err(Error::new(
+            Kind::Fetch,
+            format!(
+                "version {} of {} is not in the cache and no longer published",
+                unit.version, unit.full_name
+            ),
+        )
+        .name(unit.full_name.clone())
+        .hint(format!("run `magic-module upgrade {}`", unit.full_name)))
+    }
+
+    pub fn member_of_tree(
+        &self,
+        mount: &Mount,
+        manifest: &Digest,
+        unit: &Arc<Unit>,
+    ) -> Option<Member> {
+        let record = self.record_of_tree(mount, manifest, unit.name.as_str(), &unit.digest)?;
+        Some(Member { unit: unit.clone(), record: Arc::new(record), manifest: *manifest })
+    }
+
+    /// The record in `manifest`, in whatever version and variant, that describes a tree.
+    pub fn record_of_tree(
+        &self,
+        mount: &Mount,
+        manifest: &Digest,
+        unit: &str,
+        tree: &Digest,
+    ) -> Option<Record> {
+        let answer = mount.unpinned(&self.store, manifest, unit);
+        let Ok(Answer::Record(whole)) = answer else { return None };
+        let tags = self.python.tags.get().map_or(&[][..], Vec::as_slice);
+        let versions = std::iter::once(&*whole).chain(whole.versions.values());
+        let selections = versions.flat_map(|record| {
+            let own = std::iter::once(record.select(tags).0);
+            // Another interpreter's variant, which shares this cache.
+            let others = record
+                .variants
+                .iter()
+                .map(|variant| record.select(std::slice::from_ref(&variant.tag)).0);
+            own.chain(others)
+        });
+        selections.into_iter().find(|record| record.tree_digest() == *tree)
     }
 
     /// Fetches and builds what is not there. Returns what came over the network.
@@ -145,71 +192,75 @@ impl Session {
             return Ok(Moved::default());
         }
         self.store.create()?;
-        let moved =
-            match self.fetch_and_build(&missing, progress, Effort { force, distrust: false }).await
-            {
-                // What was taken from the cache is damaged, or a pack is: every byte that is here is
-                // looked at, and the rest comes file by file.
-                Err(error) if error.kind() == Kind::Integrity || is_absent(&error) => {
-                    let again = Effort { force, distrust: true };
-                    self.fetch_and_build(&missing, progress, again).await.map_err(|second| {
-                        // What was wrong says more than that nothing else could be had.
-                        let outranked = second.kind() == Kind::Offline
-                            || (error.kind() == Kind::Integrity && second.kind() == Kind::Fetch);
-                        if outranked { error.caused_by(&second) } else { second }
-                    })?
-                }
-                other => other?,
-            };
-        Ok(moved)
+        let plans = self.plans(&missing, Effort { force, distrust: false })?;
+        let error = match self.fetch_and_build(&missing, &plans, progress, force).await {
+            Err(error) if error.kind() == Kind::Integrity || is_absent(&error) => error,
+            other => return other,
+        };
+        // What was taken from the cache is damaged, or a pack is: every byte that is here is
+        // looked at, and the rest comes file by file.
+        let again = self.plans(&missing, Effort { force, distrust: true })?;
+        let wanted = |plans: &[Plan]| -> BTreeSet<Digest> {
+            plans.iter().flat_map(|plan| &plan.wanted).map(|wanted| wanted.sha256).collect()
+        };
+        if wanted(&again).is_subset(&wanted(&plans)) {
+            return Err(error);
+        }
+        self.fetch_and_build(&missing, &again, progress, force).await.map_err(|second| {
+            // What was wrong says more than that nothing else could be had.
+            let outranked = second.kind() == Kind::Offline
+                || (error.kind() == Kind::Integrity && second.kind() == Kind::Fetch);
+            if outranked { error.caused_by(&second) } else { second }
+        })
+    }
+
+    fn plans(&self, members: &[Member], effort: Effort) -> Result<Vec<Plan>> {
+        let Effort { force, distrust } = effort;
+        let one = |member: &Member| {
+            if distrust {
+                self.drop_damaged_blobs(&member.record);
+            }
+            let reusable = if distrust { Reusable::default() } else { self.reusable(member)? };
+            Ok(plan(&member.record, self.store.blobs(), &reusable, force, !distrust))
+        };
+        members.iter().map(one).collect()
     }
 
     async fn fetch_and_build(
         &self,
         members: &[Member],
+        plans: &[Plan],
         progress: &Arc<Progress>,
-        effort: Effort,
+        force: bool,
     ) -> Result<Moved> {
-        let context = self.context();
-        let mut plans: Vec<Plan> = Vec::new();
+        let Some(first) = members.first() else { return Ok(Moved::default()) };
+        let mount = first.unit.mount()?;
         let mut artifacts: Vec<Artifact> = Vec::new();
-        for member in members {
-            if effort.distrust {
-                self.drop_damaged_blobs(&member.record);
-            }
-            let reusable =
-                if effort.distrust { Reusable::default() } else { self.reusable(member)? };
-            let plan =
-                plan(&member.record, self.store.blobs(), &reusable, effort.force, !effort.distrust);
-            let mount = member.unit.mount()?;
+        for (member, plan) in members.iter().zip(plans) {
             if !plan.wanted.is_empty() {
                 self.check_still_offered(&mount, member)?;
             }
             for wanted in &plan.wanted {
                 artifacts.push(self.artifact(&mount, &member.unit, wanted)?);
             }
-            plans.push(plan);
         }
-        let Some(first) = members.first() else { return Ok(Moved::default()) };
-        let mount = first.unit.mount()?;
         if self.settings.offline && !artifacts.is_empty() {
             let what = format!("{} is not in the cache", first.unit.full_name);
             return Err(mount.offline(&what).name(first.unit.full_name.clone()));
         }
-        let fetched = context
+        let fetched = self
+            .context()
             .fetcher
-            .blobs(&artifacts, mount.transport(), progress, effort.force)
+            .blobs(&artifacts, mount.transport(), progress, force)
             .await
             .map_err(|error| error.or_name(first.unit.full_name.clone()))?;
         for (member, plan) in members.iter().zip(plans) {
-            let (store, member, force) = (self.store.clone(), member.clone(), effort.force);
-            let built = tokio::task::spawn_blocking(move || {
-                build(&store, &member, &plan, force).map(|tree| (member, tree))
-            });
-            let (member, tree) = built.await.map_err(|error| {
+            let (store, unit) = (self.store.clone(), member.unit.clone());
+            let (member, plan) = (member.clone(), plan.clone());
+            let built = tokio::task::spawn_blocking(move || build(&store, &member, &plan, force));
+            unit.set_tree(built.await.map_err(|error| {
                 Error::new(Kind::Store, "building a tree ended unexpectedly").caused_by(&error)
-            })??;
-            member.unit.set_tree(tree);
+            })??);
         }
         if let Some(last) = artifacts.last() {
             progress.finish(crate::origin::file_name(&last.url));
@@ -285,40 +336,54 @@ impl Session {
 
     /// Makes a closure active, as one set.
     pub fn activate(&self, mount: &Arc<Mount>, members: &[Member]) -> Result<()> {
-        let entries: BTreeMap<Key, Active> =
-            members.iter().map(|member| (member.unit.key.clone(), member.unit.active())).collect();
         let Some(bound) = mount.bound() else { return Ok(()) };
-        let same = |active: &Active, entry: &Active| {
-            active.tree == entry.tree && active.version == entry.version
-        };
-        if entries.iter().all(|(key, entry)| {
-            bound.generation.active.get(key).is_some_and(|active| same(active, entry))
-        }) {
+        let mut entries: BTreeMap<Key, Active> =
+            members.iter().map(|member| (member.unit.key.clone(), member.active())).collect();
+        entries.retain(|key, entry| !holds(&bound.generation, key, entry));
+        if entries.is_empty() {
             return Ok(());
         }
         mount.folder.create()?;
         let _lock = mount.folder.lock()?;
+        // While an upgrade is tried out, what it moves is not written.
+        let own = bound.base.as_ref().unwrap_or(&bound.generation);
         // Another process may have added to the generation meanwhile.
-        let mut generation =
-            mount.folder.read(bound.generation.number).unwrap_or_else(|| bound.generation.clone());
-        for (key, active) in &bound.generation.active {
+        let mut generation = mount.folder.read(own.number).unwrap_or_else(|| own.clone());
+        for (key, active) in &own.active {
             generation.active.entry(key.clone()).or_insert_with(|| active.clone());
         }
         generation.manifest = bound.manifest.or(generation.manifest);
-        let conflicts = entries.iter().any(|(key, entry)| {
-            generation.active.get(key).is_some_and(|active| !same(active, entry))
-        });
-        if conflicts {
-            generation = successor(
-                mount,
-                &generation,
-                &entries.into_iter().map(|(key, entry)| (key, Some(entry))).collect(),
-            );
+        let taken = |key: &Key, entry: &Active| {
+            generation.active.contains_key(key) && !holds(&generation, key, entry)
+        };
+        if bound.base.is_some() {
+            let fit = entries.iter().filter(|(key, entry)| !taken(key, entry));
+            let fit: Vec<_> = fit.map(|(key, entry)| (key.clone(), entry.clone())).collect();
+            generation.active.extend(fit);
+            mount.folder.write(&generation)?;
+            mount.change_bound(|bound| {
+                bound.generation.active.extend(entries);
+                bound.base = Some(generation);
+            });
+            return Ok(());
+        }
+        let follows = generation.number;
+        if entries.iter().any(|(key, entry)| taken(key, entry)) {
+            let moves = entries.into_iter().map(|(key, entry)| (key, Some(entry))).collect();
+            generation = successor(mount, &generation, &moves);
         } else {
             generation.active.extend(entries);
         }
-        commit(mount, generation, bound.manifest)
+        commit(mount, generation, follows)
     }
+}
+
+/// True if the generation has the same version of the same tree.
+pub fn holds(generation: &Generation, key: &Key, entry: &Active) -> bool {
+    generation
+        .active
+        .get(key)
+        .is_some_and(|active| active.tree == entry.tree && active.version == entry.version)
 }
 
 #[derive(Clone, Copy)]
@@ -348,24 +413,27 @@ pub fn successor(
     next
 }
 
-/// Writes a generation, makes it current if it is the newest, and binds this process to it.
-/// The mount's lock is held.
-pub fn commit(
-    mount: &Mount,
-    generation: Generation,
-    manifest: Option<crate::name::Digest>,
-) -> Result<()> {
+/// Writes a generation, which extends or follows another, and binds this process to it. It
+/// becomes current unless another process has moved on: what that moved stays moved. The
+/// mount's lock is held.
+pub fn commit(mount: &Mount, generation: Generation, follows: u64) -> Result<()> {
+    let current = mount.folder.current().filter(|number| mount.folder.read(*number).is_some());
     mount.folder.write(&generation)?;
-    if mount
-        .folder
-        .current()
-        .is_none_or(|current| current < generation.number || mount.folder.read(current).is_none())
-    {
+    if current.is_none_or(|current| current == follows) && current != Some(generation.number) {
         mount.folder.switch(generation.number)?;
     }
-    let lock = Shared::take(&mount.folder.lock_of(generation.number)).ok().map(Arc::new);
-    mount.rebind(Bound { generation, manifest, lock });
+    use_generation(mount, generation);
     Ok(())
+}
+
+/// Binds this process to a generation on disk.
+pub fn use_generation(mount: &Mount, generation: Generation) {
+    let lock = Shared::take(&mount.folder.lock_of(generation.number)).ok().map(Arc::new);
+    mount.change_bound(|bound| {
+        bound.generation = generation;
+        bound.lock = lock;
+        bound.base = None;
+    });
 }
 
 fn is_active(generation: &Generation, unit: &Unit) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::mount::{Answer, Context, Mount};
 use crate::name::Digest;
 use crate::session::{Lookup, Session, prefixes};
@@ -69,6 +69,27 @@ impl Session {
     }
 
     async fn ask_parts(
+        &self,
+        mount: &Arc<Mount>,
+        context: &Context,
+        manifest: &Digest,
+        relative: &str,
+    ) -> Result<()> {
+        let error = match self.parts(mount, context, manifest, relative).await {
+            Err(error) if matches!(error.kind(), Kind::Fetch | Kind::Integrity) => error,
+            other => return other,
+        };
+        // Part of an older catalogue may be gone from the site.
+        if !mount.refresh(context, true).await.unwrap_or(false) {
+            return Err(error);
+        }
+        match mount.bound().and_then(|bound| bound.manifest) {
+            Some(newest) => self.parts(mount, context, &newest, relative).await,
+            None => Err(error),
+        }
+    }
+
+    async fn parts(
         &self,
         mount: &Arc<Mount>,
         context: &Context,

@@ -11,6 +11,7 @@ use crate::mount::{Answer, Mount};
 use crate::name::FilePath;
 use crate::progress::Progress;
 use crate::session::{Located, Lookup, Session};
+use crate::store::generation::unit_of_key;
 use crate::store::make_folders;
 use crate::store::tree::{Tree, hash_file};
 use crate::unit::{Readiness, Unit};
@@ -199,18 +200,23 @@ impl Session {
             .hint(format!("choose one of {}", have.join(", ")))
         })?;
         let selected = self.select(&mount.namespace.join(name), name, &chosen)?;
-        let key = format!("{name}=={version}");
+        let mut key = format!("{name}=={version}");
+        if !chosen.variants.is_empty() {
+            key = self.tagged(&key);
+        }
         let parsed = crate::name::UnitName::new(name).map_err(|error| {
             Error::new(Kind::UnitNotFound, "no such unit").name(name).caused_by(&error)
         })?;
         let unit = Unit::of_record(mount, &self.store, &parsed, key, manifest, &selected);
-        let mut members = vec![Member { unit: Arc::new(unit), record: Arc::new(selected) }];
+        let mut members =
+            vec![Member { unit: Arc::new(unit), record: Arc::new(selected), manifest }];
         self.add_required(mount, &mut members).await?;
         Ok(members)
     }
 
     /// Fetches `members` and makes them active.
     pub async fn fetch(&self, mount: &Arc<Mount>, members: &[Member], label: &str) -> Result<u64> {
+        let _kept = self.keep().await?;
         let progress = Progress::new(label, self.events.clone());
         let moved = match self.materialize(members, &progress, false).await {
             Ok(moved) => moved,
@@ -235,29 +241,28 @@ impl Session {
         progress: &Arc<Progress>,
         error: Error,
     ) -> Result<crate::activate::Moved> {
-        let manifest = match mount.refresh(&self.context(), true).await {
-            Ok(true) => mount.bound().and_then(|bound| bound.manifest),
-            _ => None,
+        let context = self.context();
+        if mount.refresh(&context, true).await.is_err() {
+            return Err(error);
+        }
+        let manifest = mount.bound().and_then(|bound| bound.manifest);
+        let moved_on = |member: &Member| Some(member.manifest) != manifest;
+        let (Some(manifest), true) = (manifest, members.iter().any(moved_on)) else {
+            return Err(error);
         };
-        let Some(manifest) = manifest else { return Err(error) };
         let mut again = Vec::new();
         for member in members {
-            let name = member.unit.name.as_str();
-            mount.fetch_parts(&self.context(), &manifest, name).await?;
-            let Some(record) = self.record_of(mount, &manifest, name, None)? else {
-                return Err(error);
-            };
-            if !record.variants.is_empty() && self.python.tags.get().is_none() {
-                return Err(error);
+            mount.fetch_parts(&context, &manifest, member.unit.name.as_str()).await?;
+            match self.member_of_tree(mount, &manifest, &member.unit) {
+                Some(member) => again.push(member),
+                None => {
+                    let name = &member.unit.full_name;
+                    return Err(error.hint(format!(
+                        "another version of {name} was published meanwhile: \
+                         import it again, or run `magic-module upgrade {name}`"
+                    )));
+                }
             }
-            let record = self.select(&member.unit.full_name, name, &record)?;
-            if record.tree_digest() != member.unit.digest {
-                return Err(error.hint(format!(
-                    "{} {} was published meanwhile: import it again",
-                    member.unit.full_name, record.version
-                )));
-            }
-            again.push(Member { unit: member.unit.clone(), record: Arc::new(record) });
         }
         self.materialize(&again, progress, false).await
     }
@@ -266,23 +271,22 @@ impl Session {
     pub async fn verify(&self, mount: &Arc<Mount>, names: &[String]) -> Result<Verified> {
         let mut verified = Verified { healed: true, ..Verified::default() };
         let Some(bound) = mount.bound() else { return Ok(verified) };
-        let all: Vec<String> = bound
-            .generation
-            .active
-            .keys()
-            .map(|key| key.split(['@', '=']).next().unwrap_or(key).to_owned())
-            .collect();
-        for name in if names.is_empty() { &all } else { names } {
-            let Some(unit) = self.active_unit(mount, &bound, name)? else {
-                return Err(Error::new(
-                    Kind::UnitNotFound,
-                    format!("{} is not in the cache", mount.namespace.join(name)),
-                )
-                .name(mount.namespace.join(name))
-                .hint(format!("run `magic-module fetch {}`", mount.namespace.join(name))));
-            };
-            verified.units += 1;
-            self.verify_unit(mount, &unit, &mut verified).await?;
+        for name in names {
+            let is_it = |key: &String| unit_of_key(key) == name;
+            if !bound.generation.active.keys().any(is_it) {
+                let full = mount.namespace.join(name);
+                return Err(Error::new(Kind::UnitNotFound, format!("{full} is not in the cache"))
+                    .hint(format!("run `magic-module fetch {full}`"))
+                    .name(full));
+            }
+        }
+        // Every entry: pinned versions and other interpreters' variants, too.
+        for (key, active) in &bound.generation.active {
+            if names.is_empty() || names.iter().any(|name| unit_of_key(key) == name) {
+                let unit = self.active_entry_unit(mount, key, active)?;
+                verified.units += 1;
+                self.verify_unit(mount, &unit, &mut verified).await?;
+            }
         }
         Ok(verified)
     }
@@ -332,6 +336,7 @@ impl Session {
     }
 
     async fn mend(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, force: bool) -> Result<()> {
+        let _kept = self.keep().await?;
         let members = self.closure(unit).await?;
         if !force {
             return self.fetch(mount, &members, &unit.full_name).await.map(drop);
@@ -386,7 +391,7 @@ impl Session {
         if place.exists() && whole() {
             return Ok(place);
         }
-        self.store.create()?;
+        let _kept = self.keep().await?;
         let blobs = self.store.blobs();
         if !blobs.has(&file.sha256, file.size) || blobs.verify(&file.sha256).is_err() {
             if self.settings.offline {

@@ -29,7 +29,7 @@ pub struct Wanted {
     pub sha256: Digest,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Plan {
     pub wanted: Vec<Wanted>,
     pub sources: BTreeMap<FilePath, Source>,

@@ -26,6 +26,7 @@ use crate::progress::Events;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::generation::Active;
+use crate::store::lock::Shared;
 use crate::unit::{Python, Unit};
 
 pub const OWN: &str = "magic_module";
@@ -88,6 +89,17 @@ impl Session {
             fetcher: self.fetcher.clone(),
             events: self.events.clone(),
         }
+    }
+
+    /// Keeps what is being fetched from being pruned; waits while somebody prunes.
+    pub async fn keep(&self) -> Result<Arc<Shared>> {
+        self.store.create()?;
+        let store = self.store.clone();
+        let kept = tokio::task::spawn_blocking(move || store.keep()).await;
+        let kept = kept.map_err(|error| {
+            Error::new(Kind::Store, "waiting for the cache ended unexpectedly").caused_by(&error)
+        })?;
+        kept.map(Arc::new)
     }
 
     /// Adds a mount. The same call twice gives the same mount.
@@ -302,7 +314,7 @@ impl Session {
             .find_map(|key| bound.generation.active.get(&key).map(|active| (key, active)))
     }
 
-    fn tagged(&self, key: &str) -> String {
+    pub fn tagged(&self, key: &str) -> String {
         format!("{key}@{}", self.python.suffixes.0.first().map_or("", String::as_str))
     }
 

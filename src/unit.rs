@@ -79,7 +79,7 @@ impl Unit {
             digest,
             manifest,
             requires: record.requires.clone(),
-            checked: record.requires_python.is_some() || !record.dependencies.is_empty(),
+            checked: record.has_conditions(),
             layout: Layout::new(record.files.iter().map(|file| file.path.as_str())),
             folder: folder_of(store, &digest),
             tree: Mutex::new(None),
@@ -124,16 +124,6 @@ impl Unit {
             .name(self.full_name.clone())
             .hint("mount it again")
         })
-    }
-
-    pub fn active(&self) -> Active {
-        Active {
-            version: self.version.clone(),
-            tree: self.digest,
-            manifest: self.manifest,
-            checked: self.checked,
-            requires: self.requires.clone(),
-        }
     }
 
     /// What a name relative to the mount is in this unit.

@@ -12,14 +12,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::activate::{Member, commit, successor};
+use crate::activate::{Member, commit, holds, successor, use_generation};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::is_absent;
 use crate::mount::{Answer, Bound, Mount, newest_good};
 use crate::name::{Digest, UnitName};
 use crate::progress::{Event, Progress};
 use crate::session::Session;
-use crate::store::generation::{Active, Generation, Key};
+use crate::store::generation::{Active, Generation, Key, unit_of_key};
+use crate::store::lock::Shared;
 use crate::store::tree::Tree;
 use crate::unit::Unit;
 
@@ -46,6 +47,8 @@ pub struct Prepared {
     pub started: Instant,
     /// The generation that a rollback continues from.
     parent: Option<Option<u64>>,
+    /// Until it is committed or dropped, nothing of it is pruned.
+    _kept: Arc<Shared>,
 }
 
 impl Session {
@@ -78,11 +81,12 @@ impl Session {
         force: bool,
         started: Instant,
     ) -> Result<Prepared> {
+        let kept = self.keep().await?;
         let bound = mount.bound();
         let manifest = bound.as_ref().and_then(|bound| bound.manifest).ok_or_else(|| {
             Error::new(Kind::Manifest, format!("no manifest is known for {}", mount.describe()))
         })?;
-        let generation = bound.map(|bound| bound.generation.clone()).unwrap_or_default();
+        let generation = bound.as_ref().map(|bound| bound.generation.clone()).unwrap_or_default();
         let mut members = Vec::new();
         for name in names {
             members.push(self.member(mount, &manifest, name).await?);
@@ -96,11 +100,13 @@ impl Session {
         let moved = self.materialize(&members, &progress, force).await?;
         let mut moves = Vec::new();
         for member in &members {
-            let new = member.unit.active();
-            let old = generation.active.get(&member.unit.key).cloned();
-            if old.as_ref().is_some_and(|old| old.tree == new.tree && old.version == new.version) {
+            let new = member.active();
+            if holds(&generation, &member.unit.key, &new) {
                 continue;
             }
+            let name = member.unit.name.as_str();
+            let held = bound.as_ref().and_then(|bound| self.active_entry(mount, bound, name));
+            let old = held.as_ref().map(|(_, active)| (*active).clone());
             let changed = self.difference(old.as_ref().map(|old| &old.tree), Some(&new.tree))?;
             moves.push(Move {
                 name: member.unit.name.clone(),
@@ -111,6 +117,18 @@ impl Session {
                 unit: Some(member.unit.clone()),
                 changed,
             });
+            // It has variants now, or has them no more.
+            if let Some((key, active)) = held.filter(|(key, _)| *key != member.unit.key) {
+                moves.push(Move {
+                    name: member.unit.name.clone(),
+                    full_name: member.unit.full_name.clone(),
+                    key,
+                    old: Some(active.clone()),
+                    new: None,
+                    unit: None,
+                    changed: BTreeSet::new(),
+                });
+            }
         }
         Ok(Prepared {
             mount: mount.clone(),
@@ -119,6 +137,7 @@ impl Session {
             bytes: moved.bytes,
             started,
             parent: None,
+            _kept: kept,
         })
     }
 
@@ -134,7 +153,7 @@ impl Session {
         };
         let unit = self.unit_of(mount, name, *manifest, good)?;
         let record = self.select(&unit.full_name, name, good)?;
-        Ok(Member { unit, record: Arc::new(record) })
+        Ok(Member { unit, record: Arc::new(record), manifest: *manifest })
     }
 
     pub fn not_in_manifest(&self, mount: &Mount, manifest: &Digest, name: &str) -> Error {
@@ -176,23 +195,24 @@ impl Session {
                 })
                 .map(|member| member.unit.name.clone())
                 .collect();
-            let dependents: Vec<String> = generation
+            let dependents: BTreeSet<&str> = generation
                 .active
                 .iter()
-                .filter(|(key, active)| {
-                    !active.requires.is_disjoint(&moved)
-                        && !members.iter().any(|member| member.unit.key == **key)
+                .filter(|(_, active)| !active.requires.is_disjoint(&moved))
+                // A pinned unit stays where it is, another interpreter's variant moves with that.
+                .filter(|(key, _)| {
+                    let bare = key.split('@').next().unwrap_or(key);
+                    !bare.contains("==") && (bare == *key || **key == self.tagged(bare))
                 })
-                // A pinned unit stays where it is.
-                .filter(|(key, _)| !key.contains("=="))
-                .map(|(key, _)| key.split('@').next().unwrap_or(key).to_owned())
+                .map(|(key, _)| unit_of_key(key))
+                .filter(|name| !members.iter().any(|member| member.unit.name.as_str() == *name))
                 .collect();
             let before = members.len();
             for name in dependents {
-                mount.fetch_parts(&self.context(), manifest, &name).await?;
+                mount.fetch_parts(&self.context(), manifest, name).await?;
                 // A dependent that is gone from the manifest stays as it is.
-                if let Answer::Record(_) = mount.record(&self.store, manifest, &name)? {
-                    members.push(self.member(mount, manifest, &name).await?);
+                if let Answer::Record(_) = mount.record(&self.store, manifest, name)? {
+                    members.push(self.member(mount, manifest, name).await?);
                 }
             }
             if members.len() == before {
@@ -206,7 +226,7 @@ impl Session {
     pub async fn prepare_rollback(&self, mount: &Arc<Mount>, name: &str) -> Result<Prepared> {
         let started = Instant::now();
         let generation = mount.bound().map(|bound| bound.generation.clone()).unwrap_or_default();
-        let is_it = |key: &str| key.split(['@', '=']).next() == Some(name);
+        let is_it = |key: &str| unit_of_key(key) == name;
         let mut step = Some(generation.clone());
         while let Some(current) = &step
             && !current.moved.keys().any(|key| is_it(key))
@@ -220,16 +240,17 @@ impl Session {
             bytes: 0,
             started,
             parent: None,
+            _kept: self.keep().await?,
         };
         let Some(step) = step.filter(|step| step.parent.is_some()) else { return Ok(prepared) };
         prepared.parent = Some(step.parent);
         let progress = Progress::new(mount.namespace.join(name), self.events.clone());
         for (key, before) in &step.moved {
             let now = generation.active.get(key).cloned();
-            let unit_name = key.split(['@', '=']).next().unwrap_or(key);
+            let unit_name = unit_of_key(key);
             let unit = match before {
                 Some(before) => {
-                    let found = self.active_entry_unit(mount, key, before)?;
+                    let found = self.earlier_unit(mount, key, before).await?;
                     let members = self.closure_of_one(&found).await?;
                     prepared.bytes += self.materialize(&members, &progress, false).await?.bytes;
                     Some(found)
@@ -253,16 +274,17 @@ impl Session {
                 changed,
             });
         }
+        prepared.moves.sort_by_key(|step| step.new.is_none());
         Ok(prepared)
     }
 
-    fn active_entry_unit(
+    pub fn active_entry_unit(
         &self,
         mount: &Arc<Mount>,
         key: &str,
         active: &Active,
     ) -> Result<Arc<Unit>> {
-        let name = key.split(['@', '=']).next().unwrap_or(key);
+        let name = unit_of_key(key);
         let parsed = UnitName::new(name).map_err(|error| {
             Error::new(Kind::Store, "a generation names no unit").caused_by(&error)
         })?;
@@ -278,38 +300,44 @@ impl Session {
         let record = [Some(active.manifest), newest]
             .into_iter()
             .flatten()
-            .filter_map(|manifest| {
-                self.record_of(mount, &manifest, name, Some(&active.version)).ok().flatten()
-            })
-            .find(|record| {
-                self.select(&full, name, record)
-                    .is_ok_and(|selected| selected.tree_digest() == active.tree)
-            })
+            .find_map(|manifest| self.record_of_tree(mount, &manifest, name, &active.tree))
             .ok_or_else(|| {
                 Error::new(
                     Kind::Store,
-                    format!(
-                        "version {} of {} is no longer in the cache",
-                        active.version,
-                        mount.namespace.join(name)
-                    ),
+                    format!("version {} of {full} is no longer in the cache", active.version),
                 )
-                .name(mount.namespace.join(name))
-                .hint(format!(
-                    "pin it instead: `magic-module fetch {}=={}`",
-                    mount.namespace.join(name),
-                    active.version
-                ))
+                .hint(format!("pin it instead: `magic-module fetch {full}=={}`", active.version))
+                .name(full)
             })?;
-        let selected = self.select(&full, name, &record)?;
         Ok(mount.intern(Unit::of_record(
             mount,
             &self.store,
             &parsed,
             key.to_owned(),
             active.manifest,
-            &selected,
+            &record,
         )))
+    }
+
+    /// As [`Self::active_entry_unit`]; where the manifest that it came from is lost, the newest
+    /// one may still have the version.
+    async fn earlier_unit(
+        &self,
+        mount: &Arc<Mount>,
+        key: &str,
+        active: &Active,
+    ) -> Result<Arc<Unit>> {
+        let error = match self.active_entry_unit(mount, key, active) {
+            Ok(unit) => return Ok(unit),
+            Err(error) => error,
+        };
+        let context = self.context();
+        mount.refresh(&context, false).await?;
+        let Some(manifest) = mount.bound().and_then(|bound| bound.manifest) else {
+            return Err(error);
+        };
+        mount.fetch_parts(&context, &manifest, unit_of_key(key)).await?;
+        self.active_entry_unit(mount, key, &Active { manifest, ..active.clone() })
     }
 
     async fn closure_of_one(&self, unit: &Arc<Unit>) -> Result<Vec<Member>> {
@@ -345,7 +373,9 @@ impl Session {
         let moves =
             prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
         let generation = successor(mount, &before.generation, &moves);
-        mount.rebind(Bound { generation, manifest: before.manifest, lock: before.lock.clone() });
+        mount.change_bound(|bound| {
+            bound.base = Some(std::mem::replace(&mut bound.generation, generation));
+        });
         Some(before)
     }
 
@@ -358,14 +388,44 @@ impl Session {
         mount.folder.create()?;
         let _lock = mount.folder.lock()?;
         let bound = mount.bound();
-        let bound_generation =
-            bound.as_ref().map(|bound| bound.generation.clone()).unwrap_or_default();
+        let own = bound
+            .as_ref()
+            .map(|bound| bound.base.as_ref().unwrap_or(&bound.generation).clone())
+            .unwrap_or_default();
         // Another process may have moved on: what it moved stays moved.
-        let base = mount
-            .folder
-            .current()
-            .and_then(|number| mount.folder.read(number))
-            .unwrap_or(bound_generation);
+        let base =
+            mount.folder.current().and_then(|number| mount.folder.read(number)).unwrap_or(own);
+        let done = |step: &Move| match &step.new {
+            Some(new) => holds(&base, &step.key, new),
+            None => !base.active.contains_key(&step.key),
+        };
+        if prepared.parent.is_none() && prepared.moves.iter().all(done) {
+            // It has made the same moves: there is one step to go back, not two.
+            use_generation(mount, base);
+        } else {
+            self.write_moves(prepared, base, bound.and_then(|bound| bound.manifest))?;
+        }
+        for step in &prepared.moves {
+            self.events.emit(|| Event {
+                event: "upgrade",
+                unit: step.full_name.clone(),
+                artifact: step.new.as_ref().map(|new| new.version.to_string()).unwrap_or_default(),
+                status: "done",
+                ..Event::default()
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    fn write_moves(
+        &self,
+        prepared: &Prepared,
+        base: Generation,
+        manifest: Option<Digest>,
+    ) -> Result<()> {
+        let mount = &prepared.mount;
         let moves =
             prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
         let mut next = successor(mount, &base, &moves);
@@ -379,19 +439,8 @@ impl Session {
         if let Some(parent) = prepared.parent {
             next = Generation { parent, moved: BTreeMap::new(), ..next };
         }
-        let manifest = bound.and_then(|bound| bound.manifest);
         next.manifest = manifest.or(next.manifest);
-        commit(mount, next, manifest)?;
-        for step in &prepared.moves {
-            self.events.emit(|| Event {
-                event: "upgrade",
-                unit: step.full_name.clone(),
-                artifact: step.new.as_ref().map(|new| new.version.to_string()).unwrap_or_default(),
-                status: "done",
-                ..Event::default()
-            });
-        }
-        Ok(())
+        commit(mount, next, base.number)
     }
 }
 

@@ -118,6 +118,11 @@ impl Record {
             .fold(0, |sum, file| sum.saturating_add(file.size))
     }
 
+    /// True if something outside of the unit decides whether it can be used.
+    pub fn has_conditions(&self) -> bool {
+        self.requires_python.is_some() || !self.dependencies.is_empty()
+    }
+
     pub fn file(&self, path: &str) -> Option<&File> {
         self.files.iter().find(|file| file.path.as_str() == path)
     }

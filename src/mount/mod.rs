@@ -80,6 +80,8 @@ pub struct Bound {
     /// The newest manifest that this process knows: names that are not active are looked up in it.
     pub manifest: Option<Digest>,
     pub lock: Option<Arc<Shared>>,
+    /// While an upgrade is tried out: the generation that it would follow.
+    pub base: Option<Generation>,
 }
 
 /// What a manifest says of a unit.
@@ -165,7 +167,7 @@ impl Mount {
         let state = self.folder.state();
         self.set_yanked(state.yanked);
         let manifest = state.manifest.or(generation.manifest);
-        let bound = Arc::new(Bound { generation, manifest, lock: lock.map(Arc::new) });
+        let bound = Arc::new(Bound { generation, manifest, lock: lock.map(Arc::new), base: None });
         Some(self.bound.lock().get_or_insert(bound).clone())
     }
 
@@ -173,8 +175,29 @@ impl Mount {
         self.bound.lock().is_some()
     }
 
-    pub fn rebind(&self, bound: Bound) {
-        *self.bound.lock() = Some(Arc::new(bound));
+    /// Back to what this process was bound to.
+    pub fn rebind(&self, bound: Arc<Bound>) {
+        *self.bound.lock() = Some(bound);
+    }
+
+    /// Changes what this process is bound to, in one step for its other threads.
+    pub fn change_bound(&self, change: impl FnOnce(&mut Bound)) {
+        let _ = self.bound();
+        let mut slot = self.bound.lock();
+        let mut bound = match slot.as_deref() {
+            Some(Bound { generation, manifest, lock, base }) => Bound {
+                generation: generation.clone(),
+                manifest: *manifest,
+                lock: lock.clone(),
+                base: base.clone(),
+            },
+            None => {
+                let generation = self.folder.fresh();
+                Bound { manifest: generation.manifest, generation, lock: None, base: None }
+            }
+        };
+        change(&mut bound);
+        *slot = Some(Arc::new(bound));
     }
 
     /// The one object of this process for a unit in one tree.
@@ -209,15 +232,12 @@ impl Mount {
         .hint("unset MAGIC_MODULE_OFFLINE once, or run `magic-module fetch` while online")
     }
 
-    /// This process looks names up in `digest` from now on.
-    fn take(&self, digest: Option<Digest>, changed: bool) -> Result<bool> {
+    /// This process looks names up in `digest` from now on. True if it did not before.
+    fn take(&self, digest: Option<Digest>) -> Result<bool> {
         self.answered.store(true, Ordering::Relaxed);
-        let before = self.bound();
-        let generation =
-            before.as_ref().map_or_else(|| self.folder.fresh(), |bound| bound.generation.clone());
-        let lock = before.and_then(|bound| bound.lock.clone());
-        self.rebind(Bound { generation, manifest: digest, lock });
-        Ok(changed)
+        let before = self.bound().and_then(|bound| bound.manifest);
+        self.change_bound(|bound| bound.manifest = digest);
+        Ok(before != digest)
     }
 
     fn update_state(&self, change: impl FnOnce(&mut State)) -> Result<()> {

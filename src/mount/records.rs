@@ -27,10 +27,7 @@ impl Mount {
     /// What a verified manifest says of `unit`, without a request. Pins are applied.
     pub fn record(&self, store: &Store, manifest: &Digest, unit: &str) -> Result<Answer> {
         match self.unpinned(store, manifest, unit)? {
-            Answer::Record(record) if self.request.pins.contains_key(unit) => {
-                let record = self.pinned(unit, Arc::unwrap_or_clone(record))?;
-                Ok(Answer::Record(Arc::new(record)))
-            }
+            Answer::Record(record) => self.pinned(unit, record).map(Answer::Record),
             other => Ok(other),
         }
     }
@@ -55,16 +52,15 @@ impl Mount {
                 catalogue.parse_leaf(&document.namespace, slot, &bytes)?.0.remove(unit)
             }
         };
-        let Some(record) = found else { return Ok(Answer::Absent) };
-        Ok(Answer::Record(Arc::new(record)))
+        Ok(found.map_or(Answer::Absent, |record| Answer::Record(Arc::new(record))))
     }
 
-    fn pinned(&self, unit: &str, mut record: Record) -> Result<Record> {
+    fn pinned(&self, unit: &str, record: Arc<Record>) -> Result<Arc<Record>> {
         let Some(version) = self.request.pins.get(unit) else { return Ok(record) };
         if record.version == *version {
             return Ok(record);
         }
-        record.versions.remove(version).ok_or_else(|| {
+        record.versions.get(version).cloned().map(Arc::new).ok_or_else(|| {
             let have: Vec<&str> = std::iter::once(record.version.as_str())
                 .chain(record.versions.keys().map(Version::as_str))
                 .collect();

@@ -18,6 +18,8 @@ use crate::fetch::{Document, Validator};
 use crate::manifest::{Manifest, SIZE_LIMIT};
 use crate::name::{Digest, Namespace};
 use crate::progress::Event;
+use crate::store::Store;
+use crate::store::generation::State;
 
 /// How far ahead of the clock a serial may be, in seconds.
 const CLOCK_SKEW: u64 = 24 * 60 * 60;
@@ -37,50 +39,92 @@ impl Mount {
         context.store.create()?;
         self.folder.create()?;
         self.asked.store(true, Ordering::Relaxed);
-        let state = self.folder.state();
-        let known = state.manifest.filter(|digest| self.manifest(&context.store, digest).is_ok());
-        let validator = state.validator.clone().filter(|_| known.is_some());
+        let state = self.seen(&context.store);
+        let validator = state.validator.clone();
         let document = self.download(context, validator.as_ref(), no_cache).await?;
         let (bytes, signature, validator) = match document {
             (Document::NotModified, _) => {
-                self.check_age_of_known(context, known)?;
+                self.check_age_of_known(context, state.manifest)?;
                 self.tell(context, "unchanged");
-                return self.take(known, false);
+                return self.take(state.manifest);
             }
             (Document::Body { bytes, validator }, signature) => (bytes, signature, validator),
         };
         let digest = Digest::of(&bytes);
-        if known == Some(digest) {
-            self.check_age_of_known(context, known)?;
-            self.update_state(|state| state.validator = validator)?;
+        if state.manifest == Some(digest) && self.manifest(&context.store, &digest).is_ok() {
+            self.check_age_of_known(context, state.manifest)?;
+            self.update_state(|now| {
+                now.manifest.get_or_insert(digest);
+                now.validator = validator.filter(|_| now.manifest == Some(digest));
+                now.highest_serial = now.highest_serial.max(state.highest_serial);
+            })?;
             self.tell(context, "unchanged");
-            return self.take(known, false);
+            return self.take(state.manifest);
         }
         let signed = self.check_signature(context, &bytes, &digest, signature).await?;
         let manifest = Manifest::parse(&bytes)
             .map_err(|error| error.url(self.shown_url()).or_hint(ASK_THE_AUTHOR))?;
         self.check_urls(&manifest)?;
-        // The same document again: only our copy of it was lost.
-        let highest = state.highest_serial.filter(|_| state.manifest != Some(digest));
-        self.check_manifest(&manifest, highest, signed)?;
+        self.check_manifest(&manifest, signed)?;
+        self.check_serial(&manifest, &digest, &state)?;
         self.check_age(context, &manifest)?;
-        let (serial, yanked) = (manifest.serial, all_yanked(&manifest));
-        self.set_yanked(yanked.clone());
-        context.store.blobs().insert(&bytes)?;
-        self.manifests.lock().insert(digest, Arc::new(manifest));
+        let accepted = self.accept(context, &bytes, manifest, validator, &state)?;
+        self.tell(context, if state.manifest == Some(accepted) { "unchanged" } else { "changed" });
+        self.take(Some(accepted))
+    }
+
+    /// What was seen before. A state that is damaged is made up for by the manifest that
+    /// this process is bound to; where that cannot be read, the whole of it is asked for.
+    fn seen(&self, store: &Store) -> State {
+        let mut state = self.folder.state();
+        let bound = || self.bound().and_then(|bound| bound.manifest);
+        let manifest = state.manifest.or_else(bound);
+        match manifest.and_then(|digest| self.manifest(store, &digest).ok()) {
+            Some(known) => state.highest_serial = state.highest_serial.max(known.serial),
+            None => state.validator = None,
+        }
+        State { manifest, ..state }
+    }
+
+    /// Writes down what passed every check. Returns the manifest that holds from now on:
+    /// another process may have taken a newer one since this one was asked for.
+    fn accept(
+        &self,
+        context: &Context,
+        bytes: &[u8],
+        manifest: Manifest,
+        validator: Option<Validator>,
+        before: &State,
+    ) -> Result<Digest> {
+        let _kept = context.store.keep()?;
+        let _lock = self.folder.lock()?;
+        let digest = Digest::of(bytes);
+        let mut state = self.folder.state();
+        if state.manifest != before.manifest
+            && let Some(newest) = state.manifest
+        {
+            if state.highest_serial > manifest.serial {
+                self.set_yanked(state.yanked);
+                return Ok(newest);
+            }
+            self.check_serial(&manifest, &digest, &state)?;
+        }
+        context.store.blobs().insert(bytes)?;
         self.folder.describe(&serde_json::json!({
             "namespace": self.namespace, "manifest_url": self.shown_url(),
             "public_keys": self.keys.texts().collect::<Vec<_>>(),
         }))?;
-        self.update_state(|state| {
-            state.manifest = Some(digest);
-            state.validator = validator;
-            state.highest_serial = state.highest_serial.max(serial);
+        if state.manifest != Some(digest) {
             state.absent.clear();
-            state.yanked = yanked;
-        })?;
-        self.tell(context, "changed");
-        self.take(Some(digest), true)
+        }
+        state.manifest = Some(digest);
+        state.validator = validator;
+        state.highest_serial = state.highest_serial.max(before.highest_serial).max(manifest.serial);
+        state.yanked = all_yanked(&manifest);
+        self.folder.write_state(&state)?;
+        self.set_yanked(state.yanked);
+        self.manifests.lock().insert(digest, Arc::new(manifest));
+        Ok(digest)
     }
 
     fn check_age_of_known(&self, context: &Context, known: Option<Digest>) -> Result<()> {
@@ -153,12 +197,7 @@ impl Mount {
         })
     }
 
-    fn check_manifest(
-        &self,
-        manifest: &Manifest,
-        highest: Option<u64>,
-        signed: bool,
-    ) -> Result<()> {
+    fn check_manifest(&self, manifest: &Manifest, signed: bool) -> Result<()> {
         if manifest.namespace != self.namespace {
             let shown = |namespace: &Namespace| format!("{:?}", namespace.as_str());
             return Err(Error::new(
@@ -179,28 +218,34 @@ impl Mount {
                 shown(&self.namespace)
             )));
         }
-        let refuse = |why: String| {
-            Error::new(Kind::Integrity, format!("the manifest {} {why}", self.shown_url()))
-                .url(self.shown_url())
-                .path("serial")
-        };
-        let Some(serial) = manifest.serial else {
-            return if signed {
-                Err(refuse("is signed but carries no serial".into())
-                    .hint("ask the author to publish it with magic-module"))
-            } else {
-                Ok(())
-            };
-        };
-        if let Some(highest) = highest
+        if signed && manifest.serial.is_none() {
+            return Err(self
+                .refuse("is signed but carries no serial")
+                .hint("ask the author to publish it with magic-module"));
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, why: &str) -> Error {
+        Error::new(Kind::Integrity, format!("the manifest {} {why}", self.shown_url()))
+            .url(self.shown_url())
+            .path("serial")
+    }
+
+    /// Nobody is led back to an older manifest, or to two of the same age.
+    fn check_serial(&self, manifest: &Manifest, digest: &Digest, seen: &State) -> Result<()> {
+        let Some(serial) = manifest.serial else { return Ok(()) };
+        if let Some(highest) = seen.highest_serial
             && serial <= highest
+            && seen.manifest != Some(*digest)
         {
             let why = if serial < highest {
                 "is older than one seen before"
             } else {
                 "has the serial of another one seen before"
             };
-            return Err(refuse(why.into())
+            return Err(self
+                .refuse(why)
                 .expected(format!("more than {highest}"))
                 .got(serial.to_string())
                 .hint(format!(
@@ -208,13 +253,13 @@ impl Mount {
                     self.folder.path.display()
                 )));
         }
-        if serial > now() + CLOCK_SKEW {
-            return Err(refuse(
-                "has a serial more than a day ahead of this machine's clock".into(),
-            )
-            .expected(format!("at most {}", now() + CLOCK_SKEW))
-            .got(serial.to_string())
-            .hint("check this machine's clock, or ask the author to publish again"));
+        let latest = now() + CLOCK_SKEW;
+        if serial > latest {
+            return Err(self
+                .refuse("has a serial more than a day ahead of this machine's clock")
+                .expected(format!("at most {latest}"))
+                .got(serial.to_string())
+                .hint("check this machine's clock, or ask the author to publish again"));
         }
         Ok(())
     }

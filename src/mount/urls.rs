@@ -6,6 +6,8 @@
 //! | http                 | https; http as far as the mount allows plain HTTP |
 //! | file                 | https; files below the manifest's own folder      |
 
+use std::path::Component;
+
 use url::Url;
 
 use super::{Mount, check_transport};
@@ -42,9 +44,7 @@ impl Mount {
         match (self.url.scheme(), absolute.scheme()) {
             (_, "https") | ("http", "http") => Ok(absolute),
             ("file", "file") => {
-                let folder = self.url.join(".").map_err(no_url)?;
-                let below = absolute.path().starts_with(folder.path());
-                if below && absolute.host_str() == self.url.host_str() {
+                if is_below(&absolute, &self.url) {
                     Ok(absolute)
                 } else {
                     Err("which is not below its own folder".to_owned())
@@ -94,4 +94,14 @@ impl Mount {
             && url.chars().all(plain)
             && !url.contains("..")
     }
+}
+
+/// True if `file` lies below the folder of `manifest`, also where an escaped slash hides a `..`.
+fn is_below(file: &Url, manifest: &Url) -> bool {
+    let (Ok(file_path), Ok(manifest_path)) = (file.to_file_path(), manifest.to_file_path()) else {
+        return false;
+    };
+    file.host_str() == manifest.host_str()
+        && !file_path.components().any(|part| part == Component::ParentDir)
+        && manifest_path.parent().is_some_and(|folder| file_path.starts_with(folder))
 }

@@ -55,13 +55,8 @@ fn check_active(py: Python<'_>, session: &'static Arc<Session>, unit: &Arc<Unit>
     if mount.folder.is_checked(&session.python.environment, &unit.digest) {
         return Ok(());
     }
-    let record = session
-        .record_of(&mount, &unit.manifest, unit.name.as_str(), Some(&unit.version))
-        .or_raise(py)?;
-    match record {
-        Some(record) => {
-            check(py, session, &[Member { unit: unit.clone(), record: Arc::new(record) }])
-        }
+    match session.member_of_tree(&mount, &unit.manifest, unit) {
+        Some(member) => check(py, session, &[member]),
         None => Ok(()),
     }
 }

@@ -17,7 +17,7 @@ use super::runtime::{self, block};
 use super::state::session;
 use super::types::Upgrade;
 use crate::activate::Member;
-use crate::mount::{Bound as Binding, Mount as CoreMount};
+use crate::mount::Mount as CoreMount;
 use crate::session::Session;
 use crate::upgrade::{Move, Prepared};
 
@@ -129,22 +129,13 @@ fn apply(py: Python<'_>, session: &'static Arc<Session>, prepared: &Prepared) ->
         .map(drop)
         .and_then(|()| py.detach(|| session.commit(prepared)).or_raise(py));
     if let Err(error) = result {
-        restore(&prepared.mount, before);
+        if let Some(before) = before {
+            prepared.mount.rebind(before);
+        }
         reload.call_method1("restore", (&saved,))?;
         return Err(error);
     }
     Ok(Applied { restart_required: false })
-}
-
-fn restore(mount: &CoreMount, before: Option<Arc<Binding>>) {
-    if let Some(before) = before {
-        let Binding { generation, manifest, lock } = &*before;
-        mount.rebind(Binding {
-            generation: generation.clone(),
-            manifest: *manifest,
-            lock: lock.clone(),
-        });
-    }
 }
 
 impl Applied {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::Session;
-use crate::mount::Bound as Binding;
 use crate::progress::ForkLock;
 
 impl Session {
@@ -38,8 +37,7 @@ impl Session {
             {
                 let path = mount.folder.lock_of(bound.generation.number);
                 let lock = crate::store::lock::Shared::take(&path).ok().map(Arc::new);
-                let generation = bound.generation.clone();
-                mount.rebind(Binding { generation, manifest: bound.manifest, lock });
+                mount.change_bound(|bound| bound.lock = lock);
             }
         }
     }

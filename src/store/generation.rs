@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::lock::{Exclusive, Shared};
+use super::lock::{Exclusive, Shared, no_follow};
 use super::{Store, make_folders, write_aside};
 use crate::error::{Error, Result};
 use crate::name::{Digest, UnitName, Version};
@@ -39,6 +39,11 @@ pub struct Active {
 
 /// `alpha`, `alpha==1.1.0` for a pinned unit, `alpha@.cpython-313-…so` for one with variants.
 pub type Key = String;
+
+/// The unit's name in a key.
+pub fn unit_of_key(key: &str) -> &str {
+    key.split(['@', '=']).next().unwrap_or(key)
+}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Generation {
@@ -217,10 +222,11 @@ impl MountFolder {
 
     pub fn mark_checked(&self, environment: &str, tree: &Digest) {
         use std::io::Write;
+        let mut options = fs_err::OpenOptions::new();
+        options.create(true).append(true);
+        no_follow(&mut options, 0o644);
         // Derived and small: losing a line costs one check.
-        if let Ok(mut file) =
-            fs_err::OpenOptions::new().create(true).append(true).open(self.path.join("checked"))
-        {
+        if let Ok(mut file) = options.open(self.path.join("checked")) {
             let _ = file.write_all(format!("{environment} {tree}\n").as_bytes());
         }
     }

@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
 use crate::settings::Settings;
+use lock::Shared;
 
 pub use blob::BlobStore;
 
@@ -85,6 +86,17 @@ impl Store {
 
     pub fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
+    }
+
+    /// While this is held, nothing is pruned: what was fetched and is not part of a
+    /// generation yet would look like what nobody needs.
+    pub fn keep(&self) -> Result<Shared> {
+        Shared::take(&self.pruning())
+    }
+
+    /// Held together by everyone who brings something in, alone by whoever prunes.
+    pub(crate) fn pruning(&self) -> PathBuf {
+        self.locks().join("prune")
     }
 
     /// Creates what is missing, and refuses a place that others could write to.

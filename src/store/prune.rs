@@ -7,12 +7,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::Store;
 use super::generation::{Generation, MountFolder};
 use super::lock::Exclusive;
 use super::tree::Tree;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, Manifest, SIZE_LIMIT};
 use crate::name::Digest;
 
@@ -30,14 +31,22 @@ pub struct Usage {
     pub trees: u64,
 }
 
+/// How long a download may go on before pruning gives up.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Removes what nothing refers to; with `limit` (bytes) also previous generations.
 pub fn prune(store: &Store, limit: Option<u64>) -> Result<Pruned> {
+    prune_within(store, limit, PATIENCE)
+}
+
+/// As [`prune`]; gives up where something is fetched for longer than `patience`.
+pub fn prune_within(store: &Store, limit: Option<u64>, patience: Duration) -> Result<Pruned> {
     let mut pruned = Pruned::default();
     if !store.check()? {
         return Ok(pruned);
     }
-    // One at a time, and no tree is built meanwhile that nothing refers to yet.
-    let _lock = Exclusive::wait(&store.locks().join("prune"))?;
+    let _alone = alone(store, patience)?;
     pruned.bytes += store.blobs().sweep();
     sweep_tmp(store, &mut pruned);
     for keep_previous in [true, false] {
@@ -50,17 +59,37 @@ pub fn prune(store: &Store, limit: Option<u64>) -> Result<Pruned> {
     Ok(pruned)
 }
 
+/// One at a time, and nothing is fetched meanwhile that no generation refers to yet.
+fn alone(store: &Store, patience: Duration) -> Result<Exclusive> {
+    let started = Instant::now();
+    loop {
+        if let Some(alone) = Exclusive::try_take(&store.pruning())? {
+            return Ok(alone);
+        }
+        if started.elapsed() >= patience {
+            return Err(Error::new(
+                Kind::Store,
+                "cannot prune the cache while something is downloaded into it",
+            )
+            .path(store.root().display().to_string())
+            .hint("try again when the download has ended"));
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
 /// The generations that stay; the others are removed.
 fn generations(store: &Store, keep_previous: bool, pruned: &mut Pruned) -> Result<Vec<Generation>> {
     let mut kept = Vec::new();
     for folder in mount_folders(store) {
         let _lock = folder.lock()?;
         let current = folder.current();
-        let previous =
-            current.and_then(|number| folder.read(number)).and_then(|generation| generation.parent);
+        let newest = current.and_then(|number| folder.read(number));
+        let previous = newest.as_ref().and_then(|generation| generation.parent);
         for number in folder.numbers() {
             let wanted = current == Some(number)
-                || current.is_none()
+                // Where the newest is damaged, nobody knows which the previous one is.
+                || newest.is_none()
                 || (keep_previous && previous == Some(number));
             // Whoever is bound to a generation holds its lock, shared.
             let unused = Exclusive::try_take(&folder.lock_of(number)).ok().flatten().is_some();

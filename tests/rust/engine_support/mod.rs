@@ -1,0 +1,107 @@
+//! A site that is published and served, and clients that stand for processes.
+
+pub mod client;
+pub mod server;
+
+use std::cell::Cell;
+use std::path::PathBuf;
+
+use magic_module::name::Namespace;
+use magic_module::publish::{Options, Published, publish};
+
+pub use client::{Client, Options as ClientOptions};
+pub use server::Server;
+
+/// A source folder, its site on a server, and a place for caches.
+pub struct World {
+    pub source: PathBuf,
+    pub site: PathBuf,
+    pub server: Server,
+    namespace: String,
+    /// Each publishing is a second later than the one before.
+    clock: Cell<u64>,
+    root: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    /// Publishes `files` as units of `acme`.
+    pub fn new(files: &[(&str, &str)]) -> Self {
+        Self::of("acme", files)
+    }
+
+    pub fn of(namespace: &str, files: &[(&str, &str)]) -> Self {
+        let world = Self::empty(namespace);
+        for (path, text) in files {
+            world.write(path, text);
+        }
+        world.publish();
+        world
+    }
+
+    /// Nothing is published yet.
+    pub fn empty(namespace: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let (source, site) = (root.join("source"), root.join("site"));
+        std::fs::create_dir_all(&source).unwrap();
+        std::fs::create_dir_all(&site).unwrap();
+        Self {
+            server: Server::start(&site),
+            source,
+            site,
+            namespace: namespace.to_owned(),
+            clock: Cell::new(1_700_000_000),
+            root,
+            _folder: folder,
+        }
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.source.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub fn publish(&self) -> Published {
+        self.clock.set(self.clock.get() + 1);
+        let options = Options {
+            namespace: Namespace::new(&self.namespace).unwrap(),
+            drop_older_than: None,
+            clock: self.clock.get(),
+            settings_epoch: true,
+            sign: Vec::new(),
+        };
+        publish(&self.source, &self.site, &options).unwrap()
+    }
+
+    pub fn manifest_url(&self) -> String {
+        self.server.url("manifest.json")
+    }
+
+    pub fn manifest(&self) -> PathBuf {
+        self.site.join("manifest.json")
+    }
+
+    pub fn options(&self) -> ClientOptions {
+        ClientOptions {
+            namespace: self.namespace.clone(),
+            manifest_url: self.manifest_url(),
+            cache: self.root.join("cache"),
+            ..ClientOptions::default()
+        }
+    }
+
+    /// A process with this world's mount and the common cache.
+    pub fn client(&self) -> Client {
+        Client::new(self.options())
+    }
+
+    pub fn offline(&self) -> Client {
+        Client::new(ClientOptions { offline: true, ..self.options() })
+    }
+
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+}
