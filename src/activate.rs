@@ -138,7 +138,6 @@ impl Session {
             let ready =
                 member.unit.prepare(&self.store, self.settings.verify_full, &self.events)?;
             if force || !matches!(ready, Readiness::Ready) {
-                refuse_yanked(member)?;
                 missing.push(member.clone());
             }
         }
@@ -367,25 +366,6 @@ pub fn commit(
     let lock = Shared::take(&mount.folder.lock_of(generation.number)).ok().map(Arc::new);
     mount.rebind(Bound { generation, manifest, lock });
     Ok(())
-}
-
-/// A version that its author withdrew is not fetched any more, unless it is in use here
-/// already or was asked for by its number.
-fn refuse_yanked(member: &Member) -> Result<()> {
-    let Member { unit, record } = member;
-    let Some(reason) = &record.yanked else { return Ok(()) };
-    let in_use = unit.mount()?.bound().is_some_and(|bound| is_active(&bound.generation, unit));
-    if in_use || unit.key.contains("==") {
-        return Ok(());
-    }
-    let (name, version) = (&unit.full_name, &unit.version);
-    Err(Error::new(
-        Kind::Policy,
-        format!("version {version} of {name} was withdrawn by its author: {reason}"),
-    )
-    .name(name.clone())
-    .got(version.to_string())
-    .hint(format!("wait for its next version, or pin one: `magic-module fetch {name}==VERSION`")))
 }
 
 fn is_active(generation: &Generation, unit: &Unit) -> bool {
