@@ -25,11 +25,11 @@
 //! | floor      | files                                                                  |
 //! |------------|------------------------------------------------------------------------|
 //! | 0 words    | `error` `name` `settings` `progress`                                     |
-//! | 1 formats  | `manifest` `layout`                                                      |
+//! | 1 formats  | `manifest` `layout` `project`                                            |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan`                                |
 //! | 4 uses     | `mount` `unit` `session` `ask` `activate` `upgrade` `inventory` `listing`      |
-//! |            | `publish`                                                                |
+//! |            | `pin` `publish`                                                          |
 //! | 5 Python   | `py`                                                                     |
 //!
 //! A lower floor never imports a higher one, and only `py` knows Python.
@@ -46,8 +46,10 @@ pub mod manifest;
 pub mod mount;
 pub mod name;
 pub mod origin;
+pub mod pin;
 pub mod plan;
 pub mod progress;
+pub mod project;
 pub mod publish;
 #[cfg(feature = "python")]
 mod py;

@@ -23,6 +23,7 @@ use crate::manifest::Body;
 use crate::mount::{Answer, Bound as Binding, Context, Mount, MountRequest, WhenOld};
 use crate::name::{Digest, Namespace, UnitName};
 use crate::progress::Events;
+use crate::project::Project;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::generation::Active;
@@ -37,6 +38,7 @@ pub struct Session {
     pub events: Arc<Events>,
     pub python: Arc<Python>,
     fetcher: Arc<Fetcher>,
+    pub project: Arc<Project>,
     mounts: Mutex<Vec<Arc<Mount>>>,
 }
 
@@ -78,6 +80,7 @@ impl Session {
             python: Arc::new(python),
             fetcher,
             settings,
+            project: Arc::new(Project::default()),
             mounts: Mutex::new(Vec::new()),
         }
     }
@@ -109,6 +112,7 @@ impl Session {
             return Ok(same.clone());
         }
         let mount = Mount::new(&self.store, request)?;
+        mount.hold_to(&self.project);
         if !mount.namespace.is_empty()
             && let Some(at) = mounts.iter().position(|other| other.namespace == mount.namespace)
         {
@@ -148,6 +152,7 @@ impl Session {
             pins: self.settings.pins.clone(),
             allow_http: self.settings.allow_http,
             max_age: WhenOld::Warn,
+            frozen: false,
         }
     }
 
@@ -212,6 +217,8 @@ impl Session {
 
     pub fn lookup_in(&self, mount: &Arc<Mount>, relative: &str) -> Result<Lookup> {
         mount.trust(&self.store)?;
+        // A lock that cannot be read is never taken for none.
+        self.project.lock()?;
         let ask = |required| Lookup::Ask {
             mount: mount.clone(),
             relative: relative.to_owned(),
@@ -304,14 +311,17 @@ impl Session {
         bound: &'a Binding,
         name: &str,
     ) -> Option<(String, &'a Active)> {
-        let pinned = match mount.request.pins.get(name) {
-            Some(version) => format!("{name}=={version}"),
-            None => name.to_owned(),
-        };
-        let tagged = self.tagged(&pinned);
-        [tagged, pinned]
-            .into_iter()
-            .find_map(|key| bound.generation.active.get(&key).map(|active| (key, active)))
+        let locked = mount.locked(name).ok()?;
+        let held = mount.key_of(name);
+        let mut keys = vec![self.tagged(&held), held];
+        if locked.is_some() {
+            // The tree is what counts, whoever made it active.
+            keys.extend([self.tagged(name), name.to_owned()]);
+        }
+        keys.into_iter().find_map(|key| {
+            let active = bound.generation.active.get(&key)?;
+            locked.is_none_or(|locked| locked.allows(&active.tree)).then_some((key, active))
+        })
     }
 
     pub fn tagged(&self, key: &str) -> String {
@@ -329,10 +339,7 @@ impl Session {
         let unit_name = UnitName::new(name).map_err(|error| {
             Error::new(Kind::UnitNotFound, "no such unit").name(name).caused_by(&error)
         })?;
-        let mut key = match mount.request.pins.get(name) {
-            Some(version) => format!("{name}=={version}"),
-            None => name.to_owned(),
-        };
+        let mut key = mount.key_of(name);
         if !record.variants.is_empty() {
             key = self.tagged(&key);
         }
@@ -381,13 +388,20 @@ impl Session {
         name: &str,
         version: Option<&crate::name::Version>,
     ) -> Result<Option<crate::manifest::Record>> {
-        let Answer::Record(record) = mount.record(&self.store, manifest, name)? else {
-            return Ok(None);
+        let answer = match version {
+            None => mount.record(&self.store, manifest, name)?,
+            // This version is in use already, whatever is pinned by now.
+            Some(_) => mount.unpinned(&self.store, manifest, name)?,
         };
-        Ok(match version {
+        let Answer::Record(record) = answer else { return Ok(None) };
+        let mut found = match version {
             Some(version) if record.version != *version => record.versions.get(version).cloned(),
             _ => Some((*record).clone()),
-        })
+        };
+        if let (Some(record), Ok(Some(locked))) = (&mut found, mount.locked(name)) {
+            locked.narrow(record);
+        }
+        Ok(found)
     }
 
     /// The unit that an API name (`magic_module.alpha`) means.

@@ -148,7 +148,7 @@ impl Session {
         };
         // A version that was taken back is never moved to, if there is a good one.
         let good = match newest_good(&record) {
-            Some(good) if !mount.request.pins.contains_key(name) => good,
+            Some(good) if mount.key_of(name) == name => good,
             _ => &record,
         };
         let unit = self.unit_of(mount, name, *manifest, good)?;

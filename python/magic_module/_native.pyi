@@ -33,6 +33,11 @@ class _PublishedUnit(TypedDict):
     bytes: int
     changed: bool
 
+class _Pinned(TypedDict):
+    path: str
+    frozen: bool
+    units: dict[str, str]
+
 class _KeyPair(TypedDict):
     secret: str
     public: str
@@ -160,6 +165,7 @@ def mount(
     pins: dict[str, str] | None = None,
     allow_http: bool = False,
     max_age: Literal["warn", "fail"] = "warn",
+    frozen: bool = False,
 ) -> Mount:
     """Serve `namespace` from a manifest; the same call twice is the same mount."""
 
@@ -231,6 +237,9 @@ def _publish(
     drop_older_than: int | None = None,
     sign: list[tuple[str, str | None]] = [],
 ) -> _Published: ...
+def _ignore_lock() -> None: ...
+def _freeze() -> None: ...
+def _pin(namespace: str, names: list[str], frozen: bool | None = None) -> _Pinned: ...
 def _keygen(path: str, password: str | None = None, *, protect: bool = False) -> _KeyPair: ...
 def _key_needs_password(path: str) -> bool: ...
 def _mounts() -> list[dict[str, Any]]: ...

@@ -110,6 +110,14 @@ impl Record {
         tree_digest(&self.files)
     }
 
+    /// The digest of the tree that one of its variants makes.
+    pub fn digest_with(&self, variant: &Variant) -> Digest {
+        let replaced: BTreeSet<&FilePath> = variant.files.iter().map(|file| &file.path).collect();
+        let kept = self.files.iter().filter(|file| !replaced.contains(&file.path));
+        let files: Vec<File> = kept.chain(&variant.files).cloned().collect();
+        tree_digest(&files)
+    }
+
     /// The bytes of everything that is not lazy.
     pub fn size(&self) -> u64 {
         self.files

@@ -9,6 +9,7 @@
 
 mod absent;
 mod age;
+mod locked;
 mod records;
 mod refresh;
 mod urls;
@@ -18,8 +19,8 @@ pub use age::WhenOld;
 pub use yanked::{newest_good, reason_of};
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -31,6 +32,7 @@ use crate::manifest::{Manifest, Record};
 use crate::name::{Digest, Namespace, UnitName, Version};
 use crate::origin::{is_loopback, redact};
 use crate::progress::{Events, ForkLock};
+use crate::project::Project;
 use crate::settings::Settings;
 use crate::sign::Keys;
 use crate::store::Store;
@@ -48,6 +50,8 @@ pub struct MountRequest {
     pub pins: BTreeMap<UnitName, Version>,
     pub allow_http: bool,
     pub max_age: WhenOld,
+    /// Refuses units that `magic.lock` does not list.
+    pub frozen: bool,
 }
 
 pub struct Mount {
@@ -62,6 +66,7 @@ pub struct Mount {
     manifests: Mutex<HashMap<Digest, Arc<Manifest>>>,
     units: Mutex<HashMap<(UnitName, Digest), Arc<Unit>>>,
     yanked: Mutex<Arc<Yanked>>,
+    project: OnceLock<Arc<Project>>,
     /// This process has asked whether there is a newer manifest.
     asked: AtomicBool,
     /// … and was told.
@@ -120,6 +125,7 @@ impl Mount {
             manifests: Mutex::new(HashMap::new()),
             units: Mutex::new(HashMap::new()),
             yanked: Mutex::default(),
+            project: OnceLock::new(),
             asked: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             trusted: AtomicBool::new(false),

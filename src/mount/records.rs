@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Answer, Context, Mount};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Document;
-use crate::manifest::{Body, Manifest, Modules, Record, SIZE_LIMIT};
-use crate::name::{Digest, Version};
+use crate::manifest::{Body, Manifest, Modules, SIZE_LIMIT};
+use crate::name::Digest;
 use crate::origin::redact;
 use crate::store::Store;
 
@@ -24,10 +24,10 @@ impl Mount {
         Ok(self.manifests.lock().entry(*digest).or_insert(manifest).clone())
     }
 
-    /// What a verified manifest says of `unit`, without a request. Pins are applied.
+    /// What a verified manifest says of `unit`, without a request. Pins and the lock are applied.
     pub fn record(&self, store: &Store, manifest: &Digest, unit: &str) -> Result<Answer> {
         match self.unpinned(store, manifest, unit)? {
-            Answer::Record(record) => self.pinned(unit, record).map(Answer::Record),
+            Answer::Record(record) => Ok(Answer::Record(self.held(unit, record)?)),
             other => Ok(other),
         }
     }
@@ -53,29 +53,6 @@ impl Mount {
             }
         };
         Ok(found.map_or(Answer::Absent, |record| Answer::Record(Arc::new(record))))
-    }
-
-    fn pinned(&self, unit: &str, record: Arc<Record>) -> Result<Arc<Record>> {
-        let Some(version) = self.request.pins.get(unit) else { return Ok(record) };
-        if record.version == *version {
-            return Ok(record);
-        }
-        record.versions.get(version).cloned().map(Arc::new).ok_or_else(|| {
-            let have: Vec<&str> = std::iter::once(record.version.as_str())
-                .chain(record.versions.keys().map(Version::as_str))
-                .collect();
-            Error::new(
-                Kind::Requirement,
-                format!(
-                    "{} is pinned to {version}, which the manifest does not have",
-                    self.namespace.join(unit)
-                ),
-            )
-            .name(self.namespace.join(unit))
-            .expected(version.as_str())
-            .got(have.join(", "))
-            .hint(format!("pin one of {}", have.join(", ")))
-        })
     }
 
     /// Fetches the parts of a catalogue that `unit` is in.

@@ -106,7 +106,7 @@ pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) ->
 
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of the public function")]
-#[pyo3(signature = (namespace, manifest_url, *, public_key=None, first=false, pins=None, allow_http=false, max_age="warn"))]
+#[pyo3(signature = (namespace, manifest_url, *, public_key=None, first=false, pins=None, allow_http=false, max_age="warn", frozen=false))]
 fn mount(
     py: Python<'_>,
     namespace: &str,
@@ -116,6 +116,7 @@ fn mount(
     pins: Option<BTreeMap<String, String>>,
     allow_http: bool,
     max_age: &str,
+    frozen: bool,
 ) -> PyResult<Mount> {
     let session = session(py)?;
     let request = MountRequest {
@@ -132,6 +133,7 @@ fn mount(
             .collect::<Result<_, Error>>()
             .or_raise(py)?,
         allow_http,
+        frozen,
         max_age: match max_age {
             "warn" => WhenOld::Warn,
             "fail" => WhenOld::Fail,

@@ -1,17 +1,19 @@
 //! What `magic_module._py` asks for: the command line, the doctor, metadata.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use super::api::{locate, mount_called, prepare};
 use super::errors::OrRaise;
 use super::finder::refresh_filter;
 use super::mounting::join_search_path;
 use super::runtime::block;
 use super::state::session;
 use crate::error::{Error, Kind};
-use crate::mount::now;
+use crate::mount::{Mount, now};
 use crate::name::Namespace;
 use crate::publish::{Options, publish};
 use crate::settings::Settings;
@@ -86,6 +88,61 @@ fn _publish<'py>(
         entry.set_item("changed", unit.changed)?;
         units.append(entry)?;
     }
+    dict.set_item("units", units)?;
+    Ok(dict)
+}
+
+/// `pin` and `upgrade` look at what there is, not at what was locked.
+#[pyfunction]
+fn _ignore_lock(py: Python<'_>) -> PyResult<()> {
+    session(py)?.project.ignore();
+    Ok(())
+}
+
+/// Every mount of this process refuses what is not locked.
+#[pyfunction]
+fn _freeze(py: Python<'_>) -> PyResult<()> {
+    session(py)?.project.freeze();
+    Ok(())
+}
+
+/// Writes `magic.lock`; without names, everything in use of the namespace.
+#[pyfunction]
+#[pyo3(signature = (namespace, names, frozen=None))]
+fn _pin<'py>(
+    py: Python<'py>,
+    namespace: &str,
+    names: Vec<String>,
+    frozen: Option<bool>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let session = session(py)?;
+    prepare(py, session)?;
+    let mut groups: Vec<(Arc<Mount>, Vec<String>)> = Vec::new();
+    for name in &names {
+        let (mount, relative) = locate(py, session, name)?;
+        groups.push((mount, vec![relative]));
+    }
+    if names.is_empty() {
+        groups.extend(mount_called(py, session, namespace)?.into_iter().map(|it| (it, Vec::new())));
+    }
+    let mut locked = Vec::new();
+    let whole = names.is_empty().then(|| groups.first().map(|(mount, _)| mount.namespace.clone()));
+    for (mount, names) in groups {
+        let work = {
+            let session = session.clone();
+            async move { session.lockable(&mount, &names).await }
+        };
+        locked.extend(block(py, session, None, work)?);
+    }
+    let units = PyDict::new(py);
+    for (name, entry) in &locked {
+        units.set_item(name, entry.version.as_str())?;
+    }
+    let here = std::env::current_dir()?;
+    let lock = crate::pin::write(&here, locked, whole.flatten().as_ref(), frozen).or_raise(py)?;
+    let dict = PyDict::new(py);
+    dict.set_item("path", lock.path.to_string_lossy().as_ref())?;
+    dict.set_item("frozen", lock.frozen)?;
     dict.set_item("units", units)?;
     Ok(dict)
 }
@@ -264,6 +321,9 @@ fn _distributions(py: Python<'_>) -> PyResult<Vec<(String, String)>> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(pyo3::wrap_pyfunction!(_settings, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_publish, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_ignore_lock, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_freeze, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_pin, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_keygen, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_key_needs_password, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_mounts, module)?)?;

@@ -137,13 +137,13 @@ def test_fetch(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_upgrade_and_rollback(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    made = engine(upgrade=[MOVE, STAY], rollback=SimpleNamespace(**{**vars(MOVE), "restart_required": True}))
+    made = engine(_ignore_lock=None, upgrade=[MOVE, STAY], rollback=SimpleNamespace(**{**vars(MOVE), "restart_required": True}))
     assert run(capsys, "upgrade") == (0, "magic_module.alpha 1.1.0 → 1.2.0, 2 files, 45.0 KiB\n", "")
     assert made.called("upgrade") == [((), {})]
     assert run(capsys, "rollback", "magic_module.alpha")[1] == (
         "magic_module.alpha 1.1.0 → 1.2.0, 2 files, 45.0 KiB, restart to use it\n"
     )
-    engine(upgrade=[STAY])
+    engine(_ignore_lock=None, upgrade=[STAY])
     assert run(capsys, "upgrade", "magic_module.beta") == (0, "nothing changed\n", "")
     answer = json.loads(run(capsys, "--json", "upgrade")[1])
     assert answer == {"schema": 1, "command": "upgrade", "upgrades": [vars(STAY)]}
@@ -347,7 +347,7 @@ def test_every_command_is_there_and_helps(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_an_arrow_on_a_terminal_that_has_none(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine(upgrade=[MOVE])
+    engine(_ignore_lock=None, upgrade=[MOVE])
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     assert cli.main(["upgrade"]) == 0

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Every module below `src/` stands on one floor. A new one is added here and to the map in `src/lib.rs`.
 const FLOORS: &[(&str, &[&str])] = &[
     ("words", &["error", "name", "settings", "progress"]),
-    ("formats", &["manifest", "layout", "lock", "index"]),
+    ("formats", &["manifest", "layout", "project", "lock", "index"]),
     ("devices", &["origin", "store"]),
     ("work", &["fetch", "unpack", "sign", "assemble", "plan"]),
     (
@@ -24,6 +24,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "upgrade",
             "inventory",
             "listing",
+            "pin",
             "publish",
             "bundle",
         ],

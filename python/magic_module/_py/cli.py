@@ -127,6 +127,13 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("names", metavar="NAME[==VERSION]", nargs="+")
     upgrade = add("upgrade", "Move units, or all that are in use, to their newest version.")
     upgrade.add_argument("names", metavar="NAME", nargs="*")
+    pin = add("pin", "Write magic.lock: the exact content of units, or of all that are in use, for this project.")
+    pin.add_argument("names", metavar="NAME", nargs="*")
+    pin.add_argument(
+        "--refuse-others",
+        action=argparse.BooleanOptionalAction,
+        help="whether the file itself says that what it does not list is refused (default: as before, else no)",
+    )
     add("rollback", "Undo the last move of a unit.").add_argument("name", metavar="NAME")
     verify = add("verify", "Hash what is cached, and heal what is damaged.")
     verify.add_argument("names", metavar="NAME", nargs="*")
@@ -147,6 +154,7 @@ def _add_common(command: argparse.ArgumentParser, at_top: bool) -> None:
     add(group, "--manifest-url", metavar="URL")
     add(group, "--public-key", metavar="KEY", action="append", help="may be given more than once")
     add(group, "--namespace", metavar="NAME", help="default: magic_module; may be empty")
+    add(command, "--frozen", action="store_true", default=False, help="refuse what magic.lock does not list")
     add(command, "--json", action="store_true", default=False, help="one object with a schema number")
 
 

@@ -187,8 +187,20 @@ def fetch(options: argparse.Namespace) -> Answer:
 
 def upgrade(options: argparse.Namespace) -> Answer:
     """Newest versions, or nothing changed."""
+    # The project's lock holds what runs; what is in use moves here, and `pin` locks it.
+    _native._ignore_lock()
     provide(options, options.names)
     return _upgrades(_native.upgrade(*options.names))
+
+
+def pin(options: argparse.Namespace) -> Answer:
+    """What is in use becomes the project's lock."""
+    _native._ignore_lock()
+    namespace = provide(options, options.names)
+    done = _native._pin(namespace, options.names, options.refuse_others)
+    others = "everything else is refused" if done["frozen"] else "other units are not held"
+    lines = table(sorted(done["units"].items())) or [f"nothing of {namespace or 'the top level'} is in use"]
+    return Answer(dict(done), [*lines, f"{done['path']}: {others}"])
 
 
 def rollback(options: argparse.Namespace) -> Answer:
@@ -260,6 +272,8 @@ def provide(options: argparse.Namespace, names: Sequence[str] = (), *, needed: b
     Without options the environment's mount serves `magic_module`; another namespace is mounted by the package that
     it belongs to, which is imported for it.
     """
+    if options.frozen:
+        _native._freeze()
     settings = _native._settings()
     url, keys = options.manifest_url, options.public_key
     namespace: str = OWN if options.namespace is None else options.namespace

@@ -166,6 +166,7 @@ pub fn request(options: &Options) -> MountRequest {
         public_keys: options.keys.clone(),
         first: options.first,
         pins: options.pins.iter().map(pin).collect(),
+        frozen: false,
         allow_http: false,
         max_age: WhenOld::Warn,
     }

@@ -1,0 +1,79 @@
+//! `magic-module pin`: what is in use becomes the project's lock.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::manifest::Record;
+use crate::mount::{Answer, Mount};
+use crate::name::Digest;
+use crate::project::{Locked, ProjectLock, place, read};
+use crate::session::Session;
+
+impl Session {
+    /// What `names` (relative to the mount; without names, everything in use) and all that
+    /// they require would be locked to, by what follows `import`.
+    pub async fn lockable(
+        &self,
+        mount: &Arc<Mount>,
+        names: &[String],
+    ) -> Result<Vec<(String, Locked)>> {
+        let bound = mount.bound();
+        let mut wanted: Vec<String> = names.to_vec();
+        if names.is_empty()
+            && let Some(bound) = &bound
+        {
+            let plain =
+                bound.generation.active.keys().filter_map(|key| key.split(['@', '=']).next());
+            wanted.extend(plain.map(str::to_owned));
+        }
+        let mut locked: Vec<(String, Locked)> = Vec::new();
+        let mut at = 0;
+        while let Some(name) = wanted.get(at).cloned() {
+            at += 1;
+            let full = mount.namespace.join(&name);
+            if locked.iter().any(|(known, _)| *known == full) {
+                continue;
+            }
+            let (record, manifest) = self.in_use(mount, &name).await?;
+            let serial = mount.manifest(&self.store, &manifest).ok().and_then(|it| it.serial);
+            locked.push((full, Locked::of(&record, serial)));
+            wanted.extend(record.requires.iter().map(ToString::to_string));
+        }
+        Ok(locked)
+    }
+
+    /// The record of the active version with all its variants, else of the newest one.
+    async fn in_use(&self, mount: &Arc<Mount>, name: &str) -> Result<(Record, Digest)> {
+        if let Some(bound) = mount.bound()
+            && let Some((_, active)) = self.active_entry(mount, &bound, name)
+            && let Ok(Some(record)) =
+                self.record_of(mount, &active.manifest, name, Some(&active.version))
+        {
+            return Ok((record, active.manifest));
+        }
+        let unit = self.unit(mount, name).await?;
+        match mount.record(&self.store, &unit.manifest, unit.name.as_str())? {
+            Answer::Record(record) => Ok(((*record).clone(), unit.manifest)),
+            _ => Err(self.not_in_manifest(mount, &unit.manifest, name)),
+        }
+    }
+}
+
+/// Writes the lock of the project that `here` belongs to. What is locked elsewhere in it
+/// stays; `whole` is a namespace of which only `units` are left.
+pub fn write(
+    here: &Path,
+    units: Vec<(String, Locked)>,
+    whole: Option<&crate::name::Namespace>,
+    frozen: Option<bool>,
+) -> Result<ProjectLock> {
+    let mut lock = read(here)?.unwrap_or_else(|| ProjectLock::new(place(here)));
+    if let Some(namespace) = whole.filter(|namespace| !namespace.is_empty()) {
+        lock.units.retain(|name, _| namespace.strip(name).is_none_or(str::is_empty));
+    }
+    lock.units.extend(units);
+    lock.frozen = frozen.unwrap_or(lock.frozen);
+    lock.write()?;
+    Ok(lock)
+}
