@@ -223,7 +223,8 @@ async fn run(schedule: Schedule) -> Outcome {
     let hang = deadline + Duration::from_secs(60);
     let fetched = fetcher.blobs(&wanted, Transport::default(), &progress, false);
     let fetched = tokio::time::timeout(hang, fetched).await;
-    let fetched = fetched.unwrap_or_else(|_| panic!("schedule {seed} hangs"));
+    assert!(fetched.is_ok(), "schedule {seed} hangs");
+    let fetched = fetched.unwrap();
     let late = from.elapsed().saturating_sub(deadline);
     let mut extra = None;
     match &fetched {
