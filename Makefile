@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$name && break; done)
 TOOLS = .venv/tools/bin/python
 
-.PHONY: help demo test lint test-rust test-python bench bench-quick wheel environment clean python
+.PHONY: help demo test lint test-rust test-python bench bench-quick torture-network wheel environment clean python
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -31,6 +31,10 @@ bench: environment ## all measurements
 
 bench-quick: environment ## the measurements in a minute or two
 	$(TOOLS) benches/bench.py --quick
+
+torture-network: environment ## a thousand network schedules, and a hundred processes at once
+	cargo test --release --locked --no-default-features --test fetch -- --ignored --nocapture schedules
+	$(TOOLS) tests/torture/torture.py network crowd
 
 wheel: python ## the release wheel, in dist/
 	$(PYTHON) tools/environments.py --wheel-only

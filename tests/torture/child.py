@@ -64,13 +64,11 @@ class Child:
         before: Sequence[str] = (),
         **environment: str,
     ) -> Said:
-        clean = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
-        clean |= {"HOME": str(self.home), "MAGIC_MODULE_CACHE_DIR": str(cache), "MAGIC_MODULE_PROGRESS": "off"}
-        line = [*before, sys.executable, "-I", "-S", "-B", str(INSIDE), str(packages or self.packages), url, *actions]
+        line, clean = self.command(cache, url, *actions, packages=packages, before=before, **environment)
         try:
             done = subprocess.run(
                 line,
-                env=clean | environment,
+                env=clean,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -80,6 +78,21 @@ class Child:
         except subprocess.TimeoutExpired:
             raise Wrong(f"hangs for {HANGS} s: {' '.join(actions)}") from None
         return Said(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+    def command(
+        self,
+        cache: Path,
+        url: str,
+        *actions: str,
+        packages: Path | None = None,
+        before: Sequence[str] = (),
+        **environment: str,
+    ) -> tuple[list[str], dict[str, str]]:
+        """The command line and the whole environment of such a process."""
+        clean = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+        clean |= {"HOME": str(self.home), "MAGIC_MODULE_CACHE_DIR": str(cache), "MAGIC_MODULE_PROGRESS": "off"}
+        line = [*before, sys.executable, "-I", "-S", "-B", str(INSIDE), str(packages or self.packages), url, *actions]
+        return line, clean | environment
 
 
 def judge(

@@ -6,6 +6,7 @@ mod documents;
 mod faults;
 mod once;
 mod policy;
+mod schedules;
 mod secrets;
 mod server;
 
