@@ -16,12 +16,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import crash
+import faults
+import mutate
+import power
 import trials
 
 Test = Callable[[Path, bool, int, int], trials.Figures]
 
 TESTS: dict[str, Test] = {
     "crash": lambda folder, short, seed, jobs: crash.run(folder, 300 if short else 10_000, seed, jobs),
+    "faults": lambda folder, short, seed, jobs: faults.run(folder, 300 if short else 4_000, seed, jobs),
+    "mutations": lambda folder, short, seed, jobs: mutate.run(folder, 600 if short else 10_000, seed, jobs, short),
+    "power": lambda folder, short, seed, jobs: power.run(folder, short),
+    "full-disk": lambda folder, short, seed, jobs: faults.full_disk(folder, seed),
+    "read-only": lambda folder, short, seed, jobs: faults.read_only(folder, seed),
 }
 
 
