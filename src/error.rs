@@ -162,7 +162,14 @@ impl Error {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => error.hint(
                 "free some space, run `magic-module prune`, or set MAGIC_MODULE_CACHE_DIR to another disk",
             ),
-            _ => error,
+            // The caller knows better what to do about these.
+            std::io::ErrorKind::NotFound
+            | std::io::ErrorKind::AlreadyExists
+            | std::io::ErrorKind::NotADirectory
+            | std::io::ErrorKind::IsADirectory => error,
+            _ if too_many_files(cause) => error
+                .hint("close what this process has open, or raise its limit (`ulimit -n`), and try again"),
+            _ => error.hint("check the disk, or set MAGIC_MODULE_CACHE_DIR to another one"),
         }
     }
 }
@@ -188,6 +195,12 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
+/// EMFILE or ENFILE. The error that `fs_err` makes of it keeps the number only in its text.
+fn too_many_files(error: &std::io::Error) -> bool {
+    let text = error.to_string();
+    cfg!(unix) && [23, 24].iter().any(|code| text.ends_with(&format!("(os error {code})")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +215,20 @@ mod tests {
             error.to_string(),
             "cannot fetch http://h/m.json: connection refused; start the server"
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn every_failure_of_the_disk_names_a_remedy() {
+        let at = std::path::Path::new("/cache");
+        let hint = |code| {
+            let error = Error::store("x", at, &std::io::Error::from_raw_os_error(code));
+            error.details().hint.clone().unwrap()
+        };
+        assert!(hint(5).contains("check the disk"));
+        assert!(hint(24).contains("ulimit -n"));
+        assert!(hint(28).contains("free some space"));
+        assert!(hint(13).contains("MAGIC_MODULE_CACHE_DIR"));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::name::FilePath;
 use crate::progress::Progress;
 use crate::session::{Located, Lookup, Session};
 use crate::store::generation::unit_of_key;
-use crate::store::make_folders;
 use crate::store::tree::{Tree, hash_file};
+use crate::store::{make_folders, rename_onto};
 use crate::unit::{Readiness, Unit};
 
 /// What is known of a unit without downloading it.
@@ -425,7 +425,7 @@ impl Session {
         if fs_err::hard_link(&blob, &aside).is_err() {
             fs_err::copy(&blob, &aside).map_err(cannot)?;
         }
-        fs_err::rename(&aside, &place).map_err(cannot)?;
+        rename_onto(&aside, &place).map_err(cannot)?;
         // Two names of one file: a rename onto the other changes nothing and leaves `aside`.
         let _ = fs_err::remove_file(&aside);
         Ok(place)

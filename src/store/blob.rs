@@ -18,7 +18,8 @@ use std::time::{Duration, SystemTime};
 
 use sha2::Digest as _;
 
-use super::lock::{OpenFile, no_follow, unsupported};
+use super::lock::{OpenFile, no_follow, open_in_place, unsupported};
+use super::rename_onto;
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 
@@ -233,11 +234,11 @@ impl BlobStore {
         let mut options = fs_err::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         no_follow(&mut options, 0o600);
-        let mut opened = options.open(part);
+        let mut opened = open_in_place(&options, part);
         if opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             create_folder(&self.tmp())
                 .map_err(|error| Error::store("cannot write to the cache", part, &error))?;
-            opened = options.open(part);
+            opened = open_in_place(&options, part);
         }
         opened
             .map(OpenFile::new)
@@ -311,14 +312,10 @@ impl BlobWriter {
             file.sync_all()?;
         }
         let folder = self.target.parent().unwrap_or(&self.target);
-        match fs_err::rename(&self.part, &self.target) {
+        match rename_onto(&self.part, &self.target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 create_folder(folder)?;
-                fs_err::rename(&self.part, &self.target)?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-                fs_err::remove_dir_all(&self.target)?;
-                fs_err::rename(&self.part, &self.target)?;
+                rename_onto(&self.part, &self.target)?;
             }
             done => done?,
         }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use sha2::Digest as _;
 
-use super::lock::no_follow;
+use super::lock::{no_follow, open_in_place};
 use super::tree::open_to_others;
 use crate::name::Digest;
 
@@ -171,8 +171,13 @@ impl CodePack {
         let mut options = fs_err::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         no_follow(&mut options, 0o644);
-        let mut file = options.open(&self.path)?;
-        refuse_open_to_others(&file.metadata()?)?;
+        let mut file = open_in_place(&options, &self.path)?;
+        if open_to_others(&file.metadata()?) {
+            // Begun anew: who has opened it for writing keeps the old one.
+            fs_err::remove_file(&self.path)?;
+            file = options.open(&self.path)?;
+            state.end = 0;
+        }
         // Somebody else is writing: they, or the next process, will add it.
         if file.file().try_lock().is_err() {
             return Ok(());
@@ -180,8 +185,7 @@ impl CodePack {
         let length = file.metadata()?.len();
         if length != state.end || state.end == 0 {
             // Another process appended, or the end is damaged: find where the entries end.
-            let bytes = fs_err::read(&self.path)?;
-            let parsed = self.parse(bytes);
+            let parsed = self.parse(read(&self.path).unwrap_or_default());
             state.end = parsed.end;
             if parsed.end == 0 {
                 file.set_len(0)?;
@@ -293,5 +297,27 @@ mod tests {
         let pack = open(root.path(), b"tree");
         assert_eq!(pack.get("a.py", &source).unwrap().as_ref(), b"code of a");
         assert_eq!(pack.get("b.py", &source).unwrap().as_ref(), b"code of b");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pack_that_others_may_write_to_or_that_is_a_link_is_begun_anew() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let (source, path) = (Digest::of(b"x = 1"), path_of(root.path()));
+        open(root.path(), b"tree").add("a.py", &source, b"code of a");
+        fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(open(root.path(), b"tree").get("a.py", &source), None);
+        open(root.path(), b"tree").add("b.py", &source, b"code of b");
+        let pack = open(root.path(), b"tree");
+        assert_eq!((pack.get("a.py", &source), pack.get("b.py", &source).is_some()), (None, true));
+
+        let elsewhere = root.path().join("elsewhere");
+        fs_err::rename(&path, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert_eq!(open(root.path(), b"tree").get("b.py", &source), None);
+        open(root.path(), b"tree").add("c.py", &source, b"code of c");
+        assert!(open(root.path(), b"tree").get("c.py", &source).is_some());
+        assert!(fs_err::symlink_metadata(&path).unwrap().is_file());
     }
 }

@@ -90,7 +90,7 @@ fn open(path: &Path) -> Result<Option<OpenFile>> {
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     no_follow(&mut options, 0o644);
-    match options.open(path) {
+    match open_in_place(&options, path) {
         Ok(file) => return Ok(Some(OpenFile::new(file))),
         Err(error)
             if matches!(
@@ -107,6 +107,24 @@ fn open(path: &Path) -> Result<Option<OpenFile>> {
 
 fn failed(path: &Path, error: &io::Error) -> Error {
     Error::store(format!("cannot lock {}", path.display()), path, error)
+}
+
+/// Opens a file of ours. A link or a folder in its place is nothing of ours, and gives way.
+pub(super) fn open_in_place(options: &fs_err::OpenOptions, path: &Path) -> io::Result<File> {
+    let opened = options.open(path);
+    let Err(error) = &opened else { return opened };
+    let stranger = match fs_err::symlink_metadata(path) {
+        Ok(metadata) if error.kind() != io::ErrorKind::PermissionDenied => metadata.file_type(),
+        _ => return opened,
+    };
+    if stranger.is_symlink() {
+        fs_err::remove_file(path)?;
+    } else if stranger.is_dir() {
+        fs_err::remove_dir_all(path)?;
+    } else {
+        return opened;
+    }
+    options.open(path)
 }
 
 /// What a file is created with, and that a planted link is not followed.
@@ -274,11 +292,19 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_lock_file_is_not_a_link() {
+    fn a_link_or_a_folder_is_not_a_lock() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("lock");
-        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &path).unwrap();
-        assert!(Exclusive::wait(&path).is_err());
-        assert!(!folder.path().join("elsewhere").exists());
+        let (path, elsewhere) = (folder.path().join("lock"), folder.path().join("elsewhere"));
+        fs_err::write(&elsewhere, "somebody's").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        drop(Exclusive::wait(&path).unwrap());
+        assert!(fs_err::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(fs_err::read(&elsewhere).unwrap(), b"somebody's");
+
+        fs_err::remove_file(&path).unwrap();
+        fs_err::create_dir_all(path.join("inside")).unwrap();
+        let first = Exclusive::wait(&path).unwrap();
+        assert!(Exclusive::try_take(&path).unwrap().is_none());
+        drop(first);
     }
 }

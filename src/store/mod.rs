@@ -207,13 +207,24 @@ pub fn write_aside(tmp: &Path, target: &Path, bytes: &[u8], sync: bool) -> Resul
         if sync {
             file.sync_all()?;
         }
-        fs_err::rename(&aside, target)?;
+        rename_onto(&aside, target)?;
         if sync { sync_folder(target.parent()) } else { Ok(()) }
     };
     write().map_err(|error| {
         let _ = fs_err::remove_file(&aside);
         Error::store(format!("cannot write {}", target.display()), target, &error)
     })
+}
+
+/// Renames a file onto `target`, also where a folder has come to stand: nothing of ours is one.
+pub fn rename_onto(from: &Path, target: &Path) -> io::Result<()> {
+    match fs_err::rename(from, target) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            fs_err::remove_dir_all(target)?;
+            fs_err::rename(from, target)
+        }
+        done => done,
+    }
 }
 
 /// Creates a folder and those above it, closed to group and others whatever the umask says.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,7 @@ class Stage:
 
     def __init__(self, folder: Path, names: tuple[str, ...] | None = None) -> None:
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.child = Child(folder / "home")
         self.right = right_answers(folder, self.child)
         self.layer = build_layer(folder)
@@ -108,11 +110,12 @@ class Stage:
                 failed += 1
         return failed
 
-    def heals(self, scene: Scene, cache: Path) -> None:
+    def heals(self, scene: Scene, cache: Path, before: Sequence[str] = ()) -> None:
         """The next run imports what is right, moves on and cleans up, and the one after it needs no server."""
         url = self.sites[scene.name].url
-        report, upgraded, after, pruned, verified = self.child.run(
-            cache, url, "report", "upgrade", "report", "prune", "verify"
+        # What `verify` finds it mends: the second one finds nothing.
+        report, upgraded, after, pruned, _, verified = self.child.run(
+            cache, url, "report", "upgrade", "report", "prune", "verify", "verify", before=before
         ).answers
         judge(report, self.right, scene.allowed)
         newest = (f"{scene.shown}.0",)
@@ -126,7 +129,9 @@ class Stage:
         halves = [path.name for path in (cache / "v1" / "tmp").iterdir() if path.suffix in {".part", ".tree"}]
         if halves:
             raise Wrong(f"halves are left: {halves}")
-        (offline,) = self.child.run(cache, url, "report", MAGIC_MODULE_OFFLINE="1", MAGIC_MODULE_VERIFY="full").answers
+        (offline,) = self.child.run(
+            cache, url, "report", before=before, MAGIC_MODULE_OFFLINE="1", MAGIC_MODULE_VERIFY="full"
+        ).answers
         judge(offline, self.right, newest)
 
 

@@ -17,7 +17,10 @@ from pathlib import Path
 
 import crash
 import crowd
+import faults
+import mutate
 import network
+import power
 import trials
 
 Test = Callable[[Path, bool, int, int], trials.Figures]
@@ -26,6 +29,11 @@ TESTS: dict[str, Test] = {
     "crash": lambda folder, short, seed, jobs: crash.run(folder, 300 if short else 10_000, seed, jobs),
     "network": lambda folder, short, seed, jobs: network.run(folder, 16 if short else 200, seed, jobs),
     "crowd": lambda folder, short, seed, jobs: crowd.run(folder, 16 if short else 100, seed),
+    "faults": lambda folder, short, seed, jobs: faults.run(folder, 300 if short else 4_000, seed, jobs),
+    "mutations": lambda folder, short, seed, jobs: mutate.run(folder, 600 if short else 10_000, seed, jobs, short),
+    "power": lambda folder, short, seed, jobs: power.run(folder, short),
+    "full-disk": lambda folder, short, seed, jobs: faults.full_disk(folder, seed),
+    "read-only": lambda folder, short, seed, jobs: faults.read_only(folder, seed),
 }
 
 

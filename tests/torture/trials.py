@@ -14,7 +14,7 @@ from child import Wrong
 
 Case = TypeVar("Case")
 
-SHOWN = 12
+SHOWN = 40
 """So many failures are printed in full."""
 
 

@@ -1,0 +1,201 @@
+"""Mutated caches: a file of a populated cache is flipped, cut, swapped, emptied, replaced by a link, or joined by a stranger.
+
+After each mutation a fresh process imports everything. No wrong byte may be imported, and nothing that was planted
+may run; the cache heals by itself and goes on to the next mutation, so that they also pile up.
+"""
+
+from __future__ import annotations
+
+import os
+import py_compile
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import trials
+from child import Wrong, judge
+from scenes import Scene, Stage
+
+SCENE = Scene("mutations", (), ((1, ("report",)), (2, ("upgrade", "report"))), 2, ("2.0",))
+
+FEW = 5
+"""In the short form so many mutations share one import; in the long form each has its own."""
+
+
+class Mutator:
+    """Seeded damage to one cache."""
+
+    def __init__(self, cache: Path, marker: Path, chooser: random.Random) -> None:
+        self.root = cache / "v1"
+        self.chooser = chooser
+        self.planted = f"open({str(marker)!r}, 'a').write(__file__ + chr(10))\nVERSION = 'planted'\n"
+        self.compiled = marker.with_suffix(".pyc")
+        source = marker.with_suffix(".py")
+        source.write_text(self.planted)
+        # Unchecked: such a file runs whatever source stands beside it.
+        py_compile.compile(
+            str(source), str(self.compiled), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+        )
+        self.kinds: list[Callable[[Path], str | None]] = [
+            self.flip,
+            self.flip,
+            self.cut,
+            self.grow,
+            self.swap,
+            self.empty,
+            self.link,
+            self.replace,
+            self.delete,
+            self.folder,
+            self.open_to_others,
+            self.plant,
+            self.plant,
+            self.shadow,
+        ]
+
+    def files(self) -> list[Path]:
+        # In an order of its own: digests of a mount differ from run to run.
+        return sorted((path for path in self.root.rglob("*") if path.is_file()), key=lambda path: (path.suffix, path))
+
+    def step(self) -> str | None:
+        """One mutation, and what it was; None where there was nothing to do it to."""
+        path = self.chooser.choice(self.files())
+        kind = self.chooser.choice(self.kinds)
+        try:
+            done = kind(path)
+        except OSError:
+            return None
+        return f"{kind.__name__} {path.relative_to(self.root)}{done or ''}"
+
+    def writable(self, path: Path) -> os.stat_result:
+        status = path.stat()
+        path.chmod(0o644)
+        return status
+
+    def back(self, path: Path, status: os.stat_result) -> None:
+        """Half of the damage pretends that nothing happened."""
+        path.chmod(status.st_mode & 0o777)
+        if self.chooser.random() < 0.5:
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def flip(self, path: Path) -> str | None:
+        status, data = self.writable(path), bytearray(path.read_bytes())
+        if not data:
+            return None
+        at = self.chooser.randrange(len(data))
+        data[at] ^= 1 << self.chooser.randrange(8)
+        with path.open("r+b") as file:
+            file.write(data)
+        self.back(path, status)
+        return f" at {at}"
+
+    def cut(self, path: Path) -> str:
+        status = self.writable(path)
+        size = self.chooser.randrange(status.st_size + 1)
+        os.truncate(path, size)
+        self.back(path, status)
+        return f" to {size}"
+
+    def grow(self, path: Path) -> None:
+        status = self.writable(path)
+        with path.open("ab") as file:
+            file.write(self.planted.encode())
+        self.back(path, status)
+
+    def swap(self, path: Path) -> str:
+        other = self.chooser.choice(self.files())
+        aside = self.root / "swapped"
+        path.rename(aside)
+        other.rename(path)
+        aside.rename(other)
+        return f" with {other.relative_to(self.root)}"
+
+    def empty(self, path: Path) -> None:
+        status = self.writable(path)
+        os.truncate(path, 0)
+        self.back(path, status)
+
+    def link(self, path: Path) -> None:
+        """The same name, but the bytes are somebody else's."""
+        target = self.compiled.with_suffix(".py")
+        path.unlink()
+        path.symlink_to(target)
+
+    def replace(self, path: Path) -> None:
+        """Another file of the same size."""
+        status = path.stat()
+        body = self.planted.encode()
+        path.unlink()
+        path.write_bytes((body + b"#" * status.st_size)[: status.st_size])
+        self.back(path, status)
+
+    def delete(self, path: Path) -> None:
+        path.unlink()
+
+    def folder(self, path: Path) -> None:
+        path.unlink()
+        path.mkdir()
+        (path / "__init__.py").write_text(self.planted)
+
+    def open_to_others(self, path: Path) -> None:
+        path.chmod(0o666)
+
+    def plant(self, path: Path) -> str:
+        """Code that nobody published, where an import system would find it."""
+        folder = path.parent
+        stem = path.stem
+        tags = ("cpython-310", "cpython-311", "cpython-312", "cpython-313")
+        names = [f"{stem}.pyc", f"{stem}.so", f"{stem}.abi3.so", "sitecustomize.py", "part.py", "leaf.py", "acme.pth"]
+        name = self.chooser.choice([*names, *(f"__pycache__/{stem}.{tag}.pyc" for tag in tags)])
+        target = folder / name
+        target.parent.mkdir(exist_ok=True)
+        if target.exists():
+            target.unlink()
+        if target.suffix == ".pyc":
+            shutil.copy(self.compiled, target)
+        else:
+            target.write_text(self.planted)
+        return f" beside as {name}"
+
+    def shadow(self, path: Path) -> str:
+        """A package where a module is, and an `__init__` where a namespace is."""
+        target = path.with_suffix("") / "__init__.py"
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(self.planted)
+        return " by a package"
+
+
+def run(folder: Path, mutations: int, seed: int, jobs: int, short: bool) -> trials.Figures:
+    stage = Stage(folder, ())
+    stage.prepare(SCENE)
+    figures = trials.Figures("mutated caches")
+    share = FEW if short else 1
+    url = stage.sites[SCENE.name].url
+
+    def work(number: int) -> None:
+        cache = trials.copy(stage.cache(SCENE), folder / f"mutated-{number}")
+        marker = folder / f"marker-{number}"
+        mutator = Mutator(cache, marker, random.Random(seed * 1000 + number))
+        for _ in range(mutations // jobs // share):
+            done = [text for _ in range(share) if (text := mutator.step())]
+            figures.done += len(done)
+            try:
+                said = stage.child.run(cache, url, "report")
+                if marker.exists():
+                    raise Wrong(f"planted code ran: {marker.read_text()}")
+                judge(said.answers[0], stage.right, SCENE.allowed)
+                figures.add("imports")
+            except Wrong as wrong:
+                figures.wrong.append(f"{'; '.join(done)}: {wrong}")
+                # A cache that does not heal would hide what comes after it.
+                marker.unlink(missing_ok=True)
+                trials.remove(cache)
+                trials.copy(stage.cache(SCENE), cache)
+
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for future in [pool.submit(work, number) for number in range(jobs)]:
+            future.result()
+    return figures
