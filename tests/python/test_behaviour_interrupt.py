@@ -261,7 +261,7 @@ def test_cancelling_the_task_of_aprefetch(world: World) -> None:
     assert stall.reached.wait(60)
     world.say(started)
     assert world.line(started) == "cancelled"
-    made.server.stalls.clear()
-    stall.release.set()
     assert world.finish(started).status == 0
     assert world.parts() == []
+    made.server.stalls.clear()
+    stall.release.set()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import socket
 import ssl
 import threading
 import urllib.parse
@@ -54,7 +55,9 @@ class Server:
         self._lock = threading.Lock()
         self._http: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
-        self.port = 0
+        # Bound but never listening: while the server is stopped, nobody else gets its port, and clients are refused.
+        self._port = reserve()
+        self.port = self._port.getsockname()[1]
         self.start()
 
     @property
@@ -68,7 +71,6 @@ class Server:
     def start(self) -> None:
         assert self._http is None
         self._http = _Listener(("127.0.0.1", self.port), _handler(self))
-        self.port = self._http.server_address[1]
         if self.tls:
             # The handshake is the connection's own thread's: who breaks it off delays nobody.
             self._http.socket = self.tls.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
@@ -85,6 +87,11 @@ class Server:
         self._http.server_close()
         self._thread.join()
         self._http = self._thread = None
+
+    def close(self) -> None:
+        """Stops for good."""
+        self.stop()
+        self._port.close()
 
     def stall(self, part: str, after: int = 0) -> Stall:
         stall = Stall(part, after)
@@ -111,7 +118,21 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.close()
+
+
+def reserve() -> socket.socket:
+    """A socket that holds a free port of the loopback, and lets a listener of ours have it too."""
+    held = socket.socket()
+    share(held)
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
+def share(held: socket.socket) -> None:
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 class _Listener(ThreadingHTTPServer):
@@ -121,6 +142,10 @@ class _Listener(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self.open: set[object] = set()
         super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        share(self.socket)
+        super().server_bind()
 
     def process_request(self, request, client_address):  # type: ignore[no-untyped-def]
         self.open.add(request)

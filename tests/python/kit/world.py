@@ -108,7 +108,7 @@ class World:
                 started.kill()
             started.communicate()
         for server in self.servers:
-            server.stop()
+            server.close()
 
 
 class Acme:
