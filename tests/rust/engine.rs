@@ -8,7 +8,11 @@
     reason = "a test may, and makes its own folders"
 )]
 
+mod catalogue;
 mod engine_support;
+mod prune;
+mod signatures;
+mod store;
 mod upgrades;
 
 use engine_support::{Client, ClientOptions, World};
@@ -401,4 +405,28 @@ fn two_processes_at_once_take_the_newest_manifest() {
     assert_eq!(slow.text("alpha", "alpha.csv"), "c,d\n");
     world.client().upgrade(&["alpha"]).unwrap();
     assert_eq!(world.client().text("alpha", "alpha.csv"), "c,d\n");
+}
+
+#[test]
+fn a_manifest_of_this_machine_reads_below_its_own_folder_only() {
+    let world = World::new(ALPHA);
+    let manifest_url = format!("file://{}", world.manifest().display());
+    let options = |cache| ClientOptions {
+        manifest_url: manifest_url.clone(),
+        cache: world.folder(cache),
+        ..world.options()
+    };
+    assert_eq!(Client::new(options("good")).text("alpha", "alpha.csv"), "a,b\n");
+    std::fs::write(world.folder("secret"), "a,b\n").unwrap();
+    let good = std::fs::read_to_string(world.manifest()).unwrap();
+    let start = good.find("files/").unwrap();
+    let url = &good[start..start + good[start..].find('"').unwrap()];
+    for outside in
+        ["../secret", "..%2fsecret", "x/..%2F..%2fsecret", "/etc/hostname", "http://127.0.0.1/x"]
+    {
+        std::fs::write(world.manifest(), good.replace(url, outside)).unwrap();
+        let client = Client::new(options(outside.trim_start_matches(|c: char| !c.is_alphabetic())));
+        let error = client.import("alpha").err().unwrap();
+        assert!(matches!(error.kind(), Kind::Manifest | Kind::Policy), "{outside}: {error}");
+    }
 }

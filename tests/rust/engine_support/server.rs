@@ -19,9 +19,12 @@ pub struct Hit {
     pub conditional: bool,
 }
 
+type Before = Box<dyn Fn(&str) + Send>;
+
 struct Shared {
     root: PathBuf,
     hits: Mutex<Vec<Hit>>,
+    before: Mutex<Option<Before>>,
     down: AtomicBool,
     stop: AtomicBool,
 }
@@ -39,6 +42,7 @@ impl Server {
         let shared = Arc::new(Shared {
             root: root.to_path_buf(),
             hits: Mutex::default(),
+            before: Mutex::default(),
             down: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
@@ -72,6 +76,11 @@ impl Server {
     pub fn down(&self, down: bool) {
         self.shared.down.store(down, Ordering::SeqCst);
     }
+
+    /// Called with each path before it is answered, in the server's thread.
+    pub fn before(&self, call: impl Fn(&str) + Send + 'static) {
+        *self.shared.before.lock().unwrap() = Some(Box::new(call));
+    }
 }
 
 impl Drop for Server {
@@ -98,6 +107,9 @@ fn answer(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
     }
     if shared.down.load(Ordering::SeqCst) {
         return respond(&mut stream, 404, "", b"");
+    }
+    if let Some(before) = &*shared.before.lock().unwrap() {
+        before(&path);
     }
     let read = std::fs::read(shared.root.join(&path));
     let found = read.is_ok();

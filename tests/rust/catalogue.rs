@@ -1,0 +1,103 @@
+//! A namespace of thousands of units: an import reads three documents, whatever their number.
+
+use crate::engine_support::{Client, ClientOptions, World};
+use magic_module::error::Kind;
+use magic_module::manifest::{Body, Catalogue as Catalogued, Manifest};
+
+const UNITS: usize = 1100;
+
+fn world() -> World {
+    let world = World::empty("acme");
+    for number in 0..UNITS {
+        world.write(&format!("unit_{number}.py"), &format!("number = {number}\n"));
+    }
+    world.write("magic-module.toml", "[unit_7]\nrequires = ['unit_1099']\n");
+    world.publish();
+    world
+}
+
+#[test]
+fn one_unit_of_thousands_costs_three_requests_and_few_bytes() {
+    let world = world();
+    let client = world.client();
+    assert!(client.find("unit_42").unwrap().is_some());
+    let hits = world.server.hits();
+    let bytes: u64 = hits.iter().map(|hit| hit.bytes).sum();
+    assert!(hits.len() <= 3, "{hits:?}");
+    assert!(bytes <= 64 << 10, "{bytes} bytes");
+    assert_eq!(client.text("unit_42", "unit_42.py"), "number = 42\n");
+    assert_eq!(world.server.hits().len(), 1);
+
+    // Required units have parts of their own.
+    client.import("unit_7").unwrap();
+    let active = client.active();
+    let names: Vec<&str> = active.iter().filter_map(|unit| unit.split(' ').next()).collect();
+    assert_eq!(names, ["unit_1099", "unit_42", "unit_7"]);
+    world.server.down(true);
+    let offline = world.offline();
+    assert_eq!(offline.text("unit_1099", "unit_1099.py"), "number = 1099\n");
+    assert_eq!(offline.find("unit_1050").err().unwrap().kind(), Kind::Offline);
+
+    every_unit_is_counted_and_nothing_is_listed_that_is_not_here(&world);
+    a_name_that_is_not_there_is_known_from_its_part(&world);
+    parts_of_an_older_catalogue_may_be_gone(&world);
+    a_part_with_other_bytes_is_refused(&world);
+}
+
+fn every_unit_is_counted_and_nothing_is_listed_that_is_not_here(world: &World) {
+    world.server.down(false);
+    let client = world.client();
+    assert_eq!(client.wait(client.session.available_now(&client.mount)).unwrap(), UNITS as u64);
+    let listed = client.session.modules_of_mount(&client.mount, "").unwrap();
+    let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["unit_1099", "unit_42", "unit_7"]);
+    let all = client.wait(client.session.available(&client.mount)).unwrap();
+    assert_eq!(all.len(), UNITS);
+    assert_eq!(all.iter().filter(|unit| unit.cached).count(), 3);
+}
+
+fn a_name_that_is_not_there_is_known_from_its_part(world: &World) {
+    let fresh = Client::new(ClientOptions { cache: world.folder("fresh"), ..world.options() });
+    world.server.hits();
+    assert!(fresh.find("unit_x").unwrap().is_none());
+    assert!(world.server.hits().len() <= 3);
+    assert!(fresh.find("unit_x").unwrap().is_none());
+    assert_eq!(world.server.hits(), []);
+}
+
+fn parts_of_an_older_catalogue_may_be_gone(world: &World) {
+    let slow = Client::new(ClientOptions { cache: world.folder("slow"), ..world.options() });
+    assert!(slow.find("unit_1").unwrap().is_some());
+    let Catalogued { tables, .. } = catalogue(world);
+    world.write("unit_new.py", "number = 0\n");
+    world.publish();
+    let newest = catalogue(world);
+    let (table, _) = newest.slot("unit_new");
+    let old = newest.url_of(&tables[table].unwrap());
+    std::fs::remove_file(world.site.join(old)).unwrap();
+    let number = (2..).find(|number| newest.slot(&format!("unit_{number}")).0 == table).unwrap();
+    let unit = format!("unit_{number}");
+    assert_eq!(slow.text(&unit, &format!("{unit}.py")), format!("number = {number}\n"));
+}
+
+fn catalogue(world: &World) -> Catalogued {
+    let bytes = std::fs::read(world.manifest()).unwrap();
+    let Body::Catalogue(catalogue) = Manifest::parse(&bytes).unwrap().body else {
+        panic!("this is no catalogue")
+    };
+    catalogue
+}
+
+fn a_part_with_other_bytes_is_refused(world: &World) {
+    for entry in std::fs::read_dir(world.site.join("parts")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::write(path, "[]").unwrap();
+        }
+    }
+    let fresh = Client::new(ClientOptions { cache: world.folder("wrong"), ..world.options() });
+    let error = fresh.find("unit_1").err().unwrap();
+    assert_eq!(error.kind(), Kind::Integrity);
+    let sentence = error.to_string();
+    assert!(sentence.contains("is not the part that the manifest pins"), "{sentence}");
+}
