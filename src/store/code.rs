@@ -67,7 +67,7 @@ struct Entry {
 }
 
 /// Marshalled code, where the pack was read to.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Code {
     bytes: Arc<Vec<u8>>,
     at: std::ops::Range<usize>,
