@@ -63,8 +63,8 @@ impl Mount {
         }
         let signed = self.check_signature(context, &bytes, &digest, signature).await?;
         let manifest = Manifest::parse(&bytes)
-            .map_err(|error| error.url(self.shown_url()).or_hint(ASK_THE_AUTHOR))?;
-        self.check_urls(&manifest)?;
+            .and_then(|manifest| self.check_urls(&manifest).map(|()| manifest))
+            .map_err(|error| self.with_address(error))?;
         self.check_manifest(&manifest, signed)?;
         self.check_serial(&manifest, &digest, &state)?;
         self.check_age(context, &manifest)?;
@@ -262,6 +262,14 @@ impl Mount {
                 .hint("check this machine's clock, or ask the author to publish again"));
         }
         Ok(())
+    }
+
+    /// A process may have several mounts: the sentence says whose manifest is wrong.
+    fn with_address(&self, error: Error) -> Error {
+        let url = self.shown_url();
+        let named = format!("the manifest {url}");
+        let message = error.details().message.replacen("the manifest", &named, 1);
+        error.message(message).url(url).or_hint(ASK_THE_AUTHOR)
     }
 
     fn tell(&self, context: &Context, status: &'static str) {
