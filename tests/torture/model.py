@@ -39,6 +39,7 @@ class Generation:
     active: dict[str, int]
     moved: dict[str, int | None] = field(default_factory=dict)
     parent: Generation | None = None
+    pruned: bool = False
 
 
 class Machine(RuleBasedStateMachine):
@@ -149,18 +150,21 @@ class Machine(RuleBasedStateMachine):
         (answer,) = self.act(f"rollback:{name}")
         step: Generation | None = self.current
         while step is not None and name not in step.moved:
-            step = step.parent
+            step = step.parent if step.parent and not step.parent.pruned else None
         if step is None or step.parent is None:
             return
         if isinstance(answer, dict):
+            if step.parent.pruned and "is no longer in the cache" in answer["text"]:
+                return
             raise Wrong(f"rollback: {answer}")
+        before_step = {} if step.parent.pruned else step.parent.active
         active = dict(self.current.active)
         undone = dict(step.moved)
         for moved in step.moved:
             # What came to require it since then goes back to what it was at that time.
             for dependent in REQUIRED_BY.get(moved, ()):
                 if dependent in active and dependent not in undone:
-                    undone[dependent] = step.parent.active.get(dependent)
+                    undone[dependent] = before_step.get(dependent)
         for member, before in undone.items():
             if before is None:
                 active.pop(member, None)
@@ -175,8 +179,9 @@ class Machine(RuleBasedStateMachine):
         if isinstance(answer, dict):
             raise Wrong(f"prune: {answer}")
         # The current and the previous generation stay; what came before them is forgotten.
-        if self.current.parent is not None:
-            self.current.parent.parent = None
+        if (previous := self.current.parent) is not None:
+            if previous.parent is not None and not previous.pruned:
+                previous.parent.pruned = True
 
     @precondition(lambda self: self.known is not None)
     @rule(number=st.integers(0, 2**32))
