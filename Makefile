@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$name && break; done)
 TOOLS = .venv/tools/bin/python
 
-.PHONY: help demo test lint test-rust test-python bench bench-quick torture-network wheel environment clean python
+.PHONY: help demo test lint test-rust test-python torture torture-short torture-network bench bench-quick wheel environment clean python
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -25,6 +25,12 @@ test-rust: python ## the Rust tests
 
 test-python: python ## the Python tests on every interpreter (PYTHONS="3.12" limits them)
 	$(PYTHON) tools/check.py python
+
+torture: python ## crashes, faults, power cuts, mutated caches, a model: the long form (minutes to an hour)
+	$(PYTHON) tools/check.py torture-long
+
+torture-short: python ## the same in a minute or two, as `make test` runs it
+	$(PYTHON) tools/check.py torture
 
 bench: environment ## all measurements
 	$(TOOLS) benches/bench.py

@@ -245,7 +245,7 @@ impl Session {
         let Some(step) = step.filter(|step| step.parent.is_some()) else { return Ok(prepared) };
         prepared.parent = Some(step.parent);
         let progress = Progress::new(mount.namespace.join(name), self.events.clone());
-        for (key, before) in &step.moved {
+        for (key, before) in &undone(&generation, &step, |number| mount.folder.read(number)) {
             let now = generation.active.get(key).cloned();
             let unit_name = unit_of_key(key);
             let unit = match before {
@@ -444,9 +444,87 @@ impl Session {
     }
 }
 
+/// What undoing `step` puts back. What came to require one of its units since then goes back
+/// to what it was at that time: it would run with a version that it was not published with.
+fn undone(
+    now: &Generation,
+    step: &Generation,
+    read: impl Fn(u64) -> Option<Generation>,
+) -> BTreeMap<Key, Option<Active>> {
+    let before = step.parent.and_then(read).unwrap_or_default();
+    let mut undone = step.moved.clone();
+    loop {
+        let names: BTreeSet<&str> = undone.keys().map(|key| unit_of_key(key)).collect();
+        let more: Vec<Key> = now
+            .active
+            .iter()
+            .filter(|(key, _)| !undone.contains_key(*key) && !key.contains("=="))
+            .filter(|(_, active)| {
+                active.requires.iter().any(|required| names.contains(required.as_str()))
+            })
+            .filter(|(key, active)| before.active.get(*key) != Some(*active))
+            .map(|(key, _)| key.clone())
+            .collect();
+        if more.is_empty() {
+            return undone;
+        }
+        undone.extend(more.into_iter().map(|key| {
+            let entry = before.active.get(&key).cloned();
+            (key, entry)
+        }));
+    }
+}
+
 /// A slip of the keys apart, or the same but for case and underscores.
 fn similar(a: &str, b: &str) -> bool {
     let plain = |text: &str| text.replace('_', "").to_lowercase();
     let (a, b) = (plain(a), plain(b));
     strsim::damerau_levenshtein(&a, &b) <= a.len().min(b.len()) / 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn active(version: &str, requires: &[&str]) -> Active {
+        serde_json::from_value(serde_json::json!({
+            "version": version,
+            "tree": Digest::of(version.as_bytes()),
+            "manifest": Digest::of(b"manifest"),
+            "requires": requires,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_rollback_takes_along_what_came_to_require_the_unit() {
+        let key = str::to_owned;
+        let before = Generation {
+            number: 1,
+            active: [(key("base"), active("1", &[])), (key("same"), active("1", &["base"]))].into(),
+            ..Generation::default()
+        };
+        let step = Generation {
+            number: 2,
+            parent: Some(1),
+            moved: [(key("base"), Some(active("1", &[])))].into(),
+            ..Generation::default()
+        };
+        let now = Generation {
+            number: 2,
+            active: [
+                (key("base"), active("2", &[])),
+                (key("same"), active("1", &["base"])),
+                (key("tool"), active("2", &["base"])),
+                (key("above"), active("2", &["tool"])),
+                (key("other"), active("2", &[])),
+            ]
+            .into(),
+            ..step.clone()
+        };
+        let undone = undone(&now, &step, |_| Some(before.clone()));
+        let shown: Vec<(&str, bool)> =
+            undone.iter().map(|(key, entry)| (key.as_str(), entry.is_some())).collect();
+        assert_eq!(shown, [("above", false), ("base", true), ("tool", false)]);
+    }
 }

@@ -2,6 +2,7 @@
 
     check.py                      all groups
     check.py lint rust python demo    only these
+    check.py torture-long             what takes too long to be among them
 
 What is skipped is printed with its reason, and the summary at the end names every step once more.
 """
@@ -110,6 +111,24 @@ def demo(run: Run, interpreters: list[Interpreter]) -> None:
     run.step("demo", tools, "-m", "magic_module", "demo")
 
 
+def torture(run: Run, interpreters: list[Interpreter]) -> None:
+    """Crashes, faults, power cuts and mutated caches, in the form that takes a minute or two."""
+    _torture(run, interpreters, "--short")
+
+
+def torture_long(run: Run, interpreters: list[Interpreter]) -> None:
+    """The same until the figures of docs/concepts/security.md are reached; not part of `make test`."""
+    _torture(run, interpreters)
+
+
+def _torture(run: Run, interpreters: list[Interpreter], *options: str) -> None:
+    if not sys.platform.startswith("linux"):
+        run.skip("torture", "its fault layer is preloaded, which this system does not know")
+        return
+    tests = environments.test_python(interpreters[0])
+    run.step("torture", tests, ROOT / "tests" / "torture" / "torture.py", *options)
+
+
 def cargo_tool(run: Run, name: str, tool: str, arguments: list[str], **environment: str) -> None:
     """A step of a cargo command that may be absent."""
     probe = subprocess.run(["cargo", tool, "--version"], cwd=ROOT, capture_output=True, check=False)
@@ -124,13 +143,16 @@ GROUPS: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "rust": rust,
     "python": python,
     "demo": demo,
+    "torture": torture,
 }
+ON_REQUEST: dict[str, Callable[[Run, list[Interpreter]], None]] = {"torture-long": torture_long}
 
 
 def main(arguments: list[str]) -> int:
-    unknown = [name for name in arguments if name not in GROUPS]
+    groups = GROUPS | ON_REQUEST
+    unknown = [name for name in arguments if name not in groups]
     if unknown:
-        print(f"error: no such group: {' '.join(unknown)} (there are {' '.join(GROUPS)})", file=sys.stderr)
+        print(f"error: no such group: {' '.join(unknown)} (there are {' '.join(groups)})", file=sys.stderr)
         return 2
     run = Run()
     for tool, remedy in (("cargo", "install Rust through rustup"), ("cc", "install a C compiler")):
@@ -140,7 +162,7 @@ def main(arguments: list[str]) -> int:
     for name in arguments or GROUPS:
         # One environment that cannot be made is one failed group; the others still tell what they know.
         try:
-            GROUPS[name](run, environments.interpreters())
+            groups[name](run, environments.interpreters())
         except Failure as failure:
             print(f"error: {failure}", file=sys.stderr)
             run.note("FAILED", name, str(failure))

@@ -47,8 +47,9 @@ class Child:
     """Starts processes that see one package folder and nothing of the machine's settings."""
 
     def __init__(self, home: Path) -> None:
-        import magic_module
         import packaging
+
+        import magic_module
 
         places = {Path(str(package.__file__)).resolve().parent.parent: None for package in (magic_module, packaging)}
         self.packages = os.pathsep.join(map(str, places))

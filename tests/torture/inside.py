@@ -1,6 +1,7 @@
 """The process under torture: imports the units of `acme`, and tells what it got.
 
-    inside.py FOLDERS URL ACTION…       ACTION: report, upgrade, force, rollback, prune, verify
+    inside.py FOLDERS URL ACTION…       ACTION: report, upgrade, force, rollback, prune, verify,
+                                        import:NAMES, upgrade:NAMES, rollback:NAME
     inside.py SOURCES "" report         the same from plain sources: the right answers
 
 FOLDERS are where packages are found, separated as in PYTHONPATH.
@@ -34,10 +35,7 @@ def told(error: BaseException) -> "dict[str, object]":
 
 
 def lazy(name: str, path: str) -> bytes:
-    if URL:
-        place = magic_module.data_path(f"acme.{name}", path)
-    else:
-        place = os.path.join(sys.argv[1], "acme", name, path)
+    place = magic_module.data_path(f"acme.{name}", path) if URL else os.path.join(sys.argv[1], "acme", name, path)
     with open(place, "rb") as file:
         return file.read()
 
@@ -67,9 +65,19 @@ def answer(name: str) -> "dict[str, object]":
 def act(action: str) -> object:
     if action == "report":
         return {name: answer(name) for name in UNITS}
+    verb, _, rest = action.partition(":")
+    names = [f"acme.{name}" for name in rest.split(",")]
+    if verb == "import":
+        return {name: answer(name) for name in rest.split(",")}
     try:
+        if verb == "upgrade" and rest:
+            return [[step.name, step.new_version] for step in magic_module.upgrade(*names)]
+        if verb == "rollback" and rest:
+            return magic_module.rollback(names[0]).new_version
         if action == "upgrade":
-            return [[step.name, step.new_version] for step in magic_module.upgrade("acme.alpha", "acme.tool", "acme.late")]
+            return [
+                [step.name, step.new_version] for step in magic_module.upgrade("acme.alpha", "acme.tool", "acme.late")
+            ]
         if action == "force":
             return sys.modules["acme.tool"]._upgrade(force=True).new_version
         if action == "rollback":

@@ -1,4 +1,4 @@
-"""Mutated caches: a file of a populated cache is flipped, cut, swapped, emptied, replaced by a link, or joined by a stranger.
+"""Mutated caches: a file is flipped, cut, swapped, emptied, replaced by a link, or joined by a stranger.
 
 After each mutation a fresh process imports everything. No wrong byte may be imported, and nothing that was planted
 may run; the cache heals by itself and goes on to the next mutation, so that they also pile up.
@@ -28,6 +28,7 @@ class Mutator:
 
     def __init__(self, cache: Path, marker: Path, chooser: random.Random) -> None:
         self.root = cache / "v1"
+        self.only: tuple[str, ...] = ()
         self.chooser = chooser
         self.planted = f"open({str(marker)!r}, 'a').write(__file__ + chr(10))\nVERSION = 'planted'\n"
         self.compiled = marker.with_suffix(".pyc")
@@ -56,11 +57,16 @@ class Mutator:
 
     def files(self) -> list[Path]:
         # In an order of its own: digests of a mount differ from run to run.
-        return sorted((path for path in self.root.rglob("*") if path.is_file()), key=lambda path: (path.suffix, path))
+        files = (path for path in self.root.rglob("*") if path.is_file())
+        if self.only:
+            files = (path for path in files if set(self.only) & set(path.relative_to(self.root).parts))
+        return sorted(files, key=lambda path: (path.suffix, path))
 
     def step(self) -> str | None:
         """One mutation, and what it was; None where there was nothing to do it to."""
-        path = self.chooser.choice(self.files())
+        if not (files := self.files()):
+            return None
+        path = self.chooser.choice(files)
         kind = self.chooser.choice(self.kinds)
         try:
             done = kind(path)

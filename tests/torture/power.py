@@ -44,7 +44,9 @@ def run(folder: Path, short: bool) -> trials.Figures:
     return figures
 
 
-def cut(stage: Stage, scene: Scene, system: str, delays: tuple[float, ...], boot: list[str], figures: trials.Figures) -> None:
+def cut(
+    stage: Stage, scene: Scene, system: str, delays: tuple[float, ...], boot: list[str], figures: trials.Figures
+) -> None:
     image, place, url = stage.folder / "image", stage.folder / "mounted", stage.sites[scene.name].url
     place.mkdir(exist_ok=True)
     subprocess.run(["truncate", "-s", SIZES[system], str(image)], check=True)
@@ -91,4 +93,3 @@ def other_boot(folder: Path) -> Iterator[list[str]]:
     if subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
         raise Unmountable("a process cannot be given a mount namespace of its own (unshare -m)")
     yield words
-

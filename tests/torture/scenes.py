@@ -15,10 +15,9 @@ from pathlib import Path
 from child import HERE, Child, Wrong, judge
 from sites import Site, right_answers
 
-WRITING = frozenset(
-    "create write writev pwrite64 sendfile64 copy_file_range ftruncate64 ftruncate rename link linkat unlink unlinkat"
-    " mkdir rmdir fsync fdatasync syncfs fchmod chmod".split()
-)
+_CHANGES = "create write writev pwrite64 sendfile64 copy_file_range ftruncate64 ftruncate rename link linkat"
+_LASTS = "unlink unlinkat mkdir rmdir fsync fdatasync syncfs fchmod chmod"
+WRITING = frozenset(f"{_CHANGES} {_LASTS}".split())
 """Calls that change the disk: only between these, what a crash leaves differs."""
 
 
@@ -93,7 +92,9 @@ class Stage:
         shutil.rmtree(cache)
         return log.read_text().split()
 
-    def disturb(self, cache: Path, log: Path | None = None, at: int = 0, act: str = "", on: bool = False) -> dict[str, str]:
+    def disturb(
+        self, cache: Path, log: Path | None = None, at: int = 0, act: str = "", on: bool = False
+    ) -> dict[str, str]:
         environment = {"LD_PRELOAD": str(self.layer), "TORTURE_ROOT": str(cache)}
         if log is not None:
             return environment | {"TORTURE_LOG": str(log)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from child import Child
@@ -46,7 +47,13 @@ def module(version: int, seed: str, data: list[str] = [], lazy: list[str] = [], 
     random_ = random.Random(f"{seed} {version}")
     text = "".join(random_.choice("abcdefghijklmnopqrstuvwxyz ") for _ in range(400))
     return MODULE.format(
-        version=f"{version}.0", data=data, lazy=lazy, text=text, number=random_.randrange(2, 999), more=more, extra=extra
+        version=f"{version}.0",
+        data=data,
+        lazy=lazy,
+        text=text,
+        number=random_.randrange(2, 999),
+        more=more,
+        extra=extra,
     ).lstrip()
 
 
@@ -72,9 +79,6 @@ def sources(version: int) -> dict[str, bytes]:
         "tool/empty.txt": b"",
         "late/__init__.py": module(version, "late", lazy=["big.bin"]),
         "late/big.bin": noise.randbytes(9_000),
-        "magic-module.toml": '[tool]\nrequires = ["base"]\n[late]\nlazy = ["*.bin"]\n'
-        + "".join(f'[{name}]\nversion = "{version}.0"\n' for name in ("alpha", "base"))
-        + "",
     }
     toml = f'[alpha]\nversion = "{version}.0"\n[base]\nversion = "{version}.0"\n'
     toml += f'[tool]\nversion = "{version}.0"\nrequires = ["base"]\n[late]\nversion = "{version}.0"\nlazy = ["*.bin"]\n'
@@ -85,12 +89,12 @@ def sources(version: int) -> dict[str, bytes]:
 class Site:
     """A published folder, whose manifest is at one version at a time."""
 
-    def __init__(self, folder: Path, packs: bool = True) -> None:
+    def __init__(self, folder: Path, packs: bool = True, versions: Sequence[int] = VERSIONS) -> None:
         from magic_module import _native
 
         self.folder = folder / "site"
         self.manifests: dict[int, bytes] = {}
-        for version in VERSIONS:
+        for version in versions:
             source = folder / f"sources-{version}" / "acme"
             for path, content in sources(version).items():
                 target = source / path
@@ -116,10 +120,10 @@ def without_packs(manifest: bytes) -> bytes:
     return json.dumps(document).encode()
 
 
-def right_answers(folder: Path, child: Child) -> dict[str, dict[str, str]]:
+def right_answers(folder: Path, child: Child, versions: Sequence[int] = VERSIONS) -> dict[str, dict[str, str]]:
     """For each version as it calls itself, the digest that each unit has to tell: from the plain sources."""
     answers = {}
-    for version in VERSIONS:
+    for version in versions:
         plain = folder / "plain" / str(version)
         for path, content in sources(version).items():
             target = plain / "acme" / path

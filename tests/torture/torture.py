@@ -18,6 +18,7 @@ from pathlib import Path
 import crash
 import crowd
 import faults
+import model
 import mutate
 import network
 import power
@@ -32,6 +33,7 @@ TESTS: dict[str, Test] = {
     "faults": lambda folder, short, seed, jobs: faults.run(folder, 300 if short else 4_000, seed, jobs),
     "mutations": lambda folder, short, seed, jobs: mutate.run(folder, 600 if short else 10_000, seed, jobs, short),
     "power": lambda folder, short, seed, jobs: power.run(folder, short),
+    "model": lambda folder, short, seed, jobs: model.run(folder, 200 if short else 10_000, seed),
     "full-disk": lambda folder, short, seed, jobs: faults.full_disk(folder, seed),
     "read-only": lambda folder, short, seed, jobs: faults.read_only(folder, seed),
 }
