@@ -63,7 +63,9 @@ def run(folder: Path, points: int, seed: int, jobs: int) -> trials.Figures:
                 # Threads do not make the same number of calls each time.
                 stage.judge_all(scene, said.answers)
             if crash.second:
-                second = stage.child.run(cache, url, *scene.actions, **stage.disturb(cache, at=crash.second, act="kill"))
+                second = stage.child.run(
+                    cache, url, *scene.actions, **stage.disturb(cache, at=crash.second, act="kill")
+                )
                 if not second.killed:
                     stage.judge_all(scene, second.answers, errors=("UnitNotFoundError",))
             stage.heals(scene, cache)

@@ -69,7 +69,9 @@ def act(action: str) -> object:
         return {name: answer(name) for name in UNITS}
     try:
         if action == "upgrade":
-            return [[step.name, step.new_version] for step in magic_module.upgrade("acme.alpha", "acme.tool", "acme.late")]
+            return [
+                [step.name, step.new_version] for step in magic_module.upgrade("acme.alpha", "acme.tool", "acme.late")
+            ]
         if action == "force":
             return sys.modules["acme.tool"]._upgrade(force=True).new_version
         if action == "rollback":

@@ -93,7 +93,9 @@ class Stage:
         shutil.rmtree(cache)
         return log.read_text().split()
 
-    def disturb(self, cache: Path, log: Path | None = None, at: int = 0, act: str = "", on: bool = False) -> dict[str, str]:
+    def disturb(
+        self, cache: Path, log: Path | None = None, at: int = 0, act: str = "", on: bool = False
+    ) -> dict[str, str]:
         environment = {"LD_PRELOAD": str(self.layer), "TORTURE_ROOT": str(cache)}
         if log is not None:
             return environment | {"TORTURE_LOG": str(log)}

@@ -46,7 +46,13 @@ def module(version: int, seed: str, data: list[str] = [], lazy: list[str] = [], 
     random_ = random.Random(f"{seed} {version}")
     text = "".join(random_.choice("abcdefghijklmnopqrstuvwxyz ") for _ in range(400))
     return MODULE.format(
-        version=f"{version}.0", data=data, lazy=lazy, text=text, number=random_.randrange(2, 999), more=more, extra=extra
+        version=f"{version}.0",
+        data=data,
+        lazy=lazy,
+        text=text,
+        number=random_.randrange(2, 999),
+        more=more,
+        extra=extra,
     ).lstrip()
 
 
