@@ -24,7 +24,7 @@
 //!
 //! | floor      | files                                                                  |
 //! |------------|------------------------------------------------------------------------|
-//! | 0 words    | `error` `name` `settings` `progress`                                     |
+//! | 0 words    | `error` `name` `settings` `progress` `audit`                             |
 //! | 1 formats  | `manifest` `layout` `project`                                            |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan`                                |
@@ -37,6 +37,7 @@
 pub mod activate;
 pub mod ask;
 pub mod assemble;
+pub mod audit;
 pub mod error;
 pub mod fetch;
 pub mod inventory;

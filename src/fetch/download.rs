@@ -10,6 +10,7 @@ use super::resume::{Answer, Resume};
 use super::retry::{Attempts, Failure, GivenUp, Pace};
 use super::verify::Sink;
 use super::{Artifact, Fetcher, Operation, Shown, Transport, Validator, failed, late};
+use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 use crate::origin::{Fault, OriginError, Request, Response, Status, redact};
@@ -64,6 +65,7 @@ impl Fetcher {
         no_cache: bool,
         transport: Transport,
     ) -> Result<Document> {
+        permit(vec![Act::Resolve { url: redact(url) }]).await;
         let sent = AtomicU64::new(0);
         let request =
             Request { url, transport, rest: None, unless: validator, no_cache, sent: &sent };

@@ -25,6 +25,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
 use url::Url;
 
+use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 use crate::origin::file::Files;
@@ -138,6 +139,13 @@ impl Fetcher {
         if missing.is_empty() {
             return Ok(Fetched::default());
         }
+        let acts = missing.iter().map(|artifact| Act::Fetch {
+            unit: artifact.label.clone(),
+            url: redact(&artifact.url),
+            size: artifact.size,
+            sha256: artifact.sha256.to_hex(),
+        });
+        permit(acts.collect()).await;
         // Otherwise the largest would begin last and run alone at the end.
         missing.sort_by_key(|artifact| std::cmp::Reverse(artifact.size));
         let operation = Operation {

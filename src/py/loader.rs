@@ -10,18 +10,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use pyo3::exceptions::{PyFileNotFoundError, PyImportError};
+use pyo3::exceptions::{PyFileNotFoundError, PyImportError, PyOSError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use super::audit;
 use super::errors::OrRaise;
 use super::import_lock::busy;
 use super::runtime;
 use super::spec::{UnitHandle, machinery};
 use super::state::session;
 use crate::activate::Member;
-use crate::error::Kind;
+use crate::error::{Error, Kind};
+use crate::name::Digest;
 use crate::progress::Event;
 use crate::session::Session;
 use crate::unit::Unit;
@@ -44,6 +46,8 @@ pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Sessi
         mount.warn_if_yanked(unit, &session.events);
         super::notices::warn(py, session)?;
     }
+    let tree = unit.digest.to_hex();
+    audit::raise(py, ("magic_module.verify", &unit.full_name, unit.version.as_str(), tree))?;
     handle.ready.store(true, Ordering::Release);
     runtime::deliver(py, session, None)?;
     Ok(session)
@@ -119,6 +123,7 @@ fn _get_code<'py>(
     });
     runtime::deliver(py, session, None)?;
     let source = unit.digest_of(&path).ok_or_else(|| missing(&origin))?;
+    audit::raise(py, ("magic_module.load", fullname, &origin, source.to_hex()))?;
     let pack = unit.code(&session.python).or_raise(py)?;
     if !session.settings.verify_full
         && let Some(bytes) = pack.get(&path, &source)
@@ -130,9 +135,8 @@ fn _get_code<'py>(
             return Ok(code);
         }
     }
-    let bytes = read(py, session, handle.get(), &path)?;
-    let code =
-        loader.call_method1(intern!(py, "source_to_code"), (PyBytes::new(py, &bytes), &origin))?;
+    let bytes = open_code(py, session, handle.get(), &origin, &path, &source)?;
+    let code = loader.call_method1(intern!(py, "source_to_code"), (bytes, &origin))?;
     let marshalled =
         py.import(intern!(py, "marshal"))?.call_method1(intern!(py, "dumps"), (&code,))?;
     pack.add(&path, &source, marshalled.cast::<PyBytes>()?.as_bytes());
@@ -183,6 +187,40 @@ fn read(
     }
 }
 
+/// The verified bytes of a source, read as PEP 578 wants code to be read. A code pack is
+/// made of nothing else, so that a warm import needs no file of the tree.
+fn open_code<'py>(
+    py: Python<'py>,
+    session: &'static Arc<Session>,
+    handle: &UnitHandle,
+    origin: &Bound<'py, PyString>,
+    path: &str,
+    source: &Digest,
+) -> PyResult<Bound<'py, PyAny>> {
+    let once = || -> PyResult<Option<Bound<'py, PyAny>>> {
+        let file = py.import("_io")?.call_method1("open_code", (origin,))?;
+        let bytes = file.call_method0("read");
+        file.call_method0("close")?;
+        let bytes = bytes?;
+        let right = Digest::of(bytes.cast::<PyBytes>()?.as_bytes()) == *source;
+        Ok(right.then_some(bytes))
+    };
+    match once() {
+        Ok(Some(bytes)) => return Ok(bytes),
+        Err(error) if !error.is_instance_of::<PyOSError>(py) => return Err(error),
+        // What is damaged is mended, or refused, before it is read once more.
+        _ => drop(read(py, session, handle, path)?),
+    }
+    once()?.ok_or_else(|| {
+        let error = Error::new(Kind::Integrity, format!("{origin} is not what was pinned"))
+            .name(handle.unit.full_name.clone())
+            .path(origin.to_string())
+            .expected(source.to_hex())
+            .hint("run `magic-module verify`");
+        super::errors::to_python(py, &error)
+    })
+}
+
 fn lazy(
     py: Python<'_>,
     session: &'static Arc<Session>,
@@ -205,10 +243,13 @@ fn _ready_extension(
     py: Python<'_>,
     handle: &Bound<'_, UnitHandle>,
     origin: &Bound<'_, PyString>,
+    fullname: &str,
 ) -> PyResult<()> {
     let session = ready(py, handle.get())?;
     let unit = &handle.get().unit;
     let path = relative(unit, origin)?;
+    let sha256 = unit.digest_of(&path).map(|digest| digest.to_hex());
+    audit::raise(py, ("magic_module.load", fullname, origin, sha256))?;
     py.detach(|| unit.verify_file(&session.store, &path)).or_raise(py).map(drop)
 }
 

@@ -6,12 +6,14 @@
 //! entry     folder of the store ─▶ specs
 //! loader    spec ─▶ code, bytes     (here an import waits, with its own lock only)
 //! runtime   future ─▶ result        (50 ms ticks: signals, events)
+//! audit     what is about to happen ─▶ audit events
 //! notices   what was noticed ─▶ warnings
 //! mounting, moving, api   the public functions    errors  kinds ─▶ exception classes
 //! state     the session of this interpreter, and what a fork does to it
 //! ```
 
 mod api;
+mod audit;
 mod entry;
 mod errors;
 mod finder;

@@ -19,6 +19,7 @@ use super::types::Upgrade;
 use crate::activate::Member;
 use crate::mount::Mount as CoreMount;
 use crate::session::Session;
+use crate::store::generation::Active;
 use crate::upgrade::{Move, Prepared};
 
 #[pyfunction]
@@ -112,6 +113,9 @@ fn apply(py: Python<'_>, session: &'static Arc<Session>, prepared: &Prepared) ->
     let reload = py.import("magic_module._py.reload")?;
     let moves = PyList::empty(py);
     for step in &prepared.moves {
+        let version = |active: &Option<Active>| active.as_ref().map(|it| it.version.to_string());
+        let (old, new) = (version(&step.old), version(&step.new));
+        super::audit::raise(py, ("magic_module.upgrade", &step.full_name, old, new))?;
         let changed: Vec<&String> = step.changed.iter().collect();
         let old = step.old.as_ref().map(|old| {
             session.store.trees().join(old.tree.to_hex()).to_string_lossy().into_owned()

@@ -17,8 +17,10 @@ use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 use super::errors::OrRaise;
+use crate::audit::{self, Act, Watcher};
 use crate::error::Result;
 use crate::progress::Event;
 use crate::session::Session;
@@ -67,6 +69,13 @@ fn runtime() -> PyResult<&'static Runtime> {
     Ok(made)
 }
 
+/// What a worker sends to the thread that waits for it.
+enum Step<T> {
+    /// It waits itself, for the answer.
+    Permit(Vec<Act>, oneshot::Sender<()>),
+    Done(Result<T>),
+}
+
 /// Waits for `future`. `listener` is told about fetch events too, while it lasts.
 pub fn block<T: Send + 'static>(
     py: Python<'_>,
@@ -78,16 +87,28 @@ pub fn block<T: Send + 'static>(
     let interrupt = Interrupt::install(py)?;
     let (sender, receiver) = channel();
     let receiver = Mutex::new(receiver);
+    let watcher: Watcher = {
+        let sender = sender.clone();
+        Arc::new(move |acts, answer| drop(sender.send(Step::Permit(acts, answer))))
+    };
     let task = runtime()?.spawn(async move {
-        let _ = sender.send(future.await);
+        let _ = sender.send(Step::Done(audit::watched(watcher, future).await));
     });
     let outcome = loop {
         let step = py.detach(|| receiver.lock().recv_timeout(TICK));
-        let told = deliver(py, session, listener)
+        let permitted = match &step {
+            Ok(Step::Permit(acts, _)) => super::audit::acts(py, acts),
+            _ => Ok(()),
+        };
+        let told = permitted
+            .and_then(|()| deliver(py, session, listener))
             .and_then(|()| call_if_there(py, listener, "tick"))
             .and_then(|()| check(py));
         match (step, told) {
-            (Ok(result), Ok(())) => break result.or_raise(py),
+            (Ok(Step::Done(result)), Ok(())) => break result.or_raise(py),
+            (Ok(Step::Permit(_, answer)), Ok(())) => {
+                let _ = answer.send(());
+            }
             (_, Err(raised)) => {
                 task.abort();
                 py.detach(|| while receiver.lock().recv_timeout(ENDING).is_ok() {});

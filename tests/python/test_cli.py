@@ -137,7 +137,9 @@ def test_fetch(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_upgrade_and_rollback(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    made = engine(_ignore_lock=None, upgrade=[MOVE, STAY], rollback=SimpleNamespace(**{**vars(MOVE), "restart_required": True}))
+    made = engine(
+        _ignore_lock=None, upgrade=[MOVE, STAY], rollback=SimpleNamespace(**{**vars(MOVE), "restart_required": True})
+    )
     assert run(capsys, "upgrade") == (0, "magic_module.alpha 1.1.0 → 1.2.0, 2 files, 45.0 KiB\n", "")
     assert made.called("upgrade") == [((), {})]
     assert run(capsys, "rollback", "magic_module.alpha")[1] == (

@@ -82,7 +82,7 @@ class UnitExtensionLoader(_OfUnit, _external.ExtensionFileLoader):
 
     def create_module(self, spec: "ModuleSpec") -> "ModuleType":
         """Fetches and verifies the file, then lets the system load it."""
-        _native._ready_extension(self._unit, self.path)
+        _native._ready_extension(self._unit, self.path, spec.name)
         return self._adopt(super().create_module(spec))
 
 
