@@ -16,7 +16,7 @@
 //!   it requires, [`plan`] what is missing, [`fetch`] brings that from its [`origin`] into
 //!   the [`store`], and [`assemble`] builds the tree, with [`unpack`] reading the packs.
 //! - The generation that now knows the unit is the last thing written. [`upgrade`] moves to
-//!   another one, or leaves everything as it was.
+//!   another one, [`rollback`] back, and both leave everything as it was if they fail.
 //!
 //! Around that walk: [`publish`] makes what a mount reads, [`inventory`] and [`listing`]
 //! tell what there is, [`sign`] accepts manifests, [`settings`] reads the environment,
@@ -28,7 +28,7 @@
 //! | 1 formats  | `manifest` `layout` `project`                                            |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan`                                |
-//! | 4 uses     | `mount` `unit` `session` `ask` `activate` `upgrade` `inventory` `listing`      |
+//! | 4 uses     | `mount` `unit` `session` `ask` `activate` `upgrade` `rollback` `inventory` `listing`      |
 //! |            | `pin` `publish`                                                          |
 //! | 5 Python   | `py`                                                                     |
 //!
@@ -54,6 +54,7 @@ pub mod project;
 pub mod publish;
 #[cfg(feature = "python")]
 mod py;
+pub mod rollback;
 pub mod session;
 pub mod settings;
 pub mod sign;

@@ -22,6 +22,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "ask",
             "activate",
             "upgrade",
+            "rollback",
             "inventory",
             "listing",
             "pin",
