@@ -33,7 +33,7 @@ impl Session {
             bytes: 0,
             started,
             parent: None,
-            _kept: self.keep().await?,
+            kept: self.keep().await?,
         };
         let Some(step) = step.filter(|step| step.parent.is_some()) else { return Ok(prepared) };
         prepared.parent = Some(step.parent);
@@ -173,6 +173,8 @@ fn undone(
 
 #[cfg(test)]
 mod tests {
+    use crate::name::Digest;
+
     use super::*;
 
     fn active(version: &str, requires: &[&str]) -> Active {

@@ -48,7 +48,7 @@ pub struct Prepared {
     /// The generation that a rollback continues from.
     pub parent: Option<Option<u64>>,
     /// Until it is committed or dropped, nothing of it is pruned.
-    _kept: Arc<Shared>,
+    pub kept: Arc<Shared>,
 }
 
 impl Session {
@@ -137,7 +137,7 @@ impl Session {
             bytes: moved.bytes,
             started,
             parent: None,
-            _kept: kept,
+            kept,
         })
     }
 
