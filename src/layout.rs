@@ -63,10 +63,6 @@ impl Layout {
         self.files.contains(path)
     }
 
-    pub fn has_folder(&self, path: &str) -> bool {
-        self.folders.contains_key(path)
-    }
-
     /// What `name` (`a.b.c`, relative to the tree) is here.
     pub fn find(&self, name: &str, suffixes: &Suffixes) -> Option<Found> {
         let stem = name.replace('.', "/");
@@ -126,10 +122,6 @@ impl Layout {
             }
         }
         modules
-    }
-
-    pub fn names_in(&self, folder: &str) -> impl Iterator<Item = &str> {
-        self.folders.get(folder).into_iter().flatten().map(String::as_str)
     }
 }
 

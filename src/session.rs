@@ -294,14 +294,15 @@ impl Session {
         if let Some(unit) = mount.interned(&unit_name, &active.tree) {
             return Ok(Some(unit));
         }
-        if let Some(unit) = Unit::of_tree(mount, &self.store, &unit_name, key, active)? {
+        if let Some(unit) = Unit::of_tree(mount, &self.store, &unit_name, key.clone(), active)? {
             return Ok(Some(mount.intern(unit)));
         }
         // The tree is gone, or its index is damaged: the manifest still knows what it was.
-        match self.record_of(mount, &active.manifest, name, Some(&active.version)) {
-            Ok(Some(record)) => self.unit_of(mount, name, active.manifest, &record).map(Some),
-            _ => Ok(None),
-        }
+        let record = self.record_of_tree(mount, &active.manifest, name, &active.tree);
+        Ok(record.map(|record| {
+            let manifest = active.manifest;
+            mount.intern(Unit::of_record(mount, &self.store, &unit_name, key, manifest, &record))
+        }))
     }
 
     /// The entry of a generation that holds for this mount's pins and this interpreter.

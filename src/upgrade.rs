@@ -141,6 +141,27 @@ impl Session {
         })
     }
 
+    /// The units in use that can move: those that the newest manifest still has.
+    pub async fn upgradable(&self, mount: &Arc<Mount>) -> Result<Vec<String>> {
+        let context = self.context();
+        mount.refresh(&context, false).await?;
+        let Some(bound) = mount.bound() else { return Ok(Vec::new()) };
+        let Some(manifest) = bound.manifest else { return Ok(Vec::new()) };
+        let names: BTreeSet<&str> =
+            bound.generation.active.keys().map(|key| unit_of_key(key)).collect();
+        let mut movable = Vec::new();
+        // Versions that were fetched by their number, and other interpreters' variants, stay.
+        for name in
+            names.into_iter().filter(|name| self.active_entry(mount, &bound, name).is_some())
+        {
+            mount.fetch_parts(&context, &manifest, name).await?;
+            if let Answer::Record(_) = mount.unpinned(&self.store, &manifest, name)? {
+                movable.push(name.to_owned());
+            }
+        }
+        Ok(movable)
+    }
+
     async fn member(&self, mount: &Arc<Mount>, manifest: &Digest, name: &str) -> Result<Member> {
         mount.fetch_parts(&self.context(), manifest, name).await?;
         let Answer::Record(record) = mount.record(&self.store, manifest, name)? else {

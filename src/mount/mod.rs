@@ -224,11 +224,6 @@ impl Mount {
             .map(|(_, unit)| unit.clone())
     }
 
-    /// Forgets what is known of a unit's tree on disk: it was dropped.
-    pub fn forget(&self, name: &UnitName, tree: &Digest) {
-        self.units.lock().remove(&(name.clone(), *tree));
-    }
-
     pub fn offline(&self, what: &str) -> Error {
         Error::new(
             Kind::Offline,

@@ -32,11 +32,15 @@ fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
         let _ = session.own_mount();
         refresh_filter(session);
         for mount in session.mounts() {
-            let active = mount
-                .bound()
-                .map(|bound| bound.generation.active.keys().cloned().collect::<Vec<_>>());
-            let plain = |key: String| key.split(['@', '=']).next().unwrap_or(&key).to_owned();
-            groups.push((mount, active.unwrap_or_default().into_iter().map(plain).collect()));
+            if mount.bound().is_none_or(|bound| bound.generation.active.is_empty()) {
+                continue;
+            }
+            let work = {
+                let (session, mount) = (session.clone(), mount.clone());
+                async move { session.upgradable(&mount).await }
+            };
+            let movable = block(py, session, None, work)?;
+            groups.push((mount, movable));
         }
     }
     for name in &names {

@@ -218,3 +218,32 @@ fn a_rollback_of_what_is_gone_from_cache_and_site_says_so() {
     assert_eq!(later.rollback("gamma").unwrap(), ["gamma: 2.0 -> 1.0"]);
     assert_eq!(later.text("gamma", "gamma.py"), "# gamma\n__version__ = '1.0'\n");
 }
+
+#[test]
+fn a_unit_that_its_author_removed_does_not_hold_up_the_others() {
+    let world = world();
+    let client = world.client();
+    client.import("alpha").unwrap();
+    client.import("gamma").unwrap();
+    std::fs::remove_file(world.source.join("gamma.py")).unwrap();
+    release(&world, "beta", "2.0");
+    let movable = client.wait(client.session.upgradable(&client.mount)).unwrap();
+    assert_eq!(movable, ["alpha", "beta"]);
+    assert_eq!(client.upgrade(&["alpha", "beta"]).unwrap(), ["beta: 1.0 -> 2.0"]);
+    assert_eq!(client.text("gamma", "gamma.py"), "# gamma\n__version__ = '1.0'\n");
+}
+
+#[test]
+fn a_tree_that_is_lost_comes_back_with_its_own_bytes() {
+    let world = world();
+    world.client().import("gamma").unwrap();
+    // The same version with other bytes: what is active stays what it was.
+    world.write("gamma.py", "# changed\n__version__ = '1.0'\n");
+    world.publish();
+    let client = world.client();
+    std::fs::remove_dir_all(client.session.store.trees()).unwrap();
+    client.wait(client.session.available_now(&client.mount)).unwrap();
+    assert_eq!(client.text("gamma", "gamma.py"), "# gamma\n__version__ = '1.0'\n");
+    assert_eq!(client.upgrade(&["gamma"]).unwrap(), ["gamma: 1.0 -> 1.0"]);
+    assert_eq!(client.text("gamma", "gamma.py"), "# changed\n__version__ = '1.0'\n");
+}
