@@ -179,9 +179,9 @@ class Machine(RuleBasedStateMachine):
         if isinstance(answer, dict):
             raise Wrong(f"prune: {answer}")
         # The current and the previous generation stay; what came before them is forgotten.
-        if (previous := self.current.parent) is not None:
-            if previous.parent is not None and not previous.pruned:
-                previous.parent.pruned = True
+        previous = self.current.parent
+        if previous is not None and previous.parent is not None:
+            previous.parent.pruned = True
 
     @precondition(lambda self: self.known is not None)
     @rule(number=st.integers(0, 2**32))
