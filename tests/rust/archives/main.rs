@@ -13,6 +13,7 @@ mod mutations;
 mod sound;
 mod wheels;
 
+#[expect(dead_code, reason = "its entry point is the fuzzer's")]
 #[path = "../../../fuzz/checks/archive.rs"]
 mod readers;
 
