@@ -6,7 +6,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$name && break; done)
 TOOLS = .venv/tools/bin/python
 
-.PHONY: help demo test lint test-rust test-python torture torture-short torture-network bench bench-quick wheel environment clean python
+.PHONY: help demo test lint test-rust test-python torture torture-short torture-network torture-archives fuzz bench \
+	bench-quick wheel environment clean python
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -41,6 +42,12 @@ bench-quick: environment ## the measurements in a minute or two
 torture-network: environment ## a thousand network schedules, and a hundred processes at once
 	cargo test --release --locked --no-default-features --test fetch -- --ignored --nocapture schedules
 	$(TOOLS) tests/torture/torture.py network crowd
+
+fuzz: python ## every parser, FUZZ_SECONDS=600 each (needs cargo fuzz); `make test` runs the short form
+	$(PYTHON) tools/fuzz.py --seconds $(or $(FUZZ_SECONDS),600)
+
+torture-archives: python ## 70 real wheels from the package index against the strict reader of archives
+	cargo test --locked --no-default-features --test archives -- --ignored
 
 wheel: python ## the release wheel, in dist/
 	$(PYTHON) tools/environments.py --wheel-only

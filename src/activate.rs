@@ -7,7 +7,7 @@
 //! A closure (the unit and all that its record requires, from one manifest) becomes
 //! active as one set, or not at all.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::assemble;
@@ -327,7 +327,7 @@ impl Session {
         // A pack that is refused once would be refused again.
         for pack in record.packs.iter().filter(|pack| pack.format == PackFormat::Zip) {
             if self.store.blobs().path(&pack.sha256).exists()
-                && open_pack(&self.store, record, pack).is_err()
+                && read_pack(&self.store, record, pack).is_err()
             {
                 let _ = self.store.blobs().remove(&pack.sha256);
             }
@@ -461,4 +461,18 @@ fn open_pack(
         record.files.iter().map(|file| (&file.path, file.size)).collect();
     let declared = pack.paths.iter().map(|path| (path, sizes.get(path).copied().unwrap_or(0)));
     Pack::open(&store.blobs().path(&pack.sha256), &pack.url, &declared.collect())
+}
+
+/// Reads all of a pack, to know whether it holds what the record says to the last byte.
+fn read_pack(
+    store: &crate::store::Store,
+    record: &Record,
+    pack: &crate::manifest::Pack,
+) -> Result<()> {
+    let mut open = open_pack(store, record, pack)?;
+    let held: HashSet<&FilePath> = pack.paths.iter().collect();
+    for file in record.files.iter().filter(|file| held.contains(&file.path)) {
+        open.copy(&file.path, file.size, &file.sha256, &mut std::io::sink())?;
+    }
+    Ok(())
 }

@@ -172,6 +172,10 @@ impl Tree {
             let inner = fields.next().and_then(|inner| FilePath::new(inner).ok());
             files.push(TreeFile { path, size, sha256, lazy, stamp, source, inner });
         }
+        // No tree of ours lists its files in another order, in which they would not be found.
+        if !files.is_sorted_by(|one, next| one.path < next.path) {
+            return None;
+        }
         Some(Self {
             digest: *digest,
             folder,

@@ -1,0 +1,209 @@
+"""Packs from strangers, through the public door: refused, or the tree that Python's zipfile reads; and bombs.
+
+The Rust tests have an archive for every single rule; here a damaged pack is pinned by a manifest that agrees with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import struct
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.manifests import write_manifest
+from kit.world import World
+
+Tree = dict[str, bytes]
+
+ROUNDS = 400
+NASTY = [0, 1, 7, 8, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFF]
+
+PREFETCH = """
+import importlib.util, json, pathlib, sys
+import magic_module as mm
+
+outcomes = {}
+for folder in sorted(pathlib.Path(sys.argv[1]).iterdir()):
+    name = f"{folder.name}.unit"
+    try:
+        mm.mount(folder.name, (folder / "manifest.json").as_uri())
+        mm.prefetch(name)
+    except mm.errors.MagicModuleError as error:
+        outcomes[folder.name] = f"{type(error).__name__}: {error}"
+        continue
+    tree = pathlib.Path(importlib.util.find_spec(name).origin).parent.parent
+    files = [path for path in tree.rglob("*") if path.is_file()]
+    outcomes[folder.name] = {path.relative_to(tree).as_posix(): path.read_bytes().hex() for path in files}
+print(json.dumps(outcomes))
+"""
+
+
+def pack_of(files: Tree, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", method) as archive:
+        for path, content in files.items():
+            archive.writestr(zipfile.ZipInfo(path), content, method)
+    return data.getvalue()
+
+
+def read_by_python(data: bytes) -> Tree | None:
+    """What zipfile makes of an archive; None if it refuses, or holds a name twice."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            files = [entry for entry in archive.infolist() if not entry.is_dir()]
+            tree = {entry.filename: archive.read(entry) for entry in files}
+    except Exception:  # whatever it is that zipfile stumbles over
+        return None
+    return tree if len(tree) == len(files) else None
+
+
+def damaged(data: bytes, dice: random.Random) -> bytes:
+    out = bytearray(data)
+    for _ in range(dice.randint(1, 3)):
+        at = dice.randrange(len(out))
+        match dice.randrange(6):
+            case 0 | 1:
+                out[at] ^= 1 << dice.randrange(8)
+            case 2:
+                number = dice.choice(NASTY).to_bytes(4, "little")[: dice.choice([1, 2, 4])]
+                out[at : at + len(number)] = number
+            case 3:
+                del out[at : at + dice.randint(1, 40)]
+            case 4:
+                start = dice.randrange(len(out))
+                out[at:at] = out[start : start + dice.randint(1, 40)]
+            case _:
+                out[at] = dice.randrange(256)
+        out = out or bytearray(b"P")
+    return bytes(out)
+
+
+def site(folder: Path, pack: bytes, files: Tree) -> None:
+    """A unit that is served as nothing but this pack."""
+    folder.mkdir(parents=True)
+    (folder / "pack.zip").write_bytes(pack)
+    pinned = [
+        {"path": path, "url": f"absent/{at}", "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for at, (path, data) in enumerate(files.items())
+    ]
+    packs = {"format": "zip", "url": "pack.zip", "size": len(pack), "sha256": hashlib.sha256(pack).hexdigest()}
+    record: dict[str, Any] = {"version": "1", "files": pinned, "packs": [packs | {"paths": list(files)}]}
+    write_manifest(folder, folder.name, {"unit": record})
+
+
+def prefetch(world: World, sites: Path) -> dict[str, Any]:
+    outcomes: dict[str, Any] = world.run(PREFETCH, args=[str(sites)]).json
+    return outcomes
+
+
+@pytest.mark.slow
+def test_a_damaged_pack_is_refused_or_read_as_python_reads_it(world: World) -> None:
+    sites = world.path / "sites"
+    expected: dict[str, Tree | None] = {}
+    for seed in range(ROUNDS):
+        dice = random.Random(seed)
+        # No file is that of another round: nothing may be found in the cache.
+        original = {
+            "unit/__init__.py": f"ROUND = {seed}\n".encode(),
+            "unit/empty.txt": f"{seed}".encode(),
+            "unit/größe/data.csv": f"{seed},".encode() * 50,
+        }
+        pack = damaged(pack_of(original, dice.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])), dice)
+        name = f"round{seed:05}"
+        expected[name] = read_by_python(pack)
+        # What only we would read is pinned as it was before the damage.
+        site(sites / name, pack, expected[name] or original)
+    outcomes = prefetch(world, sites)
+    assert outcomes.keys() == expected.keys()
+    refused = [name for name, outcome in outcomes.items() if isinstance(outcome, str)]
+    for name in refused:
+        assert outcomes[name].startswith(("IntegrityError: ", "ManifestError: ")), f"{name}: {outcomes[name]}"
+    for name in outcomes.keys() - set(refused):
+        tree = expected[name]
+        assert tree is not None, f"{name}: zipfile refuses it"
+        assert outcomes[name] == {path: data.hex() for path, data in tree.items()}, name
+    print(f"{len(refused)} refused, {len(outcomes) - len(refused)} read alike")
+    assert len(refused) > ROUNDS // 2
+    assert len(outcomes) - len(refused) > ROUNDS // 50
+
+
+@pytest.mark.parametrize("damage", ["prefix", "bytes"])
+def test_a_refused_pack_gives_way_to_its_files_and_is_never_read_leniently(world: World, damage: str) -> None:
+    files = {"unit/__init__.py": b"x = 1\n", "unit/a.txt": b"a", "unit/b.txt": b"b"}
+    sites = world.path / "sites"
+    # One is refused when it is opened, the other when its last file is unpacked.
+    pack = b"#!/bin/sh\n" + pack_of(files) if damage == "prefix" else pack_of(files | {"unit/b.txt": b"B"})
+    site(sites / "whole", pack, files)
+    outcome = prefetch(world, sites)["whole"]
+    assert outcome.startswith("IntegrityError: the pack "), outcome
+    assert "ask the author to publish it again" in outcome
+    absent = sites / "whole" / "absent"
+    absent.mkdir()
+    for at, data in enumerate(files.values()):
+        (absent / str(at)).write_bytes(data)
+    assert prefetch(world, sites)["whole"] == {path: data.hex() for path, data in files.items()}
+
+
+HUGE = (256 << 20) + 12345
+DECLARED = 1000
+SHOW_MEMORY = """
+import resource
+print(json.dumps([outcomes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+"""
+
+
+def bomb(lie: bool) -> tuple[bytes, Tree]:
+    """A pack of which one file unpacks to HUGE bytes, and says so or not; and what is declared."""
+    # So many files are worth a pack.
+    declared = {f"unit/{at}.txt": f"{at}".encode() for at in range(40)}
+    declared |= {"unit/__init__.py": b"", "unit/bomb.bin": bytes(DECLARED)}
+    data = pack_of(declared | {"unit/bomb.bin": bytes(HUGE)})
+    if lie:
+        size = struct.pack("<I", HUGE)
+        assert data.count(size) == 2
+        data = data.replace(size, struct.pack("<I", DECLARED))
+    return data, declared
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no resource module")
+@pytest.mark.parametrize("lie", [False, True], ids=["admitted", "hidden"])
+def test_a_bomb_costs_neither_disk_nor_memory(world: World, lie: bool) -> None:
+    def peak(name: str, pack: bytes, files: Tree) -> tuple[Any, int]:
+        site(world.path / name / "mount", pack, files)
+        script = PREFETCH.replace("print(json.dumps(outcomes))", SHOW_MEMORY.strip())
+        outcomes, kilobytes = world.run(script, args=[str(world.path / name)]).json
+        return outcomes["mount"], kilobytes << (0 if sys.platform == "darwin" else 10)
+
+    pack, declared = bomb(lie)
+    honest = {path: data + b"honest" for path, data in declared.items()}
+    fine, usual = peak("honest", pack_of(honest), honest)
+    assert fine == {path: data.hex() for path, data in honest.items()}
+    before = on_disk(world.cache)
+    outcome, memory = peak("bomb", pack, declared)
+    says = "holds more of unit/bomb.bin than it declares" if lie else f"unpacks to {HUGE + 70} bytes, where 1070 are"
+    assert says in outcome
+    written = on_disk(world.cache) - before
+    print(f"{written} bytes on disk, {(memory - usual) / (1 << 20):.1f} MB of memory more than an honest pack")
+    # The manifest, which is kept; the refused pack is not, and nothing of it was unpacked.
+    assert written < 10_000
+    assert memory - usual <= 64 << 20
+
+
+def on_disk(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_pack_of_published_files_is_what_zipfile_reads(world: World) -> None:
+    files = {"alpha/__init__.py": "x = 1\n", "alpha/größe.txt": "1" * 5000, "alpha/empty": ""}
+    world.publish(files)
+    manifest = json.loads((world.path / "site" / "manifest.json").read_text())
+    (pack,) = manifest["modules"]["alpha"]["packs"]
+    tree = read_by_python((world.path / "site" / pack["url"]).read_bytes())
+    assert tree == {path: text.encode() for path, text in files.items()}
