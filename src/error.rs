@@ -10,7 +10,9 @@
 //!
 //! The kinds mirror the exception classes of `magic_module.errors` one to one.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+
+use crate::name::is_control_or_directional;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -183,15 +185,28 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)?;
+        write_safely(f, &self.0.message)?;
         if let Some(root) = self.0.causes.last() {
-            write!(f, ": {root}")?;
+            f.write_str(": ")?;
+            write_safely(f, root)?;
         }
         if let Some(hint) = &self.0.hint {
-            write!(f, "; {hint}")?;
+            f.write_str("; ")?;
+            write_safely(f, hint)?;
         }
         Ok(())
     }
+}
+
+/// What a stranger wrote into a name cannot break the line, nor speak to the terminal.
+fn write_safely(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    text.chars().try_for_each(|c| {
+        if is_control_or_directional(c) {
+            write!(f, "{}", c.escape_default())
+        } else {
+            f.write_char(c)
+        }
+    })
 }
 
 impl fmt::Debug for Error {
@@ -236,6 +251,12 @@ mod tests {
         assert!(hint(24).contains("ulimit -n"));
         assert!(hint(28).contains("free some space"));
         assert!(hint(13).contains("MAGIC_MODULE_CACHE_DIR"));
+    }
+
+    #[test]
+    fn display_is_one_line_that_no_terminal_obeys() {
+        let error = Error::new(Kind::Manifest, "wrong at \x1b[2Jalpha\n").hint("h\u{202e}");
+        assert_eq!(error.to_string(), r"wrong at \u{1b}[2Jalpha\n; h\u{202e}");
     }
 
     #[test]

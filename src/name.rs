@@ -272,7 +272,8 @@ pub fn folded(path: &str) -> String {
     path.nfkd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
-fn is_control_or_directional(c: char) -> bool {
+/// True for what moves or hides other characters when it is shown.
+pub fn is_control_or_directional(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

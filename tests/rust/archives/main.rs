@@ -13,7 +13,7 @@ mod mutations;
 mod sound;
 mod wheels;
 
-#[expect(dead_code, reason = "its entry point is the fuzzer's")]
+#[expect(dead_code, reason = "the check is for the fuzzing target")]
 #[path = "../../../fuzz/checks/archive.rs"]
 mod readers;
 
