@@ -42,12 +42,18 @@ fn _install(py: Python<'_>, search_path: &Bound<'_, PyList>) -> PyResult<()> {
     Ok(())
 }
 
-/// Right before `PathFinder`: what stands before it (built-in and frozen modules, the
-/// hooks of tools such as pytest) goes on standing before us.
+/// Right before the interpreter's own finders: the hooks of tools such as pytest, which
+/// put themselves first, go on standing before us.
 fn place(py: Python<'_>, meta_path: &Bound<'_, PyAny>) -> PyResult<usize> {
-    let stock = py.import("_frozen_importlib_external")?.getattr("PathFinder")?;
+    let bootstrap = py.import("_frozen_importlib")?;
+    let stock = [
+        bootstrap.getattr("BuiltinImporter")?,
+        bootstrap.getattr("FrozenImporter")?,
+        py.import("_frozen_importlib_external")?.getattr("PathFinder")?,
+    ];
     for (at, finder) in meta_path.try_iter()?.enumerate() {
-        if finder?.is(&stock) {
+        let finder = finder?;
+        if stock.iter().any(|own| finder.is(own)) {
             return Ok(at);
         }
     }
