@@ -33,7 +33,15 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
+/// What to do about the cache where nobody below knew anything more exact.
+const CACHE_HINT: &str =
+    "run `magic-module doctor`, or set MAGIC_MODULE_CACHE_DIR to another directory";
+
 fn build<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
+    let error = match error.kind() {
+        Kind::Store => &error.clone().or_hint(CACHE_HINT),
+        _ => error,
+    };
     let details = error.details();
     let keywords = PyDict::new(py);
     let attributes = [

@@ -101,7 +101,10 @@ impl BlobStore {
                     return Err(Error::store("cannot lock a part of the cache", &part, &error));
                 }
             }
-            if !file.is_at(&part) {
+            let here = file
+                .is_at(&part)
+                .map_err(|error| Error::store("cannot look into the cache", &part, &error))?;
+            if !here {
                 continue;
             }
             let writer = self.writer(file, part.clone(), digest);
@@ -206,7 +209,7 @@ impl BlobStore {
             }
             Err(_) => return None,
         }
-        if !file.is_at(path) {
+        if !file.is_at(path).is_ok_and(|here| here) {
             return None;
         }
         fs_err::remove_file(path).ok().map(|()| metadata.len())

@@ -58,9 +58,9 @@ impl Exclusive {
 fn acquire(path: &Path, lock: fn(&File) -> io::Result<()>) -> Result<Option<OpenFile>> {
     loop {
         let Some(file) = open(path)? else { return Ok(None) };
-        match lock(file.file()) {
-            Ok(()) if file.is_at(path) => return Ok(Some(file)),
-            Ok(()) => {}
+        match lock(file.file()).and_then(|()| file.is_at(path)) {
+            Ok(true) => return Ok(Some(file)),
+            Ok(false) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if unsupported(&error) => return Ok(None),
             Err(error) => return Err(failed(path, &error)),
@@ -75,9 +75,9 @@ fn try_acquire(
 ) -> Result<Option<Option<OpenFile>>> {
     loop {
         let Some(file) = open(path)? else { return Ok(Some(None)) };
-        match lock(file.file()) {
-            Ok(()) if file.is_at(path) => return Ok(Some(Some(file))),
-            Ok(()) => {}
+        match lock(file.file()).and_then(|()| file.is_at(path).map_err(TryLockError::Error)) {
+            Ok(true) => return Ok(Some(Some(file))),
+            Ok(false) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) if unsupported(&error) => return Ok(Some(None)),
             Err(TryLockError::Error(error)) => return Err(failed(path, &error)),
@@ -176,19 +176,22 @@ impl OpenFile {
     }
 
     /// True if `path` still names this file: whoever held the lock before may have
-    /// renamed or removed it.
-    pub(super) fn is_at(&self, path: &Path) -> bool {
+    /// renamed or removed it. Who cannot look does not know: to look again could last forever.
+    pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let named = match fs_err::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            named => named?,
+        };
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
-            match (self.file().metadata(), fs_err::symlink_metadata(path)) {
-                (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
-                _ => false,
-            }
+            let open = self.file().metadata()?;
+            Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
         }
         #[cfg(not(unix))]
         {
-            fs_err::symlink_metadata(path).is_ok()
+            let _ = named;
+            Ok(true)
         }
     }
 }
@@ -306,5 +309,16 @@ mod tests {
         let first = Exclusive::wait(&path).unwrap();
         assert!(Exclusive::try_take(&path).unwrap().is_none());
         drop(first);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn who_cannot_look_at_the_path_gives_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = OpenFile::new(File::create(folder.path().join("lock")).unwrap());
+        assert!(file.is_at(&folder.path().join("lock")).unwrap());
+        assert!(!file.is_at(&folder.path().join("gone")).unwrap());
+        // A name that no file system looks up: any error but "there is none".
+        assert!(file.is_at(&folder.path().join("x".repeat(5000))).is_err());
     }
 }

@@ -31,7 +31,7 @@ CALLS = {
 }
 """Which calls the kernel lets fail with what."""
 
-ERRORS = ("StoreError", "IntegrityError", "FetchError", "ManifestError", "OfflineError")
+ERRORS = ("StoreError", "IntegrityError", "FetchError", "ManifestError", "OfflineError", "OwnRead")
 
 
 @dataclass(frozen=True)
