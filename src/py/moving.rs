@@ -16,7 +16,6 @@ use super::finder::refresh_filter;
 use super::runtime::{self, block};
 use super::state::session;
 use super::types::Upgrade;
-use crate::activate::Member;
 use crate::mount::Mount as CoreMount;
 use crate::session::Session;
 use crate::store::generation::Active;
@@ -85,8 +84,7 @@ fn upgrade_in(
         async move { session.prepare_upgrade(&mount, &names, force).await }
     };
     let prepared = block(py, session, None, work)?;
-    let members: Vec<Member> = prepared.members.clone();
-    super::loader::check(py, session, &members)?;
+    super::loader::check(py, session, &prepared.members)?;
     apply(py, session, &prepared)?.finish(py, session, &prepared, &names)
 }
 
