@@ -33,7 +33,13 @@ impl Mount {
     /// Asks for a newer manifest. True if there is one. Nothing that is active changes.
     pub async fn refresh(&self, context: &Context, no_cache: bool) -> Result<bool> {
         if context.settings.offline {
-            let what = format!("the manifest of {} is not in the cache", self.describe());
+            let known = self.folder.state().manifest;
+            let what = match known.map(|digest| self.manifest(&context.store, &digest)) {
+                Some(Ok(_)) => {
+                    format!("only the server knows the newest manifest of {}", self.describe())
+                }
+                _ => format!("the manifest of {} is not in the cache", self.describe()),
+            };
             return Err(self.offline(&what));
         }
         context.store.create()?;

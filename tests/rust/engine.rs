@@ -151,6 +151,11 @@ fn offline_says_what_is_missing_and_how_to_get_it() {
     assert_eq!(client.text("alpha", "alpha.py"), "a = 1\n");
     assert!(client.find("nothing").unwrap().is_none());
     assert_eq!(
+        client.sentence(client.upgrade(&["alpha"])),
+        "only the server knows the newest manifest of acme, and MAGIC_MODULE_OFFLINE forbids to ask SITE/manifest.json; \
+         unset MAGIC_MODULE_OFFLINE once, or run `magic-module fetch` while online"
+    );
+    assert_eq!(
         client.sentence(client.import("beta")),
         "acme.beta is not in the cache, and MAGIC_MODULE_OFFLINE forbids to ask SITE/manifest.json; \
          unset MAGIC_MODULE_OFFLINE once, or run `magic-module fetch` while online"
