@@ -6,8 +6,9 @@
 //! ```
 //!
 //! The project's folder is the nearest one, from the current directory upwards, that holds
-//! the file. The search ends at the first folder with a project's marker, and where the
-//! owner changes: a lock that somebody else put above us is none of ours.
+//! the file. The search ends at the first folder with a project's marker, where the owner
+//! changes, and below a folder that everybody may write to, as `/tmp`: a lock that somebody
+//! else put above us is none of ours.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -203,7 +204,7 @@ fn folders(here: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let owner = owner_of(here);
     for folder in here.ancestors() {
-        if owner_of(folder) != owner {
+        if owner_of(folder) != owner || (folder != here && is_everybodys(folder)) {
             break;
         }
         folders.push(folder.to_path_buf());
@@ -229,6 +230,17 @@ fn owner_of(_: &Path) -> Option<u32> {
     None
 }
 
+#[cfg(unix)]
+fn is_everybodys(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    fs_err::metadata(folder).is_ok_and(|metadata| metadata.mode() & 0o002 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_everybodys(_: &Path) -> bool {
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +263,20 @@ mod tests {
         assert_eq!(place(&deep), root.path().join("project").join(FILE_NAME));
         let own = write("project");
         assert_eq!(found(), Some(own));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_in_a_folder_of_everybody_holds_there_and_not_below() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let root = tempfile::tempdir().unwrap();
+        let below = root.path().join("below");
+        fs_err::create_dir(&below).unwrap();
+        ProjectLock::new(root.path().join(FILE_NAME)).write().unwrap();
+        assert!(read(&below).unwrap().is_some());
+        fs_err::set_permissions(root.path(), std::fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(read(&below).unwrap().is_none());
+        assert!(read(root.path()).unwrap().is_some());
     }
 
     #[test]
