@@ -8,6 +8,8 @@
 //! | `code_pack`  | compiled modules in the cache                  | only what was put in comes out, and more can be added |
 //! | `generation` | a generation and a mount's state in the cache  | nothing, or the same written again     |
 //! | `archive`    | a pack                                         | refused, or never read in two ways      |
+//! | `netrc`      | a file of credentials                          | no login for a machine that it does not name |
+//! | `minisign`   | public keys, signatures and secret keys        | refused with the remedy; nothing is accepted but what was signed |
 //!
 //! Where a file starts with a checksum of itself, the check puts the right one there:
 //! behind it is where a parser could stumble.
@@ -19,6 +21,8 @@ pub mod catalogue;
 pub mod code_pack;
 pub mod generation;
 pub mod manifest;
+pub mod minisign;
+pub mod netrc;
 pub mod tree_index;
 
 use std::path::PathBuf;

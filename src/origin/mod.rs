@@ -8,7 +8,7 @@
 pub mod client;
 pub mod file;
 pub mod http;
-mod netrc;
+pub mod netrc;
 
 use std::borrow::Cow;
 use std::fmt;

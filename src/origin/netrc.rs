@@ -46,7 +46,7 @@ impl Netrc {
             .map(|(_, entry)| entry)
     }
 
-    fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let mut words = Words(text.chars().peekable());
         let mut entries: Vec<(String, Login)> = Vec::new();
         // What stands under `default`, or before the first machine, is for nobody.

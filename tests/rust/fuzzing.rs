@@ -63,3 +63,13 @@ fn generations_and_states() {
 fn archives() {
     run("archive", checks::archive::check);
 }
+
+#[test]
+fn credentials() {
+    run("netrc", checks::netrc::check);
+}
+
+#[test]
+fn keys_and_signatures() {
+    run("minisign", checks::minisign::check);
+}

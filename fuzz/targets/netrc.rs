@@ -1,0 +1,8 @@
+//! See `checks::netrc`.
+
+#![no_main]
+
+#[path = "../checks/mod.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::netrc::check(data));
