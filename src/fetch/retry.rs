@@ -4,6 +4,7 @@
 //! temporary fault   up to 4 attempts in a row that bring little, 0.2 s · 2ⁿ apart
 //! Retry-After       is waited for, up to 20 s
 //! too slow          below 1 KiB/s over 5 s: up to 3 attempts
+//! no answer         within 15 s, or no connection within 10 s: up to 2 attempts
 //! deadline          60 s and what 16 KiB/s would take, over all attempts
 //! all else          at once
 //! ```
@@ -26,6 +27,7 @@ pub struct Limits {
     pub headers: Duration,
     pub attempts: u32,
     pub slow_attempts: u32,
+    pub silent_attempts: u32,
     /// Before the second attempt; doubled for each further one.
     pub backoff: Duration,
     /// The longest `Retry-After` that is waited for.
@@ -46,6 +48,7 @@ impl Default for Limits {
             headers: Duration::from_secs(15),
             attempts: 4,
             slow_attempts: 3,
+            silent_attempts: 2,
             backoff: Duration::from_millis(200),
             retry_after: Duration::from_secs(20),
             window: Duration::from_secs(5),
@@ -97,11 +100,12 @@ pub struct Attempts<'a> {
     limits: &'a Limits,
     made: u32,
     slow: u32,
+    silent: u32,
 }
 
 impl<'a> Attempts<'a> {
     pub fn new(limits: &'a Limits) -> Self {
-        Self { limits, made: 0, slow: 0 }
+        Self { limits, made: 0, slow: 0, silent: 0 }
     }
 
     /// Waits until the next attempt, or says that there is none. `gained` are the
@@ -123,7 +127,13 @@ impl<'a> Attempts<'a> {
             Failure::Broken(error) if error.fault != Fault::Temporary => {
                 return Err(GivenUp::Origin(error));
             }
-            Failure::Broken(error) => error,
+            Failure::Broken(error) => {
+                self.silent += u32::from(error.silent);
+                if self.silent >= self.limits.silent_attempts {
+                    return Err(GivenUp::Origin(error));
+                }
+                error
+            }
         };
         let wanted = error.retry_after.unwrap_or_default();
         if wanted > self.limits.retry_after {
@@ -213,7 +223,7 @@ mod tests {
     fn pauses_double_around_their_step() {
         let limits = Limits::default();
         for (made, step) in [(1, 200), (2, 400), (3, 800)] {
-            let pause = Attempts { limits: &limits, made, slow: 0 }.pause().as_millis();
+            let pause = Attempts { limits: &limits, made, slow: 0, silent: 0 }.pause().as_millis();
             assert!((step * 3 / 4..=step * 5 / 4).contains(&pause), "{made}: {pause}");
         }
     }

@@ -132,11 +132,14 @@ impl Http {
         let answer = self.request(url, way)?.headers(headers).send();
         match tokio::time::timeout(self.headers, answer).await {
             Ok(answer) => answer.map_err(broken),
-            Err(_) => Err(OriginError::new(
-                Fault::Temporary,
-                format!("the server did not answer within {} s", self.headers.as_secs_f32()),
-                "try again later",
-            )),
+            Err(_) => Err(OriginError {
+                silent: true,
+                ..OriginError::new(
+                    Fault::Temporary,
+                    format!("the server did not answer within {} s", self.headers.as_secs_f32()),
+                    "try again later",
+                )
+            }),
         }
     }
 }
@@ -306,6 +309,7 @@ impl Body for Stream {
 /// only its outermost layer, and may hold the URL with its query.
 fn broken(error: reqwest::Error) -> OriginError {
     let error = error.without_url();
+    let silent = error.is_connect() && error.is_timeout();
     let mut fault = Fault::Temporary;
     let mut hint = if error.is_connect() || error.is_timeout() {
         "check the address and the network"
@@ -338,7 +342,7 @@ fn broken(error: reqwest::Error) -> OriginError {
         let inner = io.and_then(io::Error::get_ref).map(|inner| inner as &dyn std::error::Error);
         layer = inner.or_else(|| cause.source());
     }
-    OriginError::new(fault, error, hint)
+    OriginError { silent, ..OriginError::new(fault, error, hint) }
 }
 
 #[cfg(test)]

@@ -112,6 +112,8 @@ pub struct OriginError {
     pub status: Option<u16>,
     /// When the server wants to be asked again.
     pub retry_after: Option<Duration>,
+    /// Nobody answered for as long as an answer may take.
+    pub silent: bool,
     pub hint: Cow<'static, str>,
     cause: Box<dyn std::error::Error + Send + Sync>,
 }
@@ -122,7 +124,8 @@ impl OriginError {
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
         hint: &'static str,
     ) -> Self {
-        Self { fault, status: None, retry_after: None, hint: hint.into(), cause: cause.into() }
+        let (hint, cause) = (hint.into(), cause.into());
+        Self { fault, status: None, retry_after: None, silent: false, hint, cause }
     }
 
     /// What happened, to be walked down to its root.

@@ -322,7 +322,7 @@ async fn stalled_headers() {
     let server = Server::start(|_, connection| connection.stall());
     let error = Bench::new().fetch(&artifact(server.url("x"), b"x")).await.unwrap_err();
     sentence(&error, Kind::Fetch, "the server did not answer within 0.3 s");
-    assert_eq!(server.count(), 4);
+    assert_eq!(server.count(), 2, "each attempt costs all the time that an answer may take");
 }
 
 #[tokio::test]
