@@ -238,9 +238,25 @@ impl Mount {
             .path("serial")
     }
 
+    fn forget(&self, highest: u64) -> String {
+        format!(
+            "ask the author to publish again with a serial above {highest}, or remove {} to forget what was seen",
+            self.folder.path.display()
+        )
+    }
+
     /// Nobody is led back to an older manifest, or to two of the same age.
     fn check_serial(&self, manifest: &Manifest, digest: &Digest, seen: &State) -> Result<()> {
-        let Some(serial) = manifest.serial else { return Ok(()) };
+        let Some(serial) = manifest.serial else {
+            // Leaving the serial out would lead back to anything.
+            return match seen.highest_serial.filter(|_| seen.manifest != Some(*digest)) {
+                Some(highest) => Err(self
+                    .refuse("carries no serial, but one seen before did")
+                    .expected(format!("more than {highest}"))
+                    .hint(self.forget(highest))),
+                None => Ok(()),
+            };
+        };
         if let Some(highest) = seen.highest_serial
             && serial <= highest
             && seen.manifest != Some(*digest)
@@ -254,10 +270,7 @@ impl Mount {
                 .refuse(why)
                 .expected(format!("more than {highest}"))
                 .got(serial.to_string())
-                .hint(format!(
-                    "ask the author to publish again, or remove {} to forget what was seen",
-                    self.folder.path.display()
-                )));
+                .hint(self.forget(highest)));
         }
         let latest = now() + CLOCK_SKEW;
         if serial > latest {

@@ -195,6 +195,11 @@ fn an_older_serial_and_another_manifest_of_the_same_are_refused() {
     std::fs::write(world.manifest(), newest.replace("1700000002", &serial)).unwrap();
     let error = client.upgrade(&["alpha"]).unwrap_err().to_string();
     assert!(error.contains("more than a day ahead of this machine's clock"), "{error}");
+    let without = newest.replace("1700000002", "null");
+    assert_ne!(without, newest);
+    std::fs::write(world.manifest(), without).unwrap();
+    let error = client.upgrade(&["alpha"]).unwrap_err().to_string();
+    assert!(error.contains("carries no serial, but one seen before did"), "{error}");
 
     // What is damaged in the cache does not make an attacker's life easier, nor the user's harder.
     std::fs::write(world.manifest(), &newest).unwrap();
