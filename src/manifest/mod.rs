@@ -10,6 +10,7 @@
 
 mod catalogue;
 mod check;
+mod object;
 mod record;
 mod time;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use catalogue::{Catalogue, Leaf, Table};
 pub use check::owner_rule;
+use object::Object;
 pub use record::{File, Modules, Pack, PackFormat, Record, Variant, tree_digest};
 
 use crate::error::{Error, Kind, Result};
@@ -72,13 +74,13 @@ struct Document {
     created: Option<String>,
     max_age: Option<u64>,
     modules: Option<Modules>,
-    catalogue: Option<Catalogue>,
+    catalogue: Option<Object<Catalogue>>,
 }
 
 impl Manifest {
     /// Parses and checks a whole document.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let head: Head = from_json(bytes)?;
+        let Object(head): Object<Head> = from_json(bytes)?;
         if head.manifest != FORMAT {
             return Err(wrong("manifest", &format!("format {} is not known", head.manifest))
                 .expected(FORMAT.to_string())
@@ -99,10 +101,10 @@ impl Manifest {
                 env!("CARGO_PKG_VERSION")
             )));
         }
-        let document: Document = from_json(bytes)?;
+        let Object(document): Object<Document> = from_json(bytes)?;
         let body = match (document.modules, document.catalogue) {
             (Some(modules), None) => Body::Modules(modules),
-            (None, Some(catalogue)) => Body::Catalogue(catalogue),
+            (None, Some(catalogue)) => Body::Catalogue(catalogue.0),
             (None, None) => return Err(wrong("modules", "missing field")),
             (Some(_), Some(_)) => {
                 return Err(wrong("catalogue", "stands beside `modules`, only one is allowed"));
