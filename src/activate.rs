@@ -271,7 +271,9 @@ impl Session {
     /// Bytes are fetched only if their author stands by them, and said so lately.
     fn check_still_offered(&self, mount: &Mount, member: &Member) -> Result<()> {
         let unit = &member.unit;
-        if let Some(reason) = reason_of(&member.record, mount.yanked(unit)) {
+        if let Some(reason) =
+            reason_of(&member.record, mount.yanked(unit.name.as_str(), &unit.version))
+        {
             return Err(mount.refuse_yanked(&self.store, unit, &reason));
         }
         if self.settings.offline {

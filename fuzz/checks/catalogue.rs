@@ -8,8 +8,13 @@ use magic_module::name::Namespace;
 pub fn check(data: &[u8]) {
     let Some((levels, part)) = data.split_first() else { return };
     let bits = [levels & 1, levels >> 1 & 1];
-    let catalogue =
-        Catalogue { units: 1, bits, parts: "parts".into(), tables: vec![None; 1 << bits[0]] };
+    let catalogue = Catalogue {
+        units: 1,
+        bits,
+        parts: "parts".into(),
+        tables: vec![None; 1 << bits[0]],
+        yanked: Default::default(),
+    };
     if let Err(error) = catalogue.parse_table(part) {
         assert_eq!(error.kind(), Kind::Manifest, "{error}");
     }

@@ -12,11 +12,14 @@
 //! `<parts>/<sha256>.json` and verified like every artifact; `null` stands for
 //! a part that holds nothing.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::object::Object;
 use super::{Modules, check, from_json, place_of, wrong};
 use crate::error::Result;
-use crate::name::{Digest, Namespace, UnitName};
+use crate::name::{Digest, Namespace, UnitName, Version};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Catalogue {
@@ -27,6 +30,9 @@ pub struct Catalogue {
     /// The folder of the parts, relative to the manifest.
     pub parts: String,
     pub tables: Vec<Option<Digest>>,
+    /// Reasons of the versions that were taken back: who has one in use reads no part for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub yanked: BTreeMap<UnitName, BTreeMap<Version, String>>,
 }
 
 /// The digests of the leaves of one table.
@@ -95,7 +101,7 @@ impl Catalogue {
         slot: (usize, usize),
         bytes: &[u8],
     ) -> Result<Modules> {
-        let leaf: Leaf = from_json(bytes)?;
+        let Object(leaf): Object<Leaf> = from_json(bytes)?;
         check::records(namespace, &leaf.modules)?;
         match leaf.modules.0.keys().find(|name| self.slot(name.as_str()) != slot) {
             Some(stray) => {

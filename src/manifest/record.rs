@@ -7,6 +7,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::Digest as _;
 
+use super::object::{Object, objects, objects_by};
 use crate::name::{Digest, FilePath, UnitName, Version};
 
 /// Records by unit name. JSON allows a key twice, a manifest does not.
@@ -32,13 +33,14 @@ pub struct Record {
     /// Why new fetches refuse this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub yanked: Option<String>,
+    #[serde(deserialize_with = "objects")]
     pub files: Vec<File>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]
     pub packs: Vec<Pack>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]
     pub variants: Vec<Variant>,
     /// Older records by version, for pins and rollback on a fresh machine.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "objects_by")]
     pub versions: BTreeMap<Version, Record>,
     /// When the version was published, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,8 +84,9 @@ pub struct Variant {
     /// A wheel tag: `cp310-abi3-manylinux_2_17_x86_64`
     /// (<https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/>).
     pub tag: String,
+    #[serde(deserialize_with = "objects")]
     pub files: Vec<File>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]
     pub packs: Vec<Pack>,
 }
 
@@ -150,6 +153,22 @@ impl Variant {
     }
 }
 
+impl Modules {
+    /// Reasons by unit and version of what was taken back.
+    pub fn yanked(&self) -> BTreeMap<UnitName, BTreeMap<Version, String>> {
+        let mut all: BTreeMap<UnitName, BTreeMap<Version, String>> = BTreeMap::new();
+        for (name, record) in &self.0 {
+            for record in record.versions.values().chain([record]) {
+                if let Some(reason) = &record.yanked {
+                    let unit = all.entry(name.clone()).or_default();
+                    unit.insert(record.version.clone(), reason.clone());
+                }
+            }
+        }
+        all
+    }
+}
+
 /// See [`Record::tree_digest`].
 pub fn tree_digest(files: &[File]) -> Digest {
     let mut lines: Vec<String> = files
@@ -177,8 +196,8 @@ impl<'de> Deserialize<'de> for Modules {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Modules, A::Error> {
                 let mut modules = BTreeMap::new();
-                while let Some((name, record)) = map.next_entry::<UnitName, Record>()? {
-                    if let Some(first) = modules.insert(name, record) {
+                while let Some((name, record)) = map.next_entry::<UnitName, Object<Record>>()? {
+                    if let Some(first) = modules.insert(name, record.0) {
                         let _ = first;
                         return Err(serde::de::Error::custom("a unit stands here twice"));
                     }

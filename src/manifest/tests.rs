@@ -169,8 +169,13 @@ fn a_variant_adds_and_replaces() {
 #[test]
 fn a_catalogue_finds_its_leaf() {
     assert_eq!(Catalogue::bits_for(1, 8192), [0, 0]);
-    let catalogue =
-        Catalogue { units: 3, bits: [8, 8], parts: "parts".into(), tables: vec![None; 256] };
+    let catalogue = Catalogue {
+        units: 3,
+        bits: [8, 8],
+        parts: "parts".into(),
+        tables: vec![None; 256],
+        yanked: Default::default(),
+    };
     let digest = crate::name::Digest::of(b"alpha");
     assert_eq!(catalogue.slot("alpha"), (digest.as_bytes()[0].into(), digest.as_bytes()[1].into()));
     let flat = Catalogue { bits: [0, 0], ..catalogue };

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::{Answer, Mount};
 use crate::error::{Error, Kind};
 use crate::manifest::{Body, Manifest, Record};
+use crate::name::Version;
 use crate::progress::{Events, Notice, NoticeKind};
 use crate::store::Store;
 use crate::store::generation::Yanked;
@@ -18,14 +19,15 @@ use crate::unit::Unit;
 
 impl Mount {
     /// Why the newest manifest that is known takes a version back.
-    pub fn yanked(&self, unit: &Unit) -> Option<String> {
+    pub fn yanked(&self, unit: &str, version: &Version) -> Option<String> {
         let known = self.yanked.lock().clone();
-        known.get(unit.name.as_str())?.get(&unit.version).cloned()
+        known.get(unit)?.get(version).cloned()
     }
 
     /// Tells once per process that a version in use was taken back.
     pub fn warn_if_yanked(&self, unit: &Unit, events: &Events) {
-        let Some(reason) = self.yanked(unit) else { return };
+        let Some(reason) = self.yanked(unit.name.as_str(), &unit.version) else { return };
+        let reason = shown(reason);
         events.notice(Notice {
             kind: NoticeKind::Yanked,
             subject: format!("{} {}", unit.full_name, unit.version),
@@ -70,21 +72,12 @@ impl Mount {
     }
 }
 
-/// Every version that the document itself takes back. The parts of a catalogue are read
-/// when something of them is fetched or upgraded.
+/// Every version that a manifest takes back.
 pub(super) fn all_yanked(manifest: &Manifest) -> Yanked {
-    let Body::Modules(modules) = &manifest.body else { return Yanked::default() };
-    let mut all = Yanked::default();
-    for (name, record) in &modules.0 {
-        for record in record.versions.values().chain([record]) {
-            if let Some(reason) = &record.yanked {
-                all.entry(name.to_string())
-                    .or_default()
-                    .insert(record.version.clone(), reason.clone());
-            }
-        }
+    match &manifest.body {
+        Body::Modules(modules) => modules.yanked(),
+        Body::Catalogue(catalogue) => catalogue.yanked.clone(),
     }
-    all
 }
 
 /// The newest version that was not taken back.
@@ -98,7 +91,9 @@ pub fn newest_good(record: &Record) -> Option<&Record> {
 
 /// Shown where a reason is empty.
 pub fn reason_of(record: &Record, known: Option<String>) -> Option<String> {
-    record.yanked.clone().or(known).map(|reason| {
-        if reason.trim().is_empty() { "no reason was given".to_owned() } else { reason }
-    })
+    record.yanked.clone().or(known).map(shown)
+}
+
+fn shown(reason: String) -> String {
+    if reason.trim().is_empty() { "no reason was given".to_owned() } else { reason }
 }

@@ -72,6 +72,7 @@ pub fn split(modules: &Modules, previous: Option<[u8; 2]>) -> Result<Parts> {
         bits,
         parts: FOLDER.to_owned(),
         tables: digests,
+        yanked: modules.yanked(),
     };
     Ok(Parts { catalogue, parts })
 }

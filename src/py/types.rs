@@ -16,12 +16,13 @@ pub struct ModuleInfo {
     size: u64,
     cached: bool,
     hidden_by: Option<String>,
+    yanked: Option<String>,
 }
 
 impl ModuleInfo {
     pub fn new(description: Description, hidden_by: Option<String>) -> Self {
-        let Description { name, version, versions, summary, size, cached } = description;
-        Self { name, version, versions, summary, size, cached, hidden_by }
+        let Description { name, version, versions, summary, size, cached, yanked } = description;
+        Self { name, version, versions, summary, size, cached, hidden_by, yanked }
     }
 
     pub fn name(&self) -> &str {
@@ -33,7 +34,8 @@ impl ModuleInfo {
 impl ModuleInfo {
     fn __repr__(&self) -> String {
         let cached = if self.cached { ", cached" } else { "" };
-        format!("ModuleInfo({} {}, {} bytes{cached})", self.name, self.version, self.size)
+        let yanked = if self.yanked.is_some() { ", yanked" } else { "" };
+        format!("ModuleInfo({} {}, {} bytes{cached}{yanked})", self.name, self.version, self.size)
     }
 }
 

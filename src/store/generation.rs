@@ -75,7 +75,7 @@ pub struct State {
 }
 
 /// Reasons by unit and version.
-pub type Yanked = BTreeMap<String, BTreeMap<Version, String>>;
+pub type Yanked = BTreeMap<UnitName, BTreeMap<Version, String>>;
 
 /// The folder of one mount identity.
 #[derive(Debug, Clone)]
@@ -97,6 +97,13 @@ impl MountFolder {
                 .map_err(|error| Error::store("cannot create a mount's folder", &folder, &error))?;
         }
         Ok(())
+    }
+
+    /// When a manifest was last taken or a unit was last moved, in seconds since 1970.
+    pub fn changed(&self) -> Option<u64> {
+        let modified = |name: &str| fs_err::metadata(self.path.join(name)).ok()?.modified().ok();
+        let newest = modified("state").max(modified("current"))?;
+        newest.duration_since(std::time::UNIX_EPOCH).ok().map(|past| past.as_secs())
     }
 
     /// The folder that stands in a namespace's `__path__`.

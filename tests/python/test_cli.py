@@ -21,9 +21,17 @@ ALPHA = SimpleNamespace(
     size=45824,
     cached=True,
     hidden_by=None,
+    yanked=None,
 )
 BETA = SimpleNamespace(
-    name="magic_module.beta", version="2", versions=["2"], summary=None, size=7, cached=False, hidden_by="/x/beta.py"
+    name="magic_module.beta",
+    version="2",
+    versions=["2"],
+    summary=None,
+    size=7,
+    cached=False,
+    hidden_by="/x/beta.py",
+    yanked="wrong sums",
 )
 MOVE = SimpleNamespace(
     name="magic_module.alpha",
@@ -90,6 +98,7 @@ def test_list(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
             "magic_module.alpha  1.2.0  44.8 KiB  cached  Planets\n"
             "magic_module.beta   2           7 B\n"
             "magic_module.beta is hidden by /x/beta.py\n"
+            "magic_module.beta 2 was taken back: wrong sums\n"
         ),
         "",
     )
@@ -163,8 +172,14 @@ def test_verify_and_prune(engine: Any, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_cache(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    engine(_cache_usage={"directory": "/c", "bytes": 3 << 20, "blobs": 4, "trees": 2, "limit": 1 << 30, "mounts": [1]})
-    text = "directory  /c\nsize       3.0 MiB of 1.0 GiB\nblobs      4\ntrees      2\nmounts     1\n"
+    mount = {"namespace": "acme", "manifest_url": "https://h/m.json", "directory": "/c/v1/mounts/ab", "changed": 86400}
+    sizes = {"bytes": 3 << 20, "blobs": 4, "trees": 2, "limit": 1 << 30}
+    engine(_cache_usage={"directory": "/c", **sizes, "mounts": [mount, {**mount, "namespace": "", "changed": None}]})
+    text = (
+        "directory  /c\nsize       3.0 MiB of 1.0 GiB\nblobs      4\ntrees      2\nmounts     2\n"
+        "  acme         1970-01-02  https://h/m.json  /c/v1/mounts/ab\n"
+        "  (top level)              https://h/m.json  /c/v1/mounts/ab\n"
+    )
     assert run(capsys, "cache") == (0, text, "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -128,6 +129,12 @@ def test_a_version_that_was_taken_back_warns_and_an_upgrade_moves_on(world: Worl
     world.publish(sources(2, '[alpha]\nyanked = "computes wrong sums"') | {"beta.py": ""}, "acme")
     assert show(world, url) == ([2], []), "nobody has asked since"
     show(world, url, "import acme.beta")
+    told = [command(world, *words, "--manifest-url", url, "--namespace", "acme", "--json").stdout
+            for words in (("info", "acme.alpha"), ("list",))]  # fmt: skip
+    assert json.loads(told[0])["yanked"] == "computes wrong sums"
+    assert [unit["yanked"] for unit in json.loads(told[1])["modules"]] == ["computes wrong sums", None]
+    shown = command(world, "list", "--manifest-url", url, "--namespace", "acme").stdout
+    assert "acme.alpha 2 was taken back: computes wrong sums" in shown
     answer, seen = show(world, url, "import acme.alpha", "import acme.beta")
     assert answer == [2]
     assert [category for category, _, _ in seen] == ["YankedWarning"]

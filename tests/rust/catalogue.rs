@@ -41,7 +41,54 @@ fn one_unit_of_thousands_costs_three_requests_and_few_bytes() {
     every_unit_is_counted_and_nothing_is_listed_that_is_not_here(&world);
     a_name_that_is_not_there_is_known_from_its_part(&world);
     parts_of_an_older_catalogue_may_be_gone(&world);
+    what_is_taken_back_is_known_without_reading_a_part(&world);
     a_part_with_other_bytes_is_refused(&world);
+}
+
+fn what_is_taken_back_is_known_without_reading_a_part(world: &World) {
+    let own =
+        |name: &str| Client::new(ClientOptions { cache: world.folder(name), ..world.options() });
+    world.write("unit_3.py", "number = 33\n__version__ = '2'\n");
+    world.publish();
+    let user = own("user");
+    assert_eq!(user.active().len(), 0);
+    user.import("unit_3").unwrap();
+    let good = catalogue(world);
+    assert!(good.yanked.is_empty(), "who takes nothing back publishes nothing of it");
+    world.write("unit_new.py", "number = -1\n");
+    world.write(
+        "magic-module.toml",
+        "[unit_7]\nrequires = ['unit_1099']\n[unit_3]\nyanked = 'wrong sums'\n",
+    );
+    world.publish();
+    assert_eq!(catalogue(world).yanked.len(), 1);
+
+    // Another import brings the news; the unit in use loads, and warns once.
+    let user = own("user");
+    user.find("unit_5").unwrap();
+    world.server.hits();
+    user.wait(user.session.available_now(&user.mount)).unwrap();
+    assert_eq!(world.server.paths(), ["manifest.json"], "one document, and no part");
+    let next = own("user");
+    let unit = next.import("unit_3").unwrap();
+    let told = notices(&next, &unit) + notices(&next, &unit).as_str();
+    assert_eq!(told.matches("wrong sums").count(), 1, "{told}");
+    let info = next.wait(next.session.info(&next.mount, "unit_3")).unwrap();
+    assert_eq!((info.version.as_str(), info.yanked.as_deref()), ("2", Some("wrong sums")));
+
+    // Who comes new is refused, an upgrade moves on.
+    let error = own("newcomer").import("unit_3").err().unwrap();
+    assert_eq!(error.kind(), Kind::Policy);
+    assert!(error.to_string().contains("wrong sums"), "{error}");
+    assert_eq!(next.upgrade(&["unit_3"]).unwrap().len(), 1);
+    let info = next.wait(next.session.info(&next.mount, "unit_3")).unwrap();
+    assert_eq!(info.yanked, None, "{}", info.version);
+}
+
+fn notices(client: &Client, unit: &magic_module::unit::Unit) -> String {
+    client.mount.warn_if_yanked(unit, &client.session.events);
+    let notices = client.session.events.take_notices();
+    notices.into_iter().map(|notice| notice.text).collect()
 }
 
 fn every_unit_is_counted_and_nothing_is_listed_that_is_not_here(world: &World) {

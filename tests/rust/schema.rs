@@ -106,6 +106,7 @@ fn good_documents_are_accepted_by_both() {
         base(),
         catalogue(),
         with(catalogue(), "/catalogue/bits/1", json!(0)),
+        with(catalogue(), "/catalogue/yanked", json!({"alpha": {"1.0": "wrong sums"}})),
         with(base(), "/colour", json!([{}])),
         with(base(), "/modules/alpha/files/0/colour", json!(1)),
         with(base(), "/serial", json!(u64::MAX)),
@@ -244,6 +245,9 @@ fn bad_documents_are_refused_by_both() {
     part("/catalogue/bits", json!([1]));
     part("/catalogue/bits", json!([1, 2, 3]));
     part("/catalogue/bits/1", json!(13));
+    part("/catalogue/yanked", json!([]));
+    part("/catalogue/yanked", json!({"alpha": "wrong sums"}));
+    part("/catalogue/yanked", json!({"not-a-unit": {"1.0": "wrong sums"}}));
     part("/catalogue/bits/1", json!(-1));
     part("/catalogue/tables/1", json!("x"));
     for field in ["units", "bits", "parts", "tables"] {

@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from magic_module.errors import SCHEMA, ConfigurationError, MagicModuleError
 OWN = "magic_module"
 """The namespace that the environment mounts."""
 
-MODULE_FIELDS = ("name", "version", "versions", "summary", "size", "cached", "hidden_by")
+MODULE_FIELDS = ("name", "version", "versions", "summary", "size", "cached", "hidden_by", "yanked")
 UPGRADE_FIELDS = (
     "name",
     "old_version",
@@ -146,6 +147,7 @@ def list_units(options: argparse.Namespace) -> Answer:
     ]
     lines = table(rows, right=(2,)) or [f"the manifest of {namespace or 'the top level'} lists no unit"]
     lines += [f"{unit.name} is hidden by {unit.hidden_by}" for unit in found if unit.hidden_by]
+    lines += [f"{unit.name} {unit.version} was taken back: {unit.yanked}" for unit in found if unit.yanked]
     return Answer({"namespace": namespace, "modules": [_fields(unit, MODULE_FIELDS) for unit in found]}, lines)
 
 
@@ -161,6 +163,7 @@ def info(options: argparse.Namespace) -> Answer:
         ("size", size(found.size)),
         ("cached", "yes" if found.cached else "no"),
         ("hidden by", found.hidden_by or ""),
+        ("yanked", found.yanked or ""),
     ]
     return Answer(_fields(found, MODULE_FIELDS), table([row for row in rows if row[1]]))
 
@@ -236,9 +239,18 @@ def cache(options: argparse.Namespace) -> Answer:
         ("size", size(usage["bytes"]) + (f" of {size(limit)}" if limit else "")),
         ("blobs", str(usage["blobs"])),
         ("trees", str(usage["trees"])),
-        ("mounts", str(len(usage.get("mounts", [])))),
+        ("mounts", str(len(usage["mounts"]))),
     ]
-    return Answer(usage, table(rows))
+    mounts = [
+        (
+            entry["namespace"] or "(top level)",
+            "" if entry["changed"] is None else time.strftime("%Y-%m-%d", time.gmtime(entry["changed"])),
+            entry["manifest_url"] or "",
+            entry["directory"],
+        )
+        for entry in usage["mounts"]
+    ]
+    return Answer(usage, table(rows) + [f"  {line}" for line in table(mounts)])
 
 
 def doctor(options: argparse.Namespace) -> Answer:
