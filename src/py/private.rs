@@ -305,6 +305,8 @@ fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
             folder.path.file_name().map(|name| name.to_string_lossy().into_owned()),
         )?;
         entry.set_item("generation", folder.current())?;
+        entry.set_item("directory", folder.path.to_string_lossy().as_ref())?;
+        entry.set_item("changed", folder.changed())?;
         mounts.append(entry)?;
     }
     dict.set_item("mounts", mounts)?;

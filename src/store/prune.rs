@@ -2,8 +2,8 @@
 //!
 //! Kept are the trees of every generation that is current, previous or locked by a
 //! process, the blobs that those trees can be rebuilt from, and the manifests that
-//! they came from. With a limit, previous generations that nobody is bound to go
-//! too, oldest first.
+//! they came from. Where that is above a limit, the blobs go that only previous trees
+//! are made from: a rollback still finds these whole, or has them fetched again.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub struct Usage {
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Removes what nothing refers to; with `limit` (bytes) also previous generations.
+/// Removes what nothing refers to; above `limit` (bytes) also what previous trees are made from.
 pub fn prune(store: &Store, limit: Option<u64>) -> Result<Pruned> {
     prune_within(store, limit, PATIENCE)
 }
@@ -49,12 +49,10 @@ pub fn prune_within(store: &Store, limit: Option<u64>, patience: Duration) -> Re
     let _alone = alone(store, patience)?;
     pruned.bytes += store.blobs().sweep();
     sweep_tmp(store, &mut pruned);
-    for keep_previous in [true, false] {
-        let kept = generations(store, keep_previous, &mut pruned)?;
-        sweep(store, &kept, &mut pruned)?;
-        if limit.is_none_or(|limit| usage(store).bytes <= limit) {
-            break;
-        }
+    let kept = generations(store, &mut pruned)?;
+    sweep(store, &kept, true, &mut pruned)?;
+    if limit.is_some_and(|limit| usage(store).bytes > limit) {
+        sweep(store, &kept, false, &mut pruned)?;
     }
     Ok(pruned)
 }
@@ -78,8 +76,15 @@ fn alone(store: &Store, patience: Duration) -> Result<Exclusive> {
     }
 }
 
+/// A generation that stays.
+struct Kept {
+    generation: Generation,
+    /// It is current, or a process is bound to it.
+    in_use: bool,
+}
+
 /// The generations that stay; the others are removed.
-fn generations(store: &Store, keep_previous: bool, pruned: &mut Pruned) -> Result<Vec<Generation>> {
+fn generations(store: &Store, pruned: &mut Pruned) -> Result<Vec<Kept>> {
     let mut kept = Vec::new();
     for folder in mount_folders(store) {
         let _lock = folder.lock()?;
@@ -87,14 +92,13 @@ fn generations(store: &Store, keep_previous: bool, pruned: &mut Pruned) -> Resul
         let newest = current.and_then(|number| folder.read(number));
         let previous = newest.as_ref().and_then(|generation| generation.parent);
         for number in folder.numbers() {
-            let wanted = current == Some(number)
-                // Where the newest is damaged, nobody knows which the previous one is.
-                || newest.is_none()
-                || (keep_previous && previous == Some(number));
+            // Where the newest is damaged, nobody knows which the previous one is.
+            let current = current == Some(number) || newest.is_none();
             // Whoever is bound to a generation holds its lock, shared.
             let unused = Exclusive::try_take(&folder.lock_of(number)).ok().flatten().is_some();
-            if wanted || !unused {
-                kept.extend(folder.read(number));
+            let in_use = current || !unused;
+            if in_use || previous == Some(number) {
+                kept.extend(folder.read(number).map(|generation| Kept { generation, in_use }));
             } else {
                 folder.remove(number);
                 pruned.removed.push(format!("generation {number} of {}", short(&folder.path)));
@@ -113,27 +117,27 @@ pub fn mount_folders(store: &Store) -> Vec<MountFolder> {
         .collect()
 }
 
-fn sweep(store: &Store, kept: &[Generation], pruned: &mut Pruned) -> Result<()> {
-    let trees: BTreeSet<Digest> = kept
+fn sweep(store: &Store, kept: &[Kept], all_blobs: bool, pruned: &mut Pruned) -> Result<()> {
+    let of = |kept: &Kept| kept.generation.active.values().cloned().collect::<Vec<_>>();
+    let trees: BTreeSet<Digest> = kept.iter().flat_map(of).map(|active| active.tree).collect();
+    let rebuilt: BTreeSet<Digest> = kept
         .iter()
-        .flat_map(|generation| generation.active.values())
+        .filter(|kept| kept.in_use || all_blobs)
+        .flat_map(of)
         .map(|active| active.tree)
         .collect();
     let mut blobs = BTreeSet::new();
     let mut lazy = BTreeSet::new();
-    for digest in &trees {
+    for digest in &rebuilt {
         if let Some(tree) = Tree::open(store, digest)? {
             blobs.extend(&tree.sources);
             lazy.extend(tree.files.iter().filter(|file| file.lazy).map(|file| file.sha256));
         }
     }
     blobs.extend(&lazy);
-    let mut manifests: BTreeSet<Digest> = kept
-        .iter()
-        .flat_map(|generation| generation.active.values())
-        .map(|active| active.manifest)
-        .collect();
-    manifests.extend(kept.iter().filter_map(|generation| generation.manifest));
+    let mut manifests: BTreeSet<Digest> =
+        kept.iter().flat_map(of).map(|active| active.manifest).collect();
+    manifests.extend(kept.iter().filter_map(|kept| kept.generation.manifest));
     manifests.extend(mount_folders(store).iter().filter_map(|folder| folder.state().manifest));
     for manifest in manifests {
         blobs.insert(manifest);

@@ -8,6 +8,7 @@ use crate::engine_support::{World, files_below};
 use magic_module::error::Kind;
 use magic_module::store::Store;
 use magic_module::store::prune::{Pruned, prune, prune_within};
+use magic_module::store::tree::Tree;
 
 fn world() -> World {
     World::new(&[
@@ -54,19 +55,29 @@ fn the_current_the_previous_and_the_bound_generation_stay() {
 }
 
 #[test]
-fn a_limit_costs_the_previous_generation_but_never_the_current_one() {
+fn a_limit_costs_what_previous_trees_are_made_from_but_never_a_rollback() {
     let world = world();
     let client = world.client();
-    client.import("alpha").unwrap();
+    let before = client.import("alpha").unwrap();
     release(&world, "2.0");
     client.upgrade(&["alpha"]).unwrap();
+    let after = client.import("alpha").unwrap();
     let store = client.session.store.clone();
+    let blob = |unit: &magic_module::unit::Unit| {
+        let tree = Tree::open(&store, &unit.digest).unwrap().unwrap();
+        store.blobs().path(&tree.sources[0]).exists()
+    };
     prune(&store, Some(u64::MAX)).unwrap();
-    assert_eq!(trees(&store), 2);
+    assert!(blob(&before) && blob(&after));
     prune(&store, Some(0)).unwrap();
-    assert_eq!(trees(&store), 1);
+    assert!(!blob(&before) && blob(&after));
     world.server.down(true);
     assert_eq!(world.client().text("alpha", "alpha.py"), "__version__ = '2.0'\n");
+    drop(client);
+    let client = world.client();
+    prune(&store, Some(0)).unwrap();
+    assert_eq!(client.rollback("alpha").unwrap(), ["alpha: 2.0 -> 1.0"]);
+    assert_eq!(world.client().text("alpha", "alpha.py"), "__version__ = '1.0'\n");
 }
 
 #[test]
