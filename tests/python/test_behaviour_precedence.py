@@ -298,3 +298,31 @@ def test_manifest_url_as_a_file(world: World) -> None:
         f"import magic_module; magic_module.mount('acme', {url!r}); import acme.plain; print(acme.plain.WHO)"
     )
     assert result.stdout.strip() == "file"
+
+
+def test_a_neighbour_that_is_asked_for_at_top_level_is_named(world: World) -> None:
+    """A unit imports another one by the name that it would have if it were installed."""
+    units: dict[str, str | bytes] = {
+        "alpha.py": "try:\n    import optional_thing\nexcept ImportError:\n    pass\nimport neighbour_unit\n",
+        "neighbour_unit.py": "",
+    }
+    url = mounted(world, "acme", units, "site")
+    script = f"""
+        import json, magic_module
+        magic_module.mount("acme", {url!r})
+        said = []
+        try:
+            import acme.alpha
+        except ModuleNotFoundError as error:
+            said.append([error.name, str(error)])
+        try:
+            import neighbour_unit
+        except ModuleNotFoundError as error:
+            said.append([error.name, str(error)])
+        print(json.dumps(said))
+        """
+    (name, sentence), own = world.run(script).json
+    assert name == "neighbour_unit"
+    assert "acme.alpha imports the unit acme.neighbour_unit by the absolute name neighbour_unit" in sentence
+    assert sentence.endswith("or install the distribution that holds neighbour_unit")
+    assert own == ["neighbour_unit", "No module named 'neighbour_unit'"], "who is no unit is told nothing new"

@@ -82,7 +82,7 @@ class UnitExtensionLoader(_OfUnit, _external.ExtensionFileLoader):
 
     def create_module(self, spec: "ModuleSpec") -> "ModuleType":
         """Fetches and verifies the file, then lets the system load it."""
-        _native._ready_extension(self._unit, self.path, spec.name)
+        _native._ready_extension(self, self._unit, spec)
         return self._adopt(super().create_module(spec))
 
 
@@ -154,23 +154,27 @@ def virtual_namespace(fullname: str, entry: str | None) -> "ModuleSpec":
     return spec
 
 
-def explain_absolute_import(name: str, full: str, namespace: str, url: str) -> None:
-    """Raises the error for a unit that imports itself as if it were at top level; returns if another one asks."""
+def importing_module() -> str:
+    """The name of the module whose import statement is being executed; empty if there is none."""
     frame: FrameType | None = sys._getframe(1)
     importing = ("importlib", "_frozen_importlib")
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in importing:
         frame = frame.f_back
     while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
         frame = frame.f_back
-    asking = frame.f_globals.get("__name__", "") if frame is not None else ""
-    if asking != full and not asking.startswith(full + "."):
-        return
+    return str(frame.f_globals.get("__name__", "")) if frame is not None else ""
+
+
+def explain_absolute_import(name: str, full: str, asking: str, namespace: str, url: str) -> None:
+    """Raises the error for a unit that imports itself, or a unit beside it, as if that were at top level."""
     from magic_module.errors import UnitNotFoundError
 
+    own = asking == full or asking.startswith(full + ".")
     hint = f"mount it at top level: magic_module.mount('', {url!r}), with a manifest published with --namespace ''"
     raise UnitNotFoundError(
-        f"No module named {name!r}: {asking} imports its own package by the absolute name {name}, "
-        f"but it lives below {namespace}; {hint}",
+        f"No module named {name!r}: {asking} imports {'its own package' if own else 'the unit ' + full} "
+        f"by the absolute name {name}, but it lives below {namespace}; {hint}"
+        + ("" if own else f", or install the distribution that holds {name}"),
         name=name,
         url=url,
         hint=hint,
