@@ -7,7 +7,7 @@ use crate::activate::Member;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Artifact;
 use crate::manifest::{Body, Record};
-use crate::mount::{Answer, Mount};
+use crate::mount::{Answer, Mount, reason_of};
 use crate::name::FilePath;
 use crate::progress::Progress;
 use crate::session::{Located, Lookup, Session};
@@ -27,6 +27,8 @@ pub struct Description {
     /// Bytes of its files; lazy ones are not counted.
     pub size: u64,
     pub cached: bool,
+    /// Why its author took this version back.
+    pub yanked: Option<String>,
 }
 
 /// The outcome of a check of the cache.
@@ -138,11 +140,15 @@ impl Session {
         let cached = active
             .as_ref()
             .is_some_and(|active| matches!(Tree::open(&self.store, &active.tree), Ok(Some(_))));
+        let version = active
+            .filter(|_| cached)
+            .map_or_else(|| record.version.clone(), |active| active.version.clone());
+        let published =
+            if record.version == version { Some(record) } else { record.versions.get(&version) };
         Description {
             name: mount.namespace.join(name),
-            version: active
-                .filter(|_| cached)
-                .map_or_else(|| record.version.to_string(), |active| active.version.to_string()),
+            yanked: published.and_then(|record| reason_of(record, mount.yanked(name, &version))),
+            version: version.to_string(),
             versions,
             summary: record.summary.clone(),
             size: record.select(self.python.tags.get().map_or(&[], Vec::as_slice)).0.size(),
@@ -258,8 +264,8 @@ impl Session {
                 None => {
                     let name = &member.unit.full_name;
                     return Err(error.hint(format!(
-                        "another version of {name} was published meanwhile: \
-                         import it again, or run `magic-module upgrade {name}`"
+                        "another version of {name} was published meanwhile, which cannot take its \
+                         place while it is being imported: import it again"
                     )));
                 }
             }

@@ -329,6 +329,18 @@ impl Session {
         format!("{key}@{}", self.python.suffixes.0.first().map_or("", String::as_str))
     }
 
+    /// What the newest manifest has in the place of a unit that is not in use yet.
+    pub fn successor_of(&self, unit: &Unit) -> Option<Located> {
+        let mount = unit.mount().ok()?;
+        if mount.bound()?.generation.active.contains_key(&unit.key) {
+            return None;
+        }
+        match self.lookup_in(&mount, unit.name.as_str()) {
+            Ok(Lookup::Located(found)) if found.unit.digest != unit.digest => Some(found),
+            _ => None,
+        }
+    }
+
     /// The unit of a record that stands in `manifest`.
     pub fn unit_of(
         &self,

@@ -14,6 +14,7 @@ use crate::activate::Member;
 use crate::error::{Error, Kind, Result};
 use crate::mount::Mount as CoreMount;
 use crate::session::Session;
+use crate::store::prune::usage;
 
 /// The mount of a namespace, as the API names it.
 pub fn mount_called(
@@ -123,14 +124,38 @@ fn hidden_by(py: Python<'_>, session: &Session, name: &str) -> PyResult<Option<S
 #[pyo3(signature = (*names, progress=None))]
 fn prefetch(py: Python<'_>, names: Vec<String>, progress: Option<Py<PyAny>>) -> PyResult<()> {
     let session = session(py)?;
-    let mut groups: Vec<(Arc<CoreMount>, Vec<Member>)> = Vec::new();
-    for name in &names {
+    let groups = wanted(py, session, &names, progress.as_ref())?;
+    let newest = || -> Vec<_> {
+        session.mounts().iter().map(|mount| mount.bound().map(|bound| bound.manifest)).collect()
+    };
+    let before = newest();
+    match fetch(py, session, groups, &names, progress.as_ref()) {
+        // What was published meanwhile takes the place of what is gone.
+        Err(_) if before != newest() => {
+            let groups = wanted(py, session, &names, progress.as_ref())?;
+            fetch(py, session, groups, &names, progress.as_ref())
+        }
+        fetched => fetched,
+    }
+}
+
+type Groups = Vec<(Arc<CoreMount>, Vec<Member>)>;
+
+/// What each name needs, by mount.
+fn wanted(
+    py: Python<'_>,
+    session: &'static Arc<Session>,
+    names: &[String],
+    progress: Option<&Py<PyAny>>,
+) -> PyResult<Groups> {
+    let mut groups: Groups = Vec::new();
+    for name in names {
         let (plain, version) = match name.split_once("==") {
             Some((plain, version)) => (plain, Some(version.to_owned())),
             None => (name.as_str(), None),
         };
         let (mount, relative) = locate(py, session, plain)?;
-        let members = block_with_tags(py, session, progress.as_ref(), || {
+        let members = block_with_tags(py, session, progress, || {
             let (session, mount) = (session.clone(), mount.clone());
             let (relative, version) = (relative.clone(), version.clone());
             async move { session.wanted(&mount, &relative, version.as_deref()).await }
@@ -141,14 +166,27 @@ fn prefetch(py: Python<'_>, names: Vec<String>, progress: Option<Py<PyAny>>) -> 
             None => groups.push((mount, members)),
         }
     }
+    Ok(groups)
+}
+
+fn fetch(
+    py: Python<'_>,
+    session: &'static Arc<Session>,
+    groups: Groups,
+    names: &[String],
+    progress: Option<&Py<PyAny>>,
+) -> PyResult<()> {
     let label = names.join(", ");
     for (mount, mut members) in groups {
         let mut seen = std::collections::BTreeSet::new();
         members.retain(|member| seen.insert(member.unit.key.clone()));
         let (session_, label) = (session.clone(), label.clone());
-        block(py, session, progress.as_ref(), async move {
-            session_.fetch(&mount, &members, &label).await
-        })?;
+        block(
+            py,
+            session,
+            progress,
+            async move { session_.fetch(&mount, &members, &label).await },
+        )?;
     }
     Ok(())
 }
@@ -190,7 +228,17 @@ fn prune(py: Python<'_>, limit: Option<u64>) -> PyResult<Report> {
     let session = session(py)?;
     let limit = limit.or(session.settings.cache_limit);
     let pruned = py.detach(|| crate::store::prune::prune(&session.store, limit)).or_raise(py)?;
-    Ok(Report { ok: true, bytes: pruned.bytes, removed: pruned.removed, ..Report::default() })
+    let kept = limit.map_or(0, |_| py.detach(|| usage(&session.store)).bytes);
+    let over = limit.filter(|limit| kept > *limit).map(|limit| {
+        format!("what is in use, or was before, takes {kept} bytes: more than the limit of {limit}")
+    });
+    Ok(Report {
+        ok: true,
+        bytes: pruned.bytes,
+        removed: pruned.removed,
+        problems: over.into_iter().collect(),
+        ..Report::default()
+    })
 }
 
 #[pyfunction]

@@ -21,6 +21,7 @@ use super::import_lock::busy;
 use super::runtime;
 use super::spec::{UnitHandle, machinery};
 use super::state::session;
+use super::succeed::succeed;
 use crate::activate::Member;
 use crate::error::{Error, Kind};
 use crate::name::Digest;
@@ -99,6 +100,27 @@ fn materialize(py: Python<'_>, session: &'static Arc<Session>, unit: &Arc<Unit>)
     Ok(())
 }
 
+/// As [`ready`]; what was published meanwhile takes the place of what is gone.
+fn ready_or_succeeded<'py>(
+    loader: &Bound<'py, PyAny>,
+    handle: &Bound<'py, UnitHandle>,
+    fullname: &Bound<'py, PyString>,
+    spec: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(&'static Arc<Session>, Bound<'py, UnitHandle>)> {
+    let py = loader.py();
+    let error = match ready(py, handle.get()) {
+        Ok(session) => return Ok((session, handle.clone())),
+        Err(error) => error,
+    };
+    if !error.is_instance_of::<PyImportError>(py) {
+        return Err(error);
+    }
+    match succeed(loader, handle, fullname, spec)? {
+        Some(handle) => Ok((ready(py, handle.get())?, handle)),
+        None => Err(error),
+    }
+}
+
 /// The code object of a module: from the code pack, else compiled from the verified source.
 #[pyfunction]
 fn _get_code<'py>(
@@ -111,7 +133,7 @@ fn _get_code<'py>(
     if !name.eq(fullname)? {
         return Err(PyImportError::new_err(format!("loader for {name} cannot handle {fullname}")));
     }
-    let session = ready(py, handle.get())?;
+    let (session, handle) = ready_or_succeeded(loader, handle, fullname, None)?;
     let unit = &handle.get().unit;
     let origin = loader.getattr(intern!(py, "path"))?.cast_into::<PyString>()?;
     let path = relative(unit, &origin)?;
@@ -239,14 +261,16 @@ fn lazy(
 
 /// Fetches a unit whose extension module is about to be opened by its path.
 #[pyfunction]
-fn _ready_extension(
-    py: Python<'_>,
-    handle: &Bound<'_, UnitHandle>,
-    origin: &Bound<'_, PyString>,
-    fullname: &str,
+fn _ready_extension<'py>(
+    loader: &Bound<'py, PyAny>,
+    handle: &Bound<'py, UnitHandle>,
+    spec: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
-    let session = ready(py, handle.get())?;
+    let py = loader.py();
+    let fullname = spec.getattr(intern!(py, "name"))?.cast_into::<PyString>()?;
+    let (session, handle) = ready_or_succeeded(loader, handle, &fullname, Some(spec))?;
     let unit = &handle.get().unit;
+    let origin = &loader.getattr(intern!(py, "path"))?.cast_into::<PyString>()?;
     let path = relative(unit, origin)?;
     let sha256 = unit.digest_of(&path).map(|digest| digest.to_hex());
     audit::raise(py, ("magic_module.load", fullname, origin, sha256))?;

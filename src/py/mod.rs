@@ -27,6 +27,7 @@ mod private;
 mod runtime;
 mod spec;
 mod state;
+mod succeed;
 mod types;
 
 use pyo3::prelude::*;

@@ -166,16 +166,48 @@ def test_what_passes_is_not_noticed(cache: Path, site: Site, origin: Origin, fau
 
 
 def test_a_manifest_that_is_older_than_the_files(cache: Path, site: Site, origin: Origin) -> None:
-    """A cached manifest names files that are gone: the error says that there is a newer one, and to try again."""
+    """A cached manifest names files that are gone: what took their place is imported at once, and says so itself."""
+    publish_meanwhile = "1,2\n" * 7
+    with Interpreter(cache, origin.manifest_url) as python:
+        assert python.do("import magic_module.beta as beta; result = beta.VALUE") == 2
+        (site.folder / data_path(site)[1:]).unlink()
+        site.unit("alpha", {"alpha/__init__.py": CODE, "alpha/alpha.csv": publish_meanwhile}, version="1.1")
+        site.write()
+        assert python.do(IMPORT) == 7, "a package has taken the place of a module"
+        same = "alpha.__file__ == alpha.__spec__.origin == alpha.__spec__.loader.path"
+        path = "alpha.__path__ == alpha.__spec__.submodule_search_locations"
+        package = "alpha.__package__ == alpha.__spec__.parent == alpha.__name__"
+        assert python.do(f"result = [{same}, {path}, {package}]") == [True, True, True]
+        assert python.do("import magic_module; result = magic_module.info('magic_module.alpha').version") == "1.1"
+    with Interpreter(cache, origin.manifest_url, settings={"MAGIC_MODULE_OFFLINE": "1"}) as python:
+        assert python.do(IMPORT) == 7
+
+
+def test_what_is_fetched_ahead_is_what_there_is_now(cache: Path, site: Site, origin: Origin) -> None:
     with Interpreter(cache, origin.manifest_url) as python:
         assert python.do("import magic_module.beta as beta; result = beta.VALUE") == 2
         (site.folder / data_path(site)[1:]).unlink()
         site.unit("alpha", {"alpha.py": CODE, "alpha.csv": "1,2\n" * 7}, version="1.1")
         site.write()
-        failure = python.fail(IMPORT)
+        python.do("import magic_module; magic_module.prefetch('magic_module.alpha')")
+        origin.stop()
+        assert python.do(IMPORT) == 7
+
+
+def test_below_a_folder_that_was_seen_nothing_takes_its_place(cache: Path, site: Site, origin: Origin) -> None:
+    """A folder without `__init__` has given its path away before anything is downloaded."""
+    site.unit("tools", {"tools/one.py": "VALUE = 1\n"})
+    site.write()
+    with Interpreter(cache, origin.manifest_url) as python:
+        assert python.do("import magic_module.beta as beta; result = beta.VALUE") == 2
+        (site.folder / site.modules["tools"]["files"][0]["url"]).unlink()
+        site.unit("tools", {"tools/one.py": "VALUE = 11\n"}, version="1.1")
+        site.write()
+        failure = python.fail("import magic_module.tools.one")
         assert failure.kind == "FetchError"
         sentences.check("artifact", "published-meanwhile", f"{failure.kind}: {failure.sentence}")
-        assert python.do(IMPORT) == 7
+        again = "import sys; sys.modules.pop('magic_module.tools', None); import magic_module.tools.one as one"
+        assert python.do(f"{again}; result = one.VALUE") == 11
 
 
 def test_an_endless_body_does_not_fill_the_disk(cache: Path, site: Site, origin: Origin) -> None:

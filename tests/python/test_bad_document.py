@@ -86,6 +86,16 @@ def document(**fields: object) -> Spoil:
     return lambda site: site.document.update(fields)
 
 
+def instead(**fields: object) -> Spoil:
+    """Fields of a document without `modules`."""
+
+    def spoil(site: Site) -> None:
+        del site.document["modules"]
+        site.document.update(fields)
+
+    return spoil
+
+
 def record(**fields: object) -> Spoil:
     """Fields of the record of ``alpha``."""
     return lambda site: site.modules["alpha"].update(fields)
@@ -132,6 +142,13 @@ SPOILT |= {
     "serial-negative": document(serial=-1),
     "serial-ahead-of-the-clock": lambda site: site.document.update(serial=int(time.time()) + 40 * 3600),
     "record-list": lambda site: site.modules.update(alpha=[]),
+    "record-list-by-position": lambda site: site.modules.update(
+        alpha=["1.0", None, None, [], [], None, site.modules["alpha"]["files"], [], [], {}, None]
+    ),
+    "file-list": lambda site: site.modules["alpha"].update(files=[["alpha.py", "files/x", 1, "ab" * 32, False]]),
+    "pack-list": record(packs=[["zip", "files/x", 1, "ab" * 32, []]]),
+    "older-record-list": record(versions={"0.9": []}),
+    "catalogue-list": instead(catalogue=[0, [0, 0], "p", [None]]),
     "version-missing": lambda site: site.modules["alpha"].pop("version"),
     "version-bad": record(version="1.0/../.."),
     "files-missing": lambda site: site.modules["alpha"].pop("files"),
@@ -194,9 +211,9 @@ def test_unknown_fields_are_for_later_versions(cache: Path, site: Site, origin: 
 
 @pytest.mark.parametrize(
     ("case", "serial", "changed"),
-    [("lower", 99, True), ("equal-with-other-bytes", 100, True), ("the-same", 100, False)],
+    [("lower", 99, True), ("equal-with-other-bytes", 100, True), ("dropped", None, True), ("the-same", 100, False)],
 )
-def test_serials(cache: Path, site: Site, origin: Origin, case: str, serial: int, changed: bool) -> None:
+def test_serials(cache: Path, site: Site, origin: Origin, case: str, serial: int | None, changed: bool) -> None:
     site.document["serial"] = 100
     site.write()
     with Interpreter(cache, origin.manifest_url) as python:
