@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 import machine
 import report
 from jobs import JOBS
-from measure import Failure, Row
+from measure import Failure, Row, Table
 from workplace import Workplace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,13 +32,15 @@ def main(arguments: list[str]) -> int:
         return 0
     names = options.only or list(JOBS)
     before = machine.load()
-    rows: list[Row] = []
+    results: list[Row | Table] = []
     try:
         machine.require_release_wheel(ROOT)
         with Workplace(options.quick, options.directory) as workplace:
             for name in names:
-                print(f"… {name}", file=sys.stderr, flush=True)
-                rows += measured(name, workplace)
+                print(f"… {name}", end="", file=sys.stderr, flush=True)
+                begin = time.monotonic()
+                results += measured(name, workplace)
+                print(f" ({time.monotonic() - begin:.0f} s)", file=sys.stderr, flush=True)
             description = machine.describe(ROOT, workplace.place, before)
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
@@ -45,22 +48,24 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted: nothing was written", file=sys.stderr)
         return 130
-    print(report.as_text(rows, description))
+    rows = [result for result in results if isinstance(result, Row)]
+    tables = [result for result in results if isinstance(result, Table)]
+    print(report.as_text(rows, tables, description))
     output = options.output or (None if options.quick or options.only else ROOT / "docs" / "benchmarks.md")
     if output is not None:
-        output.write_text(report.as_markdown(rows, description, options.quick), encoding="utf-8")
+        output.write_text(report.as_markdown(rows, tables, description, options.quick), encoding="utf-8")
         print(f"written to {output}")
     return 0
 
 
-def measured(name: str, workplace: Workplace) -> list[Row]:
+def measured(name: str, workplace: Workplace) -> list[Row | Table]:
     """A job that cannot be done here is a row that says why."""
     job = JOBS[name]
     try:
-        rows: list[Row] = job.run(workplace)
+        results: list[Row | Table] = job.run(workplace)
     except Failure as failure:
-        rows = [job.row().not_measured(str(failure))]
-    return rows
+        results = [job.row().not_measured(str(failure))]
+    return results
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import magic_module
+import peers
 from measure import Failure
 
 
@@ -44,6 +45,7 @@ def describe(root: Path, place: Path, load_before: str) -> dict[str, str]:
         "processor": f"{processor()}, {os.cpu_count()} cores",
         "memory": memory(),
         "curl": first_line(output_of("curl", "--version")),
+        "peers": peers.versions(),
         "files on": file_system(place),
         "load": f"{load_before} before, {load()} after",
     }

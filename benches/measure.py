@@ -6,6 +6,7 @@ median of the pairs' ratios; the spread is the interquartile range of a side, re
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import statistics
@@ -13,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 BUSY = 0.30
@@ -34,9 +36,10 @@ class Side:
         return statistics.median(self.values)
 
     @property
-    def spread(self) -> float:
+    def spread(self) -> float | None:
+        """Two values have none that means anything."""
         if len(self.values) < 3 or not self.median:
-            return 0.0
+            return None
         low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
         return (high - low) / self.median
 
@@ -75,16 +78,37 @@ class Row:
             self,
             ours=show(ours.median),
             theirs=show(theirs.median),
-            spread=max(ours.spread, theirs.spread),
-            got=f"{value:.2f}×",
+            spread=worse(ours, theirs),
+            got=times(value, most),
             reached=value <= most,
             notes=[*self.notes, *notes],
         )
 
 
+@dataclass(frozen=True)
+class Table:
+    """More than a row can say: the same measure over several contestants and conditions."""
+
+    title: str
+    head: Sequence[str]
+    lines: list[list[str]]
+    note: str = ""
+
+
 def ratio(ours: Side, theirs: Side) -> float:
-    """The median of the pairs' ratios."""
-    return statistics.median(a / b for a, b in zip(ours.values, theirs.values, strict=True))
+    """The median of the pairs' ratios. Who is slow takes part in the first rounds only."""
+    return statistics.median(a / b for a, b in zip(ours.values, theirs.values, strict=False))
+
+
+def worse(*sides: Side) -> float | None:
+    """The spread of the less steady side."""
+    return max((side.spread for side in sides if side.spread is not None), default=None)
+
+
+def times(value: float, most: float) -> str:
+    """Two places, or as many as it takes to see on which side of the target it is."""
+    places = next((places for places in (2, 3, 4) if (round(value, places) <= most) == (value <= most)), 5)
+    return f"{value:.{places}f}×"
 
 
 def interleave(rounds: int, *contestants: Callable[[], Any]) -> list[list[Any]]:
@@ -97,6 +121,32 @@ def interleave(rounds: int, *contestants: Callable[[], Any]) -> list[list[Any]]:
             if number >= 0:
                 results[at].append(result)
     return results
+
+
+SLOW = 2.0
+"""Seconds from which on a contestant takes part in the first rounds only."""
+SLOW_ROUNDS = 3
+
+
+def contest(rounds: int, contestants: Mapping[str, Callable[[], Ended]]) -> dict[str, Side | Failure]:
+    """The wall time of each, interleaved; who cannot take part is out, with the reason. One round goes ahead."""
+    values: dict[str, list[float]] = {name: [] for name in contestants}
+    out: dict[str, Failure] = {}
+    most = dict.fromkeys(contestants, rounds)
+    for number in range(-1, rounds):
+        for name in list(contestants) if number % 2 else reversed(list(contestants)):
+            if name in out or number >= most[name]:
+                continue
+            try:
+                wall = contestants[name]().wall
+            except Failure as failure:
+                out[name] = failure
+                continue
+            if number >= 0:
+                values[name].append(wall)
+            elif wall > SLOW:
+                most[name] = min(rounds, SLOW_ROUNDS)
+    return {name: out.get(name) or Side(values[name]) for name in contestants}
 
 
 @dataclass(frozen=True)
@@ -137,6 +187,19 @@ def run(command: Sequence[str], env: Mapping[str, str], capture: bool = False) -
         line = stderr.decode(errors="replace").strip().splitlines()
         raise Failure(f"`{command[0]} …` ended with {process.returncode}: {line[-1] if line else 'no message'}")
     return Ended(wall, cpu, stdout)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def time_of(seconds: float) -> str:
+    """In the unit that suits it."""
+    return f"{seconds:.2f} s" if seconds >= 1 else milliseconds(seconds)
 
 
 def milliseconds(seconds: float) -> str:

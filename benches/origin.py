@@ -1,35 +1,34 @@
-"""A static HTTP server in a process of its own, that can delay each answer and counts what it is asked.
+"""A static HTTP server in a process of its own: `server/origin.rs`, compiled when it is first needed.
 
-    origin.py FOLDER LOG [--delay SECONDS]     prints its port
-
-It does as little as a server can (a thread per connection, sendfile), so that it is never what is measured. Every
-request is one line in LOG, written before it is answered.
+It can delay each answer, limit what all connections together may carry, and tells what it was asked for.
 """
 
 from __future__ import annotations
 
-import argparse
 import collections
+import hashlib
 import os
-import socket
+import shutil
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import unquote
+
+from measure import Failure
+
+SOURCE = Path(__file__).with_name("server") / "origin.rs"
 
 
 class Origin:
-    """Runs the server for as long as the context lasts."""
+    """Runs the server for as long as the context lasts; `delay` in seconds a request, `link` in bits a second."""
 
-    def __init__(self, folder: Path, delay: float = 0.0) -> None:
+    def __init__(self, folder: Path, delay: float = 0.0, link: float = 0.0) -> None:
         self.folder = folder
-        self._log = folder.with_name(folder.name + ".requests")
+        self._log = folder.with_name(f"{folder.name}.{delay}-{link}.requests")
         self._log.write_bytes(b"")
-        command = [sys.executable, "-I", "-S", __file__, str(folder), str(self._log), "--delay", str(delay)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = [str(compiled()), str(folder), str(self._log), str(delay * 1e3), str(link / 1e6)]
+        # It ends with its standard input, so that none outlives us.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
 
@@ -37,14 +36,21 @@ class Origin:
     def manifest_url(self) -> str:
         return f"{self.url}/manifest.json"
 
-    def take_requests(self) -> collections.Counter[str]:
-        """How often each path was asked for since the last call. Nobody may be asking meanwhile."""
+    def take(self) -> list[tuple[str, int]]:
+        """Path and bytes of the body of each request since the last call. Nobody may be asking meanwhile."""
         lines = self._log.read_text().splitlines()
         os.truncate(self._log, 0)
-        return collections.Counter(lines)
+        pairs = (line.split(" ", 1) for line in lines)
+        return [(path, int(size)) for size, path in pairs]
+
+    def take_requests(self) -> collections.Counter[str]:
+        """How often each path was asked for since the last call."""
+        return collections.Counter(path for path, _ in self.take())
+
+    def take_bytes(self) -> int:
+        return sum(size for _, size in self.take())
 
     def stop(self) -> None:
-        self._process.kill()
         self._process.communicate()
 
     def __enter__(self) -> Origin:
@@ -56,65 +62,17 @@ class Origin:
         self.stop()
 
 
-def serve(folder: str, log: int, delay: float) -> None:
-    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-    print(listener.getsockname()[1], flush=True)
-    while True:
-        connection, _ = listener.accept()
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=converse, args=(connection, folder, log, delay), daemon=True).start()
-
-
-def converse(connection: socket.socket, folder: str, log: int, delay: float) -> None:
-    """Answers one connection for as long as it stays open."""
-    waiting = b""
-    with connection:
-        while True:
-            while b"\r\n\r\n" not in waiting:
-                try:
-                    received = connection.recv(65536)
-                except OSError:
-                    return
-                if not received:
-                    return
-                waiting += received
-            head, _, waiting = waiting.partition(b"\r\n\r\n")
-            path = unquote(head.split(b" ", 2)[1].decode())
-            os.write(log, f"{path}\n".encode())
-            if delay:
-                time.sleep(delay)
-            try:
-                answer(connection, folder + path, head)
-            except OSError:
-                return
-
-
-def answer(connection: socket.socket, path: str, head: bytes) -> None:
-    try:
-        file = open(path, "rb")  # noqa: SIM115 (an absent file is an answer of its own)
-    except OSError:
-        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-        return
-    with file:
-        status = os.fstat(file.fileno())
-        tag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
-        if f"if-none-match: {tag}".encode() in head.lower():
-            connection.sendall(f"HTTP/1.1 304 Not Modified\r\nETag: {tag}\r\n\r\n".encode())
-            return
-        fields = f"Content-Length: {status.st_size}\r\nETag: {tag}\r\n"
-        connection.sendall(f"HTTP/1.1 200 OK\r\n{fields}\r\n".encode())
-        connection.sendfile(file)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder")
-    parser.add_argument("log")
-    parser.add_argument("--delay", type=float, default=0.0)
-    options = parser.parse_args()
-    log = os.open(options.log, os.O_WRONLY | os.O_APPEND)
-    serve(options.folder, log, options.delay)
-
-
-if __name__ == "__main__":
-    main()
+def compiled() -> Path:
+    """The server's program, made again when its source has changed."""
+    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
+    program = Path(sys.prefix, f"bench-origin-{digest}")
+    if not program.exists():
+        if shutil.which("rustc") is None:
+            raise Failure("no rustc, which makes the server")
+        made = program.with_suffix(f".{os.getpid()}")
+        command = ["rustc", "--edition", "2024", "-O", "-o", str(made), str(SOURCE)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise Failure(f"the server cannot be compiled: {ended.stderr.strip().splitlines()[0]}")
+        made.replace(program)
+    return program

@@ -48,6 +48,13 @@ class Workplace:
             for path in Path(sysconfig.get_path("purelib")).glob(pattern):
                 shutil.copytree(path, self.site_packages / path.name)
 
+    def empty_environment(self) -> Path:
+        """A virtual environment with nothing in it, to be copied."""
+        home = self.place / "empty"
+        if not home.exists():
+            venv.EnvBuilder(symlinks=os.name != "nt", with_pip=False).create(home)
+        return home
+
     def python(self, script: str) -> list[str]:
         """A fresh interpreter, without flags: as users start it."""
         return [self._executable, "-c", script]

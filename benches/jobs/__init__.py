@@ -2,13 +2,14 @@
 
 from types import ModuleType
 
-from jobs import cold, large, many, miss, startup, warm
+from jobs import cells, cold, large, many, miss, startup, warm
 
 JOBS: dict[str, ModuleType] = {
     "startup": startup,
     "warm": warm,
     "miss": miss,
     "cold": cold,
+    "cells": cells,
     "large": large,
     "many": many,
 }

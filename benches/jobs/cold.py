@@ -19,7 +19,7 @@ from measure import Ended, Failure, Row, Side, interleave, milliseconds, ratio
 from origin import Origin
 from workplace import Workplace, remove
 
-MOST = 1.3
+MOST = 1.2
 MODULES = 200
 BYTECODE = 400
 DELAY = 0.02

@@ -20,7 +20,7 @@ from origin import Origin
 from workplace import Workplace, remove
 
 SIZE = 1 << 30
-MOST = 1.15
+MOST = 1.10
 MOST_MEMORY = 32 << 20
 
 PEAK = """

@@ -10,7 +10,7 @@ import measure
 from measure import Row, Side, nanoseconds
 from workplace import Workplace
 
-MOST = 0.5
+MOST = 0.3
 
 SCRIPT = """
 import json, sys, time

@@ -18,7 +18,7 @@ from measure import Failure, Row, Side, interleave, milliseconds, ratio
 from origin import Origin
 from workplace import Workplace
 
-MOST = 0.65
+MOST = 0.60
 MODULES = 200
 BYTECODE = 3000
 
