@@ -258,9 +258,19 @@ impl Unit {
             return Ok(code);
         }
         let mount = self.mount()?;
-        let code =
-            CodePack::open(&mount.folder.code(), &mount.identity, &self.digest, &python.code);
+        let code = CodePack::open(
+            &mount.folder.code(),
+            &mount.identity,
+            &self.digest,
+            &python.code,
+            self.trusts_published_code(&mount),
+        );
         Ok(self.code.get_or_init(|| code))
+    }
+
+    /// What a project's lock holds to its digests is compiled here: the lock pins sources.
+    pub fn trusts_published_code(&self, mount: &Mount) -> bool {
+        matches!(mount.locked(self.name.as_str()), Ok(None))
     }
 
     pub fn path_of(&self, relative: &str) -> PathBuf {

@@ -12,7 +12,7 @@ pub fn check(data: &[u8]) {
     let interpreter =
         Interpreter { cache_tag: "cpython-313".into(), magic: vec![1, 2], optimization: 0 };
     let path = folder.join(format!("{tree}.cpython-313.0"));
-    let open = || CodePack::open(&folder, &identity, &tree, &interpreter);
+    let open = || CodePack::open(&folder, &identity, &tree, &interpreter, true);
     let source = Digest::of(b"source");
 
     let _ = fs_err::remove_file(&path);

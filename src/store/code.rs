@@ -11,26 +11,37 @@
 //!          source, check = sha256(binding, all of the entry but check), path, code
 //! ```
 //!
+//! The highest bit of a path's length marks code that the author published, where all
+//! other code was compiled here. A project's lock pins sources only, so what it holds is
+//! never taken from published code.
+//!
 //! A pack is derived: an entry whose check fails is compiled again from the verified
 //! source, and what cannot be read as an entry is cut off by the next writer. The
 //! check binds every entry to its pack, so that neither an entry nor a whole pack can
 //! stand in for another. This stops damage and mix-ups, not code that runs as this user.
 
+mod writer;
+
 use std::collections::HashMap;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use sha2::Digest as _;
 
-use super::lock::{no_follow, open_in_place};
+use super::lock::no_follow;
 use super::tree::open_to_others;
 use crate::name::Digest;
 
 const FORMAT: &[u8] = b"magic_module code 1\n";
 const HEADER: usize = FORMAT.len() + 32;
 const ENTRY: usize = 4 + 4 + 32 + 32;
+const PUBLISHED: u32 = 1 << 31;
+/// The code in one published pack, in bytes: it is read into memory.
+pub const CODE_LIMIT: u64 = 32 << 20;
+/// Published code is appended in portions of so many bytes.
+const PORTION: usize = 4 << 20;
 
 /// What code is good for. Everything that changes bytecode is in here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,26 +54,37 @@ pub struct Interpreter {
     pub optimization: u8,
 }
 
+impl Interpreter {
+    /// What a manifest calls it: `cpython-313-f30d0d0a-0`.
+    pub fn tag(&self) -> String {
+        let magic: String = self.magic.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{}-{magic}-{}", self.cache_tag, self.optimization)
+    }
+}
+
 #[derive(Debug)]
 pub struct CodePack {
     path: PathBuf,
     binding: [u8; 32],
-    state: Mutex<State>,
+    /// What was there when the pack was opened; what is added is not kept in memory.
+    held: Held,
+    writer: Mutex<Option<writer::Writer>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Held {
     bytes: Arc<Vec<u8>>,
     entries: HashMap<String, Entry>,
-    /// Where the readable part of the file ended when it was read or last written.
+    /// Where the whole entries end.
     end: u64,
 }
 
 #[derive(Debug, Clone)]
 struct Entry {
+    published: bool,
     source: [u8; 32],
     check: [u8; 32],
-    /// Position in `bytes`; entries that this process added are not kept.
+    /// Position in the bytes that were read.
     code: std::ops::Range<usize>,
 }
 
@@ -80,12 +102,14 @@ impl AsRef<[u8]> for Code {
 }
 
 impl CodePack {
-    /// Reads the pack into private memory. A missing or foreign one is empty.
+    /// Reads the pack into private memory. A missing or foreign one is empty. Code that
+    /// the author published is left out unless it is `trusted`.
     pub fn open(
         folder: &std::path::Path,
         identity: &Digest,
         tree: &Digest,
         interpreter: &Interpreter,
+        trusted: bool,
     ) -> Self {
         let Interpreter { cache_tag, magic, optimization } = interpreter;
         let path = folder.join(format!("{tree}.{cache_tag}.{optimization}"));
@@ -100,108 +124,115 @@ impl CodePack {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        let pack = Self { path, binding: hasher.finalize().into(), state: Mutex::default() };
+        let mut pack = Self {
+            path,
+            binding: hasher.finalize().into(),
+            held: Held::default(),
+            writer: Mutex::default(),
+        };
         if let Ok(bytes) = read(&pack.path) {
-            *pack.state.lock() = pack.parse(bytes);
+            pack.held = pack.parse(bytes, trusted);
         }
         pack
     }
 
-    fn parse(&self, bytes: Vec<u8>) -> State {
-        let mut state = State::default();
-        if bytes.get(..FORMAT.len()) != Some(FORMAT)
-            || bytes.get(FORMAT.len()..HEADER) != Some(&self.binding)
-        {
-            return state;
+    fn parse(&self, bytes: Vec<u8>, trusted: bool) -> Held {
+        let mut held = Held::default();
+        if !self.is_ours(&bytes) {
+            return held;
         }
         let mut at = HEADER;
         while let Some((path, entry)) = entry_at(&bytes, at) {
             at = entry.code.end;
-            state.entries.insert(path, entry);
+            if trusted || !entry.published {
+                held.entries.insert(path, entry);
+            }
         }
-        state.end = at as u64;
-        state.bytes = Arc::new(bytes);
-        state
+        held.end = at as u64;
+        held.bytes = Arc::new(bytes);
+        held
+    }
+
+    fn is_ours(&self, bytes: &[u8]) -> bool {
+        bytes.get(..FORMAT.len()) == Some(FORMAT)
+            && bytes.get(FORMAT.len()..HEADER) == Some(&self.binding)
     }
 
     /// The marshalled code of `path`, if it was compiled from this source and is undamaged.
     pub fn get(&self, path: &str, source: &Digest) -> Option<Code> {
-        let (bytes, entry) = {
-            let state = self.state.lock();
-            let entry =
-                state.entries.get(path).filter(|entry| entry.source == *source.as_bytes())?;
-            (state.bytes.clone(), entry.clone())
-        };
+        let Held { bytes, entries, .. } = &self.held;
+        let entry = entries.get(path).filter(|entry| entry.source == *source.as_bytes())?;
         let code = bytes.get(entry.code.clone())?;
-        let good = self.check(path, &entry.source, code) == entry.check;
-        good.then_some(Code { bytes, at: entry.code })
+        let lengths = lengths(path, code, entry.published)?;
+        let good = self.check(lengths, path, &entry.source, code) == entry.check;
+        good.then(|| Code { bytes: bytes.clone(), at: entry.code.clone() })
     }
 
-    fn check(&self, path: &str, source: &[u8; 32], code: &[u8]) -> [u8; 32] {
+    fn check(&self, lengths: [u8; 8], path: &str, source: &[u8; 32], code: &[u8]) -> [u8; 32] {
         let mut hasher = sha2::Sha256::new();
         hasher.update(self.binding);
-        hasher.update((path.len() as u32).to_le_bytes());
-        hasher.update((code.len() as u32).to_le_bytes());
+        hasher.update(lengths);
         hasher.update(source);
         hasher.update(path.as_bytes());
         hasher.update(code);
         hasher.finalize().into()
     }
 
-    /// Appends an entry. A pack that cannot be written is no error: the code is only
-    /// compiled once more.
+    /// Appends what was compiled here. A pack that cannot be written is no error: the code
+    /// is only compiled once more.
     pub fn add(&self, path: &str, source: &Digest, code: &[u8]) {
-        let (Ok(path_length), Ok(code_length)) =
-            (u32::try_from(path.len()), u32::try_from(code.len()))
-        else {
-            return;
-        };
         let mut entry = Vec::with_capacity(ENTRY + path.len() + code.len());
-        entry.extend_from_slice(&path_length.to_le_bytes());
-        entry.extend_from_slice(&code_length.to_le_bytes());
-        entry.extend_from_slice(source.as_bytes());
-        entry.extend_from_slice(&self.check(path, source.as_bytes(), code));
-        entry.extend_from_slice(path.as_bytes());
-        entry.extend_from_slice(code);
+        self.encode(path, source, code, false, &mut entry);
         let _ = self.append(&entry);
     }
 
-    fn append(&self, entry: &[u8]) -> std::io::Result<()> {
-        let mut state = self.state.lock();
-        let mut options = fs_err::OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        no_follow(&mut options, 0o644);
-        let mut file = open_in_place(&options, &self.path)?;
-        if open_to_others(&file.metadata()?) {
-            // Begun anew: who has opened it for writing keeps the old one.
-            fs_err::remove_file(&self.path)?;
-            file = options.open(&self.path)?;
-            state.end = 0;
-        }
-        // Somebody else is writing: they, or the next process, will add it.
-        if file.file().try_lock().is_err() {
-            return Ok(());
-        }
-        let length = file.metadata()?.len();
-        if length != state.end || state.end == 0 {
-            // Another process appended, or the end is damaged: find where the entries end.
-            let parsed = self.parse(read(&self.path).unwrap_or_default());
-            state.end = parsed.end;
-            if parsed.end == 0 {
-                file.set_len(0)?;
-                file.write_all(FORMAT)?;
-                file.write_all(&self.binding)?;
-                state.end = HEADER as u64;
-            } else {
-                file.set_len(parsed.end)?;
+    /// Appends `(path, source, code)` as the author published them, but for what is here.
+    pub fn add_published<'a>(&self, entries: impl Iterator<Item = (&'a str, Digest, Vec<u8>)>) {
+        let mut portion = Vec::new();
+        for (path, source, code) in entries.filter(|(path, ..)| !self.has(path)) {
+            self.encode(path, &source, &code, true, &mut portion);
+            if portion.len() >= PORTION {
+                let _ = self.append(&portion);
+                portion.clear();
             }
         }
-        let end = state.end;
-        file.seek(SeekFrom::Start(end))?;
-        file.write_all(entry)?;
-        state.end += entry.len() as u64;
-        Ok(())
+        if !portion.is_empty() {
+            let _ = self.append(&portion);
+        }
     }
+
+    fn has(&self, path: &str) -> bool {
+        let entry = self.held.entries.get(path);
+        entry.is_some_and(|entry| self.get(path, &Digest::from_bytes(entry.source)).is_some())
+    }
+
+    fn encode(
+        &self,
+        path: &str,
+        source: &Digest,
+        code: &[u8],
+        published: bool,
+        target: &mut Vec<u8>,
+    ) {
+        let Some(lengths) = lengths(path, code, published) else { return };
+        target.extend_from_slice(&lengths);
+        target.extend_from_slice(source.as_bytes());
+        target.extend_from_slice(&self.check(lengths, path, source.as_bytes(), code));
+        target.extend_from_slice(path.as_bytes());
+        target.extend_from_slice(code);
+    }
+}
+
+/// How an entry begins; `None` for what no entry can hold.
+fn lengths(path: &str, code: &[u8], published: bool) -> Option<[u8; 8]> {
+    let path = u32::try_from(path.len()).ok().filter(|length| length & PUBLISHED == 0)?;
+    let code = u32::try_from(code.len()).ok()?;
+    let mark = if published { PUBLISHED } else { 0 };
+    let (path, code) = ((path | mark).to_le_bytes(), code.to_le_bytes());
+    let mut lengths = [0; 8];
+    lengths[..4].copy_from_slice(&path);
+    lengths[4..].copy_from_slice(&code);
+    Some(lengths)
 }
 
 fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
@@ -224,16 +255,18 @@ fn refuse_open_to_others(metadata: &std::fs::Metadata) -> std::io::Result<()> {
 fn entry_at(bytes: &[u8], at: usize) -> Option<(String, Entry)> {
     let rest = bytes.get(at..)?;
     let head = rest.get(..ENTRY)?;
-    let length = |from: usize| -> Option<usize> {
-        let word: [u8; 4] = head.get(from..from + 4)?.try_into().ok()?;
-        usize::try_from(u32::from_le_bytes(word)).ok()
+    let length = |from: usize| -> Option<u32> {
+        Some(u32::from_le_bytes(head.get(from..from + 4)?.try_into().ok()?))
     };
-    let (path_length, code_length) = (length(0)?, length(4)?);
+    let published = length(0)? & PUBLISHED != 0;
+    let path_length = usize::try_from(length(0)? & !PUBLISHED).ok()?;
+    let code_length = usize::try_from(length(4)?).ok()?;
     let path = rest.get(ENTRY..ENTRY.checked_add(path_length)?)?;
     let start = at + ENTRY + path_length;
     let code = start..start.checked_add(code_length)?;
     bytes.get(code.clone())?;
     let entry = Entry {
+        published,
         source: head.get(8..40)?.try_into().ok()?,
         check: head.get(40..72)?.try_into().ok()?,
         code,
@@ -242,82 +275,4 @@ fn entry_at(bytes: &[u8], at: usize) -> Option<(String, Entry)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn open(root: &std::path::Path, tree: &[u8]) -> CodePack {
-        let interpreter =
-            Interpreter { cache_tag: "cpython-313".into(), magic: vec![1, 2], optimization: 0 };
-        CodePack::open(root, &Digest::of(b"mount"), &Digest::of(tree), &interpreter)
-    }
-
-    fn path_of(root: &std::path::Path) -> PathBuf {
-        open(root, b"tree").path
-    }
-
-    #[test]
-    fn entries_come_back_and_are_bound_to_their_source() {
-        let root = tempfile::tempdir().unwrap();
-        let source = Digest::of(b"x = 1");
-        for name in ["a.py", "b.py"] {
-            open(root.path(), b"tree").add(name, &source, name.as_bytes());
-        }
-        let pack = open(root.path(), b"tree");
-        assert_eq!(pack.get("a.py", &source).unwrap().as_ref(), b"a.py");
-        assert_eq!(pack.get("b.py", &source).unwrap().as_ref(), b"b.py");
-        assert!(pack.get("a.py", &Digest::of(b"x = 2")).is_none());
-    }
-
-    #[test]
-    fn every_flipped_bit_is_noticed() {
-        let root = tempfile::tempdir().unwrap();
-        let source = Digest::of(b"x = 1");
-        open(root.path(), b"tree").add("a.py", &source, b"code of a");
-        let good = fs_err::read(path_of(root.path())).unwrap();
-        for at in 0..good.len() {
-            let mut bad = good.clone();
-            bad[at] ^= 1;
-            fs_err::write(path_of(root.path()), &bad).unwrap();
-            assert!(open(root.path(), b"tree").get("a.py", &source).is_none(), "byte {at}");
-        }
-    }
-
-    #[test]
-    fn another_trees_pack_is_empty_and_a_torn_end_is_cut_off() {
-        let root = tempfile::tempdir().unwrap();
-        let source = Digest::of(b"x = 1");
-        open(root.path(), b"tree").add("a.py", &source, b"code of a");
-        let bytes = fs_err::read(path_of(root.path())).unwrap();
-        let other = open(root.path(), b"other");
-        fs_err::write(&other.path, &bytes).unwrap();
-        assert!(open(root.path(), b"other").get("a.py", &source).is_none());
-
-        fs_err::write(path_of(root.path()), [&bytes[..], b"torn"].concat()).unwrap();
-        open(root.path(), b"tree").add("b.py", &source, b"code of b");
-        let pack = open(root.path(), b"tree");
-        assert_eq!(pack.get("a.py", &source).unwrap().as_ref(), b"code of a");
-        assert_eq!(pack.get("b.py", &source).unwrap().as_ref(), b"code of b");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_pack_that_others_may_write_to_or_that_is_a_link_is_begun_anew() {
-        use std::os::unix::fs::PermissionsExt;
-        let root = tempfile::tempdir().unwrap();
-        let (source, path) = (Digest::of(b"x = 1"), path_of(root.path()));
-        open(root.path(), b"tree").add("a.py", &source, b"code of a");
-        fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(open(root.path(), b"tree").get("a.py", &source).is_none());
-        open(root.path(), b"tree").add("b.py", &source, b"code of b");
-        let pack = open(root.path(), b"tree");
-        assert!(pack.get("a.py", &source).is_none() && pack.get("b.py", &source).is_some());
-
-        let elsewhere = root.path().join("elsewhere");
-        fs_err::rename(&path, &elsewhere).unwrap();
-        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
-        assert!(open(root.path(), b"tree").get("b.py", &source).is_none());
-        open(root.path(), b"tree").add("c.py", &source, b"code of c");
-        assert!(open(root.path(), b"tree").get("c.py", &source).is_some());
-        assert!(fs_err::symlink_metadata(&path).unwrap().is_file());
-    }
-}
+mod tests;

@@ -263,6 +263,7 @@ fn nothing_is_open_to_others() {
         &client.mount.identity,
         &unit.digest,
         &python.code,
+        true,
     );
     assert_eq!(code.get("alpha/inner.py", &Digest::of(b"source")).unwrap().as_ref(), b"code");
 }
