@@ -7,6 +7,8 @@
 //! A closure (the unit and all that its record requires, from one manifest) becomes
 //! active as one set, or not at all.
 
+mod code;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -248,12 +250,23 @@ impl Session {
             let what = format!("{} is not in the cache", first.unit.full_name);
             return Err(mount.offline(&what).name(first.unit.full_name.clone()));
         }
-        let fetched = self
-            .context()
-            .fetcher
-            .blobs(&artifacts, mount.transport(), progress, force)
-            .await
-            .map_err(|error| error.or_name(first.unit.full_name.clone()))?;
+        let sources = async {
+            let context = self.context();
+            let blobs = context.fetcher.blobs(&artifacts, mount.transport(), progress, force);
+            let fetched =
+                blobs.await.map_err(|error| error.or_name(first.unit.full_name.clone()))?;
+            self.build_all(members, plans, force).await?;
+            Ok(fetched.bytes)
+        };
+        let code = async { Ok(self.fetch_code(&mount, members, plans, progress, force).await) };
+        let (fetched, code) = futures_util::future::try_join(sources, code).await?;
+        if let Some(last) = artifacts.last() {
+            progress.finish(crate::origin::file_name(&last.url));
+        }
+        Ok(Moved { bytes: fetched + code })
+    }
+
+    async fn build_all(&self, members: &[Member], plans: &[Plan], force: bool) -> Result<()> {
         for (member, plan) in members.iter().zip(plans) {
             let (store, unit) = (self.store.clone(), member.unit.clone());
             let (member, plan) = (member.clone(), plan.clone());
@@ -262,10 +275,7 @@ impl Session {
                 Error::new(Kind::Store, "building a tree ended unexpectedly").caused_by(&error)
             })??);
         }
-        if let Some(last) = artifacts.last() {
-            progress.finish(crate::origin::file_name(&last.url));
-        }
-        Ok(Moved { bytes: fetched.bytes })
+        Ok(())
     }
 
     /// Bytes are fetched only if their author stands by them, and said so lately.

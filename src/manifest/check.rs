@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{Body, File, Manifest, Modules, Pack, Record, place_of, wrong};
+use super::{Body, File, Manifest, Modules, Pack, PackFormat, Record, place_of, wrong};
 use crate::error::Result;
 use crate::name::{FilePath, Namespace, UnitName, folded};
 
@@ -163,6 +163,10 @@ fn packs(record: &Record, own: &[File], packs: &[Pack], place: &str) -> Result<(
         record.files.iter().chain(own).map(|file| (&file.path, file)).collect()
     };
     for (index, pack) in packs.iter().enumerate() {
+        if pack.format == PackFormat::Code && pack.tag.is_none() {
+            let here = format!("{place}.packs[{index}].tag");
+            return Err(wrong(&here, "is missing: code is for one interpreter"));
+        }
         for (at, path) in pack.paths.iter().enumerate() {
             let here = format!("{place}.packs[{index}].paths[{at}]");
             match files.get(path) {

@@ -59,10 +59,13 @@ pub struct File {
     pub lazy: bool,
 }
 
-/// Many small files in one artifact.
+/// Many small files in one artifact, or the code compiled from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pack {
     pub format: PackFormat,
+    /// Which interpreter code is for; code only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     pub url: String,
     pub size: u64,
     pub sha256: Digest,
@@ -74,6 +77,8 @@ pub struct Pack {
 #[serde(rename_all = "lowercase")]
 pub enum PackFormat {
     Zip,
+    /// A zip of marshalled code, each entry named by the sha256 of its source.
+    Code,
     #[serde(untagged)]
     Unknown(String),
 }
@@ -136,6 +141,13 @@ impl Record {
 
     pub fn file(&self, path: &str) -> Option<&File> {
         self.files.iter().find(|file| file.path.as_str() == path)
+    }
+}
+
+impl Pack {
+    /// True for code that the interpreter called `tag` can run.
+    pub fn is_code_for(&self, tag: &str) -> bool {
+        self.format == PackFormat::Code && self.tag.as_deref() == Some(tag)
     }
 }
 

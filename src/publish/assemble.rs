@@ -9,11 +9,12 @@
 
 use std::collections::BTreeSet;
 
+use super::code::{self, Compiler};
 use super::distribution::{self, Distribution};
 use super::overrides::{self, Overrides, RecordOverrides, Yanked};
 use super::site::Site;
 use super::source::{Source, SourceFile, SourceUnit};
-use super::{glob, pack, refused, unreadable, version};
+use super::{glob, pack, refused, version};
 use crate::error::Result;
 use crate::manifest::{File, Pack, PackFormat, Record, Variant};
 use crate::name::{Digest, UnitName, Version};
@@ -176,16 +177,23 @@ fn is_code(path: &str) -> bool {
 }
 
 /// Puts the files of a plan on the site; packs of `before` that still fit stay.
-pub(super) fn record(plan: Plan, before: Option<&Record>, site: &mut Site) -> Result<Record> {
+pub(super) fn record(
+    plan: Plan,
+    before: Option<&Record>,
+    compiler: Option<&Compiler>,
+    site: &mut Site,
+) -> Result<Record> {
     let files = keep(&plan.files, site)?;
-    let packs = packs(&plan.files, before, site)?;
+    let mut packs = packs(&plan.files, before, site)?;
+    let old = before.map(|it| (&it.files[..], &it.packs[..]));
+    packs.extend(code::packs(eager(&plan.files), old, compiler, site)?);
     let mut variants = Vec::new();
     for (tag, planned) in &plan.variants {
-        variants.push(Variant {
-            tag: tag.clone(),
-            files: keep(planned, site)?,
-            packs: self::packs(planned, before, site)?,
-        });
+        let mut packs = self::packs(planned, before, site)?;
+        let old = before.and_then(|it| it.variants.iter().find(|variant| variant.tag == *tag));
+        let old = old.map(|it| (&it.files[..], &it.packs[..]));
+        packs.extend(code::packs(eager(planned), old, compiler, site)?);
+        variants.push(Variant { tag: tag.clone(), files: keep(planned, site)?, packs });
     }
     let version = match plan.version {
         Some(version) => version,
@@ -224,30 +232,26 @@ fn keep(planned: &[Planned], site: &mut Site) -> Result<Vec<File>> {
     planned.iter().map(file).collect()
 }
 
+fn eager(planned: &[Planned]) -> Vec<&SourceFile> {
+    planned.iter().filter(|it| !it.lazy).map(|it| &it.file).collect()
+}
+
 fn packs(planned: &[Planned], before: Option<&Record>, site: &mut Site) -> Result<Vec<Pack>> {
-    let eager: Vec<&SourceFile> = planned.iter().filter(|it| !it.lazy).map(|it| &it.file).collect();
     let mut packs = Vec::new();
-    for group in pack::groups(eager, |file| file.size) {
+    for group in pack::groups(eager(planned), |file| file.size) {
         if let Some(old) = before.and_then(|before| reusable(before, &group, site)) {
             packs.push(old);
             continue;
         }
         let mut entries = Vec::new();
         for file in &group {
-            let bytes = fs_err::read(&file.disk).map_err(|error| unreadable(&file.path, &error))?;
-            if Digest::of(&bytes) != file.sha256 {
-                return Err(refused(
-                    &file.path,
-                    "it changed while it was read",
-                    "publish again when nothing writes to the source folder",
-                ));
-            }
-            entries.push((file.path.as_str(), bytes));
+            entries.push((file.path.as_str(), file.read()?));
         }
         let bytes = pack::zip(entries.into_iter())?;
         let (url, sha256) = site.keep_pack(&bytes)?;
         packs.push(Pack {
             format: PackFormat::Zip,
+            tag: None,
             url,
             size: bytes.len() as u64,
             sha256,

@@ -12,6 +12,7 @@
 
 mod assemble;
 mod catalogue;
+mod code;
 mod distribution;
 mod glob;
 mod history;
@@ -31,6 +32,7 @@ use crate::name::{Namespace, UnitName, Version};
 use crate::sign::secret::Signer;
 
 pub use catalogue::{CATALOGUE_ABOVE, Parts, split};
+pub use code::Compiler;
 
 /// How far a manifest may be ahead of a client's clock, in seconds.
 const DAY: u64 = 86_400;
@@ -46,6 +48,8 @@ pub struct Options {
     pub settings_epoch: bool,
     /// Keys that sign the manifest; the first one's signature stands beside it.
     pub sign: Vec<Signer>,
+    /// Compiles the sources for one interpreter.
+    pub compiler: Option<Compiler>,
 }
 
 /// What was done.
@@ -87,9 +91,10 @@ pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Publis
     let mut site = site::Site::open(&output)?;
     let previous = history::previous(&site, &options.namespace)?;
     let mut records = Modules::default();
+    let compiler = options.compiler.as_ref();
     for plan in plans {
         let before = previous.record(&plan.name);
-        records.0.insert(plan.name.clone(), assemble::record(plan, before, &mut site)?);
+        records.0.insert(plan.name.clone(), assemble::record(plan, before, compiler, &mut site)?);
     }
     let merged = history::merge(&previous, records, &overrides, options)?;
     let units = units(&previous, &merged.modules);

@@ -15,23 +15,30 @@ pub(super) const SMALL: u64 = 1 << 20;
 /// A pack is read into memory and is what a broken download loses.
 pub(super) const TOTAL: u64 = 64 << 20;
 
-/// The sizes of small files, sorted by path, in groups of at most [`TOTAL`] bytes.
+/// Small files, sorted by path, in groups of at most [`TOTAL`] bytes.
 pub(super) fn groups<T>(files: Vec<T>, size: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
+    let small = files.into_iter().filter(|file| size(file) <= SMALL).collect();
+    let mut groups = within(small, TOTAL, size);
+    // One file in a pack is one request either way.
+    groups.retain(|group| group.len() > 1);
+    groups
+}
+
+/// Groups of at most `total` bytes; what is larger alone is left out.
+pub(super) fn within<T>(items: Vec<T>, total: u64, size: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
     let mut groups: Vec<Vec<T>> = Vec::new();
     let mut room = 0;
-    for file in files.into_iter().filter(|file| size(file) <= SMALL) {
-        let bytes = size(&file);
+    for item in items.into_iter().filter(|item| size(item) <= total) {
+        let bytes = size(&item);
         match groups.last_mut() {
-            Some(group) if bytes <= room => group.push(file),
+            Some(group) if bytes <= room => group.push(item),
             _ => {
-                groups.push(vec![file]);
-                room = TOTAL;
+                groups.push(vec![item]);
+                room = total;
             }
         }
         room -= bytes;
     }
-    // One file in a pack is one request either way.
-    groups.retain(|group| group.len() > 1);
     groups
 }
 

@@ -28,6 +28,21 @@ pub(super) struct SourceFile {
     pub sha256: Digest,
 }
 
+impl SourceFile {
+    /// The bytes, if they still are those that were read first.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        let bytes = fs_err::read(&self.disk).map_err(|error| unreadable(&self.path, &error))?;
+        if Digest::of(&bytes) == self.sha256 {
+            return Ok(bytes);
+        }
+        Err(refused(
+            &self.path,
+            "it changed while it was read",
+            "publish again when nothing writes to the source folder",
+        ))
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct SourceUnit {
     pub files: Vec<SourceFile>,

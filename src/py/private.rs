@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -11,11 +12,11 @@ use super::errors::OrRaise;
 use super::finder::refresh_filter;
 use super::mounting::join_search_path;
 use super::runtime::block;
-use super::state::session;
+use super::state::{code_of, session};
 use crate::error::{Error, Kind};
 use crate::mount::{Mount, now};
 use crate::name::Namespace;
-use crate::publish::{Options, publish};
+use crate::publish::{Compiler, Options, publish};
 use crate::settings::Settings;
 use crate::sign::secret::{Signer, generate, needs_password};
 use crate::store::prune::usage;
@@ -44,7 +45,7 @@ fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (source, output, namespace, drop_older_than=None, sign=Vec::new()))]
+#[pyo3(signature = (source, output, namespace, drop_older_than=None, sign=Vec::new(), *, compile=None))]
 fn _publish<'py>(
     py: Python<'py>,
     source: &str,
@@ -52,7 +53,10 @@ fn _publish<'py>(
     namespace: &str,
     drop_older_than: Option<u64>,
     sign: Vec<(String, Option<String>)>,
+    compile: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
+    let raised = Arc::new(Mutex::new(None));
+    let compiler = compile.map(|compile| compiler(py, compile, &raised)).transpose()?;
     let settings = Settings::from_env().or_raise(py)?;
     let signer = |(path, password): (String, Option<String>)| {
         let own = settings.key_password.as_ref().map(|password| password.reveal());
@@ -68,9 +72,13 @@ fn _publish<'py>(
         clock: settings.source_date_epoch.unwrap_or_else(now),
         settings_epoch: settings.source_date_epoch.is_some(),
         sign: sign.or_raise(py)?,
+        compiler,
     };
-    let published =
-        py.detach(|| publish(Path::new(source), Path::new(output), &options)).or_raise(py)?;
+    let published = py.detach(|| publish(Path::new(source), Path::new(output), &options));
+    if let Some(error) = raised.lock().take() {
+        return Err(error);
+    }
+    let published = published.or_raise(py)?;
     let dict = PyDict::new(py);
     dict.set_item("changed", published.changed)?;
     dict.set_item("signed", published.signed)?;
@@ -90,6 +98,26 @@ fn _publish<'py>(
     }
     dict.set_item("units", units)?;
     Ok(dict)
+}
+
+/// A compiler that asks Python. What that raises ends publishing, and waits in `raised`.
+fn compiler(
+    py: Python<'_>,
+    compile: Py<PyAny>,
+    raised: &Arc<Mutex<Option<PyErr>>>,
+) -> PyResult<Compiler> {
+    let (interpreter, raised) = (code_of(py)?, raised.clone());
+    let compile = move |path: &str, source: &[u8]| {
+        Python::attach(|py| {
+            py.check_signals()?;
+            compile.call1(py, (path, source))?.extract::<Option<Vec<u8>>>(py)
+        })
+        .map_err(|error| {
+            *raised.lock() = Some(error);
+            Error::new(Kind::Configuration, format!("cannot compile {path}"))
+        })
+    };
+    Ok(Compiler { interpreter, compile: Arc::new(compile) })
 }
 
 /// `pin` and `upgrade` look at what there is, not at what was locked.

@@ -34,23 +34,32 @@ pub fn session_with(py: Python<'_>, settings: Settings) -> PyResult<&'static Arc
 }
 
 fn interpreter(py: Python<'_>) -> PyResult<Interpreted> {
-    let sys = py.import("sys")?;
-    let external = py.import("_frozen_importlib_external")?;
-    let tag: Option<String> = sys.getattr("implementation")?.getattr("cache_tag")?.extract()?;
-    let version: Vec<u32> =
-        sys.getattr("version_info")?.get_item(pyo3::types::PySlice::new(py, 0, 3, 1))?.extract()?;
-    let version = version.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
-    let prefix: String = sys.getattr("prefix")?.str()?.to_string_lossy().into_owned();
+    let prefix: String = py.import("sys")?.getattr("prefix")?.str()?.to_string_lossy().into_owned();
+    let version = version(py)?;
     Ok(Interpreted {
-        code: Interpreter {
-            cache_tag: tag.unwrap_or_else(|| format!("untagged-{version}")),
-            magic: external.getattr("MAGIC_NUMBER")?.extract()?,
-            optimization: sys.getattr("flags")?.getattr("optimize")?.extract()?,
-        },
+        code: code_of(py)?,
         suffixes: Suffixes(py.import("_imp")?.call_method0("extension_suffixes")?.extract()?),
         environment: crate::name::Digest::of(format!("{prefix}\n{version}").as_bytes()).to_hex(),
         version,
         tags: OnceLock::new(),
+    })
+}
+
+fn version(py: Python<'_>) -> PyResult<String> {
+    let info = py.import("sys")?.getattr("version_info")?;
+    let parts: Vec<u32> = info.get_item(pyo3::types::PySlice::new(py, 0, 3, 1))?.extract()?;
+    Ok(parts.iter().map(u32::to_string).collect::<Vec<_>>().join("."))
+}
+
+/// What code must be compiled for, so that this interpreter can run it.
+pub fn code_of(py: Python<'_>) -> PyResult<Interpreter> {
+    let sys = py.import("sys")?;
+    let external = py.import("_frozen_importlib_external")?;
+    let tag: Option<String> = sys.getattr("implementation")?.getattr("cache_tag")?.extract()?;
+    Ok(Interpreter {
+        cache_tag: tag.map_or_else(|| version(py).map(|it| format!("untagged-{it}")), Ok)?,
+        magic: external.getattr("MAGIC_NUMBER")?.extract()?,
+        optimization: sys.getattr("flags")?.getattr("optimize")?.extract()?,
     })
 }
 

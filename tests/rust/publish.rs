@@ -7,6 +7,7 @@
     reason = "a test may, and makes its own folders"
 )]
 
+mod publish_code;
 mod publish_refusals;
 mod publish_support;
 

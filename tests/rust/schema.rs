@@ -31,6 +31,9 @@ fn full() -> Value {
     let digest = "5".repeat(64);
     let file = |path: &str| json!({"path": path, "url": path, "size": 1, "sha256": digest});
     let pack = |path: &str| json!({"format": "zip", "url": "p.zip", "size": 9, "sha256": digest, "paths": [path]});
+    let code = json!({
+        "format": "code", "tag": "cpython-313-f30d0d0a-0", "url": "c.zip", "size": 9, "sha256": digest, "paths": []
+    });
     let mut lazy = file("alpha/größe.bin");
     lazy["lazy"] = json!(true);
     json!({
@@ -50,7 +53,7 @@ fn full() -> Value {
                 "yanked": "broken",
                 "published": 1,
                 "files": [file("alpha/__init__.py"), lazy, file("alpha-1.dist-info/METADATA")],
-                "packs": [pack("alpha/__init__.py")],
+                "packs": [pack("alpha/__init__.py"), code],
                 "variants": [{
                     "tag": "cp310.cp311-abi3-linux_x86_64",
                     "files": [file("alpha/_fast.so")],
@@ -112,6 +115,7 @@ fn good_documents_are_accepted_by_both() {
         with(base(), "/serial", json!(u64::MAX)),
         with(base(), "/serial", json!(0)),
         with(base(), "/modules/alpha/packs/0/format", json!("tar.zst")),
+        with(base(), "/modules/alpha/packs/1/paths", json!([])),
         with(base(), "/modules/alpha/versions/1.0/versions", json!({})),
         with(base(), &format!("{file}/url"), json!("https://host/x?y#z")),
         with(base(), &format!("{file}/size"), json!(0)),
@@ -157,6 +161,8 @@ fn bad_documents_are_refused_by_both() {
     for field in ["path", "url", "size", "sha256"] {
         wrong(&format!("/modules/alpha/files/1/{field}"), null());
     }
+    wrong("/modules/alpha/packs/0/format", json!("code"));
+    wrong("/modules/alpha/packs/1/tag", null());
     for field in ["format", "url", "size", "sha256", "paths"] {
         wrong(&format!("/modules/alpha/packs/0/{field}"), null());
     }

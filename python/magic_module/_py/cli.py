@@ -114,6 +114,11 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument(
         "--sign", metavar="KEY", action="append", default=[], help="a secret key's file; may be given more than once"
     )
+    publish.add_argument(
+        "--compile",
+        action="store_true",
+        help="publish bytecode for this interpreter, too; repeat with each interpreter (and with -O) that users have",
+    )
     keygen = add("keygen", "Make a key pair that signs manifests, as the minisign tool does.")
     keygen.add_argument("file", metavar="FILE", nargs="?", default="magic-module.key", help="default: magic-module.key")
     keygen.add_argument("--password", action="store_true", help="protect it; asked for, or MAGIC_MODULE_KEY_PASSWORD")

@@ -45,7 +45,12 @@ def publish(options: argparse.Namespace) -> Answer:
     """A folder becomes files for any static host."""
     namespace = OWN if options.namespace is None else options.namespace
     keys = [(key, _password_of(key)) for key in options.sign]
-    done = _native._publish(options.source, options.output, namespace, options.drop_older_than, keys)
+    compiler = None
+    if options.compile:
+        from magic_module._py.compiling import compiled
+
+        compiler = compiled
+    done = _native._publish(options.source, options.output, namespace, options.drop_older_than, keys, compile=compiler)
     rows = []
     for unit in done["units"]:
         if unit["changed"]:

@@ -71,6 +71,7 @@ impl World {
             clock: self.clock.get(),
             settings_epoch: true,
             sign: Vec::new(),
+            compiler: None,
         };
         publish(&self.source, &self.site, &options).unwrap()
     }

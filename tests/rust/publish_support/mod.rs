@@ -154,7 +154,14 @@ impl Sandbox {
 
 pub fn options(namespace: &str, clock: u64, drop_older_than: Option<u64>) -> Options {
     let namespace = Namespace::new(namespace).unwrap();
-    Options { namespace, drop_older_than, clock, settings_epoch: true, sign: Vec::new() }
+    Options {
+        namespace,
+        drop_older_than,
+        clock,
+        settings_epoch: true,
+        sign: Vec::new(),
+        compiler: None,
+    }
 }
 
 fn artifacts(record: &Record, mut each: impl FnMut(&str, u64, Digest)) {

@@ -1,0 +1,104 @@
+//! `--compile`: the code of a unit for the interpreter that publishes, as packs of its own.
+//!
+//! Each run adds the packs of one interpreter, and leaves those of others alone. They all
+//! go with the sources that they were made from: where a source has changed, an
+//! interpreter's packs are made again, or left out until that one publishes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use super::pack;
+use super::site::Site;
+use super::source::SourceFile;
+use crate::error::Result;
+use crate::manifest::{File, Pack, PackFormat};
+use crate::name::Digest;
+use crate::store::code::{CODE_LIMIT, Interpreter};
+
+/// Marshalled code of a path and its source; `None` for what is no module of this interpreter.
+type Compile = dyn Fn(&str, &[u8]) -> Result<Option<Vec<u8>>> + Send + Sync;
+
+/// Compiles for one interpreter.
+#[derive(Clone)]
+pub struct Compiler {
+    pub interpreter: Interpreter,
+    pub compile: Arc<Compile>,
+}
+
+impl fmt::Debug for Compiler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Compiler").field(&self.interpreter).finish()
+    }
+}
+
+/// The packs of code for `files`; `before` is what the site holds of the same unit.
+pub(super) fn packs(
+    files: Vec<&SourceFile>,
+    before: Option<(&[File], &[Pack])>,
+    compiler: Option<&Compiler>,
+    site: &mut Site,
+) -> Result<Vec<Pack>> {
+    let sources: Vec<&SourceFile> =
+        files.into_iter().filter(|file| is_source(file.path.as_str())).collect();
+    let mut packs = match before {
+        Some((files, packs)) if same(&sources, files) => old(packs, site),
+        _ => Vec::new(),
+    };
+    if let Some(compiler) = compiler {
+        let tag = compiler.interpreter.tag();
+        if !packs.iter().any(|pack| pack.is_code_for(&tag)) {
+            packs.extend(compiled(&sources, compiler, &tag, site)?);
+        }
+    }
+    packs.sort_by(|a, b| a.tag.cmp(&b.tag));
+    Ok(packs)
+}
+
+fn is_source(path: &str) -> bool {
+    path.ends_with(".py")
+}
+
+fn same(sources: &[&SourceFile], before: &[File]) -> bool {
+    let new: BTreeSet<&Digest> = sources.iter().map(|file| &file.sha256).collect();
+    let old = before.iter().filter(|file| !file.lazy && is_source(file.path.as_str()));
+    new == old.map(|file| &file.sha256).collect()
+}
+
+/// An interpreter's packs stay together, or go together.
+fn old(packs: &[Pack], site: &Site) -> Vec<Pack> {
+    let code = || packs.iter().filter(|pack| pack.format == PackFormat::Code);
+    let lost: BTreeSet<_> = code()
+        .filter(|pack| !site.holds(&pack.url, pack.size, &pack.sha256))
+        .map(|pack| &pack.tag)
+        .collect();
+    code().filter(|pack| !lost.contains(&pack.tag)).cloned().collect()
+}
+
+fn compiled(
+    sources: &[&SourceFile],
+    compiler: &Compiler,
+    tag: &str,
+    site: &mut Site,
+) -> Result<Vec<Pack>> {
+    let mut code: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for file in sources {
+        let name = file.sha256.to_hex();
+        if code.contains_key(&name) {
+            continue;
+        }
+        if let Some(bytes) = (compiler.compile)(file.path.as_str(), &file.read()?)? {
+            code.insert(name, bytes);
+        }
+    }
+    let mut packs = Vec::new();
+    for group in pack::within(code.into_iter().collect(), CODE_LIMIT, |(_, code)| code.len() as u64)
+    {
+        let entries = group.iter().map(|(name, code)| (name.as_str(), code.clone()));
+        let bytes = pack::zip(entries)?;
+        let (url, sha256) = site.keep_pack(&bytes)?;
+        let (format, tag, size) = (PackFormat::Code, Some(tag.to_owned()), bytes.len() as u64);
+        packs.push(Pack { format, tag, url, size, sha256, paths: Vec::new() });
+    }
+    Ok(packs)
+}
