@@ -16,7 +16,7 @@ from kit.world import World
 
 SOURCES = {
     "alpha/__init__.py": "from . import inner\nDEBUG = __debug__\nVALUE = 1\n",
-    "alpha/inner.py": '"""Documented."""\nWHO = "inner"\nNAME = __file__\n\n\ndef fail():\n    raise ValueError("line")\n',
+    "alpha/inner.py": '"""Documented."""\nWHO = "inner"\nNAME = __file__\ndef fail():\n    raise ValueError("line")\n',
     "alpha/data.txt": "data\n",
     "alpha/templates/broken.py": "this is { no } module of any Python\n",
 }
@@ -39,6 +39,7 @@ BOTH = "['__init__.py', 'inner.py']"
 def site(world: World) -> Server:
     """A site without units yet, and the environment that mounts it."""
     write_tree(world.path / "sources", SOURCES)
+    (world.work / "pyproject.toml").touch()  # a lock is looked for, and written, no higher than here
     server = world.serve()
     world.extra["MAGIC_MODULE_MANIFEST_URL"] = server.manifest_url
     return server
@@ -102,7 +103,7 @@ def test_a_module_from_published_code_knows_where_it_is(world: World, site: Serv
             print(frame.line, frame.lineno)
         """
     )
-    assert result.stdout.splitlines() == ["True", 'raise ValueError("line")', 'raise ValueError("line") 7']
+    assert result.stdout.splitlines() == ["True", 'raise ValueError("line")', 'raise ValueError("line") 5']
 
 
 def test_publishing_again_adds_one_interpreter_and_leaves_the_others(world: World, site: Server) -> None:
