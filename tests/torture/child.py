@@ -1,9 +1,11 @@
-"""Runs `inside.py` in a fresh interpreter, with or without the fault layer, and judges what it says."""
+"""Runs `inside.py` in a process of its own, with or without the fault layer, and judges what it says."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import queue
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,9 +15,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 INSIDE = HERE / "inside.py"
-
-HANGS = 60
-"""Seconds after which a process counts as hanging."""
+NURSERY = HERE / "nursery.py"
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,12 @@ class Wrong(Exception):
 
 
 class Child:
-    """Starts processes that see one package folder and nothing of the machine's settings."""
+    """Starts processes that see one package folder and nothing of the machine's settings.
 
-    def __init__(self, home: Path) -> None:
+    They are forks of an interpreter that has not imported the product, one for each trial that runs at the same time.
+    """
+
+    def __init__(self, home: Path, layer: Path | None = None, before: Sequence[str] = ()) -> None:
         import packaging
 
         import magic_module
@@ -54,46 +57,59 @@ class Child:
         places = {Path(str(package.__file__)).resolve().parent.parent: None for package in (magic_module, packaging)}
         self.packages = os.pathsep.join(map(str, places))
         self.home = home
+        self.layer = layer
+        self.before = before
+        self.idle: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
         home.mkdir(parents=True, exist_ok=True)
 
-    def run(
-        self,
-        cache: Path,
-        url: str,
-        *actions: str,
-        packages: Path | None = None,
-        before: Sequence[str] = (),
-        **environment: str,
-    ) -> Said:
-        line, clean = self.command(cache, url, *actions, packages=packages, before=before, **environment)
+    def run(self, cache: Path, url: str, *actions: str, packages: Path | None = None, **environment: str) -> Said:
+        settings = self.settings(cache) | environment
+        order = {"arguments": [str(packages or self.packages), url, *actions], "environment": settings}
         try:
-            done = subprocess.run(
-                line,
-                env=clean,
-                cwd=self.home,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=HANGS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise Wrong(f"hangs for {HANGS} s: {' '.join(actions)}") from None
-        return Said(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+            nursery = self.idle.get_nowait()
+        except queue.Empty:
+            nursery = self.nursery()
+        assert nursery.stdin is not None and nursery.stdout is not None
+        nursery.stdin.write(json.dumps(order) + "\n")
+        nursery.stdin.flush()
+        if not (line := nursery.stdout.readline()):
+            raise Wrong(f"ended the process that it was forked from: {' '.join(actions)}")
+        told = json.loads(line)
+        self.idle.put(nursery)
+        if told["hangs"]:
+            raise Wrong(f"hangs: {' '.join(actions)}")
+        return Said(told["status"], told["stdout"], told["stderr"])
 
-    def command(
-        self,
-        cache: Path,
-        url: str,
-        *actions: str,
-        packages: Path | None = None,
-        before: Sequence[str] = (),
-        **environment: str,
-    ) -> tuple[list[str], dict[str, str]]:
-        """The command line and the whole environment of such a process."""
-        clean = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
-        clean |= {"HOME": str(self.home), "MAGIC_MODULE_CACHE_DIR": str(cache), "MAGIC_MODULE_PROGRESS": "off"}
-        line = [*before, sys.executable, "-I", "-S", "-B", str(INSIDE), str(packages or self.packages), url, *actions]
-        return line, clean | environment
+    def nursery(self) -> subprocess.Popen[str]:
+        """It ends when its stdin does, which is with this process."""
+        preload = {"LD_PRELOAD": str(self.layer)} if self.layer else {}
+        return subprocess.Popen(
+            [*self.before, sys.executable, "-I", "-S", "-B", str(NURSERY), self.packages],
+            env=machine() | preload,
+            cwd=self.home,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def close(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                with self.idle.get_nowait() as nursery:
+                    nursery.kill()
+
+    def settings(self, cache: Path) -> dict[str, str]:
+        return {"HOME": str(self.home), "MAGIC_MODULE_CACHE_DIR": str(cache), "MAGIC_MODULE_PROGRESS": "off"}
+
+    def command(self, cache: Path, url: str, *actions: str) -> tuple[list[str], dict[str, str]]:
+        """The command line and the whole environment of such a process with an interpreter of its own."""
+        line = [sys.executable, "-I", "-S", "-B", str(INSIDE), self.packages, url, *actions]
+        return line, machine() | self.settings(cache)
+
+
+def machine() -> dict[str, str]:
+    """What a process has to know of this machine."""
+    return {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
 
 
 def judge(

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trials
-from child import Wrong
 from scenes import WRITING, Scene, Stage
 
 
@@ -56,7 +55,7 @@ def run(folder: Path, points: int, seed: int, jobs: int) -> trials.Figures:
     def trial(crash: Crash) -> str:
         scene, cache = crash.scene, folder / f"trial-{next(numbers)}"
         trials.copy(stage.cache(scene), cache)
-        url = stage.sites[scene.name].url
+        url = stage.urls[scene.name]
         try:
             said = stage.child.run(cache, url, *scene.actions, **stage.disturb(cache, at=crash.at, act=crash.act))
             if not said.killed:
@@ -69,11 +68,10 @@ def run(folder: Path, points: int, seed: int, jobs: int) -> trials.Figures:
                 if not second.killed:
                     stage.judge_all(scene, second.answers, errors=("UnitNotFoundError",))
             stage.heals(scene, cache)
-        except Wrong:
-            raise
         finally:
             trials.remove(cache)
         return "killed" if said.killed else "ended before"
 
-    trials.run(figures, crashes(stage, points, random.Random(seed)), trial, jobs)
+    with stage:
+        trials.run(figures, crashes(stage, points, random.Random(seed)), trial, jobs)
     return figures

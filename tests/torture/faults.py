@@ -68,7 +68,7 @@ def run(folder: Path, points: int, seed: int, jobs: int) -> trials.Figures:
     def trial(fault: Fault) -> str:
         scene, cache = fault.scene, folder / f"trial-{next(numbers)}"
         trials.copy(stage.cache(scene), cache)
-        url = stage.sites[scene.name].url
+        url = stage.urls[scene.name]
         act = str(getattr(errno, fault.error))
         try:
             said = stage.child.run(
@@ -80,73 +80,75 @@ def run(folder: Path, points: int, seed: int, jobs: int) -> trials.Figures:
             trials.remove(cache)
         return "refused" if failed else "right all the same"
 
-    trials.run(figures, faults(stage, points, random.Random(seed)), trial, jobs)
+    with stage:
+        trials.run(figures, faults(stage, points, random.Random(seed)), trial, jobs)
     return figures
 
 
 def full_disk(folder: Path, seed: int) -> trials.Figures:
     """A file system of one megabyte, filled to different degrees before each scene."""
     figures = trials.Figures("a full disk")
-    stage = Stage(folder)
     place = folder / "megabyte"
     place.mkdir()
-    for scene in stage.scenes:
-        for free in (0, 4, 16, 64, 128, 256, 512, 900):
-            try:
-                with mounted("-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", str(place)):
-                    cache = place / "cache"
-                    filler = place / "filler"
-                    with contextlib.suppress(OSError):
-                        trials.copy(stage.cache(scene), cache)
-                        room = shutil.disk_usage(place).free - free * 1024
-                        filler.write_bytes(bytes(max(0, room)))
-                    figures.done += 1
-                    url = stage.sites[scene.name].url
-                    try:
-                        said = stage.child.run(cache, url, *scene.actions)
-                        failed = stage.judge_all(scene, said.answers, errors=ERRORS)
-                        filler.unlink(missing_ok=True)
-                        saved = trials.copy(cache, folder / "saved") if cache.exists() else stage.cache(scene)
-                        stage.heals(scene, saved)
-                        trials.remove(folder / "saved")
-                        figures.add("refused" if failed else "right all the same")
-                    except Wrong as wrong:
-                        figures.wrong.append(f"{scene.name} with {free} KB free: {wrong}")
-                        trials.remove(folder / "saved")
-            except Unmountable as reason:
-                figures.skipped = str(reason)
-                return figures
+    with Stage(folder) as stage:
+        for scene in stage.scenes:
+            for free in (0, 4, 16, 64, 128, 256, 512, 900):
+                try:
+                    with mounted("-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", str(place)):
+                        cache = place / "cache"
+                        filler = place / "filler"
+                        with contextlib.suppress(OSError):
+                            trials.copy(stage.cache(scene), cache)
+                            room = shutil.disk_usage(place).free - free * 1024
+                            filler.write_bytes(bytes(max(0, room)))
+                        figures.done += 1
+                        url = stage.urls[scene.name]
+                        try:
+                            said = stage.child.run(cache, url, *scene.actions)
+                            failed = stage.judge_all(scene, said.answers, errors=ERRORS)
+                            filler.unlink(missing_ok=True)
+                            left = cache if cache.exists() else stage.cache(scene)
+                            saved = trials.copy(left, folder / "saved")
+                            stage.heals(scene, saved)
+                            trials.remove(folder / "saved")
+                            figures.add("refused" if failed else "right all the same")
+                        except Wrong as wrong:
+                            figures.wrong.append(f"{scene.name} with {free} KB free: {wrong}")
+                            trials.remove(folder / "saved")
+                except Unmountable as reason:
+                    figures.skipped = str(reason)
+                    return figures
     return figures
 
 
 def read_only(folder: Path, seed: int) -> trials.Figures:
     """A whole cache, a damaged one and an empty one, behind a mount that allows no writing."""
     figures = trials.Figures("a read-only mount")
-    stage = Stage(folder)
     place = folder / "read-only"
     place.mkdir()
-    for scene in stage.scenes:
-        cache = stage.cache(scene)
-        try:
-            with mounted("--bind", str(cache), str(place)):
-                mount("-o", "remount,ro,bind", str(place))
-                figures.done += 1
-                before = listing(cache)
-                try:
-                    said = stage.child.run(place, stage.sites[scene.name].url, *scene.actions)
-                    failed = stage.judge_all(scene, said.answers, errors=ERRORS)
-                    if listing(cache) != before:
-                        raise Wrong("something was written")
-                    figures.add("refused" if failed else "right all the same")
-                except Wrong as wrong:
-                    figures.wrong.append(f"{scene.name}: {wrong}")
-        except Unmountable as reason:
-            figures.skipped = str(reason)
-            return figures
-        try:
-            stage.heals(scene, cache)
-        except Wrong as wrong:
-            figures.wrong.append(f"{scene.name}, writable again: {wrong}")
+    with Stage(folder) as stage:
+        for scene in stage.scenes:
+            cache = stage.cache(scene)
+            try:
+                with mounted("--bind", str(cache), str(place)):
+                    mount("-o", "remount,ro,bind", str(place))
+                    figures.done += 1
+                    before = listing(cache)
+                    try:
+                        said = stage.child.run(place, stage.urls[scene.name], *scene.actions)
+                        failed = stage.judge_all(scene, said.answers, errors=ERRORS)
+                        if listing(cache) != before:
+                            raise Wrong("something was written")
+                        figures.add("refused" if failed else "right all the same")
+                    except Wrong as wrong:
+                        figures.wrong.append(f"{scene.name}: {wrong}")
+            except Unmountable as reason:
+                figures.skipped = str(reason)
+                return figures
+            try:
+                stage.heals(scene, cache)
+            except Wrong as wrong:
+                figures.wrong.append(f"{scene.name}, writable again: {wrong}")
     return figures
 
 

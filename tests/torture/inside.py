@@ -10,24 +10,15 @@ Prints one line of JSON: a list with one entry for each action. Structured error
 ends the process with a traceback, which is what the caller looks for.
 """
 
+# Imported before anything is injected: what fails afterwards is ours.
+import hashlib
+import json
 import os
 import sys
 
-sys.path[:0] = sys.argv[1].split(os.pathsep)
-# Imported before anything is injected: what fails afterwards is ours.
-import contextlib  # noqa: E402
-import hashlib  # noqa: E402
-import json  # noqa: E402
-
-URL = sys.argv[2]
 UNITS = ("alpha", "base", "tool", "late")
 
-if URL:
-    import magic_module
-
-    Failure: "type[BaseException]" = magic_module.errors.MagicModuleError
-else:
-    Failure = ImportError
+Failure: "type[BaseException]" = ImportError
 
 
 def told(error: BaseException) -> "dict[str, object]":
@@ -35,8 +26,9 @@ def told(error: BaseException) -> "dict[str, object]":
 
 
 def lazy(name: str, path: str) -> bytes:
-    place = magic_module.data_path(f"acme.{name}", path) if URL else os.path.join(sys.argv[1], "acme", name, path)
-    return own_read(place)
+    if "magic_module" in sys.modules:
+        return own_read(magic_module.data_path(f"acme.{name}", path))
+    return own_read(os.path.join(os.path.dirname(sys.modules[f"acme.{name}"].__file__), path))
 
 
 class OwnRead(Exception):
@@ -106,20 +98,20 @@ def act(action: str) -> object:
     raise ValueError(action)
 
 
-def main() -> None:
-    if URL:
-        with contextlib.suppress(KeyError):
-            os.environ.pop("LD_PRELOAD")
+def main(folders: str, url: str, *actions: str) -> None:
+    global Failure, magic_module
+    sys.path[:0] = folders.split(os.pathsep)
+    if url:
+        import magic_module
+
+        Failure = magic_module.errors.MagicModuleError
         try:
-            magic_module.mount("acme", URL)
+            magic_module.mount("acme", url)
         except Failure as error:
             print(json.dumps([told(error)]))
             return
-    answers = []
-    for action in sys.argv[3:]:
-        entry = act(action)
-        answers.append(entry)
-    print(json.dumps(answers), flush=True)
+    print(json.dumps([act(action) for action in actions]), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,5 +1,5 @@
 /* A fault layer: preloaded into a process, it counts the file calls that touch one folder, over all threads,
- * and at a chosen one it kills the process or lets the call fail.
+ * and at a chosen one it kills the process or lets the call fail. A process that was forked begins for itself.
  *
  *   TORTURE_ROOT   the folder
  *   TORTURE_LOG    append the name of every counted call here (a recording; nothing is injected)
@@ -35,7 +35,7 @@ static int recording = -1, at, fails, torn, later, process;
 static char failing[32];
 static atomic_int count;
 
-__attribute__((constructor)) static void setup(void) {
+void torture_begin(void) {
     const char *value = getenv("TORTURE_ROOT");
     if (!value) return;
     root_length = strlen(value);

@@ -31,6 +31,9 @@ UNITS = ("alpha", "base", "tool", "late")
 CLOSURE = {"alpha": ("alpha",), "base": ("base",), "tool": ("tool", "base"), "late": ("late",)}
 REQUIRED_BY = {"base": ("tool",)}
 
+LENGTH = 50
+"""Steps with one cache."""
+
 units = st.sampled_from(UNITS)
 
 
@@ -208,24 +211,29 @@ def run(folder: Path, steps: int, number: int) -> trials.Figures:
     Machine.folder, Machine.child, Machine.steps = folder, Child(folder / "home"), 0
     Machine.site = Site(folder, versions=VERSIONS)
     Machine.right = right_answers(folder, Machine.child, VERSIONS)
-    length = 50
-    machine = seed(number)(Machine)
     try:
-        run_state_machine_as_test(
-            machine,
-            settings=settings(
-                max_examples=max(1, steps // length),
-                stateful_step_count=length,
-                deadline=None,
-                database=None,
-                # A failing run is told as it was: making it smaller would take as long as all of the rest.
-                phases=(Phase.generate,),
-                suppress_health_check=list(HealthCheck),
-                print_blob=False,
-            ),
-        )
+        # An example may be shorter than it is allowed to be; the next round has a seed of its own.
+        while Machine.steps < steps:
+            one_round(min(100, (steps - Machine.steps) // LENGTH + 1), number)
+            number += 1
     except Exception as error:
         figures.wrong.append(f"{type(error).__name__}: {error}\n" + "\n".join(getattr(error, "__notes__", ())))
     figures.done = Machine.steps
     figures.add("caches", Machine.caches)
     return figures
+
+
+def one_round(caches: int, number: int) -> None:
+    run_state_machine_as_test(
+        seed(number)(type("Machine", (Machine,), {})),
+        settings=settings(
+            max_examples=caches,
+            stateful_step_count=LENGTH,
+            deadline=None,
+            database=None,
+            # A failing run is told as it was: making it smaller would take as long as all of the rest.
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+            print_blob=False,
+        ),
+    )

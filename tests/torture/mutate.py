@@ -11,6 +11,7 @@ import py_compile
 import random
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import trials
@@ -173,18 +174,20 @@ class Mutator:
 
 
 def run(folder: Path, mutations: int, seed: int, jobs: int, short: bool) -> trials.Figures:
-    stage = Stage(folder, ())
-    stage.prepare(SCENE)
     figures = trials.Figures("mutated caches")
     share = FEW if short else 1
-    url = stage.sites[SCENE.name].url
+    stage = Stage(folder, ())
+    stage.prepare(SCENE)
+    url = stage.urls[SCENE.name]
 
     def work(number: int) -> None:
         cache = trials.copy(stage.cache(SCENE), folder / f"mutated-{number}")
         marker = folder / f"marker-{number}"
         mutator = Mutator(cache, marker, random.Random(seed * 1000 + number))
-        for _ in range(mutations // jobs // share):
+        total = 0
+        while total < mutations / jobs:
             done = [text for _ in range(share) if (text := mutator.step())]
+            total += len(done)
             figures.done += len(done)
             try:
                 said = stage.child.run(cache, url, "report")
@@ -199,9 +202,7 @@ def run(folder: Path, mutations: int, seed: int, jobs: int, short: bool) -> tria
                 trials.remove(cache)
                 trials.copy(stage.cache(SCENE), cache)
 
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(jobs) as pool:
+    with stage, ThreadPoolExecutor(jobs) as pool:
         for future in [pool.submit(work, number) for number in range(jobs)]:
             future.result()
     return figures

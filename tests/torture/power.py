@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import trials
-from child import Wrong, judge
+from child import Child, Wrong, judge
 from faults import Unmountable, mount, mounted
 from scenes import Scene, Stage
 
@@ -36,9 +36,9 @@ def run(folder: Path, short: bool) -> trials.Figures:
                 if shutil.which(MAKE[system][0], path=os.environ["PATH"] + ":/sbin:/usr/sbin") is None:
                     print(f"power cuts on {system}: skipped: {MAKE[system][0]} is not installed", flush=True)
                     continue
-                stage = Stage(folder / system, NAMES)
-                for scene in stage.scenes:
-                    cut(stage, scene, system, delays, boot, figures)
+                with Stage(folder / system, NAMES) as stage:
+                    for scene in stage.scenes:
+                        cut(stage, scene, system, delays, boot, figures)
     except Unmountable as reason:
         figures.skipped = str(reason)
     return figures
@@ -47,7 +47,7 @@ def run(folder: Path, short: bool) -> trials.Figures:
 def cut(
     stage: Stage, scene: Scene, system: str, delays: tuple[float, ...], boot: list[str], figures: trials.Figures
 ) -> None:
-    image, place, url = stage.folder / "image", stage.folder / "mounted", stage.sites[scene.name].url
+    image, place, url = stage.folder / "image", stage.folder / "mounted", stage.urls[scene.name]
     place.mkdir(exist_ok=True)
     subprocess.run(["truncate", "-s", SIZES[system], str(image)], check=True)
     subprocess.run([*MAKE[system], str(image)], check=True, stdout=subprocess.DEVNULL)
@@ -63,14 +63,13 @@ def cut(
             copies.append((delay, Path(shutil.copy(image, stage.folder / f"image-{delay}"))))
     for delay, copied in copies:
         figures.done += 1
+        booted = Child(stage.child.home, before=boot)
         try:
-            with mounted("-o", "loop", str(copied), str(place)):
+            with mounted("-o", "loop", str(copied), str(place)), contextlib.closing(booted):
                 lost = sum(path.stat().st_size == 0 for path in (place / "cache").rglob("*.py"))
-                offline = stage.child.run(
-                    place / "cache", url, "report", before=boot, MAGIC_MODULE_OFFLINE="1"
-                ).answers[0]
+                offline = booted.run(place / "cache", url, "report", MAGIC_MODULE_OFFLINE="1").answers[0]
                 refused = judge(offline, stage.right, scene.allowed, errors=("OfflineError", "IntegrityError"))
-                stage.heals(scene, place / "cache", before=boot)
+                stage.heals(scene, place / "cache", booted)
             figures.add("needed the server" if refused else "whole without the server")
             figures.add("derived files found empty", lost)
         except Wrong as wrong:

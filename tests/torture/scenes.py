@@ -5,15 +5,20 @@ Each scene is prepared once; a trial works on a copy of its cache, so that trial
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from child import HERE, Child, Wrong, judge
 from sites import Site, right_answers
+
+sys.path.append(str(HERE.parent))
+
+from origins import Origin
 
 _CHANGES = "create write writev pwrite64 sendfile64 copy_file_range ftruncate64 ftruncate rename link linkat"
 _LASTS = "unlink unlinkat mkdir rmdir fsync fdatasync syncfs fchmod chmod"
@@ -32,12 +37,15 @@ class Scene:
     allowed: tuple[str, ...] = ("1.0",)
     packs: bool = True
     damaged: bool = False
+    http: bool = False
 
 
 SCENES = (
     Scene("first import", ("report",)),
     Scene("first import, file by file", ("report",), packs=False),
+    Scene("first import over http", ("report",), packs=False, http=True),
     Scene("upgrade", ("report", "upgrade", "report"), ((1, ("report",)),), 2, ("1.0", "2.0")),
+    Scene("upgrade over http", ("report", "upgrade", "report"), ((1, ("report",)),), 2, ("1.0", "2.0"), http=True),
     Scene("rollback", ("report", "rollback", "report"), ((1, ("report",)), (2, ("upgrade",))), 2, ("1.0", "2.0")),
     Scene("forced upgrade", ("report", "force"), ((1, ("report",)),), 2, ("1.0", "2.0")),
     Scene(
@@ -51,27 +59,32 @@ SCENES = (
 )
 
 
-class Stage:
-    """A folder in which the scenes are prepared and trials run."""
+class Stage(contextlib.ExitStack):
+    """A folder in which the scenes are prepared and trials run; what serves them ends with the `with` block."""
 
     def __init__(self, folder: Path, names: tuple[str, ...] | None = None) -> None:
+        super().__init__()
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.child = Child(folder / "home")
+        self.child = self.enter_context(contextlib.closing(Child(folder / "home", build_layer(folder))))
         self.right = right_answers(folder, self.child)
-        self.layer = build_layer(folder)
-        self.sites: dict[str, Site] = {}
+        self.urls: dict[str, str] = {}
         self.scenes = [scene for scene in SCENES if names is None or scene.name in names]
-        for scene in self.scenes:
-            self.prepare(scene)
+        try:
+            for scene in self.scenes:
+                self.prepare(scene)
+        except BaseException:
+            self.close()
+            raise
 
     def prepare(self, scene: Scene) -> None:
         place = self.folder / scene.name.replace(" ", "-").replace(",", "")
-        site = self.sites[scene.name] = Site(place, scene.packs)
-        cache = self.cache(scene)
+        site, cache = Site(place, scene.packs), self.cache(scene)
+        url = self.enter_context(Origin(site.folder)).manifest_url if scene.http else site.url
+        self.urls[scene.name] = url
         for version, actions in scene.before:
             site.show(version)
-            for answer in self.child.run(cache, site.url, *actions).answers:
+            for answer in self.child.run(cache, url, *actions).answers:
                 if isinstance(answer, dict) and "error" in answer:
                     raise Wrong(f"{scene.name} could not be prepared: {answer}")
         site.show(scene.shown)
@@ -87,7 +100,7 @@ class Stage:
         log, cache = self.folder / "log", self.folder / "recorded"
         log.unlink(missing_ok=True)
         shutil.copytree(self.cache(scene), cache, symlinks=True)
-        said = self.child.run(cache, self.sites[scene.name].url, *scene.actions, **self.disturb(cache, log=log))
+        said = self.child.run(cache, self.urls[scene.name], *scene.actions, **self.disturb(cache, log=log))
         self.judge_all(scene, said.answers)
         shutil.rmtree(cache)
         return log.read_text().split()
@@ -95,7 +108,7 @@ class Stage:
     def disturb(
         self, cache: Path, log: Path | None = None, at: int = 0, act: str = "", on: bool = False
     ) -> dict[str, str]:
-        environment = {"LD_PRELOAD": str(self.layer), "TORTURE_ROOT": str(cache)}
+        environment = {"TORTURE_ROOT": str(cache)}
         if log is not None:
             return environment | {"TORTURE_LOG": str(log)}
         return environment | {"TORTURE_AT": str(at), "TORTURE_ACT": act, "TORTURE_ON": "1" if on else "0"}
@@ -111,12 +124,12 @@ class Stage:
                 failed += 1
         return failed
 
-    def heals(self, scene: Scene, cache: Path, before: Sequence[str] = ()) -> None:
+    def heals(self, scene: Scene, cache: Path, child: Child | None = None) -> None:
         """The next run imports what is right, moves on and cleans up, and the one after it needs no server."""
-        url = self.sites[scene.name].url
+        url, child = self.urls[scene.name], child or self.child
         # What `verify` finds it mends: the second one finds nothing.
-        report, upgraded, after, pruned, _, verified = self.child.run(
-            cache, url, "report", "upgrade", "report", "prune", "verify", "verify", before=before
+        report, upgraded, after, pruned, _, verified = child.run(
+            cache, url, "report", "upgrade", "report", "prune", "verify", "verify"
         ).answers
         judge(report, self.right, scene.allowed)
         newest = (f"{scene.shown}.0",)
@@ -130,9 +143,7 @@ class Stage:
         halves = [path.name for path in (cache / "v1" / "tmp").iterdir() if path.suffix in {".part", ".tree"}]
         if halves:
             raise Wrong(f"halves are left: {halves}")
-        (offline,) = self.child.run(
-            cache, url, "report", before=before, MAGIC_MODULE_OFFLINE="1", MAGIC_MODULE_VERIFY="full"
-        ).answers
+        (offline,) = child.run(cache, url, "report", MAGIC_MODULE_OFFLINE="1", MAGIC_MODULE_VERIFY="full").answers
         judge(offline, self.right, newest)
 
 

@@ -30,7 +30,7 @@ TESTS: dict[str, Test] = {
     "crash": lambda folder, short, seed, jobs: crash.run(folder, 300 if short else 10_000, seed, jobs),
     "network": lambda folder, short, seed, jobs: network.run(folder, 16 if short else 200, seed, jobs),
     "crowd": lambda folder, short, seed, jobs: crowd.run(folder, 16 if short else 100, seed),
-    "faults": lambda folder, short, seed, jobs: faults.run(folder, 300 if short else 4_000, seed, jobs),
+    "faults": lambda folder, short, seed, jobs: faults.run(folder, 300 if short else 10_000, seed, jobs),
     "mutations": lambda folder, short, seed, jobs: mutate.run(folder, 600 if short else 10_000, seed, jobs, short),
     "power": lambda folder, short, seed, jobs: power.run(folder, short),
     "model": lambda folder, short, seed, jobs: model.run(folder, 200 if short else 10_000, seed),
