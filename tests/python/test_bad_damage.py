@@ -236,6 +236,25 @@ def test_damage_between_import_and_reload(cache: Path, origin: Origin) -> None:
         assert python.do("import inspect; result = inspect.getsource(alpha.inner)") == "VALUE = 2\n"
 
 
+def test_what_another_version_lends_may_be_damaged(cache: Path, site: Site, origin: Origin) -> None:
+    """A tree is made again from the files of the next version, unless they are damaged: then from its own pack."""
+    by_pack(site)
+    warm_up(cache, origin)
+    [before] = cache.glob("v1/trees/*.index")
+    newer = {"alpha/__init__.py": "VALUE = 3\n", "alpha/inner.py": "VALUE = 2\n", "alpha/data.txt": GOOD[2]}
+    site.unit("alpha", newer, version="2.0.0")
+    site.document["serial"] = 2
+    site.write()
+    with Interpreter(cache, origin.manifest_url) as python:
+        python.do("import magic_module; magic_module.upgrade('magic_module.alpha')")
+    origin.stop()
+    before.unlink()
+    spoil(cache, "tree-inner-code", flip)
+    with Interpreter(cache, origin.manifest_url) as python:
+        python.do("import magic_module; magic_module.rollback('magic_module.alpha')")
+        assert python.do(IMPORT) == GOOD
+
+
 def test_planted_bytes_are_never_run(cache: Path, origin: Origin) -> None:
     """Same size, same times, other code: what runs is hashed on every load."""
     warm_up(cache, origin)
