@@ -7,6 +7,7 @@ The model of one mount:
 
     shown     the version that the site's manifest has
     known     the version of the newest manifest that the cache has seen
+    maybe     versions that it has perhaps seen since: a rollback to what was pruned asks the site for it
     chain     generations, newest last: what is active, and what this one moved (with what was before)
 """
 
@@ -63,6 +64,7 @@ class Machine(RuleBasedStateMachine):
         self.shown = 1
         self.site.show(1)
         self.known: int | None = None
+        self.maybe: set[int] = set()
         self.current = Generation({})
         self.offline = False
         self.suspect = False
@@ -121,11 +123,13 @@ class Machine(RuleBasedStateMachine):
             self.known = self.shown
         judge(report, self.right, self.versions(name))
         if version is None:
+            self.known = int(float(report[name]["version"]))
+            self.maybe = {maybe for maybe in self.maybe if maybe > self.known}
             self.activate(name)
 
     def versions(self, name: str) -> list[str]:
-        version = self.current.active.get(name, self.known)
-        return [f"{version}.0"]
+        version = self.current.active.get(name)
+        return [f"{each}.0" for each in ({self.known, *self.maybe} if version is None else {version})]
 
     @precondition(lambda self: not self.offline and self.known is not None)
     @rule(names=st.sets(units, min_size=1))
@@ -133,7 +137,7 @@ class Machine(RuleBasedStateMachine):
         (answer,) = self.act(f"upgrade:{','.join(sorted(names))}")
         if isinstance(answer, dict):
             raise Wrong(f"upgrade: {answer}")
-        self.known = self.shown
+        self.known, self.maybe = self.shown, set()
         members = {member for name in names for member in CLOSURE[name]}
         for member in list(members):
             if self.current.active.get(member) != self.known:
@@ -156,6 +160,8 @@ class Machine(RuleBasedStateMachine):
             step = step.parent if step.parent and not step.parent.pruned else None
         if step is None or step.parent is None:
             return
+        if step.parent.pruned:
+            self.maybe.add(self.shown)
         if isinstance(answer, dict):
             if step.parent.pruned and "is no longer in the cache" in answer["text"]:
                 return

@@ -1,7 +1,7 @@
 """Mutated caches: a file is flipped, cut, swapped, emptied, replaced by a link, or joined by a stranger.
 
 After each mutation a fresh process imports everything. No wrong byte may be imported, and nothing that was planted
-may run; the cache heals by itself and goes on to the next mutation, so that they also pile up.
+may run; the cache heals by itself and goes on to the next mutation, so that they also pile up, to a certain height.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from child import Wrong, judge
 from scenes import Scene, Stage
 
 SCENE = Scene("mutations", (), ((1, ("report",)), (2, ("upgrade", "report"))), 2, ("2.0",))
+
+PILE = 20
+"""Mutations before a fresh copy of the cache: what was planted before would get most of those after it."""
 
 FEW = 5
 """In the short form so many mutations share one import; in the long form each has its own."""
@@ -181,13 +184,17 @@ def run(folder: Path, mutations: int, seed: int, jobs: int, short: bool) -> tria
     url = stage.urls[SCENE.name]
 
     def work(number: int) -> None:
-        cache = trials.copy(stage.cache(SCENE), folder / f"mutated-{number}")
-        marker = folder / f"marker-{number}"
+        cache, marker = folder / f"mutated-{number}", folder / f"marker-{number}"
         mutator = Mutator(cache, marker, random.Random(seed * 1000 + number))
-        total = 0
+        total, height = 0, PILE
         while total < mutations / jobs:
+            if height >= PILE:
+                trials.remove(cache)
+                trials.copy(stage.cache(SCENE), cache)
+                height = 0
             done = [text for _ in range(share) if (text := mutator.step())]
             total += len(done)
+            height += len(done)
             figures.done += len(done)
             try:
                 said = stage.child.run(cache, url, "report")
@@ -199,8 +206,7 @@ def run(folder: Path, mutations: int, seed: int, jobs: int, short: bool) -> tria
                 figures.wrong.append(f"{'; '.join(done)}: {wrong}")
                 # A cache that does not heal would hide what comes after it.
                 marker.unlink(missing_ok=True)
-                trials.remove(cache)
-                trials.copy(stage.cache(SCENE), cache)
+                height = PILE
 
     with stage, ThreadPoolExecutor(jobs) as pool:
         for future in [pool.submit(work, number) for number in range(jobs)]:
