@@ -24,8 +24,9 @@ from scenes import Scene, Stage
 
 CREATING = "create mkdir rename link linkat"
 CALLS = {
-    "ENOSPC": f"{CREATING} write writev pwrite64 copy_file_range fsync ftruncate64",
-    "EIO": f"{CREATING} open opendir readdir64 read write fsync ftruncate64 unlink unlinkat rmdir statx flock fchmod",
+    "ENOSPC": f"{CREATING} write writev pwrite64 copy_file_range ficlone fsync syncfs ftruncate64",
+    "EIO": f"{CREATING} open opendir readdir64 read write ficlone fsync syncfs ftruncate64 unlink unlinkat rmdir statx"
+    " flock fchmod",
     "EACCES": f"{CREATING} open opendir unlink unlinkat rmdir statx fchmod chmod",
     "EMFILE": "create open opendir",
 }

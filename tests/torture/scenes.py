@@ -20,7 +20,7 @@ sys.path.append(str(HERE.parent))
 
 from origins import Origin
 
-_CHANGES = "create write writev pwrite64 sendfile64 copy_file_range ftruncate64 ftruncate rename link linkat"
+_CHANGES = "create write writev pwrite64 sendfile64 copy_file_range ficlone ftruncate64 ftruncate rename link linkat"
 _LASTS = "unlink unlinkat mkdir rmdir fsync fdatasync syncfs fchmod chmod"
 WRITING = frozenset(f"{_CHANGES} {_LASTS}".split())
 """Calls that change the disk: only between these, what a crash leaves differs."""
