@@ -27,7 +27,7 @@ test-rust: python ## the Rust tests
 test-python: python ## the Python tests on every interpreter (PYTHONS="3.12" limits them)
 	$(PYTHON) tools/check.py python
 
-torture: python ## crashes, faults, power cuts, mutated caches, a model: the long form (minutes to an hour)
+torture: python ## crashes, faults, power cuts, mutated caches, a model: the long form (an hour or two)
 	$(PYTHON) tools/check.py torture-long
 
 torture-short: python ## the same in a minute or two, as `make test` runs it
