@@ -9,15 +9,15 @@
 
 mod code;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::assemble;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{Artifact, is_absent};
-use crate::manifest::{PackFormat, Record};
+use crate::manifest::Record;
 use crate::mount::{Answer, Mount, reason_of};
-use crate::name::{Digest, FilePath, UnitName};
+use crate::name::{Digest, UnitName};
 use crate::plan::{Plan, Reusable, Wanted, plan};
 use crate::progress::Progress;
 use crate::session::Session;
@@ -25,7 +25,6 @@ use crate::store::generation::{Active, Generation, Key};
 use crate::store::lock::Shared;
 use crate::store::tree::Tree;
 use crate::unit::{Readiness, Unit};
-use crate::unpack::Pack;
 
 /// A unit and the record that it is made from.
 #[derive(Clone)]
@@ -339,9 +338,9 @@ impl Session {
             }
         }
         // A pack that is refused once would be refused again.
-        for pack in record.packs.iter().filter(|pack| pack.format == PackFormat::Zip) {
+        for pack in record.packs.iter().filter(|pack| pack.format.holds_files()) {
             if self.store.blobs().path(&pack.sha256).exists()
-                && read_pack(&self.store, record, pack).is_err()
+                && assemble::read_pack(&self.store, record, pack).is_err()
             {
                 let _ = self.store.blobs().remove(&pack.sha256);
             }
@@ -455,38 +454,6 @@ fn is_active(generation: &Generation, unit: &Unit) -> bool {
 }
 
 fn build(store: &crate::store::Store, member: &Member, plan: &Plan, force: bool) -> Result<Tree> {
-    let name = |error: Error| error.or_name(member.unit.full_name.clone());
-    for pack in &member.record.packs {
-        if plan.wanted.iter().any(|wanted| wanted.sha256 == pack.sha256) {
-            open_pack(store, &member.record, pack).map_err(name)?;
-        }
-    }
-    assemble::build(store, &member.unit.digest, &member.record.files, &plan.sources, force)
-        .map_err(name)
-}
-
-/// Opens a pack, which is good if it holds what the record says and nothing else.
-fn open_pack(
-    store: &crate::store::Store,
-    record: &Record,
-    pack: &crate::manifest::Pack,
-) -> Result<Pack> {
-    let sizes: HashMap<&FilePath, u64> =
-        record.files.iter().map(|file| (&file.path, file.size)).collect();
-    let declared = pack.paths.iter().map(|path| (path, sizes.get(path).copied().unwrap_or(0)));
-    Pack::open(&store.blobs().path(&pack.sha256), &pack.url, &declared.collect())
-}
-
-/// Reads all of a pack, to know whether it holds what the record says to the last byte.
-fn read_pack(
-    store: &crate::store::Store,
-    record: &Record,
-    pack: &crate::manifest::Pack,
-) -> Result<()> {
-    let mut open = open_pack(store, record, pack)?;
-    let held: HashSet<&FilePath> = pack.paths.iter().collect();
-    for file in record.files.iter().filter(|file| held.contains(&file.path)) {
-        open.copy(&file.path, file.size, &file.sha256, &mut std::io::sink())?;
-    }
-    Ok(())
+    assemble::build(store, &member.unit.digest, &member.record, &plan.sources, force)
+        .map_err(|error| error.or_name(member.unit.full_name.clone()))
 }

@@ -13,11 +13,12 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::Digest as _;
 
 use crate::error::{Error, Kind, Result};
-use crate::manifest::File;
+use crate::manifest::{self, File, PackFormat, Record};
 use crate::name::{Digest, FilePath};
 use crate::store::lock::Exclusive;
 use crate::store::tree::{Stamp, Tree, TreeFile, folder_of, hash_file, index_of};
@@ -51,12 +52,13 @@ impl Source {
     }
 }
 
-/// Builds the tree of `files`; another process may have done so meanwhile. `anew` builds
-/// it even where a good one stands; who has that one's files open keeps them.
+/// Builds the tree of `record`; another process may have done so meanwhile. `anew` builds
+/// it even where a good one stands; who has that one's files open keeps them. A pack is
+/// good if it holds what the record says and nothing else.
 pub fn build(
     store: &Store,
     digest: &Digest,
-    files: &[File],
+    record: &Record,
     sources: &BTreeMap<FilePath, Source>,
     anew: bool,
 ) -> Result<Tree> {
@@ -69,8 +71,8 @@ pub fn build(
     }
     let aside = store.tmp().join(format!("{digest}.tree"));
     remove(&aside)?;
-    let built = fill(store, &aside, files, sources)
-        .and_then(|stamps| name(store, digest, &aside, files, sources, &stamps));
+    let built = fill(store, &aside, record, sources)
+        .and_then(|stamps| name(store, digest, &aside, &record.files, sources, &stamps));
     if built.is_err() {
         let _ = remove(&aside);
     }
@@ -83,9 +85,10 @@ type Job<'a> = (&'a File, &'a Source);
 fn fill(
     store: &Store,
     aside: &Path,
-    files: &[File],
+    record: &Record,
     sources: &BTreeMap<FilePath, Source>,
 ) -> Result<Stamps> {
+    let files = &record.files;
     let mut folders: BTreeSet<&str> =
         files.iter().filter(|file| !file.lazy).map(|file| file.path.parent()).collect();
     folders.insert("");
@@ -100,25 +103,39 @@ fn fill(
         })?;
         jobs.push((file, source));
     }
-    let mut packs = Packs::new(store);
+    let declared = Declared::of(record);
+    // Neighbours in a pack stay together, so that each thread reads forwards.
+    jobs.sort_by(|a, b| (a.1.packed(), &a.0.path).cmp(&(b.1.packed(), &b.0.path)));
+    let mut packs = Packs::new(store, &declared);
     if jobs.len() < ENOUGH_FOR_THREADS {
         return packs.place_all(aside, &jobs);
     }
-    // An archive is checked once, whatever the number of threads.
-    for (_, source) in &jobs {
-        if let Some((blob, _)) = source.packed() {
-            packs.open(blob)?;
+    // An archive is checked once, whatever the number of threads; one that is unpacked in
+    // memory is all one thread's.
+    let share = jobs.len().div_ceil(THREADS);
+    let mut batches: Vec<&[Job<'_>]> = Vec::new();
+    for jobs in jobs.chunk_by(|a, b| blob_of(a) == blob_of(b)) {
+        match jobs.first().and_then(blob_of) {
+            Some(blob) if declared.is_framed(blob) => batches.push(jobs),
+            Some(blob) => {
+                packs.open(blob)?;
+                batches.extend(jobs.chunks(share));
+            }
+            None => batches.extend(jobs.chunks(share)),
         }
     }
-    // Neighbours in a pack stay together, so that each thread reads forwards.
-    jobs.sort_by(|a, b| a.0.path.cmp(&b.0.path));
-    let share = jobs.len().div_ceil(THREADS);
+    let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = jobs
-            .chunks(share)
-            .map(|jobs| {
-                let packs = packs.again();
-                scope.spawn(move || packs?.place_all(aside, jobs))
+        let workers: Vec<_> = (0..THREADS.min(batches.len()))
+            .map(|_| {
+                let (packs, next, batches) = (packs.again(), &next, &batches);
+                scope.spawn(move || {
+                    let (mut packs, mut stamps) = (packs?, Stamps::new());
+                    while let Some(jobs) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        stamps.extend(packs.place_all(aside, jobs)?);
+                    }
+                    Ok(stamps)
+                })
             })
             .collect();
         let mut stamps = Stamps::new();
@@ -130,15 +147,50 @@ fn fill(
     })
 }
 
-/// The packs that one thread has open.
+fn blob_of<'a>(job: &Job<'a>) -> Option<&'a Digest> {
+    job.1.packed().map(|(blob, _)| blob)
+}
+
+/// What the packs of a record must hold; of a tree whose record is not at hand, nothing is known.
+#[derive(Default)]
+struct Declared<'a> {
+    packs: HashMap<&'a Digest, &'a manifest::Pack>,
+    sizes: HashMap<&'a FilePath, u64>,
+}
+
+impl<'a> Declared<'a> {
+    fn of(record: &'a Record) -> Self {
+        Self {
+            packs: record.packs.iter().map(|pack| (&pack.sha256, pack)).collect(),
+            sizes: record.files.iter().map(|file| (&file.path, file.size)).collect(),
+        }
+    }
+
+    fn is_framed(&self, blob: &Digest) -> bool {
+        self.packs.get(blob).is_some_and(|pack| pack.format == PackFormat::ZipZstd)
+    }
+
+    fn open(&self, store: &Store, blob: &Digest) -> Result<Pack> {
+        let path = store.blobs().path(blob);
+        let Some(pack) = self.packs.get(blob) else {
+            return Pack::open_any(&path, &blob.to_hex());
+        };
+        let size = |path| self.sizes.get(path).copied().unwrap_or(0);
+        let declared = pack.paths.iter().map(|path| (path, size(path))).collect();
+        Pack::open(&path, &pack.url, &pack.format, &declared)
+    }
+}
+
+/// The packs that one thread has open, of those in memory one at a time.
 struct Packs<'a> {
     store: &'a Store,
+    declared: &'a Declared<'a>,
     open: HashMap<Digest, Pack>,
 }
 
 impl<'a> Packs<'a> {
-    fn new(store: &'a Store) -> Self {
-        Self { store, open: HashMap::new() }
+    fn new(store: &'a Store, declared: &'a Declared<'a>) -> Self {
+        Self { store, declared, open: HashMap::new() }
     }
 
     /// The same, for another thread.
@@ -146,19 +198,21 @@ impl<'a> Packs<'a> {
         let again = |(blob, pack): (&Digest, &Pack)| {
             Ok((*blob, pack.again(&self.store.blobs().path(blob))?))
         };
-        Ok(Self { store: self.store, open: self.open.iter().map(again).collect::<Result<_>>()? })
+        let open = self.open.iter().map(again).collect::<Result<_>>()?;
+        Ok(Self { open, ..*self })
     }
 
     fn open(&mut self, blob: &Digest) -> Result<&mut Pack> {
+        if !self.open.contains_key(blob) {
+            self.open.retain(|_, pack| !pack.is_in_memory());
+        }
         Ok(match self.open.entry(*blob) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                entry.insert(Pack::open_any(&self.store.blobs().path(blob), &blob.to_hex())?)
-            }
+            Entry::Vacant(entry) => entry.insert(self.declared.open(self.store, blob)?),
         })
     }
 
-    fn place_all(mut self, aside: &Path, jobs: &[Job<'_>]) -> Result<Stamps> {
+    fn place_all(&mut self, aside: &Path, jobs: &[Job<'_>]) -> Result<Stamps> {
         let mut stamps = Stamps::new();
         for (file, source) in jobs {
             let target = aside.join(file.path.as_str());
@@ -293,13 +347,26 @@ fn name(
     Ok(tree)
 }
 
+/// Reads all of a pack, to know whether it holds what the record says to the last byte.
+pub fn read_pack(store: &Store, record: &Record, pack: &manifest::Pack) -> Result<()> {
+    let mut open = Declared::of(record).open(store, &pack.sha256)?;
+    let held: BTreeSet<&FilePath> = pack.paths.iter().collect();
+    for file in record.files.iter().filter(|file| held.contains(&file.path)) {
+        open.copy(&file.path, file.size, &file.sha256, &mut io::sink())?;
+    }
+    Ok(())
+}
+
 /// Mends `damaged` files from the blobs that are here. Returns the positions that
 /// could not be mended, because their blob is gone or damaged too.
 pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usize>> {
     let _lock = Exclusive::wait(&store.locks().join(format!("{}.tree", tree.digest)))?;
-    let mut packs = Packs::new(store);
+    let declared = Declared::default();
+    let mut packs = Packs::new(store, &declared);
     let mut left = Vec::new();
-    for &at in damaged {
+    let mut damaged = damaged.to_vec();
+    damaged.sort_by_key(|at| tree.files[*at].source);
+    for at in damaged {
         let file = &tree.files[at];
         let target = tree.folder.join(file.path.as_str());
         let Some(blob) = file.source.and_then(|at| tree.sources.get(at)) else {

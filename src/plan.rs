@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use crate::assemble::Source;
-use crate::manifest::{File, Pack, PackFormat, Record};
+use crate::manifest::{File, Pack, Record};
 use crate::name::{Digest, FilePath};
 use crate::store::BlobStore;
 use crate::store::tree::Tree;
@@ -71,7 +71,7 @@ pub fn plan(
             }
         }
     }
-    for pack in record.packs.iter().filter(|pack| pack.format == PackFormat::Zip) {
+    for pack in record.packs.iter().filter(|pack| pack.format.holds_files()) {
         let is_here = !force && blobs.has(&pack.sha256, pack.size);
         if packs || is_here {
             plan.consider(pack, &mut missing, is_here);

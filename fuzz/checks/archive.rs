@@ -1,7 +1,7 @@
 //! Packs: refused, or read as an independent reader reads them.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read as _};
+use std::io::{BufRead, Cursor, Read as _, Seek};
 
 use magic_module::error::{Kind, Result};
 use magic_module::unpack::{Limits, Pack};
@@ -11,10 +11,16 @@ pub type Tree = BTreeMap<String, Vec<u8>>;
 
 pub const LABEL: &str = "files/some.zip";
 
+/// So many bytes have the names that are declared for an archive in a zstd frame.
+const NAMES: u64 = 1 << 12;
+
 const LIMITS: Limits = Limits { entries: 1000, bytes: 1 << 20 };
 
 pub fn check(data: &[u8]) {
     match within(data, &LIMITS) {
+        Ok(tree) if is_framed(data) => {
+            assert!(tree.values().map(Vec::len).sum::<usize>() as u64 <= LIMITS.bytes);
+        }
         // The other reader also refuses what we never look at, such as a damaged time.
         Ok(tree) => {
             assert!(independent(data).is_none_or(|other| other == tree), "read in two ways")
@@ -30,7 +36,17 @@ pub fn strict(bytes: &[u8]) -> Result<Tree> {
 
 /// The same, where only so much is declared.
 pub fn within(bytes: &[u8], limits: &Limits) -> Result<Tree> {
-    let mut pack = Pack::read(Cursor::new(bytes), LABEL, limits)?;
+    if is_framed(bytes) {
+        return read(Pack::unframe(bytes, LABEL, limits, NAMES)?);
+    }
+    read(Pack::read(Cursor::new(bytes), LABEL, limits)?)
+}
+
+fn is_framed(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x28\xb5\x2f\xfd")
+}
+
+fn read<R: BufRead + Seek>(mut pack: Pack<R>) -> Result<Tree> {
     let paths: Vec<_> = pack.directory().files.keys().cloned().collect();
     let mut tree = Tree::new();
     for path in paths {

@@ -8,7 +8,6 @@
 //! It only saves time. Whatever is wrong with it, the unit is as good without it, and its
 //! sources are compiled when they are used.
 
-use std::io::Cursor;
 use std::sync::Arc;
 
 use super::Member;
@@ -20,8 +19,8 @@ use crate::plan::{Plan, Wanted};
 use crate::progress::{Event, Progress};
 use crate::session::Session;
 use crate::store::BlobStore;
-use crate::store::code::{CODE_LIMIT, CodePack};
-use crate::unpack::{Limits, Pack as Archive};
+use crate::store::code::CodePack;
+use crate::unpack::{FRAME_LIMIT, Limits, Pack as Archive};
 
 impl Session {
     /// Fetches the code of members whose sources are being fetched, and keeps it. Returns
@@ -141,8 +140,9 @@ fn sources(member: &Member) -> impl Iterator<Item = &File> {
 /// Takes the code of the member's sources out of a pack, and nothing else.
 fn transfer(blobs: &BlobStore, member: &Member, pack: &Pack, code: &CodePack) -> Result<()> {
     let bytes = blobs.read_verified(&pack.sha256, pack.size)?;
-    let limits = Limits { entries: member.record.files.len() as u64, bytes: CODE_LIMIT };
-    let mut archive = Archive::read(Cursor::new(bytes), &pack.url, &limits)?;
+    // How long code is follows from nothing, so the frame has the limit.
+    let limits = Limits { entries: member.record.files.len() as u64, bytes: FRAME_LIMIT };
+    let mut archive = Archive::unframe(&bytes, &pack.url, &limits, 0)?;
     let mut refused = Ok(());
     code.add_published(sources(member).filter_map(|file| {
         let name = FilePath::new(&file.sha256.to_hex()).ok()?;

@@ -77,10 +77,20 @@ pub struct Pack {
 #[serde(rename_all = "lowercase")]
 pub enum PackFormat {
     Zip,
-    /// A zip of marshalled code, each entry named by the sha256 of its source.
+    /// A zip in one zstd frame.
+    #[serde(rename = "zip+zstd")]
+    ZipZstd,
+    /// The same with marshalled code, each entry named by the sha256 of its source.
     Code,
     #[serde(untagged)]
     Unknown(String),
+}
+
+impl PackFormat {
+    /// True if packs of this format hold files of the unit, and are understood.
+    pub fn holds_files(&self) -> bool {
+        matches!(self, Self::Zip | Self::ZipZstd)
+    }
 }
 
 /// Files for one platform. They are added to the record's own; the same path replaces.

@@ -237,26 +237,33 @@ fn eager(planned: &[Planned]) -> Vec<&SourceFile> {
 }
 
 fn packs(planned: &[Planned], before: Option<&Record>, site: &mut Site) -> Result<Vec<Pack>> {
+    let groups = pack::groups(eager(planned));
+    let kept: Vec<Option<Pack>> = groups
+        .iter()
+        .map(|group| before.and_then(|before| reusable(before, group, site)))
+        .collect();
+    let missing = groups.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
+    let missing: Vec<_> = missing.map(|(group, _)| group).collect();
+    let mut made = pack::each(&missing, |group| {
+        let read = |file: &&SourceFile| Ok((file.path.to_string(), file.read()?));
+        pack::zip_zstd(&group.iter().map(read).collect::<Result<Vec<_>>>()?)
+    })?
+    .into_iter();
     let mut packs = Vec::new();
-    for group in pack::groups(eager(planned), |file| file.size) {
-        if let Some(old) = before.and_then(|before| reusable(before, &group, site)) {
-            packs.push(old);
-            continue;
+    for (group, kept) in groups.iter().zip(kept) {
+        if let Some(pack) = kept {
+            packs.push(pack);
+        } else if let Some(bytes) = made.next() {
+            let (url, sha256) = site.keep_pack(&bytes)?;
+            packs.push(Pack {
+                format: PackFormat::ZipZstd,
+                tag: None,
+                url,
+                size: bytes.len() as u64,
+                sha256,
+                paths: group.iter().map(|file| file.path.clone()).collect(),
+            });
         }
-        let mut entries = Vec::new();
-        for file in &group {
-            entries.push((file.path.as_str(), file.read()?));
-        }
-        let bytes = pack::zip(entries.into_iter())?;
-        let (url, sha256) = site.keep_pack(&bytes)?;
-        packs.push(Pack {
-            format: PackFormat::Zip,
-            tag: None,
-            url,
-            size: bytes.len() as u64,
-            sha256,
-            paths: group.iter().map(|file| file.path.clone()).collect(),
-        });
     }
     Ok(packs)
 }
@@ -267,7 +274,7 @@ fn reusable(before: &Record, group: &[&SourceFile], site: &Site) -> Option<Pack>
         files.iter().any(|it| it.path == file.path && it.sha256 == file.sha256)
     };
     let fits = |files: &[File], pack: &&Pack| {
-        pack.format == PackFormat::Zip
+        pack.format == PackFormat::ZipZstd
             && pack.paths.iter().eq(group.iter().map(|file| &file.path))
             && group.iter().all(|file| holds(files, file))
             && site.holds(&pack.url, pack.size, &pack.sha256)

@@ -4,7 +4,7 @@
 //! go with the sources that they were made from: where a source has changed, an
 //! interpreter's packs are made again, or left out until that one publishes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::source::SourceFile;
 use crate::error::Result;
 use crate::manifest::{File, Pack, PackFormat};
 use crate::name::Digest;
-use crate::store::code::{CODE_LIMIT, Interpreter};
+use crate::store::code::Interpreter;
 
 /// Marshalled code of a path and its source; `None` for what is no module of this interpreter.
 type Compile = dyn Fn(&str, &[u8]) -> Result<Option<Vec<u8>>> + Send + Sync;
@@ -81,21 +81,16 @@ fn compiled(
     tag: &str,
     site: &mut Site,
 ) -> Result<Vec<Pack>> {
-    let mut code: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for file in sources {
-        let name = file.sha256.to_hex();
-        if code.contains_key(&name) {
-            continue;
-        }
+    let mut code: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut seen: BTreeSet<&Digest> = BTreeSet::new();
+    for file in sources.iter().filter(|file| seen.insert(&file.sha256)) {
         if let Some(bytes) = (compiler.compile)(file.path.as_str(), &file.read()?)? {
-            code.insert(name, bytes);
+            code.push((file.sha256.to_hex(), bytes));
         }
     }
+    let groups = pack::within(code, |(name, code)| (name.as_str(), code.len() as u64));
     let mut packs = Vec::new();
-    for group in pack::within(code.into_iter().collect(), CODE_LIMIT, |(_, code)| code.len() as u64)
-    {
-        let entries = group.iter().map(|(name, code)| (name.as_str(), code.clone()));
-        let bytes = pack::zip(entries)?;
+    for bytes in pack::each(&groups, |group| pack::zip_zstd(group))? {
         let (url, sha256) = site.keep_pack(&bytes)?;
         let (format, tag, size) = (PackFormat::Code, Some(tag.to_owned()), bytes.len() as u64);
         packs.push(Pack { format, tag, url, size, sha256, paths: Vec::new() });

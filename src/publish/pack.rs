@@ -1,40 +1,61 @@
-//! Packs: the small files of a unit in one zip, so that they cost one request.
+//! Packs: the small files of a unit in one artifact, so that they cost one request.
+//!
+//! A pack is a zip of stored entries in one zstd frame: what the files have in common is
+//! compressed once, which makes it a quarter smaller than a deflated zip, and unpacked at
+//! several times the speed. `docs/concepts/packs.md` has the figures behind each number here.
 //!
 //! The same files give the same bytes: entries are sorted, times and modes fixed.
-//! What deflate does not shrink is stored.
 
 use std::io::{Cursor, Write as _};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, PreparedZipFile, System, ZipWriter};
+use zip::{CompressionMethod, DateTime, System, ZipWriter};
+use zstd_safe::{CCtx, CParameter};
 
+use super::source::SourceFile;
 use crate::error::{Error, Kind, Result};
 
 /// Larger files are downloaded by themselves: they can be resumed and shared.
 pub(super) const SMALL: u64 = 1 << 20;
-/// A pack is read into memory and is what a broken download loses.
-pub(super) const TOTAL: u64 = 64 << 20;
+/// A pack is unpacked in memory, by one thread while others take other packs. Larger ones
+/// save a hundredth or two of the bytes.
+pub(super) const TOTAL: u64 = 4 << 20;
+/// A file costs two headers, too, and its name in both.
+const HEADERS: u64 = 128;
 
-/// Small files, sorted by path, in groups of at most [`TOTAL`] bytes.
-pub(super) fn groups<T>(files: Vec<T>, size: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
-    let small = files.into_iter().filter(|file| size(file) <= SMALL).collect();
-    let mut groups = within(small, TOTAL, size);
+/// Above it, a hundredth of the bytes costs twice the time and four times the memory.
+const LEVEL: i32 = 19;
+
+/// What the compressor takes is this many times some 50 MB.
+const THREADS: usize = 8;
+
+/// Small files in groups of at most [`TOTAL`] bytes, in the order given.
+pub(super) fn groups(files: Vec<&SourceFile>) -> Vec<Vec<&SourceFile>> {
+    let small = files.into_iter().filter(|file| file.size <= SMALL).collect();
+    let mut groups = within(small, |file| (file.path.as_str(), file.size));
     // One file in a pack is one request either way.
     groups.retain(|group| group.len() > 1);
     groups
 }
 
-/// Groups of at most `total` bytes; what is larger alone is left out.
-pub(super) fn within<T>(items: Vec<T>, total: u64, size: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
+/// Groups of entries, whose name and size `entry` tells, of at most [`TOTAL`] bytes; what
+/// is larger alone is left out.
+pub(super) fn within<T>(items: Vec<T>, entry: impl Fn(&T) -> (&str, u64)) -> Vec<Vec<T>> {
     let mut groups: Vec<Vec<T>> = Vec::new();
     let mut room = 0;
-    for item in items.into_iter().filter(|item| size(item) <= total) {
-        let bytes = size(&item);
+    for item in items {
+        let (name, size) = entry(&item);
+        let bytes = size.saturating_add(HEADERS + 2 * name.len() as u64);
+        if bytes > TOTAL {
+            continue;
+        }
         match groups.last_mut() {
             Some(group) if bytes <= room => group.push(item),
             _ => {
                 groups.push(vec![item]);
-                room = total;
+                room = TOTAL;
             }
         }
         room -= bytes;
@@ -42,27 +63,61 @@ pub(super) fn within<T>(items: Vec<T>, total: u64, size: impl Fn(&T) -> u64) -> 
     groups
 }
 
-/// A zip of `(path, bytes)`, in the order given.
-pub(super) fn zip<'a>(entries: impl Iterator<Item = (&'a str, Vec<u8>)>) -> Result<Vec<u8>> {
-    let failed = |error: zip::result::ZipError| {
-        Error::new(Kind::Store, "cannot write a pack").caused_by(&error)
-    };
+/// The packs of `groups`, in the same order. Compressing takes seconds, and every core.
+pub(super) fn each<T: Sync>(
+    groups: &[T],
+    pack: impl Fn(&T) -> Result<Vec<u8>> + Sync,
+) -> Result<Vec<Vec<u8>>> {
+    let next = AtomicUsize::new(0);
+    let made: Vec<OnceLock<Result<Vec<u8>>>> = groups.iter().map(|_| OnceLock::new()).collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores.min(THREADS).min(groups.len()) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let (Some(group), Some(place)) = (groups.get(at), made.get(at)) else { break };
+                    place.get_or_init(|| pack(group));
+                }
+            });
+        }
+    });
+    made.into_iter().map(|pack| pack.into_inner().unwrap_or_else(|| Err(cannot_write()))).collect()
+}
+
+/// A pack of names and bytes, in the order given.
+pub(super) fn zip_zstd(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+    compress(&zip(entries)?)
+}
+
+fn zip(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+    let failed = |error: zip::result::ZipError| cannot_write().caused_by(&error);
     let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default())
         .system(System::Unix)
         .unix_permissions(0o644);
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    for (path, bytes) in entries {
-        let deflate =
-            options.compression_method(CompressionMethod::Deflated).compression_level(Some(9));
-        let deflated = PreparedZipFile::from_data(path, deflate, &bytes).map_err(failed)?;
-        if deflated.compressed_size() < deflated.uncompressed_size() {
-            writer.add_prepared_file(deflated).map_err(failed)?;
-        } else {
-            let stored = options.compression_method(CompressionMethod::Stored);
-            writer.start_file(path, stored).map_err(failed)?;
-            writer.write_all(&bytes).map_err(|error| failed(error.into()))?;
-        }
+    for (name, bytes) in entries {
+        writer.start_file(name, options).map_err(failed)?;
+        writer.write_all(bytes).map_err(|error| failed(error.into()))?;
     }
     Ok(writer.finish().map_err(failed)?.into_inner())
+}
+
+/// One zstd frame, which says how much it holds.
+fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
+    let failed = |code: usize| {
+        let why = std::io::Error::other(zstd_safe::get_error_name(code));
+        cannot_write().caused_by(&why)
+    };
+    let mut compressor = CCtx::try_create().ok_or_else(cannot_write)?;
+    compressor.set_parameter(CParameter::CompressionLevel(LEVEL)).map_err(failed)?;
+    let mut frame = Vec::with_capacity(zstd_safe::compress_bound(bytes.len()));
+    compressor.compress2(&mut frame, bytes).map_err(failed)?;
+    Ok(frame)
+}
+
+fn cannot_write() -> Error {
+    Error::new(Kind::Store, "cannot write a pack")
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! OUT/
 //!   files/3f/3f…9a.csv     a file of a unit; the suffix gives hosts the content type
-//!   packs/3f…9a.zip        the small files of a unit
+//!   packs/3f…9a.zip.zst    the small files of a unit
 //!   parts/3f…9a.json       tables and leaves of a large catalogue
 //!   signatures/3f…9a.K.minisig   of the manifest with this sha256, by key K
 //!   manifest.json.minisig  the first key's signature, written before the manifest
@@ -122,7 +122,7 @@ impl Site {
 
     pub fn keep_pack(&mut self, bytes: &[u8]) -> Result<(String, Digest)> {
         let digest = Digest::of(bytes);
-        let relative = format!("packs/{digest}.zip");
+        let relative = format!("packs/{digest}.zip.zst");
         self.keep(&relative, &digest, bytes)?;
         Ok((relative, digest))
     }

@@ -38,8 +38,6 @@ const FORMAT: &[u8] = b"magic_module code 1\n";
 const HEADER: usize = FORMAT.len() + 32;
 const ENTRY: usize = 4 + 4 + 32 + 32;
 const PUBLISHED: u32 = 1 << 31;
-/// The code in one published pack, in bytes: it is read into memory.
-pub const CODE_LIMIT: u64 = 32 << 20;
 /// Published code is appended in portions of so many bytes.
 const PORTION: usize = 4 << 20;
 

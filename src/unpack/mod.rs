@@ -1,8 +1,8 @@
 //! Packs: what is read out of an archive that a stranger made.
 //!
 //! ```text
-//! end record ─ central directory ─ local headers ─▶ Directory ─ entry ─ inflate ─▶ bytes
-//!  end.rs        header.rs            archive.rs                        inflate.rs
+//! [zstd frame ─▶] end record ─ central directory ─ local headers ─▶ Directory ─ entry ─ inflate ─▶ bytes
+//!  frame.rs        end.rs       header.rs           archive.rs                       inflate.rs
 //! ```
 //!
 //! Every byte of an archive has exactly one meaning, or the archive is refused as a
@@ -19,33 +19,46 @@
 mod archive;
 mod end;
 mod fields;
+mod frame;
 mod header;
 mod inflate;
 mod names;
+mod source;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use sha2::Digest as _;
 
 pub use archive::{Directory, Entry, Limits, Refusal};
+pub use frame::FRAME_LIMIT;
 
 use crate::error::{Error, Kind, Result};
+use crate::manifest::PackFormat;
 use crate::name::{Digest, FilePath};
+use source::Source;
 
 /// An archive that was found to be sound and is open for reading.
-pub struct Pack<R = fs_err::File> {
+pub struct Pack<R = Source> {
     directory: Arc<Directory>,
-    reader: BufReader<R>,
+    reader: R,
     label: Arc<str>,
 }
 
 impl Pack {
     /// Opens a pack that must hold exactly the files of `declared`, in these sizes.
-    pub fn open(path: &Path, label: &str, declared: &BTreeMap<&FilePath, u64>) -> Result<Self> {
-        let pack = Self::open_within(path, label, &Limits::of(declared.values().copied()))?;
+    pub fn open(
+        path: &Path,
+        label: &str,
+        format: &PackFormat,
+        declared: &BTreeMap<&FilePath, u64>,
+    ) -> Result<Self> {
+        let limits = Limits::of(declared.values().copied());
+        let names = declared.keys().map(|path| path.as_str().len() as u64).sum();
+        let framed = *format == PackFormat::ZipZstd;
+        let pack = Self::open_within(path, label, &limits, names, Some(framed))?;
         pack.compare(declared)?;
         Ok(pack)
     }
@@ -53,31 +66,61 @@ impl Pack {
     /// Opens a pack whose list of paths is no longer known; each entry is still
     /// verified by its own digest.
     pub fn open_any(path: &Path, label: &str) -> Result<Self> {
-        Self::open_within(path, label, &Limits::NONE)
+        Self::open_within(path, label, &Limits::NONE, 0, None)
     }
 
-    fn open_within(path: &Path, label: &str, limits: &Limits) -> Result<Self> {
-        let file = fs_err::File::open(path)
-            .map_err(|error| Error::store("cannot open a pack", path, &error))?;
-        Self::read(file, label, limits)
+    fn open_within(
+        path: &Path,
+        label: &str,
+        limits: &Limits,
+        names: u64,
+        framed: Option<bool>,
+    ) -> Result<Self> {
+        let cannot = |error: io::Error| Error::store("cannot open a pack", path, &error);
+        let mut file = fs_err::File::open(path).map_err(cannot)?;
+        if !framed.map_or_else(|| frame::begins(&mut file), Ok).map_err(cannot)? {
+            return Self::over(Source::File(BufReader::new(file)), label, limits);
+        }
+        let bytes = frame::read(&mut file).map_err(|refusal| refused(label, refusal))?;
+        Self::unframe(&bytes, label, limits, names)
+    }
+
+    /// Reads an archive in a zstd frame, all of which is in memory from then on. `names`: so
+    /// many bytes have the paths that are declared.
+    pub fn unframe(frame: &[u8], label: &str, limits: &Limits, names: u64) -> Result<Self> {
+        let archive = frame::open(frame, limits, names);
+        let archive = archive.map_err(|refusal| refused(label, refusal))?;
+        Self::over(Source::Memory(io::Cursor::new(archive)), label, limits)
+    }
+
+    /// True if all of it is in memory.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.reader, Source::Memory(_))
     }
 
     /// The same archive, to be read by another thread.
     pub fn again(&self, path: &Path) -> Result<Self> {
-        let file = fs_err::File::open(path)
-            .map_err(|error| Error::store("cannot open a pack", path, &error))?;
-        Ok(Self {
-            directory: self.directory.clone(),
-            reader: BufReader::new(file),
-            label: self.label.clone(),
-        })
+        let reader = match &self.reader {
+            Source::Memory(memory) => Source::Memory(io::Cursor::new(memory.get_ref().clone())),
+            Source::File(_) => {
+                let file = fs_err::File::open(path);
+                let cannot = |error: io::Error| Error::store("cannot open a pack", path, &error);
+                Source::File(BufReader::new(file.map_err(cannot)?))
+            }
+        };
+        Ok(Self { directory: self.directory.clone(), reader, label: self.label.clone() })
     }
 }
 
-impl<R: Read + Seek> Pack<R> {
+impl<R: Read + Seek> Pack<BufReader<R>> {
     /// Reads an archive from anything; what it may hold beyond `limits` is the caller's to say.
     pub fn read(reader: R, label: &str, limits: &Limits) -> Result<Self> {
-        let mut reader = BufReader::new(reader);
+        Self::over(BufReader::new(reader), label, limits)
+    }
+}
+
+impl<R: BufRead + Seek> Pack<R> {
+    fn over(mut reader: R, label: &str, limits: &Limits) -> Result<Self> {
         let directory =
             Directory::read(&mut reader, limits).map_err(|refusal| refused(label, refusal))?;
         Ok(Self { directory: Arc::new(directory), reader, label: label.into() })

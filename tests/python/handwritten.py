@@ -18,6 +18,15 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def zstd_frame(data: bytes) -> bytes:
+    """A zstd frame of raw blocks, which compresses nothing."""
+    blocks = [data[at : at + (1 << 17)] for at in range(0, len(data), 1 << 17)] or [b""]
+    frame = b"\x28\xb5\x2f\xfd\xa0" + len(data).to_bytes(4, "little")
+    for at, block in enumerate(blocks, 1):
+        frame += (len(block) << 3 | (at == len(blocks))).to_bytes(3, "little") + block
+    return frame
+
+
 class Site:
     """A folder with ``files/<sha256>`` and a ``manifest.json``."""
 

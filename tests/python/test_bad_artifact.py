@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import sentences
-from handwritten import Site
+from handwritten import Site, zstd_frame
 from interpreter import PATIENCE, Interpreter, command_line
 from origins import Fault, Origin, faults
 
@@ -316,12 +316,14 @@ def pack_of(site: Site, evil: Archive) -> bytes:
     return memory.getvalue()
 
 
+@pytest.mark.parametrize("framed", [False, True], ids=["zip", "zip+zstd"])
 @pytest.mark.parametrize("evil", EVIL, ids=lambda evil: evil.__name__)
-def test_evil_pack(cache: Path, site: Site, origin: Origin, evil: Archive, tmp_path: Path) -> None:
+def test_evil_pack(cache: Path, site: Site, origin: Origin, evil: Archive, framed: bool, tmp_path: Path) -> None:
     """Nothing of it is used; whether its files then come one by one is the product's choice."""
-    site.modules["alpha"]["packs"] = [
-        {"format": "zip", "paths": ["alpha.py", "alpha.csv"], **site.artifact(pack_of(site, evil))}
-    ]
+    pack = pack_of(site, evil)
+    artifact = site.artifact(zstd_frame(pack) if framed else pack)
+    format = "zip+zstd" if framed else "zip"
+    site.modules["alpha"]["packs"] = [{"format": format, "paths": ["alpha.py", "alpha.csv"], **artifact}]
     for file in site.modules["alpha"]["files"]:  # so that the pack is what is asked for
         file["url"] += "?slow"
     site.write()
@@ -355,13 +357,15 @@ def test_evil_pack(cache: Path, site: Site, origin: Origin, evil: Archive, tmp_p
     ],
     ids=["empty", "half", "no-members", "text-before", "text-behind", "no-zip"],
 )
-def test_what_is_no_pack(cache: Path, site: Site, origin: Origin, spoil: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize("format", ["zip", "zip+zstd"])
+def test_what_is_no_pack(cache: Path, site: Site, origin: Origin, spoil: Callable[[bytes], bytes], format: str) -> None:
     def good(archive: zipfile.ZipFile, code: bytes, data: bytes) -> None:
         archive.writestr("alpha.py", code)
         archive.writestr("alpha.csv", data)
 
-    pack = spoil(pack_of(site, good))
-    site.modules["alpha"]["packs"] = [{"format": "zip", "paths": ["alpha.py", "alpha.csv"], **site.artifact(pack)}]
+    pack = pack_of(site, good)
+    pack = spoil(zstd_frame(pack) if format == "zip+zstd" else pack)
+    site.modules["alpha"]["packs"] = [{"format": format, "paths": ["alpha.py", "alpha.csv"], **site.artifact(pack)}]
     site.write()
     with Interpreter(cache, origin.manifest_url) as python:
         outcome = python.attempt(IMPORT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -181,12 +182,12 @@ def test_a_pack_that_is_no_archive_is_refused_although_it_is_pinned(world: World
     publish(world, "--compile")
     bad = b"PK, but no archive"
     digest = hashlib.sha256(bad).hexdigest()
-    (world.path / "site" / "packs" / f"{digest}.zip").write_bytes(bad)
+    (world.path / "site" / "packs" / f"{digest}.zip.zst").write_bytes(bad)
     path = world.path / "site" / "manifest.json"
     manifest = json.loads(path.read_text())
     for pack in manifest["modules"]["alpha"]["packs"]:
         if pack["format"] == "code":
-            pack.update(url=f"packs/{digest}.zip", size=len(bad), sha256=digest)
+            pack.update(url=f"packs/{digest}.zip.zst", size=len(bad), sha256=digest)
     path.write_text(json.dumps(manifest))
     assert world.run(SCRIPT).stdout.strip() == f"{BOTH} True True inner"
 
@@ -194,7 +195,8 @@ def test_a_pack_that_is_no_archive_is_refused_although_it_is_pinned(world: World
 def test_an_entry_is_named_by_the_source_that_it_was_made_from(world: World, site: Server) -> None:
     publish(world, "--compile")
     [pack] = code_packs(world)
-    with zipfile.ZipFile(world.path / "site" / pack["url"]) as archive:
+    frame = (world.path / "site" / pack["url"]).read_bytes()
+    with zipfile.ZipFile(io.BytesIO(zstandard.decompress(frame))) as archive:
         entries = {info.filename for info in archive.infolist()}
     manifest = json.loads((world.path / "site" / "manifest.json").read_text())
     sources = {file["sha256"] for file in manifest["modules"]["alpha"]["files"] if file["path"].endswith(".py")}

@@ -116,6 +116,7 @@ fn good_documents_are_accepted_by_both() {
         with(base(), "/serial", json!(0)),
         with(base(), "/modules/alpha/packs/0/format", json!("tar.zst")),
         with(base(), "/modules/alpha/packs/1/paths", json!([])),
+        with(base(), "/modules/alpha/packs/0/format", json!("zip+zstd")),
         with(base(), "/modules/alpha/versions/1.0/versions", json!({})),
         with(base(), &format!("{file}/url"), json!("https://host/x?y#z")),
         with(base(), &format!("{file}/size"), json!(0)),

@@ -8,6 +8,7 @@ mod bombs;
 mod builder;
 #[path = "../dice.rs"]
 mod dice;
+mod frames;
 mod hostile;
 mod mutations;
 mod sound;
