@@ -60,7 +60,7 @@ class UnitLoader(_external.SourceFileLoader):
 
 def adopt(module: "ModuleType") -> "ModuleType":
     """Gives the root of a unit its `_upgrade`."""
-    module._upgrade = _upgrade_of(module.__name__)
+    module._upgrade = _upgrade_of(module.__name__)  # type: ignore[attr-defined]
     return module
 
 
@@ -92,7 +92,7 @@ def after_fork_in_child() -> None:
     import _thread
 
     me = _thread.get_ident()
-    locks: dict[str, Any] = _frozen_importlib._module_locks
+    locks: dict[str, Any] = _frozen_importlib._module_locks  # type: ignore[attr-defined]
     held: dict[int, list[str]] = {}
     for name, reference in list(locks.items()):
         lock = reference()
