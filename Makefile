@@ -7,7 +7,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 TOOLS = .venv/tools/bin/python
 
 .PHONY: help demo test lint test-rust test-python torture torture-short torture-archives torture-network fuzz bench \
-	bench-quick wheel environment clean python
+	bench-counts bench-quick wheel environment clean python
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -38,6 +38,9 @@ bench: environment ## all measurements
 
 bench-quick: environment ## the measurements in a minute or two
 	$(TOOLS) benches/bench.py --quick
+
+bench-counts: ## the instructions of the core, beside the committed ones (needs valgrind)
+	cargo bench --locked --no-default-features --bench counts
 
 torture-network: environment ## a thousand network schedules, and a hundred processes at once
 	cargo test --release --locked --no-default-features --test fetch -- --ignored --nocapture schedules

@@ -204,7 +204,7 @@ fn folders(here: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let owner = owner_of(here);
     for folder in here.ancestors() {
-        if owner_of(folder) != owner || (folder != here && is_everybodys(folder)) {
+        if folder != here && (owner_of(folder) != owner || is_everybodys(folder)) {
             break;
         }
         folders.push(folder.to_path_buf());

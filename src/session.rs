@@ -173,6 +173,10 @@ impl Session {
         self.mounts.lock().clone()
     }
 
+    pub fn find_mount(&self, matches: impl Fn(&Mount) -> bool) -> Option<Arc<Mount>> {
+        self.mounts.lock().iter().find(|mount| matches(mount)).cloned()
+    }
+
     /// The mounts that may serve `full`: the longest namespace, or the empty ones.
     fn serving(&self, full: &str, top_level: TopLevel) -> Result<Vec<(Arc<Mount>, String)>> {
         let below = full.strip_prefix(OWN).is_some_and(|rest| rest.starts_with('.'));
@@ -312,6 +316,10 @@ impl Session {
         bound: &'a Binding,
         name: &str,
     ) -> Option<(String, &'a Active)> {
+        // Most names that are asked for are modules inside of a unit: no key is made for them.
+        if !bound.generation.has_key_of(name) {
+            return None;
+        }
         let locked = mount.locked(name).ok()?;
         let held = mount.key_of(name);
         let mut keys = vec![self.tagged(&held), held];

@@ -1,7 +1,7 @@
 //! A unit as one process sees it: its layout, known before anything is downloaded,
 //! and its tree, once it is there.
 
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR_STR, Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
@@ -275,6 +275,14 @@ impl Unit {
 
     pub fn path_of(&self, relative: &str) -> PathBuf {
         self.folder.join(relative)
+    }
+
+    /// The same as text, as Python sees it.
+    pub fn text_of(&self, relative: &str) -> String {
+        match self.folder.to_str() {
+            Some(folder) => [folder, MAIN_SEPARATOR_STR, relative].concat(),
+            None => self.path_of(relative).to_string_lossy().into_owned(),
+        }
     }
 
     /// The part of an absolute path below the tree.

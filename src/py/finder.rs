@@ -219,19 +219,18 @@ fn knows(py: Python<'_>, session: &Session, mount: &Mount, name: &str) -> PyResu
 }
 
 fn is_named(session: &Session, name: &str) -> bool {
-    session
-        .mounts()
-        .iter()
-        .any(|mount| !mount.namespace.is_empty() && mount.namespace.strip(name).is_some())
+    let serves =
+        |mount: &Mount| !mount.namespace.is_empty() && mount.namespace.strip(name).is_some();
+    session.find_mount(serves).is_some()
 }
 
 /// The mount whose namespace is `name`, or lies below it.
 fn mounted_at(session: &Session, name: &str) -> Option<Arc<Mount>> {
-    let inside = |mount: &Arc<Mount>| {
-        let namespace = mount.namespace.as_str();
-        namespace.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    session.mounts().into_iter().filter(|mount| !mount.namespace.is_empty()).find(inside)
+    session.find_mount(|mount| {
+        let rest = mount.namespace.as_str().strip_prefix(name);
+        !mount.namespace.is_empty()
+            && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
 }
 
 /// The parts of a parent's `__path__` that are not the store's. `None`: there is no
@@ -245,15 +244,18 @@ fn foreign_entries<'py>(
         return Ok(Some(py.import("builtins")?.call_method1("list", (path,))?.cast_into()?));
     };
     let root = session.store.root().to_string_lossy();
-    let entries = PyList::empty(py);
+    let mut entries: Option<Bound<'py, PyList>> = None;
     for entry in path.try_iter()? {
         let entry = entry?;
         let ours = entry.extract::<&str>().is_ok_and(|text| text.starts_with(root.as_ref()));
         if !ours {
-            entries.append(entry)?;
+            match &entries {
+                Some(entries) => entries.append(entry)?,
+                None => entries = Some(PyList::new(py, [entry])?),
+            }
         }
     }
-    Ok((!entries.is_empty()).then_some(entries))
+    Ok(entries)
 }
 
 /// What an installed package ships itself.

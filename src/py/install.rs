@@ -75,7 +75,7 @@ fn _after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     super::state::after_fork_in_child();
     let modules = py.import("sys")?.getattr("modules")?;
     // Nobody imported a unit before this is loaded.
-    match modules.get_item("magic_module._py.loader") {
+    match modules.get_item("magic_module._loader") {
         Ok(loader) => loader.call_method0("after_fork_in_child").map(drop),
         Err(_) => Ok(()),
     }

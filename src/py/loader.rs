@@ -1,4 +1,4 @@
-//! What the loaders of `magic_module._py.loader` do in Rust: code, bytes, readiness.
+//! What the loaders of `magic_module._loader` do in Rust: code, bytes, readiness.
 //!
 //! ```text
 //! ready   tree on disk and whole ─▶ requirements met ─▶ go

@@ -30,15 +30,12 @@ pub struct Machinery {
     bytecode_suffix: String,
     module_spec: Py<PyAny>,
     source: Py<PyAny>,
-    extension: Py<PyAny>,
-    namespace: Py<PyAny>,
 }
 
 static MACHINERY: PyOnceLock<Machinery> = PyOnceLock::new();
 
 pub fn machinery(py: Python<'_>) -> PyResult<&'static Machinery> {
     MACHINERY.get_or_try_init(py, || {
-        let loaders = py.import("magic_module._py.loader")?;
         let code = &super::state::session(py)?.python.code;
         let optimized = match code.optimization {
             0 => String::new(),
@@ -50,9 +47,7 @@ pub fn machinery(py: Python<'_>) -> PyResult<&'static Machinery> {
             sys: py.import("sys")?.unbind(),
             bytecode_suffix: format!(".{}{optimized}.pyc", code.cache_tag),
             module_spec: py.import("_frozen_importlib")?.getattr("ModuleSpec")?.unbind(),
-            source: loaders.getattr("UnitLoader")?.unbind(),
-            extension: loaders.getattr("UnitExtensionLoader")?.unbind(),
-            namespace: loaders.getattr("UnitNamespaceLoader")?.unbind(),
+            source: py.import("magic_module._loader")?.getattr("UnitLoader")?.unbind(),
         })
     })
 }
@@ -79,41 +74,42 @@ pub fn spec_of<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let machinery = machinery(py)?;
     let unit = handle(py, &located.unit)?;
-    let (class, path, folder) = match &located.found {
+    let (path, folder) = match &located.found {
         Found::Namespace { folder } => {
             return namespace(py, machinery, full, unit, located, folder);
         }
-        Found::Module { path, extension } => (class(machinery, *extension), path, None),
-        Found::Package { path, folder, extension } => {
-            (class(machinery, *extension), path, Some(folder))
-        }
+        Found::Module { path, .. } => (path, None),
+        Found::Package { path, folder, .. } => (path, Some(folder)),
     };
-    let origin = located.unit.path_of(path);
-    let text = origin.to_string_lossy();
+    let text = located.unit.text_of(path);
     let shown = PyString::new(py, &text);
-    let loader = class.bind(py).call1((full, &shown))?;
+    let extension = located.found.is_extension();
+    let loader = if extension {
+        rare(py, "UnitExtensionLoader")?.call1((full, &shown))?
+    } else {
+        machinery.source.bind(py).call1((full, &shown))?
+    };
     loader.setattr(intern!(py, "_unit"), unit)?;
-    loader.setattr(intern!(py, "_root"), located.root)?;
-    let keywords = PyDict::new(py);
-    keywords.set_item(intern!(py, "origin"), &shown)?;
-    keywords.set_item(intern!(py, "is_package"), folder.is_some())?;
-    let spec = machinery.module_spec.bind(py).call((full, loader), Some(&keywords))?;
+    if located.root {
+        loader.setattr(intern!(py, "_root"), true)?;
+    }
+    // What keywords of the constructor would set costs a warm import less when it is set.
+    let spec = machinery.module_spec.bind(py).call1((full, loader))?;
+    spec.setattr(intern!(py, "origin"), &shown)?;
     spec.setattr(intern!(py, "_set_fileattr"), true)?;
     if let Some(folder) = folder {
-        let location = located.unit.path_of(folder);
-        spec.setattr(
-            intern!(py, "submodule_search_locations"),
-            PyList::new(py, [PyString::new(py, &location.to_string_lossy())])?,
-        )?;
+        let location = PyString::new(py, &located.unit.text_of(folder));
+        spec.setattr(intern!(py, "submodule_search_locations"), PyList::new(py, [location])?)?;
     }
-    if !located.found.is_extension() {
+    if !extension {
         spec.setattr(intern!(py, "cached"), cached(py, machinery, &text)?)?;
     }
     Ok(spec)
 }
 
-fn class(machinery: &Machinery, extension: bool) -> &Py<PyAny> {
-    if extension { &machinery.extension } else { &machinery.source }
+/// A loader that few imports need.
+fn rare<'py>(py: Python<'py>, class: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import("magic_module._py.loader")?.getattr(class)
 }
 
 fn namespace<'py>(
@@ -124,8 +120,8 @@ fn namespace<'py>(
     located: &Located,
     folder: &str,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let location = located.unit.path_of(folder);
-    let loader = machinery.namespace.bind(py).call1((full, location.to_string_lossy().as_ref()))?;
+    let location = located.unit.text_of(folder);
+    let loader = rare(py, "UnitNamespaceLoader")?.call1((full, location))?;
     loader.setattr(intern!(py, "_unit"), unit)?;
     let keywords = PyDict::new(py);
     keywords.set_item(intern!(py, "is_package"), true)?;

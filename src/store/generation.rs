@@ -15,12 +15,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::lock::{Exclusive, Shared, no_follow};
-use super::{Store, make_folders, write_aside};
+use super::{Store, make_folders, read_whole, write_aside};
 use crate::error::{Error, Result};
 use crate::name::{Digest, UnitName, Version};
 
@@ -57,6 +58,17 @@ pub struct Generation {
     /// What this generation changed, with the entries as they were before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub moved: BTreeMap<Key, Option<Active>>,
+}
+
+impl Generation {
+    /// True if a unit with this name is active, under whatever key.
+    pub fn has_key_of(&self, name: &str) -> bool {
+        let from = (Bound::Included(name), Bound::Unbounded);
+        self.active
+            .range::<str, _>(from)
+            .map_while(|(key, _)| key.strip_prefix(name))
+            .any(|rest| rest.is_empty() || rest.starts_with(['=', '@']))
+    }
 }
 
 /// What a mount knows beside its generations.
@@ -133,7 +145,8 @@ impl MountFolder {
     }
 
     pub fn current(&self) -> Option<u64> {
-        fs_err::read_to_string(self.path.join("current")).ok()?.trim().parse().ok()
+        let text = read_whole(&self.path.join("current")).ok()?;
+        std::str::from_utf8(&text).ok()?.trim().parse().ok()
     }
 
     /// Binds to the newest generation, and keeps it from being pruned. Where it is damaged,
@@ -144,11 +157,13 @@ impl MountFolder {
             let number = self.current().or_else(|| self.numbers().pop())?;
             // In a read-only cache there is no lock to take, and nobody to prune it.
             let lock = Shared::take(&self.lock_of(number)).ok();
-            if self.current().is_some_and(|newest| newest != number) {
-                continue;
+            if let Some(generation) = self.read(number) {
+                return Some((generation, lock));
             }
-            let generation = self.read(number).unwrap_or_else(|| self.fresh());
-            return Some((generation, lock));
+            // Pruned before it was locked, or damaged.
+            if self.current().is_none_or(|newest| newest == number) {
+                return Some((self.fresh(), lock));
+            }
         }
     }
 
@@ -240,7 +255,7 @@ impl MountFolder {
 }
 
 fn read_checked<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let text = fs_err::read(path).ok()?;
+    let text = read_whole(path).ok()?;
     let (check, body) = text.split_at_checked(64)?;
     let body = body.strip_prefix(b"\n")?.strip_suffix(b"\n")?;
     (Digest::of(body).to_hex().as_bytes() == check).then(|| serde_json::from_slice(body).ok())?

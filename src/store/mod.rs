@@ -23,7 +23,7 @@ pub mod lock;
 pub mod prune;
 pub mod tree;
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
@@ -197,6 +197,29 @@ impl Store {
     }
 }
 
+/// Reads a small file of the store with the fewest calls: `std` asks for its size twice, and
+/// where it stands.
+pub fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = fs_err::File::open(path)?;
+    let mut bytes = vec![0; 4096];
+    let mut filled = 0;
+    loop {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if filled == bytes.len() {
+            // One byte more than there should be: the end shows without a third read.
+            let size = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+            bytes.resize(size.max(filled) + 1, 0);
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
 /// Writes a file under a temporary name and renames it: `target` is never half.
 pub fn write_aside(tmp: &Path, target: &Path, bytes: &[u8], sync: bool) -> Result<()> {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
@@ -276,8 +299,9 @@ pub fn unique() -> u64 {
 pub fn boot() -> &'static str {
     static BOOT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     BOOT.get_or_init(|| {
-        fs_err::read_to_string("/proc/sys/kernel/random/boot_id")
-            .map(|text| text.trim().to_owned())
-            .unwrap_or_else(|_| "unknown".to_owned())
+        read_whole(Path::new("/proc/sys/kernel/random/boot_id"))
+            .ok()
+            .and_then(|bytes| Some(String::from_utf8(bytes).ok()?.trim().to_owned()))
+            .unwrap_or_else(|| "unknown".to_owned())
     })
 }

@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Store, boot, write_aside};
+use super::{Store, boot, read_whole, write_aside};
 use crate::error::{Error, Kind, Result};
 use crate::name::{Digest, FilePath};
 
@@ -97,7 +97,7 @@ impl Tree {
     /// which comes to the same: it will be built again.
     pub fn open(store: &Store, digest: &Digest) -> Result<Option<Self>> {
         let folder = folder_of(store, digest);
-        let bytes = match fs_err::read(index_of(store, digest)) {
+        let bytes = match read_whole(&index_of(store, digest)) {
             Ok(bytes) => bytes,
             Err(error)
                 if matches!(
