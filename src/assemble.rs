@@ -186,11 +186,12 @@ struct Packs<'a> {
     store: &'a Store,
     declared: &'a Declared<'a>,
     open: HashMap<Digest, Pack>,
+    /// False once the file system has refused to clone blocks.
+    clones: bool,
 }
 
 impl<'a> Packs<'a> {
-    fn new(store: &'a Store, declared: &'a Declared<'a>) -> Self {
-        Self { store, declared, open: HashMap::new() }
+        Self { store, declared, open: HashMap::new(), clones: cfg!(target_os = "linux") }
     }
 
     /// The same, for another thread.
@@ -237,7 +238,7 @@ impl<'a> Packs<'a> {
                 .path(from.display().to_string())
                 .hint("run `magic-module verify`, which fetches it again"));
         }
-        let shared = size >= ENOUGH_TO_SHARE && share(&from, target).is_ok();
+        let shared = size >= ENOUGH_TO_SHARE && self.share(&from, target).is_ok();
         let got = if shared && source.fresh && source.file.is_none() {
             *sha256
         } else if shared {
@@ -255,6 +256,37 @@ impl<'a> Packs<'a> {
             .got(got.to_hex())
             .hint("run `magic-module verify`, which fetches it again"))
     }
+
+    /// A clone of the blocks where the file system can, else another name of the same
+    /// read-only file.
+    fn share(&mut self, from: &Path, target: &Path) -> io::Result<()> {
+        if self.clones {
+            match clone_blocks(from, target) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+                cloned => self.clones = cloned.is_ok(),
+            }
+            if self.clones {
+                return Ok(());
+            }
+        }
+        fs_err::hard_link(from, target)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn clone_blocks(from: &Path, target: &Path) -> io::Result<()> {
+    let input = fs_err::File::open(from)?;
+    let output = create(target)?;
+    rustix::fs::ioctl_ficlone(output.file(), input.file()).or_else(|error| {
+        drop(output);
+        fs_err::remove_file(target)?;
+        Err(error.into())
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn clone_blocks(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Copies `from` to a new file, and hashes what it copies.
@@ -282,22 +314,6 @@ fn create(target: &Path) -> io::Result<fs_err::File> {
         options.mode(0o444);
     }
     options.open(target)
-}
-
-/// A clone of the blocks where the file system can, else another name of the same
-/// read-only file.
-fn share(from: &Path, target: &Path) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        let input = fs_err::File::open(from)?;
-        let output = create(target)?;
-        if rustix::fs::ioctl_ficlone(output.file(), input.file()).is_ok() {
-            return Ok(());
-        }
-        drop(output);
-        fs_err::remove_file(target)?;
-    }
-    fs_err::hard_link(from, target)
 }
 
 fn name(

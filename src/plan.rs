@@ -9,13 +9,13 @@
 //! 2.5 MB, on a loopback nothing; the value only has to keep a thousand small files
 //! from being a thousand requests, and one changed file from being a whole pack.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use crate::assemble::Source;
 use crate::manifest::{File, Pack, Record};
 use crate::name::{Digest, FilePath};
-use crate::store::BlobStore;
+use crate::store::blob::{BlobStore, Glance};
 use crate::store::tree::Tree;
 
 /// What one more request is worth, in bytes.
@@ -33,6 +33,8 @@ pub struct Wanted {
 pub struct Plan {
     pub wanted: Vec<Wanted>,
     pub sources: BTreeMap<FilePath, Source>,
+    /// What `wanted` holds.
+    named: HashSet<Digest>,
 }
 
 /// Files of trees that are on disk, by digest.
@@ -61,8 +63,9 @@ pub fn plan(
 ) -> Plan {
     let mut plan = Plan::default();
     let mut missing: BTreeMap<&FilePath, &File> = BTreeMap::new();
+    let glance = blobs.glance(record.files.len());
     for file in record.files.iter().filter(|file| !file.lazy) {
-        match here(file, blobs, reusable, force) {
+        match here(file, &glance, reusable, force) {
             Some(source) => {
                 plan.sources.insert(file.path.clone(), source);
             }
@@ -72,7 +75,7 @@ pub fn plan(
         }
     }
     for pack in record.packs.iter().filter(|pack| pack.format.holds_files()) {
-        let is_here = !force && blobs.has(&pack.sha256, pack.size);
+        let is_here = !force && glance.has(&pack.sha256, pack.size);
         if packs || is_here {
             plan.consider(pack, &mut missing, is_here);
         }
@@ -85,7 +88,7 @@ pub fn plan(
     plan
 }
 
-fn here(file: &File, blobs: &BlobStore, reusable: &Reusable, force: bool) -> Option<Source> {
+fn here(file: &File, blobs: &Glance<'_>, reusable: &Reusable, force: bool) -> Option<Source> {
     if force {
         return None;
     }
@@ -123,7 +126,7 @@ impl Plan {
     }
 
     fn want(&mut self, url: &str, size: u64, sha256: &Digest) {
-        if !self.wanted.iter().any(|wanted| wanted.sha256 == *sha256) {
+        if self.named.insert(*sha256) {
             self.wanted.push(Wanted { url: url.to_owned(), size, sha256: *sha256 });
         }
     }

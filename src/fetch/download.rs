@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::time::Instant;
 use url::Url;
 
+use super::lane::Lane;
 use super::once::Leader;
+use super::operation::{Operation, Shown};
 use super::resume::{Answer, Resume};
 use super::retry::{Attempts, Failure, GivenUp, Pace};
 use super::verify::Sink;
-use super::{Artifact, Fetcher, Operation, Shown, Transport, Validator, failed, late};
+use super::{Artifact, Fetcher, Transport, Validator, failed, late};
 use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
@@ -26,36 +28,40 @@ pub enum Document {
 /// The state of one artifact over its attempts.
 struct Download<'a> {
     artifact: &'a Artifact,
-    operation: &'a Operation<'a>,
+    operation: &'a Operation,
+    lane: &'a Lane,
     leader: &'a Leader<'a>,
     shown: &'a Shown<'a>,
     sink: Sink,
     resume: Resume,
 }
 
-impl Fetcher {
+impl Operation {
     pub(super) async fn download(
         &self,
+        lane: &Lane,
         writer: BlobWriter,
         artifact: &Artifact,
-        operation: &Operation<'_>,
         leader: &Leader<'_>,
         shown: &Shown<'_>,
     ) -> Result<()> {
-        let sink = Sink::new(writer, artifact.size, &operation.shared.queue)?;
+        let sink = Sink::new(writer, artifact.size, &self.shared.queue)?;
         let resume = Resume::default();
-        let mut download = Download { artifact, operation, leader, shown, sink, resume };
+        let mut download =
+            Download { artifact, operation: self, lane, leader, shown, sink, resume };
         let limit = self.limits.time_for(artifact.size);
-        let done = tokio::time::timeout(limit, download.all_attempts(self)).await;
+        let done = tokio::time::timeout(limit, download.all_attempts()).await;
         done.unwrap_or_else(|_| Err(late(&artifact.url, limit)))
             .map_err(|error| error.or_name(&artifact.label))?;
         let (digest, writer) = download.sink.finish().await?;
         if digest != artifact.sha256 {
             return Err(wrong_digest(artifact, digest));
         }
-        self.commit(writer, operation.sync).await
+        self.commit(writer).await
     }
+}
 
+impl Fetcher {
     /// A document of at most `limit` bytes; with a validator, only if it has changed.
     pub async fn document(
         &self,
@@ -90,8 +96,9 @@ impl Fetcher {
             let why = format!("it is larger than {limit} bytes");
             Failure::Broken(OriginError::new(Fault::Lasting, why, "check the address"))
         };
+        let shared = self.shared();
         let Response { status, length, validator, mut body } =
-            self.shared().origin(request.url)?.get(request).await?;
+            shared.origin(&shared.lane, request.url)?.get(request).await?;
         if status == Status::NotModified {
             return Ok(Document::NotModified);
         }
@@ -111,11 +118,11 @@ impl Fetcher {
 }
 
 impl Download<'_> {
-    async fn all_attempts(&mut self, fetcher: &Fetcher) -> Result<()> {
-        let mut attempts = Attempts::new(&fetcher.limits);
+    async fn all_attempts(&mut self) -> Result<()> {
+        let mut attempts = Attempts::new(&self.operation.limits);
         loop {
             let before = self.resume.received;
-            let Err(failure) = self.attempt(fetcher).await else { return Ok(()) };
+            let Err(failure) = self.attempt().await else { return Ok(()) };
             let gained = match self.resume.rest() {
                 Some((received, _)) => received.saturating_sub(before),
                 None => 0,
@@ -127,7 +134,7 @@ impl Download<'_> {
         }
     }
 
-    async fn attempt(&mut self, fetcher: &Fetcher) -> Result<(), Failure> {
+    async fn attempt(&mut self) -> Result<(), Failure> {
         let size = self.artifact.size;
         let request = Request {
             url: &self.artifact.url,
@@ -138,7 +145,8 @@ impl Download<'_> {
             sent: &self.operation.requests,
         };
         let resuming = request.rest.is_some();
-        let answer = self.operation.shared.origin(&self.artifact.url)?.get(request).await;
+        let answer =
+            self.operation.shared.origin(self.lane, &self.artifact.url)?.get(request).await;
         let mut response = answer.map_err(|mut error| match error.status {
             // The rest cannot be had; the whole may.
             Some(416) if resuming => {
@@ -157,7 +165,7 @@ impl Download<'_> {
                 self.set_received(0);
             }
         }
-        let mut pace = Pace::new(&fetcher.limits);
+        let mut pace = Pace::new(&self.operation.limits);
         while let Some(chunk) = pace.next(&mut *response.body).await? {
             let length = chunk.len() as u64;
             self.operation.bytes.fetch_add(length, Ordering::Relaxed);

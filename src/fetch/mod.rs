@@ -5,23 +5,24 @@
 //!                                (once.rs)          (part file's lock)  (download.rs)
 //! ```
 //!
-//! Everything runs inside the future that the caller polls: dropping it ends the
-//! downloads, removes their part files and lets go of their locks.
+//! Few artifacts are fetched inside the future that the caller polls, many on threads of
+//! their own (lane.rs). Dropping the future ends the downloads, removes their part files
+//! and lets go of their locks.
 
 mod download;
+mod lane;
 mod once;
+mod operation;
 mod process;
 mod resume;
 mod retry;
 mod verify;
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -29,10 +30,9 @@ use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 use crate::origin::file::Files;
-use crate::origin::http::Http;
-use crate::origin::{Fault, Origin, OriginError, file_name, redact};
+use crate::origin::{Fault, Origin, OriginError, redact};
 use crate::progress::Progress;
-use crate::store::blob::{Begin, BlobStore, BlobWriter};
+use crate::store::blob::BlobStore;
 
 pub use crate::origin::client::Access;
 pub use crate::origin::{Transport, Validator};
@@ -40,14 +40,13 @@ pub use download::Document;
 pub use process::PerProcess;
 pub use retry::Limits;
 
-use once::{Leader, Once, Outcome, Role};
+use lane::{Lane, Threaded};
+use once::Once;
+use operation::Operation;
 use retry::GivenUp;
 
 /// Up to so many artifacts are synced one by one, more of them by one sync of the file system.
 const SYNC_EACH: usize = 4;
-
-/// How often another process's part file is looked at.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// One thing to download.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,30 +74,24 @@ pub struct Fetcher {
     concurrency: usize,
     limits: Limits,
     access: Access,
-    shared: PerProcess<Shared>,
+    shared: PerProcess<Arc<Shared>>,
 }
 
 /// What the downloads of one process share.
 #[derive(Debug)]
 struct Shared {
-    http: Http,
+    /// Where a few artifacts, and documents, come through.
+    lane: Lane,
+    /// Where many do. Started when they are needed.
+    lanes: OnceLock<Vec<Threaded>>,
+    concurrency: usize,
+    limits: Limits,
+    access: Access,
     files: Files,
     once: Once,
-    downloads: Semaphore,
     queue: Arc<Semaphore>,
     /// Blobs that another process writes and this one waits for.
     waiting: AtomicUsize,
-}
-
-/// One call of [`Fetcher::blobs`].
-struct Operation<'a> {
-    shared: &'a Shared,
-    transport: Transport,
-    progress: &'a Progress,
-    force: bool,
-    sync: bool,
-    bytes: AtomicU64,
-    requests: AtomicU64,
 }
 
 impl Fetcher {
@@ -113,7 +106,7 @@ impl Fetcher {
         access: Access,
         limits: Limits,
     ) -> Self {
-        let shared = PerProcess::new(Shared::new(concurrency, &access, &limits));
+        let shared = PerProcess::new(Arc::new(Shared::new(concurrency, &access, &limits)));
         Self { blobs, concurrency, limits, access, shared }
     }
 
@@ -131,9 +124,10 @@ impl Fetcher {
         force: bool,
     ) -> Result<Fetched> {
         let mut seen = HashSet::new();
+        let glance = self.blobs.glance(artifacts.len());
         let mut missing: Vec<&Artifact> = artifacts
             .iter()
-            .filter(|artifact| force || !self.blobs.has(&artifact.sha256, artifact.size))
+            .filter(|artifact| force || !glance.has(&artifact.sha256, artifact.size))
             .filter(|artifact| seen.insert(artifact.sha256))
             .collect();
         if missing.is_empty() {
@@ -148,143 +142,52 @@ impl Fetcher {
         permit(acts.collect()).await;
         // Otherwise the largest would begin last and run alone at the end.
         missing.sort_by_key(|artifact| std::cmp::Reverse(artifact.size));
-        let operation = Operation {
-            shared: self.shared(),
-            transport,
-            progress,
-            force,
-            sync: missing.len() <= SYNC_EACH || !cfg!(target_os = "linux"),
-            bytes: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
-        };
         for artifact in &missing {
             progress.expect(artifact.size);
         }
-        let mut running: FuturesUnordered<_> =
-            missing.iter().map(|artifact| self.one(artifact, &operation)).collect();
-        while let Some(done) = running.next().await {
-            done?;
-        }
-        if !operation.sync {
-            self.sync_all().await?;
-        }
-        Ok(Fetched {
-            bytes: operation.bytes.load(Ordering::Relaxed),
-            requests: operation.requests.load(Ordering::Relaxed),
-        })
+        let operation = Operation {
+            blobs: self.blobs.clone(),
+            limits: self.limits.clone(),
+            shared: self.shared().clone(),
+            sync: missing.len() <= SYNC_EACH || !cfg!(target_os = "linux"),
+            artifacts: missing.into_iter().cloned().collect(),
+            transport,
+            progress: progress.clone(),
+            force,
+            bytes: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+        };
+        operation.run().await
     }
 
-    /// One artifact: by this future, by another of this process, or by another process.
-    async fn one(&self, artifact: &Artifact, operation: &Operation<'_>) -> Result<()> {
-        let shown = Shown::new(operation.progress, artifact);
-        loop {
-            match operation.shared.once.enter(artifact.sha256, &artifact.url) {
-                Role::Leader(leader) => {
-                    let done = self.lead(artifact, operation, &leader, &shown).await;
-                    leader.finish(match &done {
-                        Ok(fresh) => Outcome::Done { fresh: *fresh },
-                        Err(error) => Outcome::Failed(error.clone()),
-                    });
-                    return done.map(drop);
-                }
-                Role::Follower(flight) => match flight.wait(|bytes| shown.at(bytes)).await {
-                    Outcome::Done { fresh } if fresh || !operation.force => {
-                        shown.at(artifact.size);
-                        return Ok(());
-                    }
-                    Outcome::Failed(error) if flight.url == artifact.url => return Err(error),
-                    _ => {}
-                },
-            }
-        }
-    }
-
-    /// True if the blob is known to have been written now, by whomever.
-    async fn lead(
-        &self,
-        artifact: &Artifact,
-        operation: &Operation<'_>,
-        leader: &Leader<'_>,
-        shown: &Shown<'_>,
-    ) -> Result<bool> {
-        if artifact.size == 0 {
-            return self.empty(artifact).map(|()| true);
-        }
-        let stamp = || self.blobs.stamp(&artifact.sha256);
-        let before = if operation.force { stamp() } else { None };
-        let shared = operation.shared;
-        loop {
-            // Nobody waits for another process with a permit in hand, and who waits
-            // goes to the end of the queue: first what nobody else does.
-            let permit = shared.downloads.acquire().await;
-            let again = operation.force && stamp() == before;
-            match self.blobs.begin(&artifact.sha256, artifact.size, again)? {
-                Begin::Ready => {
-                    shown.at(artifact.size);
-                    leader.at(artifact.size);
-                    return Ok(operation.force && stamp() != before);
-                }
-                Begin::Writer(writer) => {
-                    self.download(writer, artifact, operation, leader, shown).await?;
-                    return Ok(true);
-                }
-                Begin::Busy { bytes } => {
-                    drop(permit);
-                    shown.at(bytes.min(artifact.size));
-                    leader.at(bytes.min(artifact.size));
-                    let waiting = Waiting::new(&shared.waiting);
-                    tokio::time::sleep(waiting.pause()).await;
-                }
-            }
-        }
-    }
-
-    /// Nothing to ask for.
-    fn empty(&self, artifact: &Artifact) -> Result<()> {
-        if artifact.sha256 != Digest::of(b"") {
-            return Err(download::wrong_digest(artifact, Digest::of(b"")));
-        }
-        self.blobs.insert(b"").map(drop)
-    }
-
-    async fn commit(&self, writer: BlobWriter, sync: bool) -> Result<()> {
-        if !sync {
-            return writer.commit(false);
-        }
-        blocking(move || writer.commit(true)).await
-    }
-
-    #[cfg(target_os = "linux")]
-    async fn sync_all(&self) -> Result<()> {
-        let blobs = self.blobs.clone();
-        blocking(move || blobs.sync()).await
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    async fn sync_all(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn shared(&self) -> &Shared {
-        self.shared.get(|| Shared::new(self.concurrency, &self.access, &self.limits))
+    fn shared(&self) -> &Arc<Shared> {
+        let make = || Arc::new(Shared::new(self.concurrency, &self.access, &self.limits));
+        self.shared.get(make)
     }
 }
 
 impl Shared {
     fn new(concurrency: usize, access: &Access, limits: &Limits) -> Self {
         Self {
-            http: Http::new(limits.connect, limits.headers, access.clone()),
+            lane: Lane::new(concurrency, access, limits),
+            lanes: OnceLock::new(),
+            concurrency,
+            limits: limits.clone(),
+            access: access.clone(),
             files: Files,
             once: Once::default(),
-            downloads: Semaphore::new(concurrency.max(1)),
             queue: Arc::new(Semaphore::new(verify::QUEUE)),
             waiting: AtomicUsize::new(0),
         }
     }
 
-    fn origin(&self, url: &Url) -> Result<&dyn Origin> {
+    fn lanes(&self) -> &[Threaded] {
+        self.lanes.get_or_init(|| lane::start(self.concurrency, &self.access, &self.limits))
+    }
+
+    fn origin<'a>(&'a self, lane: &'a Lane, url: &Url) -> Result<&'a dyn Origin> {
         match url.scheme() {
-            "http" | "https" => Ok(&self.http),
+            "http" | "https" => Ok(&lane.http),
             "file" => Ok(&self.files),
             scheme => Err(Error::new(
                 Kind::Configuration,
@@ -293,58 +196,6 @@ impl Shared {
             .url(redact(url))
             .hint("use https, http or file")),
         }
-    }
-}
-
-/// A disk may take seconds to sync; the downloads beside it go on.
-async fn blocking(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => {
-            Err(Error::new(Kind::Store, "cannot finish writing to the cache").caused_by(&error))
-        }
-    }
-}
-
-/// What progress was told about one artifact.
-struct Shown<'a> {
-    progress: &'a Progress,
-    name: &'a str,
-    bytes: AtomicU64,
-}
-
-impl<'a> Shown<'a> {
-    fn new(progress: &'a Progress, artifact: &'a Artifact) -> Self {
-        Self { progress, name: file_name(&artifact.url), bytes: AtomicU64::new(0) }
-    }
-
-    fn at(&self, bytes: u64) {
-        let before = self.bytes.swap(bytes, Ordering::Relaxed);
-        if bytes > before {
-            self.progress.advance(self.name, bytes - before);
-        } else if bytes < before {
-            self.progress.retreat(before - bytes);
-        }
-    }
-}
-
-/// Counts those who look at part files: the more there are, the less often each looks.
-struct Waiting<'a>(&'a AtomicUsize, usize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        Self(count, count.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn pause(&self) -> Duration {
-        let more = Duration::from_micros(200 * self.1 as u64);
-        (LOOK + more).min(Duration::from_millis(250))
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

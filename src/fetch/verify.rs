@@ -1,8 +1,8 @@
 //! Bytes on their way into the store, hashed as they pass.
 //!
-//! Small artifacts are hashed and written where they arrive. A large one has two
-//! threads, while the next bytes arrive; what waits for them is bounded by bytes,
-//! over all downloads of the process:
+//! A small artifact is hashed and written where it arrives, the smallest in one piece. A
+//! large one has two threads, while the next bytes arrive; what waits for them is bounded
+//! by bytes, over all downloads of the process:
 //!
 //! ```text
 //! network ─ queue ─ write to the part file ─ queue ─ hash
@@ -25,6 +25,9 @@ use crate::store::blob::BlobWriter;
 /// From this size on threads of its own pay.
 const THREAD_FROM: u64 = 8 << 20;
 
+/// Up to this size an artifact is written in one piece.
+const WHOLE_TO: u64 = 64 << 10;
+
 /// What may wait for such threads, in bytes.
 pub const QUEUE: usize = 4 << 20;
 
@@ -32,6 +35,7 @@ pub const QUEUE: usize = 4 << 20;
 const LET_GO: Duration = Duration::from_millis(100);
 
 pub enum Sink {
+    Whole(Hashed, Vec<u8>),
     Here(Hashed),
     Thread(Thread),
 }
@@ -39,6 +43,9 @@ pub enum Sink {
 impl Sink {
     pub fn new(writer: BlobWriter, size: u64, queue: &Arc<Semaphore>) -> Result<Self> {
         let hashed = Hashed { writer, hasher: sha2::Sha256::new() };
+        if size <= WHOLE_TO {
+            return Ok(Self::Whole(hashed, Vec::new()));
+        }
         if size < THREAD_FROM {
             return Ok(Self::Here(hashed));
         }
@@ -47,6 +54,10 @@ impl Sink {
 
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         match self {
+            Self::Whole(_, waiting) => {
+                waiting.extend_from_slice(&bytes);
+                Ok(())
+            }
             Self::Here(hashed) => hashed.write(&bytes),
             Self::Thread(thread) => {
                 let length = u32::try_from(bytes.len().min(QUEUE)).unwrap_or(u32::MAX);
@@ -61,6 +72,10 @@ impl Sink {
     /// Back to the beginning.
     pub fn restart(&mut self) -> Result<()> {
         match self {
+            Self::Whole(_, waiting) => {
+                waiting.clear();
+                Ok(())
+            }
             Self::Here(hashed) => hashed.restart(),
             Self::Thread(thread) => thread.send(Message::Restart),
         }
@@ -69,6 +84,10 @@ impl Sink {
     /// What all bytes hash to, and the writer that is to be committed if that is right.
     pub async fn finish(self) -> Result<(Digest, BlobWriter)> {
         match self {
+            Self::Whole(mut hashed, waiting) => {
+                hashed.write(&waiting)?;
+                Ok(hashed.finish())
+            }
             Self::Here(hashed) => Ok(hashed.finish()),
             Self::Thread(thread) => {
                 let (answer, done) = oneshot::channel();

@@ -26,6 +26,9 @@ use crate::name::Digest;
 /// Where there are no locks, the rest of a dead writer is known by its age.
 const DEAD_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// For so many blobs the folders are listed first.
+const ENOUGH_TO_LIST: usize = 64;
+
 const SUFFIX: &str = ".part";
 
 #[derive(Debug, Clone)]
@@ -42,6 +45,21 @@ pub enum Begin {
     Writer(BlobWriter),
     /// Somebody is writing it and has come this far.
     Busy { bytes: u64 },
+}
+
+/// What the store held a moment ago.
+#[derive(Debug)]
+pub struct Glance<'a> {
+    blobs: &'a BlobStore,
+    /// Which folders there are, if they were listed.
+    folders: Option<[bool; 256]>,
+}
+
+impl Glance<'_> {
+    pub fn has(&self, digest: &Digest, size: u64) -> bool {
+        let folder = usize::from(digest.as_bytes()[0]);
+        self.folders.is_none_or(|folders| folders[folder]) && self.blobs.has(digest, size)
+    }
 }
 
 /// What distinguishes one writing of a blob from another.
@@ -65,6 +83,24 @@ impl BlobStore {
             .is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
     }
 
+    /// The same for many: in a store that is almost empty most folders are missing, and what
+    /// would lie in them need not be looked for. Blobs that come later may be overlooked.
+    pub fn glance(&self, many: usize) -> Glance<'_> {
+        Glance { blobs: self, folders: if many < ENOUGH_TO_LIST { None } else { self.folders() } }
+    }
+
+    /// Which folders there are; `None` if that cannot be told.
+    fn folders(&self) -> Option<[bool; 256]> {
+        let mut found = [false; 256];
+        for entry in fs_err::read_dir(self.root.join("blobs")).ok()? {
+            let name = entry.ok()?.file_name();
+            if let Ok(number) = u8::from_str_radix(name.to_str()?, 16) {
+                found[usize::from(number)] = true;
+            }
+        }
+        Some(found)
+    }
+
     /// `None` if the blob is not there.
     pub fn stamp(&self, digest: &Digest) -> Option<Stamp> {
         let metadata = fs_err::symlink_metadata(self.path(digest)).ok()?;
@@ -75,14 +111,12 @@ impl BlobStore {
         Some(Stamp(metadata.modified().ok(), metadata.len(), inode))
     }
 
-    /// Takes the blob for writing, unless it is there or somebody else writes it.
+    /// Takes the blob for writing, unless it is there or somebody else writes it. Whoever
+    /// may have missed it looks first; what counts is what is seen with the lock in hand.
     /// `again` writes it even if it is there.
     pub fn begin(&self, digest: &Digest, size: u64, again: bool) -> Result<Begin> {
         let part = self.tmp().join(format!("{digest}{SUFFIX}"));
         loop {
-            if !again && self.has(digest, size) {
-                return Ok(Begin::Ready);
-            }
             let file = self.open(&part)?;
             match file.file().try_lock() {
                 Ok(()) => {}

@@ -4,6 +4,7 @@
 
 mod documents;
 mod faults;
+mod many;
 mod once;
 mod policy;
 mod schedules;

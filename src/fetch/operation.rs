@@ -1,0 +1,234 @@
+//! One call of [`Fetcher::blobs`](super::Fetcher::blobs): each artifact by this process or by
+//! another, and what that cost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::lane::{Lane, Running};
+use super::once::{Leader, Outcome, Role};
+use super::{Artifact, Fetched, Limits, Shared, Transport, download, lane};
+use crate::error::{Error, Kind, Result};
+use crate::name::Digest;
+use crate::origin::file_name;
+use crate::progress::Progress;
+use crate::store::blob::{Begin, BlobStore, BlobWriter};
+
+/// How often another process's part file is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+pub struct Operation {
+    pub blobs: BlobStore,
+    pub limits: Limits,
+    pub shared: Arc<Shared>,
+    pub artifacts: Vec<Artifact>,
+    pub transport: Transport,
+    pub progress: Arc<Progress>,
+    pub force: bool,
+    /// Each blob is synced on its own.
+    pub sync: bool,
+    pub bytes: AtomicU64,
+    pub requests: AtomicU64,
+}
+
+impl Operation {
+    /// The first failure ends all of it.
+    pub async fn run(self) -> Result<Fetched> {
+        let operation = Arc::new(self);
+        if operation.artifacts.len() < lane::ENOUGH {
+            operation.share(&operation.shared.lane, 0, 1).await?;
+        } else {
+            operation.clone().spread().await?;
+        }
+        if !operation.sync {
+            operation.sync_all().await?;
+        }
+        Ok(Fetched {
+            bytes: operation.bytes.load(Ordering::Relaxed),
+            requests: operation.requests.load(Ordering::Relaxed),
+        })
+    }
+
+    async fn spread(self: Arc<Self>) -> Result<()> {
+        let lanes = self.shared.lanes();
+        if lanes.is_empty() {
+            return self.share(&self.shared.lane, 0, 1).await;
+        }
+        let work = |at, lane: Arc<Lane>| {
+            let operation = self.clone();
+            async move { operation.share(&lane, at, operation.shared.lanes().len()).await }
+        };
+        Running::start(lanes, work).finish().await
+    }
+
+    /// Every `of`th artifact, beginning with `first`.
+    async fn share(&self, lane: &Lane, first: usize, of: usize) -> Result<()> {
+        let mine = self.artifacts.iter().skip(first).step_by(of);
+        let mut running: FuturesUnordered<_> =
+            mine.map(|artifact| self.one(lane, artifact)).collect();
+        while let Some(done) = running.next().await {
+            done?;
+        }
+        Ok(())
+    }
+
+    /// One artifact: by this future, by another of this process, or by another process.
+    async fn one(&self, lane: &Lane, artifact: &Artifact) -> Result<()> {
+        let shown = Shown::new(&self.progress, artifact);
+        loop {
+            match self.shared.once.enter(artifact.sha256, &artifact.url) {
+                Role::Leader(leader) => {
+                    let done = self.lead(lane, artifact, &leader, &shown).await;
+                    leader.finish(match &done {
+                        Ok(fresh) => Outcome::Done { fresh: *fresh },
+                        Err(error) => Outcome::Failed(error.clone()),
+                    });
+                    return done.map(drop);
+                }
+                Role::Follower(flight) => match flight.wait(|bytes| shown.at(bytes)).await {
+                    Outcome::Done { fresh } if fresh || !self.force => {
+                        shown.at(artifact.size);
+                        return Ok(());
+                    }
+                    Outcome::Failed(error) if flight.url == artifact.url => return Err(error),
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    /// True if the blob is known to have been written now, by whomever.
+    async fn lead(
+        &self,
+        lane: &Lane,
+        artifact: &Artifact,
+        leader: &Leader<'_>,
+        shown: &Shown<'_>,
+    ) -> Result<bool> {
+        if artifact.size == 0 {
+            return self.empty(artifact).map(|()| true);
+        }
+        let stamp = || self.blobs.stamp(&artifact.sha256);
+        let before = if self.force { stamp() } else { None };
+        let mut waited = false;
+        loop {
+            // Nobody waits for another process while it is its turn, and who waits
+            // goes to the end of the queue: first what nobody else does.
+            let turn = self.turn(lane).await;
+            let again = self.force && stamp() == before;
+            let here = waited && !again && self.blobs.has(&artifact.sha256, artifact.size);
+            let begun = match here {
+                true => Begin::Ready,
+                false => self.blobs.begin(&artifact.sha256, artifact.size, again)?,
+            };
+            match begun {
+                Begin::Ready => {
+                    shown.at(artifact.size);
+                    leader.at(artifact.size);
+                    return Ok(self.force && stamp() != before);
+                }
+                Begin::Writer(writer) => {
+                    self.download(lane, writer, artifact, leader, shown).await?;
+                    return Ok(true);
+                }
+                Begin::Busy { bytes } => {
+                    drop(turn);
+                    shown.at(bytes.min(artifact.size));
+                    leader.at(bytes.min(artifact.size));
+                    let waiting = Waiting::new(&self.shared.waiting);
+                    tokio::time::sleep(waiting.pause()).await;
+                    waited = true;
+                }
+            }
+        }
+    }
+
+    /// Lanes share what the process may do at once with whatever else it does.
+    async fn turn<'a>(&'a self, lane: &'a Lane) -> impl Sized + 'a {
+        let own = lane.downloads.acquire().await;
+        let is_shared = std::ptr::eq(lane, &raw const self.shared.lane);
+        let all = if is_shared { None } else { Some(self.shared.lane.downloads.acquire().await) };
+        (own, all)
+    }
+
+    /// Nothing to ask for.
+    fn empty(&self, artifact: &Artifact) -> Result<()> {
+        if artifact.sha256 != Digest::of(b"") {
+            return Err(download::wrong_digest(artifact, Digest::of(b"")));
+        }
+        self.blobs.insert(b"").map(drop)
+    }
+
+    pub(super) async fn commit(&self, writer: BlobWriter) -> Result<()> {
+        if !self.sync {
+            return writer.commit(false);
+        }
+        blocking(move || writer.commit(true)).await
+    }
+
+    #[cfg(target_os = "linux")]
+    async fn sync_all(&self) -> Result<()> {
+        let blobs = self.blobs.clone();
+        blocking(move || blobs.sync()).await
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    async fn sync_all(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A disk may take seconds to sync; the downloads beside it go on.
+async fn blocking(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => {
+            Err(Error::new(Kind::Store, "cannot finish writing to the cache").caused_by(&error))
+        }
+    }
+}
+
+/// What progress was told about one artifact.
+pub struct Shown<'a> {
+    progress: &'a Progress,
+    name: &'a str,
+    bytes: AtomicU64,
+}
+
+impl<'a> Shown<'a> {
+    fn new(progress: &'a Progress, artifact: &'a Artifact) -> Self {
+        Self { progress, name: file_name(&artifact.url), bytes: AtomicU64::new(0) }
+    }
+
+    pub fn at(&self, bytes: u64) {
+        let before = self.bytes.swap(bytes, Ordering::Relaxed);
+        if bytes > before {
+            self.progress.advance(self.name, bytes - before);
+        } else if bytes < before {
+            self.progress.retreat(before - bytes);
+        }
+    }
+}
+
+/// Counts those who look at part files: the more there are, the less often each looks.
+struct Waiting<'a>(&'a AtomicUsize, usize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        Self(count, count.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn pause(&self) -> Duration {
+        let more = Duration::from_micros(200 * self.1 as u64);
+        (LOOK + more).min(Duration::from_millis(250))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
