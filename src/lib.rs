@@ -27,7 +27,7 @@
 //! | 0 words    | `error` `name` `settings` `progress` `audit`                             |
 //! | 1 formats  | `manifest` `layout` `project`                                            |
 //! | 2 devices  | `origin` `store`                                                         |
-//! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan`                                |
+//! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
 //! | 4 uses     | `mount` `unit` `session` `ask` `activate` `upgrade` `rollback` `inventory` `listing`      |
 //! |            | `pin` `publish`                                                          |
 //! | 5 Python   | `py`                                                                     |
@@ -38,6 +38,7 @@ pub mod activate;
 pub mod ask;
 pub mod assemble;
 pub mod audit;
+pub mod compile;
 pub mod error;
 pub mod fetch;
 pub mod inventory;

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 
 use crate::assemble;
+use crate::compile::{Launch, Sharing};
 use crate::error::{Error, Kind, Result};
 use crate::layout::{Found, Layout, Suffixes};
 use crate::manifest::Record;
@@ -50,6 +51,7 @@ pub struct Unit {
     /// What [`Unit::of_tree`] read of the tree: [`Unit::prepare`] need not read it again.
     unchecked: Mutex<Option<Tree>>,
     code: OnceLock<CodePack>,
+    sharing: OnceLock<Option<Arc<Sharing>>>,
 }
 
 /// What stands between a unit and its use.
@@ -85,6 +87,7 @@ impl Unit {
             tree: Mutex::new(None),
             unchecked: Mutex::new(None),
             code: OnceLock::new(),
+            sharing: OnceLock::new(),
         }
     }
 
@@ -112,6 +115,7 @@ impl Unit {
             tree: Mutex::new(None),
             unchecked: Mutex::new(Some(tree)),
             code: OnceLock::new(),
+            sharing: OnceLock::new(),
         }))
     }
 
@@ -271,6 +275,12 @@ impl Unit {
     /// What a project's lock holds to its digests is compiled here: the lock pins sources.
     pub fn trusts_published_code(&self, mount: &Mount) -> bool {
         matches!(mount.locked(self.name.as_str()), Ok(None))
+    }
+
+    /// Helpers that share the compiling of this tree.
+    pub fn sharing(&self, launch: &Launch) -> Option<Arc<Sharing>> {
+        let start = || self.tree().map(|tree| Sharing::new(tree, launch.clone()));
+        self.sharing.get_or_init(start).clone()
     }
 
     pub fn path_of(&self, relative: &str) -> PathBuf {

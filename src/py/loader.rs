@@ -19,6 +19,7 @@ use super::audit;
 use super::errors::OrRaise;
 use super::import_lock::busy;
 use super::runtime;
+use super::sharing::sharing;
 use super::spec::{UnitHandle, machinery};
 use super::state::session;
 use super::succeed::succeed;
@@ -158,10 +159,24 @@ fn _get_code<'py>(
         }
     }
     let bytes = open_code(py, session, handle.get(), &origin, &path, &source)?;
+    let sharing = sharing(py, session, unit, loader)?;
+    if let Some(sharing) = &sharing
+        && let Some(marshalled) = py.detach(|| sharing.take(&path))
+        && let Ok(code) = machinery(py)?.unmarshal.bind(py).call1((PyBytes::new(py, &marshalled),))
+    {
+        // As if it had been compiled here.
+        audit::raise(py, ("compile", bytes, &origin))?;
+        pack.add(&path, &source, &marshalled);
+        return Ok(code);
+    }
     let code = loader.call_method1(intern!(py, "source_to_code"), (bytes, &origin))?;
     let marshalled =
         py.import(intern!(py, "marshal"))?.call_method1(intern!(py, "dumps"), (&code,))?;
     pack.add(&path, &source, marshalled.cast::<PyBytes>()?.as_bytes());
+    if let Some(sharing) = sharing {
+        let names: Vec<String> = code.getattr(intern!(py, "co_names"))?.extract()?;
+        sharing.compiled(&path, &names, |path, source| !pack.lists(path, source));
+    }
     Ok(code)
 }
 

@@ -25,6 +25,7 @@ mod moving;
 mod notices;
 mod private;
 mod runtime;
+mod sharing;
 mod spec;
 mod state;
 mod succeed;

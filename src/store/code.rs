@@ -166,6 +166,11 @@ impl CodePack {
         good.then(|| Code { bytes: bytes.clone(), at: entry.code.clone() })
     }
 
+    /// True if there is code of this source; whether it is undamaged is seen when it is used.
+    pub fn lists(&self, path: &str, source: &Digest) -> bool {
+        self.held.entries.get(path).is_some_and(|entry| entry.source == *source.as_bytes())
+    }
+
     fn check(&self, lengths: [u8; 8], path: &str, source: &[u8; 32], code: &[u8]) -> [u8; 32] {
         let mut hasher = sha2::Sha256::new();
         hasher.update(self.binding);

@@ -12,7 +12,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("words", &["error", "name", "settings", "progress", "audit"]),
     ("formats", &["manifest", "layout", "project", "lock", "index"]),
     ("devices", &["origin", "store"]),
-    ("work", &["fetch", "unpack", "sign", "assemble", "plan"]),
+    ("work", &["fetch", "unpack", "sign", "assemble", "plan", "compile"]),
     (
         "use cases",
         &[

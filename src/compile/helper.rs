@@ -1,0 +1,89 @@
+//! A helper: an interpreter like this one that compiles what it is sent.
+//!
+//! ```text
+//! ─▶ length of path, length of source, path, source
+//! ◀─ length of code, length of names, code, names     (no code: compile it yourself)
+//! ```
+//!
+//! Lengths are u32, little endian. The first thing that a helper says is what it is, so
+//! that one that compiles otherwise than this interpreter is never asked. It ends when its
+//! input does, which is when this process ends.
+
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use super::Compiled;
+
+/// Longer answers are none of a helper's.
+const LONGEST: usize = 64 << 20;
+
+/// How a helper is started, and what it must say of itself.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    pub executable: PathBuf,
+    /// The program that a helper runs.
+    pub program: &'static str,
+    pub optimization: u8,
+    /// Columns are left out of tracebacks (`-X no_debug_ranges`).
+    pub arguments: Vec<String>,
+    /// Code that both compile, as this interpreter has it.
+    pub greeting: Vec<u8>,
+}
+
+pub(super) struct Helper {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Helper {
+    /// `None` where none can be started, or where it is not like this interpreter.
+    pub fn start(launch: &Launch) -> Option<Self> {
+        let mut command = Command::new(&launch.executable);
+        command.args(["-I", "-S", "-W", "error"]).args(&launch.arguments);
+        command.args(["-c", launch.program, &launch.optimization.to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // Ctrl-C is for the program, which then closes the helper's input.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn().ok()?;
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let mut helper = Self { child, input, output: BufReader::new(output?) };
+        (helper.bytes()? == launch.greeting).then_some(helper)
+    }
+
+    /// `None` if the helper is of no use any more.
+    pub fn compile(&mut self, path: &Path, source: &[u8]) -> Option<Compiled> {
+        let path = path.as_os_str().as_encoded_bytes();
+        let mut request = Vec::with_capacity(8 + path.len() + source.len());
+        for part in [path, source] {
+            request.extend_from_slice(&u32::try_from(part.len()).ok()?.to_le_bytes());
+        }
+        request.extend_from_slice(path);
+        request.extend_from_slice(source);
+        self.input.as_mut()?.write_all(&request).ok()?;
+        let code = self.bytes()?;
+        let names = String::from_utf8(self.bytes()?).ok()?;
+        let names = names.split('\n').map(str::to_owned).collect();
+        Some(Compiled { code: (!code.is_empty()).then_some(code), names })
+    }
+
+    fn bytes(&mut self) -> Option<Vec<u8>> {
+        let mut length = [0; 4];
+        self.output.read_exact(&mut length).ok()?;
+        let length =
+            usize::try_from(u32::from_le_bytes(length)).ok().filter(|it| *it <= LONGEST)?;
+        let mut bytes = vec![0; length];
+        self.output.read_exact(&mut bytes).ok()?;
+        Some(bytes)
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
