@@ -243,7 +243,25 @@ fn share(from: &Path, target: &Path) -> io::Result<()> {
         drop(output);
         fs_err::remove_file(target)?;
     }
+    link(from, target)
+}
+
+/// Another name of a file, if nobody may write to it: who did would write to both.
+pub fn link(from: &Path, target: &Path) -> io::Result<()> {
+    if !is_read_only(&fs_err::symlink_metadata(from)?) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
     fs_err::hard_link(from, target)
+}
+
+fn is_read_only(metadata: &std::fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        metadata.permissions().mode() & 0o7777 == 0o444
+    }
+    #[cfg(not(unix))]
+    metadata.permissions().readonly()
 }
 
 fn name(

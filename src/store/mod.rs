@@ -23,7 +23,7 @@ pub mod lock;
 pub mod prune;
 pub mod tree;
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
@@ -194,6 +194,39 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// Reads a file of ours: no link, and nothing that others may write to. The checksums in
+/// these files only show damage; whoever may write to one could write its checksum as well.
+fn read_private(path: &Path) -> io::Result<Vec<u8>> {
+    let mut options = fs_err::OpenOptions::new();
+    options.read(true);
+    lock::no_follow(&mut options, 0);
+    let mut file = options.open(path).map_err(|error| {
+        let stranger = fs_err::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+        if stranger { io::Error::new(io::ErrorKind::InvalidData, "it is a link") } else { error }
+    })?;
+    let metadata = file.metadata()?;
+    if open_to_others(&metadata) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "others may write to it"));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A file that others may write to is nobody's verified file.
+fn open_to_others(metadata: &std::fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        metadata.mode() & 0o022 != 0
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        false
     }
 }
 
