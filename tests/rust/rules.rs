@@ -36,7 +36,7 @@ fn swap_bytes(path: &Path, bytes: &[u8]) {
     let before = path.metadata().unwrap();
     set_mode(path, 0o644);
     std::fs::write(path, bytes).unwrap();
-    let file = std::fs::File::options().write(true).open(path).unwrap();
+    let file = fs_err::File::options().write(true).open(path).unwrap();
     file.set_modified(before.modified().unwrap()).unwrap();
     set_mode(path, before.mode());
 }
@@ -106,7 +106,7 @@ fn what_is_damaged_is_mended_by_a_rename() {
     let unit = world.client().import("alpha").unwrap();
     let path = unit.folder.join("alpha/inner.py");
     swap_bytes(&path, b"x = 2\n");
-    let before = std::fs::File::open(&path).unwrap();
+    let before = fs_err::File::open(&path).unwrap();
     assert_eq!(world.client().text("alpha", "alpha/inner.py"), "x = 1\n");
     assert_eq!(std::io::read_to_string(before).unwrap(), "x = 2\n", "who has it open keeps it");
 }
@@ -216,7 +216,7 @@ fn a_temporary_file_without_a_lock_lives_for_a_day() {
         (format!("old.{}.0.new", std::process::id()), hours(25)),
         ("young.4194303.0.new".to_owned(), hours(23)),
     ] {
-        let file = std::fs::File::create(store.tmp().join(name)).unwrap();
+        let file = fs_err::File::create(store.tmp().join(name)).unwrap();
         file.set_modified(time).unwrap();
     }
     let living = format!("{}.{}.0.part", Digest::of(b"dead"), std::process::id());
