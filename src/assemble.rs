@@ -191,6 +191,7 @@ struct Packs<'a> {
 }
 
 impl<'a> Packs<'a> {
+    fn new(store: &'a Store, declared: &'a Declared<'a>) -> Self {
         Self { store, declared, open: HashMap::new(), clones: cfg!(target_os = "linux") }
     }
 
@@ -269,7 +270,7 @@ impl<'a> Packs<'a> {
                 return Ok(());
             }
         }
-        fs_err::hard_link(from, target)
+        link(from, target)
     }
 }
 
@@ -314,6 +315,24 @@ fn create(target: &Path) -> io::Result<fs_err::File> {
         options.mode(0o444);
     }
     options.open(target)
+}
+
+/// Another name of a file, if nobody may write to it: who did would write to both.
+pub fn link(from: &Path, target: &Path) -> io::Result<()> {
+    if !is_read_only(&fs_err::symlink_metadata(from)?) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    fs_err::hard_link(from, target)
+}
+
+fn is_read_only(metadata: &std::fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        metadata.permissions().mode() & 0o7777 == 0o444
+    }
+    #[cfg(not(unix))]
+    metadata.permissions().readonly()
 }
 
 fn name(

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::activate::Member;
+use crate::assemble::link;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Artifact;
 use crate::manifest::{Body, Record};
@@ -428,7 +429,7 @@ impl Session {
             make_folders(folder).map_err(cannot)?;
         }
         let blob = blobs.path(&file.sha256);
-        if fs_err::hard_link(&blob, &aside).is_err() {
+        if link(&blob, &aside).is_err() {
             fs_err::copy(&blob, &aside).map_err(cannot)?;
         }
         rename_onto(&aside, &place).map_err(cannot)?;

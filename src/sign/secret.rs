@@ -64,8 +64,13 @@ impl Signer {
         let text = public.to_base64();
         let signer = Self { secret, public, text };
         // A damaged key without a checksum shows here, and not at the client.
-        signer.raw(b"", "")?;
-        Ok(signer)
+        let signature = signer.raw(b"", "")?;
+        if signer.made(b"", &signature) {
+            Ok(signer)
+        } else {
+            let why = "nobody would accept what it signs";
+            Err(minisign::PError::new(minisign::ErrorKind::Verify, why))
+        }
     }
 
     /// The key id as `minisign` prints it.

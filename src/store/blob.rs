@@ -24,7 +24,7 @@ use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 
 /// Where there are no locks, the rest of a dead writer is known by its age.
-const DEAD_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DEAD_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// For so many blobs the folders are listed first.
 const ENOUGH_TO_LIST: usize = 64;

@@ -23,15 +23,13 @@
 mod writer;
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use sha2::Digest as _;
 
-use super::lock::no_follow;
-use super::tree::open_to_others;
+use super::read_private;
 use crate::name::Digest;
 
 const FORMAT: &[u8] = b"magic_module code 1\n";
@@ -128,7 +126,7 @@ impl CodePack {
             held: Held::default(),
             writer: Mutex::default(),
         };
-        if let Ok(bytes) = read(&pack.path) {
+        if let Ok(bytes) = read_private(&pack.path) {
             pack.held = pack.parse(bytes, trusted);
         }
         pack
@@ -236,23 +234,6 @@ fn lengths(path: &str, code: &[u8], published: bool) -> Option<[u8; 8]> {
     lengths[..4].copy_from_slice(&path);
     lengths[4..].copy_from_slice(&code);
     Some(lengths)
-}
-
-fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
-    let mut options = fs_err::OpenOptions::new();
-    options.read(true);
-    no_follow(&mut options, 0);
-    let mut file = options.open(path)?;
-    let metadata = file.metadata()?;
-    refuse_open_to_others(&metadata)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// The digests in a pack only show damage: whoever may write to it could plant code.
-fn refuse_open_to_others(metadata: &std::fs::Metadata) -> std::io::Result<()> {
-    if open_to_others(metadata) { Err(std::io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
 }
 
 fn entry_at(bytes: &[u8], at: usize) -> Option<(String, Entry)> {

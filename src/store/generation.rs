@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::lock::{Exclusive, Shared, no_follow};
-use super::{Store, make_folders, read_whole, write_aside};
+use super::{Store, make_folders, read_private, write_aside};
 use crate::error::{Error, Result};
 use crate::name::{Digest, UnitName, Version};
 
@@ -145,8 +145,8 @@ impl MountFolder {
     }
 
     pub fn current(&self) -> Option<u64> {
-        let text = read_whole(&self.path.join("current")).ok()?;
-        std::str::from_utf8(&text).ok()?.trim().parse().ok()
+        let number = read_private(&self.path.join("current")).ok()?;
+        std::str::from_utf8(&number).ok()?.trim().parse().ok()
     }
 
     /// Binds to the newest generation, and keeps it from being pruned. Where it is damaged,
@@ -255,7 +255,7 @@ impl MountFolder {
 }
 
 fn read_checked<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let text = read_whole(path).ok()?;
+    let text = read_private(path).ok()?;
     let (check, body) = text.split_at_checked(64)?;
     let body = body.strip_prefix(b"\n")?.strip_suffix(b"\n")?;
     (Digest::of(body).to_hex().as_bytes() == check).then(|| serde_json::from_slice(body).ok())?

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Store;
+use super::blob::DEAD_AFTER;
 use super::generation::{Generation, MountFolder};
 use super::lock::Exclusive;
 use super::tree::Tree;
@@ -212,8 +213,8 @@ fn sweep_tmp(store: &Store, pruned: &mut Pruned) {
                 .ok()
                 .flatten()
                 .is_some(),
-            // Written and renamed within one call: an hour is long enough.
-            None => !name.ends_with(".part") && older_than(&entry, 3600),
+            // Written and renamed within one call, without a lock.
+            None => !name.ends_with(".part") && older_than(&entry, DEAD_AFTER),
         };
         if dead {
             remove(&entry, None, pruned);
@@ -221,10 +222,10 @@ fn sweep_tmp(store: &Store, pruned: &mut Pruned) {
     }
 }
 
-fn older_than(path: &Path, seconds: u64) -> bool {
+fn older_than(path: &Path, age: Duration) -> bool {
     let modified =
         fs_err::symlink_metadata(path).ok().and_then(|metadata| metadata.modified().ok());
-    modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age.as_secs() > seconds)
+    modified.and_then(|time| time.elapsed().ok()).is_some_and(|since| since > age)
 }
 
 fn remove(path: &Path, label: Option<String>, pruned: &mut Pruned) {

@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Store, boot, read_whole, write_aside};
+use super::{Store, boot, open_to_others, read_private, write_aside};
 use crate::error::{Error, Kind, Result};
 use crate::name::{Digest, FilePath};
 
@@ -97,12 +97,14 @@ impl Tree {
     /// which comes to the same: it will be built again.
     pub fn open(store: &Store, digest: &Digest) -> Result<Option<Self>> {
         let folder = folder_of(store, digest);
-        let bytes = match read_whole(&index_of(store, digest)) {
+        let bytes = match read_private(&index_of(store, digest)) {
             Ok(bytes) => bytes,
             Err(error)
                 if matches!(
                     error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::IsADirectory
+                        | io::ErrorKind::InvalidData
                 ) =>
             {
                 return Ok(None);
@@ -270,20 +272,6 @@ fn damaged(path: &Path, expected: &Digest, got: &Digest) -> Error {
         .expected(expected.to_hex())
         .got(got.to_hex())
         .hint("run `magic-module verify`, which fetches it again")
-}
-
-/// A file that others may write to is nobody's verified file.
-pub(super) fn open_to_others(metadata: &std::fs::Metadata) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        metadata.mode() & 0o022 != 0
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        false
-    }
 }
 
 /// Reads at most one byte more than `size`, which is enough to know that it is wrong.

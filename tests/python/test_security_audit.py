@@ -101,6 +101,76 @@ def test_sources_are_opened_as_code(world: World) -> None:
     assert world.run(script, env={"MAGIC_MODULE_VERIFY": "full"}).json is True
 
 
+def test_a_hook_stops_what_comes_from_a_code_pack(world: World) -> None:
+    """No source is read then, and yet nothing runs that the hook was not shown."""
+    server = world.serve()
+    digest = release(world, 1)
+    assert watch(world, server)[0] == 1
+    message, seen, imported = watch(world, server, "load")
+    assert (message, imported) == ("not here", False)
+    assert [event[0] for event in seen] == ["verify", "load"]
+    assert seen[-1][1] == "acme.alpha" and seen[-1][2].endswith("alpha.py") and seen[-1][3] == digest
+
+
+@pytest.mark.parametrize("verify", ["default", "full"])
+def test_a_hook_that_forbids_to_open_a_source_stops_the_import(world: World, verify: str) -> None:
+    server = world.serve()
+    release(world, 1)
+    if verify == "full":
+        assert watch(world, server)[0] == 1, "there is a code pack, which must not be used"
+    script = f"""
+        import json, sys, magic_module
+        def hook(event, arguments):
+            if event == "open" and str(arguments[0]).endswith("alpha.py"):
+                raise PermissionError("not this code")
+        sys.addaudithook(hook)
+        magic_module.mount("acme", {server.manifest_url!r})
+        try:
+            import acme.alpha
+        except PermissionError as error:
+            print(json.dumps([str(error), "acme.alpha" in sys.modules]))
+    """
+    assert world.run(script, env={"MAGIC_MODULE_VERIFY": verify}).json == ["not this code", False]
+    assert watch(world, server)[0] == 1, "nothing was damaged by it"
+
+
+OPEN_CODE = """
+    import ctypes, io, json, sys, magic_module
+    from magic_module.errors import IntegrityError
+    asked = []
+    def hook(path, _):
+        asked.append(path)
+        other = {other!r}
+        return io.BytesIO(other) if other and path.endswith("alpha.py") else open(path, "rb")
+    kind = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.c_void_p)
+    kept = kind(hook)
+    assert ctypes.pythonapi.PyFile_SetOpenCodeHook(kept, None) == 0
+    magic_module.mount("acme", {url!r})
+    try:
+        import acme.alpha
+        answer = acme.alpha.VALUE
+    except IntegrityError as error:
+        answer = type(error).__name__
+    print(json.dumps([answer, any(path.endswith("alpha.py") for path in asked)]))
+"""
+
+
+def test_who_opens_code_for_the_interpreter_opens_ours(world: World) -> None:
+    """A hook of PEP 578 sees every source that is compiled, and supplies the bytes; they must be those that were
+    pinned."""
+    server = world.serve()
+    release(world, 1)
+    for other, verify, expected in [
+        (b"VALUE = 666", "default", ["IntegrityError", True]),
+        (b"", "default", [1, True]),
+        (b"VALUE = 666", "default", [1, False]),
+        (b"", "full", [1, True]),
+        (b"VALUE = 666", "full", ["IntegrityError", True]),
+    ]:
+        script = OPEN_CODE.format(url=server.manifest_url, other=other)
+        assert world.run(script, env={"MAGIC_MODULE_VERIFY": verify}).json == expected, (other, verify)
+
+
 def test_no_event_holds_a_secret(world: World) -> None:
     server = world.serve()
     release(world, 1)

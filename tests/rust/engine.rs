@@ -11,6 +11,7 @@
 mod catalogue;
 mod engine_support;
 mod prune;
+mod rules;
 mod signatures;
 mod store;
 mod upgrades;

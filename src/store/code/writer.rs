@@ -8,7 +8,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 
 use super::{CodePack, FORMAT, HEADER, entry_at};
 use crate::store::lock::{no_follow, open_in_place};
-use crate::store::tree::open_to_others;
+use crate::store::open_to_others;
 
 /// The file that a process appends to.
 #[derive(Debug)]
