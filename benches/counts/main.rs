@@ -26,7 +26,7 @@ use work::WORK;
 /// The only place that is counted.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn counted(work: &mut dyn FnMut()) {
+fn counted(work: &mut dyn FnMut()) {
     work();
 }
 
