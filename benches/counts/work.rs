@@ -96,7 +96,7 @@ fn open_pack(count: Count<'_>) {
     let (mount, digest) = (&client.mount, client.import("bulk").unwrap().digest);
     let (folder, interpreter) = (mount.folder.code(), &client.session.python.code);
     count(&mut || {
-        drop(black_box(CodePack::open(&folder, &mount.identity, &digest, interpreter)));
+        drop(black_box(CodePack::open(&folder, &mount.identity, &digest, interpreter, false)));
     });
 }
 
