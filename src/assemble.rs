@@ -191,6 +191,7 @@ struct Packs<'a> {
 }
 
 impl<'a> Packs<'a> {
+    fn new(store: &'a Store, declared: &'a Declared<'a>) -> Self {
         Self { store, declared, open: HashMap::new(), clones: cfg!(target_os = "linux") }
     }
 
