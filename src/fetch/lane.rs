@@ -18,9 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
-use super::Limits;
 use crate::error::{Error, Kind, Result};
-use crate::origin::client::Access;
 use crate::origin::http::Http;
 
 /// From this many artifacts on, lanes pay.
@@ -42,11 +40,8 @@ pub struct Lane {
 }
 
 impl Lane {
-    pub fn new(downloads: usize, access: &Access, limits: &Limits) -> Self {
-        Self {
-            http: Http::new(limits.connect, limits.headers, access.clone()),
-            downloads: Semaphore::new(downloads.max(1)),
-        }
+    pub fn new(http: Http, downloads: usize) -> Self {
+        Self { http, downloads: Semaphore::new(downloads.max(1)) }
     }
 }
 
@@ -59,14 +54,14 @@ pub struct Threaded {
 }
 
 /// As many lanes as pay here; none, where one thread does as well.
-pub fn start(concurrency: usize, access: &Access, limits: &Limits) -> Vec<Threaded> {
+pub fn start(http: &Http, concurrency: usize) -> Vec<Threaded> {
     let count = std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST);
     if count < 2 || concurrency < 2 * count {
         return Vec::new();
     }
     let one = |at: usize| {
         let share = concurrency / count + usize::from(at < concurrency % count);
-        Threaded::start(Lane::new(share, access, limits))
+        Threaded::start(Lane::new(http.beside(), share))
     };
     // Without threads it goes on more slowly.
     (0..count).map(one).collect::<std::io::Result<_>>().unwrap_or_default()

@@ -30,6 +30,7 @@ use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 use crate::origin::file::Files;
+use crate::origin::http::Http;
 use crate::origin::{Fault, Origin, OriginError, redact};
 use crate::progress::Progress;
 use crate::store::blob::BlobStore;
@@ -85,8 +86,6 @@ struct Shared {
     /// Where many do. Started when they are needed.
     lanes: OnceLock<Vec<Threaded>>,
     concurrency: usize,
-    limits: Limits,
-    access: Access,
     files: Files,
     once: Once,
     queue: Arc<Semaphore>,
@@ -168,12 +167,11 @@ impl Fetcher {
 
 impl Shared {
     fn new(concurrency: usize, access: &Access, limits: &Limits) -> Self {
+        let http = Http::new(limits.connect, limits.headers, access.clone());
         Self {
-            lane: Lane::new(concurrency, access, limits),
+            lane: Lane::new(http, concurrency),
             lanes: OnceLock::new(),
             concurrency,
-            limits: limits.clone(),
-            access: access.clone(),
             files: Files,
             once: Once::default(),
             queue: Arc::new(Semaphore::new(verify::QUEUE)),
@@ -182,7 +180,7 @@ impl Shared {
     }
 
     fn lanes(&self) -> &[Threaded] {
-        self.lanes.get_or_init(|| lane::start(self.concurrency, &self.access, &self.limits))
+        self.lanes.get_or_init(|| lane::start(&self.lane.http, self.concurrency))
     }
 
     fn origin<'a>(&'a self, lane: &'a Lane, url: &Url) -> Result<&'a dyn Origin> {

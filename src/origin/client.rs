@@ -7,10 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::{Client, ClientBuilder};
-use rustls::RootCertStore;
+use reqwest::Client;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::ConfigVerifierExt;
 
 use super::{Fault, OriginError};
 
@@ -30,36 +31,37 @@ pub struct Access {
     pub certificates: Option<PathBuf>,
 }
 
-pub fn build(connect: Duration, certificates: Option<&Path>) -> Result<Client, OriginError> {
+/// Whom to trust: read once, and the same for every client of a process.
+pub fn trust(certificates: Option<&Path>) -> Result<ClientConfig, OriginError> {
     // An error means that somebody else installed one: that serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let hint = "check the proxy variables";
-    if let Some(path) = certificates {
-        return trusting(plain(connect), read(path)?).map_err(|error| failed(&error, hint));
-    }
-    // A machine without a certificate store gets the bundled one.
-    plain(connect).build().or_else(|_| {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        trusting(plain(connect), roots).map_err(|error| failed(&error, hint))
-    })
+    let mut trust = match certificates {
+        Some(path) => only(read(path)?),
+        // A machine without a certificate store gets the bundled one.
+        None => ClientConfig::with_platform_verifier().unwrap_or_else(|_| {
+            only(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+        }),
+    };
+    trust.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(trust)
+}
+
+fn only(roots: RootCertStore) -> ClientConfig {
+    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
 /// Redirects are judged one by one by the caller; a `Referer` could hold a token.
-fn plain(connect: Duration) -> ClientBuilder {
-    Client::builder()
+pub fn build(connect: Duration, trust: ClientConfig) -> Result<Client, OriginError> {
+    let client = Client::builder()
         .user_agent(USER_AGENT)
         .referer(false)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(connect)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
-}
-
-fn trusting(builder: ClientBuilder, roots: RootCertStore) -> reqwest::Result<Client> {
-    let mut tls =
-        rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    builder.tls_backend_preconfigured(tls).build()
+        .tls_backend_preconfigured(trust)
+        .build();
+    client.map_err(|error| failed(&error, "check the proxy variables"))
 }
 
 /// Whoever names the certificates to trust wants no others: a file that is of no use is an error.

@@ -8,14 +8,15 @@
 //! plain HTTP beyond this machine.
 
 use std::io;
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Client, StatusCode};
+use rustls::ClientConfig;
 use url::Url;
 
 use super::client::{self, Access};
@@ -33,10 +34,17 @@ const PROXY_CREDENTIALS: &str = "check the credentials in the proxy variables";
 #[derive(Debug)]
 pub struct Http {
     client: OnceLock<Client>,
-    netrc: OnceLock<Netrc>,
-    access: Access,
+    known: Arc<Known>,
     connect: Duration,
     headers: Duration,
+}
+
+/// What is read once, for all clients of a process.
+#[derive(Debug)]
+struct Known {
+    access: Access,
+    trust: OnceLock<ClientConfig>,
+    netrc: OnceLock<Netrc>,
 }
 
 /// Whether the way so far has stayed at the origin that was asked first.
@@ -49,19 +57,22 @@ enum Way {
 impl Http {
     /// `connect` and `headers` are how long a connection and an answer may take.
     pub fn new(connect: Duration, headers: Duration, access: Access) -> Self {
-        Self { client: OnceLock::new(), netrc: OnceLock::new(), access, connect, headers }
+        let known = Known { access, trust: OnceLock::new(), netrc: OnceLock::new() };
+        Self { client: OnceLock::new(), known: Arc::new(known), connect, headers }
+    }
+
+    /// The same with connections of its own.
+    pub fn beside(&self) -> Self {
+        let known = self.known.clone();
+        Self { client: OnceLock::new(), known, connect: self.connect, headers: self.headers }
     }
 
     fn client(&self) -> Result<&Client, OriginError> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = client::build(self.connect, self.access.certificates.as_deref())?;
+        let client = client::build(self.connect, self.known.trust()?.clone())?;
         Ok(self.client.get_or_init(|| client))
-    }
-
-    fn netrc(&self) -> &Netrc {
-        self.netrc.get_or_init(|| self.access.netrc.as_deref().map(Netrc::read).unwrap_or_default())
     }
 
     /// The request for `url`, with what may be told to its server.
@@ -75,7 +86,7 @@ impl Http {
             return Ok(request);
         }
         let login = percent_decode_str(url.username()).decode_utf8_lossy();
-        Ok(match url.host_str().and_then(|host| self.netrc().find(host, &login)) {
+        Ok(match url.host_str().and_then(|host| self.known.netrc().find(host, &login)) {
             Some(entry) => self
                 .client()?
                 .get(without_credentials(url))
@@ -141,6 +152,20 @@ impl Http {
                 )
             }),
         }
+    }
+}
+
+impl Known {
+    fn trust(&self) -> Result<&ClientConfig, OriginError> {
+        if let Some(trust) = self.trust.get() {
+            return Ok(trust);
+        }
+        let trust = client::trust(self.access.certificates.as_deref())?;
+        Ok(self.trust.get_or_init(|| trust))
+    }
+
+    fn netrc(&self) -> &Netrc {
+        self.netrc.get_or_init(|| self.access.netrc.as_deref().map(Netrc::read).unwrap_or_default())
     }
 }
 
