@@ -35,6 +35,14 @@ impl Resume {
 
     pub fn judge(&mut self, response: &Response, size: u64) -> Result<Answer, OriginError> {
         match response.status {
+            Status::Part(_) if self.is_of_another(response.validator.as_ref()) => {
+                self.forget();
+                Err(OriginError::new(
+                    Fault::Temporary,
+                    "the server answered with a part of something else",
+                    "try again later",
+                ))
+            }
             Status::Part(Some(part))
                 if part.first == self.received
                     && part.last.checked_add(1) == Some(size)
@@ -55,5 +63,14 @@ impl Resume {
                 Ok(Answer::Afresh)
             }
         }
+    }
+
+    /// True if the answer itself says so: a cache on the way may not know conditions.
+    fn is_of_another(&self, theirs: Option<&Validator>) -> bool {
+        let (Some(ours), Some(theirs)) = (&self.validator, theirs) else { return false };
+        let differ = |ours: &Option<String>, theirs: &Option<String>| {
+            ours.is_some() && theirs.is_some() && ours != theirs
+        };
+        differ(&ours.etag, &theirs.etag) || differ(&ours.last_modified, &theirs.last_modified)
     }
 }

@@ -92,6 +92,7 @@ COMMANDS = [
     ("prune",),
     ("cache",),
     ("doctor",),
+    ("pin",),
 ]
 
 

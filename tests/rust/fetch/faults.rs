@@ -155,6 +155,42 @@ async fn the_wrong_range_is_answered() {
 }
 
 #[tokio::test]
+async fn a_part_of_something_else_is_not_appended() {
+    let body = data(1000);
+    for (first, then) in [
+        (STRONG, ("ETag", "\"two\"")),
+        (
+            ("Last-Modified", "Fri, 20 Nov 2026 00:00:00 GMT"),
+            ("Last-Modified", "Sat, 21 Nov 2026 00:00:00 GMT"),
+        ),
+    ] {
+        let sent = body.clone();
+        let server = Server::start(move |seen, connection| match seen.number {
+            0 => {
+                connection.head("200 OK", &[first, ("Content-Length", "1000")])?;
+                connection.stream.write_all(&sent[..500])
+            }
+            // Whoever answers does not know `If-Range`, and has another version.
+            1 => {
+                assert_eq!(seen.header("if-range"), Some(first.1));
+                let range = [("Content-Range", "bytes 500-999/1000"), ("Content-Length", "500")];
+                connection.head("206 Partial Content", &[range[0], range[1], then])?;
+                connection.stream.write_all(&[b'x'; 500])
+            }
+            _ => {
+                assert_eq!(seen.header("range"), None);
+                connection.body(&sent, &[then])
+            }
+        });
+        let bench = Bench::new();
+        let wanted = artifact(server.url("a.bin"), &body);
+        bench.fetch(&wanted).await.unwrap();
+        assert_eq!(bench.bytes(&wanted), body);
+        assert_eq!(server.count(), 3);
+    }
+}
+
+#[tokio::test]
 async fn the_whole_is_answered_to_a_range() {
     answered_rest("200 OK", "", 0..1000).await;
 }
