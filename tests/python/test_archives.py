@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from kit.manifests import write_manifest
 from kit.world import World
@@ -205,5 +206,6 @@ def test_a_pack_of_published_files_is_what_zipfile_reads(world: World) -> None:
     world.publish(files)
     manifest = json.loads((world.path / "site" / "manifest.json").read_text())
     (pack,) = manifest["modules"]["alpha"]["packs"]
-    tree = read_by_python((world.path / "site" / pack["url"]).read_bytes())
+    frame = (world.path / "site" / pack["url"]).read_bytes()
+    tree = read_by_python(zstandard.decompress(frame))
     assert tree == {path: text.encode() for path, text in files.items()}

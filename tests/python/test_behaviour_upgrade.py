@@ -185,7 +185,7 @@ def test_wrong_bytes_change_nothing(world: World) -> None:
         if path.is_file() and path.name != "manifest.json" and b"two" in path.read_bytes():
             path.chmod(0o644)
             path.write_bytes(path.read_bytes().replace(b"two", b"TWO"))
-    for path in (world.path / "site" / "packs").rglob("*.zip"):
+    for path in (world.path / "site" / "packs").rglob("*.zip.zst"):
         path.chmod(0o644)
         path.write_bytes(b"\x00" * path.stat().st_size)
     assert_nothing_changed(world, "IntegrityError")

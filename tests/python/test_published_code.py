@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import io
+import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from kit.server import Server
 from kit.sources import write_tree
