@@ -207,7 +207,7 @@ def test_publish(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
         ),
         "",
     )
-    assert made.called("_publish") == [(("src", "out", "magic_module", 30, []), {})]
+    assert made.called("_publish") == [(("src", "out", "magic_module", 30, []), {"compile": None})]
     made = engine(_publish={**done, "changed": False, "units": [same], "dropped": 0})
     assert run(capsys, "--namespace", "", "publish", "src", "out")[1] == "out/manifest.json: nothing changed\n"
     assert made.called("_publish")[0][0][2] == ""

@@ -63,11 +63,11 @@ LOOKED_AT = {
 # project's folder is the current one, where the search for its lock ends.
 CALLS = {
     "openat": 8,  # the six files above, the machine's boot, and `magic.lock`, which is not there
-    "read": 12,  # each file, and its end
+    "read": 6,  # each file, whole
     "close": 6,
-    # The lock's open file, the code pack's mode, the project's folder and its marker; the interpreter looks whether the
-    # package that is installed has changed.
-    "stat": len(LOOKED_AT) + 5,
+    # Who may write to each of the five files, and how long it is; the lock's open file, the project's folder and its
+    # marker; the interpreter looks whether the package that is installed has changed.
+    "stat": len(LOOKED_AT) + 9,
     "flock": 1,
     "getcwd": 1,
 }
