@@ -19,7 +19,7 @@ def answer(*parts: bytes) -> None:
 def serve(level: int) -> None:
     """Compiles at an optimisation level."""
     try:
-        from _signal import alarm
+        from _signal import alarm  # type: ignore[import-not-found]
     except ImportError:
 
         def alarm(seconds: int, /) -> int:
