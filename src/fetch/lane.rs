@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! few artifacts    the task that asked
-//! many             lane ─ lane ─ lane ─ lane      each its share, largest first
+//! many             lane ─ lane ─ lane ─ lane      each takes the largest that is left
 //! ```
 //!
 //! A small file costs less than waking the thread that waits for it: within a lane a
@@ -37,11 +37,18 @@ pub struct Lane {
     pub http: Http,
     /// How many at a time. A lane has its share of what the process may do at once.
     pub downloads: Semaphore,
+    slots: usize,
 }
 
 impl Lane {
     pub fn new(http: Http, downloads: usize) -> Self {
-        Self { http, downloads: Semaphore::new(downloads.max(1)) }
+        let slots = downloads.max(1);
+        Self { http, downloads: Semaphore::new(slots), slots }
+    }
+
+    /// How many downloads it makes at once, when it has nothing else to do.
+    pub fn slots(&self) -> usize {
+        self.slots
     }
 }
 
@@ -94,18 +101,18 @@ pub struct Running {
 impl Running {
     pub fn start<F: Future<Output = Result<()>> + Send + 'static>(
         lanes: &[Threaded],
-        work: impl Fn(usize, Arc<Lane>) -> F,
+        work: impl Fn(Arc<Lane>) -> F,
     ) -> Self {
         let (sender, ended) = mpsc::channel();
-        let one = |(at, threaded): (usize, &Threaded)| {
-            let (work, running) = (work(at, threaded.lane.clone()), sender.clone());
+        let one = |threaded: &Threaded| {
+            let (work, running) = (work(threaded.lane.clone()), sender.clone());
             threaded.handle.spawn(async move {
                 // Dropped last, whether the work is done or was cancelled.
                 let _running = running;
                 work.await
             })
         };
-        Self { tasks: lanes.iter().enumerate().map(one).collect(), ended }
+        Self { tasks: lanes.iter().map(one).collect(), ended }
     }
 
     /// The first failure ends all of it.

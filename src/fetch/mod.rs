@@ -150,6 +150,7 @@ impl Fetcher {
             shared: self.shared().clone(),
             sync: missing.len() <= SYNC_EACH || !cfg!(target_os = "linux"),
             artifacts: missing.into_iter().cloned().collect(),
+            taken: AtomicUsize::new(0),
             transport,
             progress: progress.clone(),
             force,

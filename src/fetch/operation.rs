@@ -25,6 +25,8 @@ pub struct Operation {
     pub limits: Limits,
     pub shared: Arc<Shared>,
     pub artifacts: Vec<Artifact>,
+    /// So many of them have been taken by a lane.
+    pub taken: AtomicUsize,
     pub transport: Transport,
     pub progress: Arc<Progress>,
     pub force: bool,
@@ -39,7 +41,7 @@ impl Operation {
     pub async fn run(self) -> Result<Fetched> {
         let operation = Arc::new(self);
         if operation.artifacts.len() < lane::ENOUGH {
-            operation.share(&operation.shared.lane, 0, 1).await?;
+            operation.share(&operation.shared.lane).await?;
         } else {
             operation.clone().spread().await?;
         }
@@ -55,24 +57,32 @@ impl Operation {
     async fn spread(self: Arc<Self>) -> Result<()> {
         let lanes = self.shared.lanes();
         if lanes.is_empty() {
-            return self.share(&self.shared.lane, 0, 1).await;
+            return self.share(&self.shared.lane).await;
         }
-        let work = |at, lane: Arc<Lane>| {
+        let work = |lane: Arc<Lane>| {
             let operation = self.clone();
-            async move { operation.share(&lane, at, operation.shared.lanes().len()).await }
+            async move { operation.share(&lane).await }
         };
         Running::start(lanes, work).finish().await
     }
 
-    /// Every `of`th artifact, beginning with `first`.
-    async fn share(&self, lane: &Lane, first: usize, of: usize) -> Result<()> {
-        let mine = self.artifacts.iter().skip(first).step_by(of);
-        let mut running: FuturesUnordered<_> =
-            mine.map(|artifact| self.one(lane, artifact)).collect();
-        while let Some(done) = running.next().await {
-            done?;
+    /// What is left is taken piece by piece: a lane that is held up leaves it to the others.
+    async fn share(&self, lane: &Lane) -> Result<()> {
+        let mut running = FuturesUnordered::new();
+        loop {
+            // What waits for another process makes room for what nobody does yet.
+            let room = lane.slots() + self.shared.waiting.load(Ordering::Relaxed);
+            while running.len() < room {
+                let at = self.taken.fetch_add(1, Ordering::Relaxed);
+                let Some(artifact) = self.artifacts.get(at) else { break };
+                running.push(self.one(lane, artifact));
+            }
+            match tokio::time::timeout(LOOK, running.next()).await {
+                Ok(Some(done)) => done?,
+                Ok(None) => return Ok(()),
+                Err(_) => {}
+            }
         }
-        Ok(())
     }
 
     /// One artifact: by this future, by another of this process, or by another process.
