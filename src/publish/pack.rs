@@ -20,8 +20,8 @@ use crate::error::{Error, Kind, Result};
 /// Larger files are downloaded by themselves: they can be resumed and shared.
 pub(super) const SMALL: u64 = 1 << 20;
 /// A pack is unpacked in memory, by one thread while others take other packs. Larger ones
-/// save a hundredth or two of the bytes.
-pub(super) const TOTAL: u64 = 4 << 20;
+/// save a few hundredths of the bytes.
+pub(super) const TOTAL: u64 = 2 << 20;
 /// A file costs two headers, too, and its name in both.
 const HEADERS: u64 = 128;
 

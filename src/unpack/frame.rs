@@ -39,9 +39,11 @@ pub(super) fn begins<R: Read + Seek>(file: &mut R) -> io::Result<bool> {
 }
 
 /// All of a frame, which is hardly longer than what it holds.
-pub(super) fn read<R: Read>(file: &mut R) -> Result<Vec<u8>, Refusal> {
+pub(super) fn read<R: Read + Seek>(file: &mut R) -> Result<Vec<u8>, Refusal> {
     let most = zstd_safe::compress_bound(FRAME_LIMIT as usize) as u64;
-    let mut frame = Vec::new();
+    let length = file.seek(SeekFrom::End(0)).map_err(Refusal::Read)?.min(most);
+    file.seek(SeekFrom::Start(0)).map_err(Refusal::Read)?;
+    let mut frame = Vec::with_capacity(length as usize + 1);
     file.take(most + 1).read_to_end(&mut frame).map_err(Refusal::Read)?;
     if frame.len() as u64 > most {
         return rule(format!("is a zstd frame of more than {most} bytes"));
