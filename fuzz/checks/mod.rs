@@ -7,7 +7,7 @@
 //! | `tree_index` | the index of a tree in the cache               | no tree, or one whose files name blobs that it lists |
 //! | `code_pack`  | compiled modules in the cache                  | only what was put in comes out, and more can be added |
 //! | `generation` | a generation and a mount's state in the cache  | nothing, or the same written again     |
-//! | `archive`    | a pack                                         | refused, or never read in two ways      |
+//! | `archive`    | a pack, in a zstd frame or not                 | refused, or never read in two ways      |
 //! | `netrc`      | a file of credentials                          | no login for a machine that it does not name |
 //! | `minisign`   | public keys, signatures and secret keys        | refused with the remedy; nothing is accepted but what was signed |
 //!
