@@ -301,10 +301,14 @@ impl Session {
         if let Some(unit) = Unit::of_tree(mount, &self.store, &unit_name, key.clone(), active)? {
             return Ok(Some(mount.intern(unit)));
         }
-        // The tree is gone, or its index is damaged: the manifest still knows what it was.
-        let record = self.record_of_tree(mount, &active.manifest, name, &active.tree);
-        Ok(record.map(|record| {
-            let manifest = active.manifest;
+        // The tree is gone, or its index is damaged: the manifest still knows what it was, or
+        // the newest one, after a rollback to what was pruned.
+        let record =
+            [Some(active.manifest), bound.manifest].into_iter().flatten().find_map(|manifest| {
+                let record = self.record_of_tree(mount, &manifest, name, &active.tree)?;
+                Some((manifest, record))
+            });
+        Ok(record.map(|(manifest, record)| {
             mount.intern(Unit::of_record(mount, &self.store, &unit_name, key, manifest, &record))
         }))
     }

@@ -255,6 +255,26 @@ def test_what_another_version_lends_may_be_damaged(cache: Path, site: Site, orig
         assert python.do(IMPORT) == GOOD
 
 
+def test_a_unit_stays_what_it_is_where_its_manifest_is_lost(cache: Path, site: Site, origin: Origin) -> None:
+    """The newest manifest still has the version that is active: what requires it must not meet another one."""
+    warm_up(cache, origin)
+    [before] = cache.glob("v1/trees/*.index")
+    manifests = {path: path.read_bytes() for path in cache.glob("v1/**/*") if path.is_file()}
+    [lost] = [path for path, data in manifests.items() if b'"serial": 1' in data]
+    older = site.modules["alpha"]
+    newer = {"alpha/__init__.py": "VALUE = 3\n", "alpha/inner.py": "VALUE = 2\n", "alpha/data.txt": GOOD[2]}
+    site.unit("alpha", newer, version="2.0.0", versions={"1.0": older})
+    site.unit("beta", {"beta.py": "VALUE = 4\n"})
+    site.document["serial"] = 2
+    site.write()
+    with Interpreter(cache, origin.manifest_url) as python:
+        assert python.do("import magic_module.beta as beta; result = beta.VALUE") == 4
+    before.unlink()
+    lost.unlink()
+    with Interpreter(cache, origin.manifest_url) as python:
+        assert python.do(IMPORT) == GOOD
+
+
 def test_planted_bytes_are_never_run(cache: Path, origin: Origin) -> None:
     """Same size, same times, other code: what runs is hashed on every load."""
     warm_up(cache, origin)
