@@ -85,6 +85,12 @@ impl std::fmt::Debug for Secret {
 
 pub const DEFAULT_CONCURRENCY: usize = 32;
 
+/// True if `MAGIC_MODULE_MANIFEST_URL` is set: all that `import magic_module` asks.
+pub fn names_a_manifest() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    std::env::var_os("MAGIC_MODULE_MANIFEST_URL").is_some_and(|url| !url.is_empty())
+}
+
 impl Settings {
     pub fn from_env() -> Result<Self> {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]

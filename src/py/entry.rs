@@ -7,7 +7,9 @@ use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
+use super::errors::OrRaise;
 use super::finder::{refresh_filter, resolve};
+use super::install::is_placeholder;
 use super::runtime;
 use super::spec::{is_in_trees, spec_of};
 use super::state::session;
@@ -96,6 +98,10 @@ impl Entry {
 pub fn _path_hook(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<Entry> {
     let foreign = || PyImportError::new_err("only folders of magic_module's store are claimed");
     let path: String = path.extract().map_err(|_| foreign())?;
+    if is_placeholder(&path) {
+        let mount = session(py)?.own_mount().or_raise(py)?;
+        return Ok(Entry { path: mount.folder.entry().to_string_lossy().into_owned() });
+    }
     // Cheap for everybody else's paths, also before there is a session.
     if !path.contains("v1") {
         return Err(foreign());

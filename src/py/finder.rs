@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::import_lock::{ImportLock, busy, is_busy};
+use super::install::{has_placeholder, is_placeholder};
 use super::spec::{is_in_trees, spec_of};
 use super::state::{existing, load_tags, needs_tags, session};
 use super::{errors::OrRaise, runtime};
@@ -97,7 +98,7 @@ impl Finder {
         py: Python<'py>,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if self.behind && existing().is_some() {
+        if self.behind && (existing().is_some() || has_placeholder()) {
             return py
                 .import("magic_module._py.metadata")?
                 .call_method1("find_distributions", (context,));
@@ -240,15 +241,14 @@ fn foreign_entries<'py>(
     path: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Option<Bound<'py, PyList>>> {
     let Some(path) = path else { return Ok(None) };
-    let Some(session) = existing() else {
-        return Ok(Some(py.import("builtins")?.call_method1("list", (path,))?.cast_into()?));
+    let root = existing().map(|session| session.store.root().to_string_lossy());
+    let is_ours = |entry: &str| {
+        is_placeholder(entry) || root.as_ref().is_some_and(|root| entry.starts_with(root.as_ref()))
     };
-    let root = session.store.root().to_string_lossy();
     let mut entries: Option<Bound<'py, PyList>> = None;
     for entry in path.try_iter()? {
         let entry = entry?;
-        let ours = entry.extract::<&str>().is_ok_and(|text| text.starts_with(root.as_ref()));
-        if !ours {
+        if !entry.extract::<&str>().is_ok_and(is_ours) {
             match &entries {
                 Some(entries) => entries.append(entry)?,
                 None => entries = Some(PyList::new(py, [entry])?),

@@ -1,12 +1,43 @@
 //! Putting the finders and the hook in their places, and what a fork does to us.
+//!
+//! Nothing else happens at `import magic_module`: making the session and the mount of the
+//! environment would be a fifth of what it costs. In the package's `__path__`, where
+//! `pkgutil` looks for units, a placeholder stands for that mount until it is needed.
+
+use std::path::MAIN_SEPARATOR;
+use std::sync::OnceLock;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use super::entry::_path_hook;
 use super::finder::{Finder, serve_own_namespace};
-use super::state::session_with;
-use crate::settings::Settings;
+use crate::session::{OWN, Session};
+use crate::settings::names_a_manifest;
+
+static PLACEHOLDER: OnceLock<String> = OnceLock::new();
+
+/// True if the environment names a manifest: its mount is made when it is needed.
+pub fn has_placeholder() -> bool {
+    PLACEHOLDER.get().is_some()
+}
+
+pub fn is_placeholder(entry: &str) -> bool {
+    PLACEHOLDER.get().is_some_and(|placeholder| placeholder == entry)
+}
+
+/// Puts the folder of the environment's mount in place of the placeholder.
+pub fn settle(py: Python<'_>, session: &Session) -> PyResult<()> {
+    let Some(placeholder) = PLACEHOLDER.get() else { return Ok(()) };
+    let modules = py.import("sys")?.getattr("modules")?;
+    let path = modules.get_item(OWN).and_then(|package| package.getattr("__path__"));
+    let Ok(Ok(path)) = path.map(|path| path.cast_into::<PyList>()) else { return Ok(()) };
+    let Ok(at) = path.index(placeholder) else { return Ok(()) };
+    match session.own_mount() {
+        Ok(mount) => path.set_item(at, mount.folder.entry().to_string_lossy().as_ref()),
+        Err(_) => path.del_item(at),
+    }
+}
 
 /// Puts the finders and the hook in their places; called once, by `magic_module/__init__.py`.
 #[pyfunction]
@@ -30,14 +61,11 @@ fn _install(py: Python<'_>, search_path: &Bound<'_, PyList>) -> PyResult<()> {
         keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(_after_fork_in_child, py)?)?;
         posix.call_method("register_at_fork", (), Some(&keywords))?;
     }
-    // Our entry, so that `pkgutil` sees units; without an environment there is none yet.
-    if let Ok(settings) = Settings::from_env()
-        && settings.manifest_url.is_some()
+    if names_a_manifest()
+        && let Ok(folder) = search_path.get_item(0)
     {
-        let session = session_with(py, settings)?;
-        if let Ok(mount) = session.own_mount() {
-            search_path.append(mount.folder.entry().to_string_lossy().as_ref())?;
-        }
+        let placeholder = format!("{folder}{MAIN_SEPARATOR}_units");
+        search_path.append(PLACEHOLDER.get_or_init(|| placeholder))?;
     }
     Ok(())
 }

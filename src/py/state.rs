@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use pyo3::prelude::*;
 
 use super::errors::OrRaise;
+use super::install::settle;
 use crate::layout::Suffixes;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -24,13 +25,10 @@ pub fn session(py: Python<'_>) -> PyResult<&'static Arc<Session>> {
     if let Some(session) = SESSION.get() {
         return Ok(session);
     }
-    session_with(py, Settings::from_env().or_raise(py)?)
-}
-
-/// The session, made of `settings` if there is none yet.
-pub fn session_with(py: Python<'_>, settings: Settings) -> PyResult<&'static Arc<Session>> {
-    let session = Arc::new(Session::new(settings, interpreter(py)?));
-    Ok(SESSION.get_or_init(|| session))
+    let session = Arc::new(Session::new(Settings::from_env().or_raise(py)?, interpreter(py)?));
+    let session = SESSION.get_or_init(|| session);
+    settle(py, session)?;
+    Ok(session)
 }
 
 fn interpreter(py: Python<'_>) -> PyResult<Interpreted> {

@@ -90,6 +90,20 @@ def test_importing_the_product_loads_two_modules(world: World) -> None:
     assert loaded == ["magic_module", "magic_module._native"]
 
 
+def test_units_are_listed_and_found_before_the_first_of_them_is_imported(warm: World) -> None:
+    listed = "[module.name for module in pkgutil.iter_modules(magic_module.__path__) if module.name == 'bulk']"
+    script = f"""
+        import pkgutil, magic_module
+        print({listed}, {listed}, magic_module.__path__[1].endswith("units"), len(magic_module.__path__))
+    """
+    assert warm.run(script).stdout == "['bulk'] ['bulk'] True 2\n"
+    script = """
+        import magic_module, magic_module.errors, magic_module.bulk
+        print(magic_module.__path__[1].endswith("units"), len(magic_module.__path__))
+    """
+    assert warm.run(script).stdout == "True 2\n"
+
+
 def test_a_warm_import_loads_the_loader_and_what_was_asked_for(warm: World) -> None:
     loaded = warm.run(LOADED.format(IMPORT)).stdout.split()
     product = ["magic_module", "magic_module._loader", "magic_module._native"]
