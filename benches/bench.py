@@ -14,12 +14,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import machine
 import report
 from jobs import JOBS
 from measure import Failure, Row, Table
+from plot import Plot
 from workplace import Workplace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,11 +30,11 @@ ROOT = Path(__file__).resolve().parent.parent
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
     if options.list:
-        print("\n".join(f"{name:8} {job.__doc__.splitlines()[0]}" for name, job in JOBS.items() if job.__doc__))
+        print("\n".join(f"{name:13} {job.__doc__.splitlines()[0]}" for name, job in JOBS.items() if job.__doc__))
         return 0
     names = options.only or list(JOBS)
     before = machine.load()
-    results: list[Row | Table] = []
+    results: list[Row | Table | Plot] = []
     try:
         machine.require_release_wheel(ROOT)
         with Workplace(options.quick, options.directory) as workplace:
@@ -50,21 +52,31 @@ def main(arguments: list[str]) -> int:
         return 130
     rows = [result for result in results if isinstance(result, Row)]
     tables = [result for result in results if isinstance(result, Table)]
+    plots = [result for result in results if isinstance(result, Plot)]
     print(report.as_text(rows, tables, description))
     output = options.output or (None if options.quick or options.only else ROOT / "docs" / "benchmarks.md")
     if output is not None:
-        output.write_text(report.as_markdown(rows, tables, description, options.quick), encoding="utf-8")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(report.as_markdown(rows, tables, plots, description, options.quick), encoding="utf-8")
+        for plot in plots:
+            drawn = output.with_suffix("") / f"{plot.name}.svg"
+            drawn.parent.mkdir(exist_ok=True)
+            drawn.write_text(plot.svg(), encoding="utf-8")
         print(f"written to {output}")
     return 0
 
 
-def measured(name: str, workplace: Workplace) -> list[Row | Table]:
+def measured(name: str, workplace: Workplace) -> list[Row | Table | Plot]:
     """A job that cannot be done here is a row that says why."""
     job = JOBS[name]
     try:
-        results: list[Row | Table] = job.run(workplace)
+        results: list[Row | Table | Plot] = job.run(workplace)
     except Failure as failure:
         results = [job.row().not_measured(str(failure))]
+    except Exception as error:
+        # A mistake of one job is seen, and does not cost what the others measured.
+        traceback.print_exc()
+        results = [job.row().not_measured(f"the harness failed: {type(error).__name__}: {error}")]
     return results
 
 

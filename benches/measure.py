@@ -69,6 +69,10 @@ class Row:
     def not_measured(self, why: str) -> Row:
         return replace(self, got=why, reached=None)
 
+    def judged(self, got: str, reached: bool, notes: Sequence[str] = (), ours: str = "-", theirs: str = "-") -> Row:
+        """The row of a count, or of the worst of many."""
+        return replace(self, got=got, reached=reached, notes=[*self.notes, *notes], ours=ours, theirs=theirs)
+
     def compared(
         self, ours: Side, theirs: Side, most: float, show: Callable[[float], str], notes: Sequence[str] = ()
     ) -> Row:
@@ -185,8 +189,14 @@ def run(command: Sequence[str], env: Mapping[str, str], capture: bool = False) -
         process.stdout.close()
     if process.returncode:
         line = stderr.decode(errors="replace").strip().splitlines()
-        raise Failure(f"`{command[0]} …` ended with {process.returncode}: {line[-1] if line else 'no message'}")
+        raise Failure(f"`{Path(command[0]).name} …` ended with {process.returncode}: {brief(line)}")
     return Ended(wall, cpu, stdout)
+
+
+def brief(lines: list[str]) -> str:
+    """The last line that a failed process wrote, in the size of a cell."""
+    last = lines[-1].strip() if lines else "no message"
+    return last if len(last) <= 120 else f"{last[:119]}…"
 
 
 def sha256_of(path: Path) -> str:
@@ -208,10 +218,6 @@ def milliseconds(seconds: float) -> str:
 
 def nanoseconds(seconds: float) -> str:
     return f"{seconds * 1e9:.0f} ns"
-
-
-def seconds(value: float) -> str:
-    return f"{value:.2f} s"
 
 
 def mebibytes(value: float) -> str:

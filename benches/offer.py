@@ -28,10 +28,13 @@ PLAIN_ABOVE = 1 << 20
 class Offer:
     """Serves the one package or module below `source`, which is consumed."""
 
-    def __init__(self, source: Path, site: Path, name: str, version: str = "1.0", namespace: str = "magic_module"):
+    def __init__(
+        self, source: Path, site: Path, name: str, version: str = "1.0", namespace: str = "magic_module", *options: str
+    ) -> None:
         self.site = site
         self.name = name
         self.version = version
+        self.namespace = namespace
         (site / "plain").mkdir(parents=True)
         paths = sorted(path for path in source.rglob("*") if path.is_file())
         self.files = {path.relative_to(source).as_posix(): sha256_of(path) for path in paths}
@@ -40,7 +43,7 @@ class Offer:
         archive(site / "package.zip", [(path.relative_to(source).as_posix(), path) for path in paths])
         self._wheel(paths, source)
         self._hub()
-        fixtures.publish(source, site, namespace)
+        fixtures.publish(source, site, namespace, *options)
 
     def _wheel(self, paths: list[Path], source: Path) -> None:
         information = f"{self.name}-{self.version}.dist-info"
@@ -78,7 +81,8 @@ class Offer:
         tree = [{"type": "file", "path": path, "oid": self.files[path][:40], "size": sizes[path]} for path in sizes]
         (described / "tree" / COMMIT).write_text(json.dumps(tree))
         for path in self.files:
-            share(plain / path, self.site / "bench" / self.name / "resolve" / COMMIT / path)
+            for revision in ("main", COMMIT):
+                share(plain / path, self.site / "bench" / self.name / "resolve" / revision / path)
 
 
 def archive(target: Path, files: list[tuple[str, Path]], texts: dict[str, str] | None = None) -> None:

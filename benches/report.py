@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from measure import BUSY, Row, Table
+from plot import Plot
 
 HEAD = ("what", "against", "ours", "theirs", "spread", "got", "target", "outcome")
 
@@ -31,12 +32,14 @@ def as_text(rows: list[Row], tables: list[Table], description: dict[str, str]) -
         for first, *cells in table.lines:
             lines += [
                 f"  {first}",
-                *(f"    {head + ':':20}{cell}" for head, cell in zip(table.head[1:], cells, strict=True)),
+                *(f"    {head}: {cell}" for head, cell in zip(table.head[1:], cells, strict=True)),
             ]
     return "\n".join([*lines, "", summary(rows)])
 
 
-def as_markdown(rows: list[Row], tables: list[Table], description: dict[str, str], quick: bool) -> str:
+def as_markdown(
+    rows: list[Row], tables: list[Table], plots: list[Plot], description: dict[str, str], quick: bool
+) -> str:
     parts = [INTRODUCTION.format(busy=BUSY)]
     if quick:
         parts.append("This was a quick run: few pairs.\n")
@@ -44,6 +47,9 @@ def as_markdown(rows: list[Row], tables: list[Table], description: dict[str, str
     parts += [grid(HEAD, [cells_of(row) for row in rows]), summary(rows) + "\n"]
     for table in tables:
         parts += [f"## {table.title}\n", *([table.note + "\n"] if table.note else []), grid(table.head, table.lines)]
+    if plots:
+        drawn = "\n\n".join(f"![{plot.title}](benchmarks/{plot.name}.svg)" for plot in plots)
+        parts.append(f"## How cost grows\n\n{drawn}\n")
     noted = [row for row in rows if row.notes]
     if noted:
         parts.append("## Notes\n")

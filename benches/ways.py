@@ -47,6 +47,9 @@ class Ways:
     def ours(self) -> Ended:
         script = self.use.replace("NAME", f"magic_module.{self.offer.name}")
         environment = {"MAGIC_MODULE_MANIFEST_URL": self.origin.manifest_url}
+        if not self.offer.namespace:
+            script = f"import magic_module\nmagic_module.mount('', {self.origin.manifest_url!r})\n{self._plain_use()}"
+            environment = {}
         return self._run(shlex.join(self.workplace.python(script)), self.folder / "cache", **environment)
 
     def httpimport(self) -> Ended:

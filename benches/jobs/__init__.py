@@ -1,15 +1,41 @@
-"""The jobs, by name. Each is a module with `row()`, the line of the table, and `run(workplace)`, which fills it."""
+"""The jobs, by name. Each is a module with `row()`, a line of the table, and `run(workplace)`, which measures."""
 
 from types import ModuleType
 
-from jobs import cells, cold, large, many, miss, startup, warm
+from jobs import (
+    catalogue,
+    cells,
+    cold,
+    crowd,
+    durable,
+    empty,
+    first,
+    large,
+    memory,
+    miss,
+    startup,
+    transfers,
+    unpacking,
+    upgrading,
+    verification,
+    warm,
+)
 
 JOBS: dict[str, ModuleType] = {
     "startup": startup,
-    "warm": warm,
     "miss": miss,
+    "warm": warm,
+    "verification": verification,
+    "first": first,
+    "empty": empty,
     "cold": cold,
     "cells": cells,
     "large": large,
-    "many": many,
+    "transfers": transfers,
+    "unpacking": unpacking,
+    "upgrading": upgrading,
+    "durable": durable,
+    "catalogue": catalogue,
+    "crowd": crowd,
+    "memory": memory,
 }

@@ -52,7 +52,7 @@ def run(workplace: Workplace) -> list[Row | Table]:
             what = f"cold, {label}, {delay * 1e3:.0f} ms a request"
             with Origin(offer.site, delay) as origin:
                 ways = Ways(workplace, offer, origin, use, data).all()
-                results = contest(workplace.rounds(9, 2), ways)
+                results = contest(workplace.rounds(9, 1), ways)
             names = list(ways)
             rows.append(judged(row(what), results))
             lines.append([what.removeprefix("cold, "), *(cell(results, name) for name in names)])

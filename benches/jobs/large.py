@@ -1,46 +1,30 @@
-"""A data file of 1 GiB, sha256 included, against `curl -o`; and the memory that takes.
+"""A data file of 1 GiB, sha256 included, against `curl -o`.
 
 Whole processes, into memory (tmpfs) where there is room: what a disk takes is the disk's. On a disk ours syncs what it
-downloaded, which curl does not; that is a note. Memory is the peak of the process (VmHWM) above that of an interpreter
-that does nothing.
+downloaded, which curl does not; that is a note.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import fixtures
 import machine
 import measure
-from measure import Ended, Failure, Row, Side, interleave, mebibytes, ratio, seconds
+from measure import Ended, Failure, Row, Side, interleave, ratio, time_of
 from origin import Origin
 from workplace import Workplace, remove
 
 SIZE = 1 << 30
 MOST = 1.10
-MOST_MEMORY = 32 << 20
 
-PEAK = """
-try:
-    lines = open("/proc/self/status").read().splitlines()
-    peak = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
-except OSError:
-    import resource, sys
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print(peak)
-"""
-FETCH = "import magic_module; magic_module.prefetch('magic_module.large')\n" + PEAK
+FETCH = "import magic_module; magic_module.prefetch('magic_module.large')"
 
 
 def row() -> Row:
     return Row("1 GiB data file, sha256 included", "`curl -o`", f"≤ {MOST:.2f}×")
-
-
-def memory_row() -> Row:
-    return Row("the same: peak memory", "an interpreter that does nothing", f"≤ {MOST_MEMORY >> 20} MiB more")
 
 
 def run(workplace: Workplace) -> list[Row]:
@@ -57,24 +41,12 @@ def run(workplace: Workplace) -> list[Row]:
         contest = Contest(workplace, origin, f"{origin.url}/{large.relative_to(site).as_posix()}")
         place = workplace.folder("work")
         ours, theirs = interleave(workplace.rounds(9, 3), contest.ours(place), contest.theirs(place))
-        idle, environment = workplace.python(PEAK), workplace.environment()
-        bare = [int(measure.run(idle, environment, capture=True).stdout) for _ in range(5)]
         notes = contest.on_disk()
     remove(site)
     wall = [Side([ended.wall for ended in side]) for side in (ours, theirs)]
     cpu = [Side([ended.cpu for ended in side]) for side in (ours, theirs)]
     notes.insert(0, f"by processor time {ratio(cpu[0], cpu[1]):.2f}×")
-    peaks = Side([float(ended.stdout) for ended in ours])
-    more = max(peaks.values) - min(bare)
-    memory = replace(
-        memory_row(),
-        ours=mebibytes(max(peaks.values)),
-        theirs=mebibytes(min(bare)),
-        spread=peaks.spread,
-        got=mebibytes(more),
-        reached=more <= MOST_MEMORY,
-    )
-    return [row().compared(wall[0], wall[1], MOST, seconds, notes), memory]
+    return [row().compared(wall[0], wall[1], MOST, time_of, notes)]
 
 
 class Contest:
@@ -89,7 +61,7 @@ class Contest:
         def one() -> Ended:
             url = self.origin.manifest_url
             environment = self.workplace.environment(place / "cache", MAGIC_MODULE_MANIFEST_URL=url)
-            ended = measure.run(self.workplace.python(FETCH), environment, capture=True)
+            ended = measure.run(self.workplace.python(FETCH), environment)
             if not any(path.stat().st_size == SIZE for path in (place / "cache").rglob("large.bin")):
                 raise Failure("the file did not arrive")
             remove(place)
@@ -123,4 +95,4 @@ class Contest:
             results = interleave(3, self.ours(place), self.theirs(place), self.theirs(place, sync=True))
         ours, theirs, synced = (Side([ended.wall for ended in side]) for side in results)
         unsynced, alike = ratio(ours, theirs), ratio(ours, synced)
-        return [f"on {kind}: {seconds(ours.median)}, synced; {unsynced:.2f}× of curl, {alike:.2f}× of curl and `sync`"]
+        return [f"on {kind}: {time_of(ours.median)}, synced; {unsynced:.2f}× of curl, {alike:.2f}× of curl and `sync`"]

@@ -1,73 +1,119 @@
-"""A warm import of 200 modules, verification on, against the same files installed with their bytecode.
+"""A warm import of 1, 20, 200 and 2,000 modules, verification on, against the same files installed with their bytecode.
 
+Tiny modules and such of 3 KB bytecode, with 1, 20 and 200 entries on `sys.path` up to the one that holds the package.
 Measured is the processor time of the import inside a fresh process, in the kernel too, from the first name of the
-package to the last of its modules: a warm import waits for nobody, and processor time does not count the neighbours
-on a shared machine. Mounting, opening the store and checking the tree are in it; starting the interpreter and
-`import magic_module` are not, they are a row of their own. The server is stopped before the first measurement.
+package to the last of its modules: a warm import waits for nobody, and processor time does not count the neighbours on
+a shared machine. Mounting, opening the store and checking the tree are in it; starting the interpreter and `import
+magic_module` are not, they are a row of their own. The server is stopped before the first measurement.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import fixtures
 import measure
-from measure import Failure, Row, Side, interleave, milliseconds, ratio
+import timed
+from measure import Failure, Row, Side, Table, interleave, milliseconds, ratio
 from origin import Origin
-from workplace import Workplace
+from plot import Plot
+from workplace import Workplace, remove
 
 MOST = 0.60
-MODULES = 200
-BYTECODE = 3000
-
-SCRIPT = """
-{before}
-import time
-wall, cpu = time.perf_counter(), time.process_time()
-for number in range({modules}):
-    __import__({prefix!r} % number)
-cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-import json
-print(json.dumps([cpu, wall]))
-"""
+MOST_ANYWHERE = 0.95
+COUNTS = (1, 20, 200, 2000)
+ENTRIES = (1, 20, 200)
+KINDS = {"tiny": 200, "3 KB": 3000}
+JUDGED = ((200, "3 KB"), (2000, "3 KB"))
 
 
-def row() -> Row:
-    what = f"warm import of {MODULES} modules of 3 KB bytecode, verification on"
+def row(count: int = 200, kind: str = "3 KB") -> Row:
+    what = f"warm import of {count:,} modules of {kind} bytecode, verification on"
     return Row(what, "the same files in site-packages", f"≤ {MOST:.2f}×")
 
 
-def run(workplace: Workplace) -> list[Row]:
-    source = workplace.folder("source")
-    fixtures.package(source, "bulk", MODULES, BYTECODE)
-    installed, site = workplace.site_packages / "bulk", workplace.folder("site")
-    shutil.copytree(source / "bulk", installed)
-    fixtures.publish(source, site)
-    cache = workplace.folder("cache")
-    ours = workplace.python(script("import magic_module", "magic_module.bulk.module_%04d"))
-    theirs = workplace.python(script("", "bulk.module_%04d"))
-    theirs_environment = workplace.environment()
-    with Origin(site) as origin:
-        ours_environment = workplace.environment(cache, MAGIC_MODULE_MANIFEST_URL=origin.manifest_url)
-        measure.run(ours, ours_environment)
-        origin.take_requests()
-        measure.run(ours, ours_environment)
-        if asked := origin.take_requests():
-            raise Failure(f"the warm import asked the server: {dict(asked)}")
-    measure.run(theirs, theirs_environment)
-    if len(list(installed.rglob("*.pyc"))) != MODULES + 1:
-        raise Failure("the installed package has no bytecode")
-    results = interleave(workplace.rounds(60, 15), process(ours, ours_environment), process(theirs, theirs_environment))
-    cpu = [Side([values[0] for values in side]) for side in results]
-    wall = [Side([values[1] for values in side]) for side in results]
-    return [row().compared(cpu[0], cpu[1], MOST, milliseconds, [f"by the clock {ratio(wall[0], wall[1]):.2f}×"])]
+def run(workplace: Workplace) -> list[Row | Table | Plot]:
+    rows: list[Row | Table | Plot] = []
+    lines: list[list[str]] = []
+    ratios: dict[str, float] = {}
+    curves: dict[str, list[tuple[float, float]]] = {}
+    alike: Row | None = None
+    for kind, bytecode in KINDS.items():
+        for count in COUNTS:
+            ours, theirs = Grid(workplace, kind, count, bytecode).measured()
+            for at, entries in enumerate(ENTRIES):
+                ratios[f"{count:,} modules, {kind}, {entries} on sys.path"] = ratio(ours[at][1], theirs[at][1])
+            cells = [f"{milliseconds(ours[at][1].median)}, {ratio(ours[at][1], theirs[at][1]):.2f}×" for at in range(3)]
+            lines.append([f"{count:,}, {kind}", *cells])
+            for label, side in (("ours", ours[0][1]), ("installed", theirs[0][1])):
+                curves.setdefault(f"{label}, {kind}", []).append((count, side.median))
+            if (count, kind) in JUDGED:
+                notes = [f"by the clock {ratio(ours[0][0], theirs[0][0]):.2f}×"]
+                rows.append(row(count, kind).compared(ours[0][1], theirs[0][1], MOST, milliseconds, notes))
+            if (count, kind) == JUDGED[0]:
+                alike = path_row().compared(ours[2][1], ours[0][1], 1.0, milliseconds)
+                alike.notes.append(f"installed {ratio(theirs[2][1], theirs[0][1]):.2f}×")
+    worst = max(ratios, key=lambda name: ratios[name])
+    everywhere = Row("warm import, the worst of all sizes", "the same files in site-packages", f"≤ {MOST_ANYWHERE}×")
+    got = measure.times(ratios[worst], MOST_ANYWHERE)
+    rows.append(everywhere.judged(got, ratios[worst] <= MOST_ANYWHERE, [f"at {worst}"]))
+    if alike is not None:
+        rows.append(alike)
+    head = ["modules", *(f"{entries} on `sys.path`" for entries in ENTRIES)]
+    note = "Ours by processor time, and the ratio to the same files in site-packages."
+    plot = Plot("warm", "Warm import by number of modules", "modules", "seconds of processor time", curves)
+    return [*rows, Table("Warm imports", head, lines, note), plot]
 
 
-def script(before: str, prefix: str) -> str:
-    return SCRIPT.format(before=before, modules=MODULES, prefix=prefix)
+def path_row() -> Row:
+    return Row("warm import of 200 modules with 200 entries on `sys.path`", "the same with one entry", "≤ 1.0×")
 
 
-def process(command: list[str], environment: dict[str, str]) -> Callable[[], Any]:
-    return lambda: measure.run(command, environment, capture=True).json
+class Grid:
+    """One package, installed and fetched."""
+
+    def __init__(self, workplace: Workplace, kind: str, count: int, bytecode: int) -> None:
+        self.workplace = workplace
+        self.count = count
+        source, site = workplace.folder("source"), workplace.folder("site")
+        name = f"bulk_{count}_{bytecode}"
+        fixtures.package(source, name, count, bytecode)
+        self.installed = workplace.site_packages / name
+        shutil.copytree(source / name, self.installed)
+        fixtures.publish(source, site)
+        self.cache = workplace.folder("cache")
+        self.theirs = timed.modules(name, count)
+        self.ours = timed.modules(f"magic_module.{name}", count)
+        self.site = site
+
+    def measured(self) -> tuple[list[tuple[Side, Side]], list[tuple[Side, Side]]]:
+        """By the clock and by processor time, ours and theirs, for each number of entries on `sys.path`."""
+        here = self.workplace
+        with Origin(self.site) as origin:
+            environment = here.environment(self.cache, MAGIC_MODULE_MANIFEST_URL=origin.manifest_url)
+            warm = timed.process(here, self.ours, environment, "import magic_module")
+            warm()
+            origin.take()
+            warm()
+            if asked := origin.take():
+                raise Failure(f"the warm import asked the server: {asked}")
+        plain = here.environment()
+        timed.process(here, self.theirs, plain)()
+        if len(list(self.installed.rglob("*.pyc"))) != self.count + 1:
+            raise Failure("the installed package has no bytecode")
+        contestants = []
+        for entries in ENTRIES:
+            fillers = [self._filler(number) for number in range(entries - 1)]
+            contestants.append(timed.process(here, self.ours, environment, "import magic_module", fillers))
+            contestants.append(timed.process(here, self.theirs, plain, fillers=fillers))
+        rounds = here.rounds(40, 7) if self.count <= 200 else here.rounds(9, 3)
+        results = [timed.sides(side) for side in interleave(rounds, *contestants)]
+        for folder in (self.site, self.cache, self.installed):
+            remove(folder)
+        return results[0::2], results[1::2]
+
+    def _filler(self, number: int) -> Path:
+        folder = self.workplace.place / "fillers" / f"{number:03}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder

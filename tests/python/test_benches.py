@@ -99,7 +99,7 @@ def test_the_document_holds_every_row_and_table() -> None:
 
     row = Row("a | job", "a peer", "≤ 1").not_measured("no curl")
     table = Table("Side by side", ["", "ours"], [["2 files", "1 ms"]], "How.")
-    text = report.as_markdown([row], [table], {"date": "today"}, quick=True)
+    text = report.as_markdown([row], [table], [], {"date": "today"}, quick=True)
     assert "| a \\| job | a peer | - | - | - | no curl | ≤ 1 | not measured |" in text
     assert "## Side by side\n\nHow.\n\n|  | ours |\n|---|---|\n| 2 files | 1 ms |" in text
     assert "This was a quick run" in text

@@ -1,0 +1,109 @@
+"""Unpacking 1,000 and 2,000 files, verified, against `unzip` on tmpfs and against uv's install of a wheel on disk.
+
+Ours is the call of `prefetch` where the pack is in the store already and the tree is not: the pack is hashed and
+unpacked, each file is verified, the tree is committed. Theirs is `unzip` of the same files. On disk, where there is
+one: whole processes from a local site and a local wheel with an empty cache; ours syncs what it commits, uv does not.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import fixtures
+import machine
+import measure
+import peers
+import timed
+from measure import Failure, Row, Side, interleave, time_of
+from offer import Offer
+from origin import Origin
+from workplace import Workplace, remove
+
+COUNTS = (1000, 2000)
+MOST = 0.4
+MOST_OF_UV = 0.7
+PREFETCH = "magic_module.prefetch('magic_module.many')"
+
+
+def row(count: int = COUNTS[0]) -> Row:
+    return Row(f"unpacking {count:,} files, verified", "`unzip` in memory", f"≤ {MOST:.1f}×")
+
+
+def disk_row(count: int = COUNTS[0]) -> Row:
+    return Row(f"installing {count:,} files on disk, synced", "`uv pip install` of a wheel", f"≤ {MOST_OF_UV:.1f}×")
+
+
+def run(workplace: Workplace) -> list[Row]:
+    rows = []
+    for count in COUNTS:
+        source = workplace.folder("source")
+        fixtures.package(source, "many", count - 1, 3000)
+        offer = Offer(source, workplace.folder("site"), "many")
+        rows.append(against_unzip(workplace, offer, row(count)))
+        rows.append(against_uv(workplace, offer, disk_row(count)))
+        remove(offer.site)
+    return rows
+
+
+def against_unzip(workplace: Workplace, offer: Offer, empty: Row) -> Row:
+    if shutil.which("unzip") is None:
+        return empty.not_measured("no unzip")
+    cache, there = workplace.folder("cache"), workplace.folder("unpacked")
+    with Origin(offer.site) as origin:
+        environment = workplace.environment(cache, MAGIC_MODULE_MANIFEST_URL=origin.manifest_url)
+        again = timed.process(workplace, PREFETCH, environment, "import magic_module")
+        again()
+
+        def ours() -> float:
+            remove(cache / "v1" / "trees")
+            wall = again().wall
+            if not any((cache / "v1" / "trees").rglob("module_0000.py")):
+                raise Failure("the tree was not made again")
+            return wall
+
+        def theirs() -> float:
+            ended = measure.run(["unzip", "-qd", str(there), str(offer.site / "package.zip")], environment)
+            remove(there)
+            return ended.wall
+
+        sides = [Side(values) for values in interleave(workplace.rounds(15, 5), ours, theirs)]
+    remove(cache)
+    return empty.compared(sides[0], sides[1], MOST, time_of)
+
+
+def against_uv(workplace: Workplace, offer: Offer, empty: Row) -> Row:
+    if sys.platform == "win32":
+        return empty.not_measured("not measured on Windows")
+    disk = Path(tempfile.gettempdir())
+    if machine.file_system(disk) == "tmpfs":
+        return empty.not_measured("the temporary directory is no disk")
+    try:
+        uv = peers.command("uv")
+    except Failure as failure:
+        return empty.not_measured(str(failure))
+    with tempfile.TemporaryDirectory(prefix="magic_module-bench-", dir=disk) as folder:
+        work = Path(folder, "work")
+        shutil.copytree(offer.site, Path(folder, "site"))
+        wheel = Path(folder, "site", "wheels", offer.wheel.name)
+
+        def ours() -> float:
+            url = (Path(folder) / "site" / "manifest.json").as_uri()
+            environment = workplace.environment(work / "cache", MAGIC_MODULE_MANIFEST_URL=url)
+            wall = measure.run(workplace.python(f"import magic_module; {PREFETCH}"), environment).wall
+            remove(work)
+            return wall
+
+        def theirs() -> float:
+            shutil.copytree(workplace.empty_environment(), work / "venv", symlinks=True)
+            install = [uv, "pip", "install", "-q", "--offline", "--python", str(work / "venv"), str(wheel)]
+            wall = measure.run([*install, "--cache-dir", str(work / "cache")], workplace.environment()).wall
+            remove(work)
+            return wall
+
+        contestants: list[Callable[[], float]] = [ours, theirs]
+        sides = [Side(values) for values in interleave(workplace.rounds(7, 3), *contestants)]
+    return empty.compared(sides[0], sides[1], MOST_OF_UV, time_of, [f"on {machine.file_system(disk)}"])
