@@ -1,6 +1,6 @@
 """The first import of one unit out of 10, 1,000, 100,000 and 1,000,000.
 
-Whole processes from an empty cache. Above 1,000 units the manifest is in parts; the ones that no import of this unit
+Whole processes from an empty cache. Above 200 units the manifest is in parts; the ones that no import of this unit
 reads are digests without a file, everything else is what `publish` writes: the records, the names and their slots.
 """
 
@@ -20,7 +20,7 @@ from plot import Plot
 from workplace import Workplace, remove
 
 COUNTS = (10, 1_000, 100_000, 1_000_000)
-IN_PARTS = 1_000
+IN_PARTS = 200
 """Above so many units `publish` writes a catalogue."""
 UNIT = "unit_7"
 MOST = 1.3

@@ -8,8 +8,9 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::{Catalogue, Modules, Table};
 use crate::name::{Digest, Namespace};
 
-/// Up to so many units all records stand in the manifest itself.
-pub const CATALOGUE_ABOVE: usize = 1_000;
+/// Up to so many units all records stand in the manifest itself: a record of one file is some
+/// 220 bytes, and one import should not read more than 64 KB of metadata.
+pub const CATALOGUE_ABOVE: usize = 200;
 
 /// The folder of the parts.
 const FOLDER: &str = "parts";

@@ -332,7 +332,7 @@ def test_offline(world: World) -> None:
 
 @pytest.mark.slow
 def test_catalogue(world: World) -> None:
-    """Above 1,000 units the manifest is a catalogue: few small requests for one import."""
+    """Above 200 units the manifest is a catalogue: few small requests for one import."""
     units: dict[str, str | bytes] = {f"unit{number:04}.py": f"NUMBER = {number}\n" for number in range(1200)}
     units["rich/__init__.py"] = "from acme import unit0007\nfrom .inner import INNER\n"
     units["rich/inner.py"] = "INNER = 1\n"
