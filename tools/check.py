@@ -9,6 +9,7 @@ What is skipped is printed with its reason, and the summary at the end names eve
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -100,7 +101,9 @@ def python(run: Run, interpreters: list[Interpreter]) -> None:
     for interpreter in interpreters:
         tests = environments.test_python(interpreter)
         version = ".".join(map(str, interpreter.version))
-        run.step(f"pytest on {version}", tests, "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal")
+        # The tests wait more than they compute: for servers that stall, and for processes that start.
+        workers = str(2 * (os.cpu_count() or 1))
+        run.step(f"pytest on {version}", tests, "-m", "pytest", "-q", "-n", workers, "--dist", "worksteal")
     for minor in missing(interpreters):
         run.skip(f"pytest on {minor}", "no such interpreter with venv found, or not among PYTHONS")
 
