@@ -83,16 +83,21 @@ def realistic_source(chance: random.Random, size: int) -> str:
 
 def realistic(folder: Path, name: str, modules: int, used: int) -> None:
     """A package whose modules are as large as sympy's: half below 7 KB, a tenth above 42, 17 on average; importing it
-    imports `used` of them."""
+    imports `used` of them, each of which imports up to three others."""
     chance = random.Random(f"{SEED} {name}")
     target = folder / name
     target.mkdir(parents=True)
-    for number in range(modules):
+    sources = []
+    for _ in range(modules):
         size = min(round(chance.lognormvariate(8.8, 1.35)), 440_000)
-        (target / f"module_{number:04}.py").write_text(realistic_source(chance, size))
-    chosen = sorted(chance.sample(range(modules), used))
-    lines = [f"from . import module_{number:04}\n" for number in chosen]
-    (target / "__init__.py").write_text("".join(lines))
+        sources.append(realistic_source(chance, size))
+    chosen = chance.sample(range(modules), used)
+    for at, number in enumerate(chosen):
+        imports = "".join(f"from . import module_{other:04}\n" for other in chosen[3 * at + 1 : 3 * at + 4])
+        sources[number] = imports + sources[number]
+    for number, source in enumerate(sources):
+        (target / f"module_{number:04}.py").write_text(source)
+    (target / "__init__.py").write_text(f"from . import module_{chosen[0]:04}\n" if chosen else "")
 
 
 def package(folder: Path, name: str, modules: int, bytecode: int) -> list[str]:

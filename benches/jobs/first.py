@@ -1,8 +1,8 @@
 """The first import after a download, compiling included: 350 modules in the sizes of a real package.
 
 Ours is prefetched by a process of its own; theirs is a plain install without bytecode. Measured by the clock inside the
-process that imports all of them, because compiling may use several cores. With bytecode that the author published for
-this interpreter nothing is left to compile: that is compared with ours when warm.
+process that imports the package, whose modules import each other, because compiling may use several cores. Where the
+author published bytecode for this interpreter nothing is left to compile: that is compared with ours when warm.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class Cold:
     def __init__(self, workplace: Workplace, *options: str) -> None:
         self.workplace = workplace
         source, self.site = workplace.folder("source"), workplace.folder("site")
-        fixtures.realistic(source, "real", MODULES, 0)
+        fixtures.realistic(source, "real", MODULES, MODULES)
         fixtures.publish(source, self.site, "magic_module", *options)
         self.origin = Origin(self.site)
-        self.body = timed.modules("magic_module.real", MODULES)
+        self.body = "import magic_module.real"
 
     def first(self) -> Timed:
         cache = self.workplace.folder("cache")
@@ -89,13 +89,13 @@ class Cold:
 
 def plain_install(workplace: Workplace) -> Callable[[], Timed]:
     source = workplace.folder("source")
-    fixtures.realistic(source, "real", MODULES, 0)
+    fixtures.realistic(source, "real", MODULES, MODULES)
 
     def one() -> Timed:
         installed = workplace.folder("installed")
         shutil.copytree(source, installed)
         environment = workplace.environment(PYTHONPATH=str(installed))
-        result = timed.process(workplace, timed.modules("real", MODULES), environment)()
+        result = timed.process(workplace, "import real", environment)()
         if not any(installed.rglob("*.pyc")):
             raise Failure("the plain install wrote no bytecode")
         remove(installed)

@@ -37,12 +37,15 @@ impl Session {
             return 0;
         }
         let tag = self.python.code.tag();
+        // They all end in one file, and who finds it locked leaves it to whoever writes.
+        let turns = tokio::sync::Mutex::new(());
         let wanting = members.iter().zip(plans).filter(|(member, plan)| {
             is_mostly_new(member, plan) && member.unit.trusts_published_code(mount)
         });
         let packs = wanting.flat_map(|(member, _)| {
             let packs = member.record.packs.iter().filter(|pack| pack.is_code_for(&tag));
-            packs.map(move |pack| self.fetch_pack(mount, member, pack, progress, force))
+            let turns = &turns;
+            packs.map(move |pack| self.fetch_pack(mount, member, pack, progress, force, turns))
         });
         futures_util::future::join_all(packs).await.into_iter().sum()
     }
@@ -54,6 +57,7 @@ impl Session {
         pack: &Pack,
         progress: &Arc<Progress>,
         force: bool,
+        turns: &tokio::sync::Mutex<()>,
     ) -> u64 {
         let mut bytes = 0;
         let mut kept = Ok(());
@@ -61,6 +65,7 @@ impl Session {
         for _ in 0..2 {
             kept = async {
                 bytes += self.bring(mount, member, pack, progress, force).await?;
+                let _turn = turns.lock().await;
                 self.store_code(mount, member, pack).await
             }
             .await;

@@ -72,6 +72,25 @@ def test_the_interpreter_that_published_it_compiles_nothing(world: World, site: 
     assert world.run(SCRIPT).stdout.strip() == "[] True True inner"
 
 
+def test_code_of_many_packs_arrives_whole(world: World, site: Server) -> None:
+    """The packs come at the same time, and all end in one file."""
+    for number in range(12):
+        text = f"number {number} " * 70_000
+        (world.path / "sources" / "alpha" / f"large{number}.py").write_text(f"TEXT = {text!r}\n")
+    publish(world, "--compile")
+    assert len(code_packs(world)) > 3
+    script = """
+    import sys
+    compiled = []
+    sys.addaudithook(lambda event, arguments: event == "compile" and compiled.append(str(arguments[1])))
+    for number in range(12):
+        __import__(f"magic_module.alpha.large{number}")
+    print([path for path in compiled if "large" in path])
+    """
+    world.run("import magic_module; magic_module.prefetch('magic_module.alpha')")
+    assert world.run(script).stdout.strip() == "[]"
+
+
 def test_each_optimisation_level_takes_its_own_and_the_others_compile(world: World, site: Server) -> None:
     publish(world, "--compile")
     publish(world, "--compile", flags=["-OO"])
