@@ -42,9 +42,8 @@ bench-quick: environment ## the measurements in a minute or two
 bench-counts: ## the instructions of the core, beside the committed ones (needs valgrind)
 	cargo bench --locked --no-default-features --bench counts
 
-torture-network: environment ## a thousand network schedules, and a hundred processes at once
-	cargo test --release --locked --no-default-features --test fetch -- --ignored --nocapture schedules
-	$(TOOLS) tests/torture/torture.py network crowd
+torture-network: python ## a thousand network schedules, and a hundred processes at once
+	$(PYTHON) tools/check.py torture-network
 
 fuzz: python ## every parser, FUZZ_SECONDS=600 each (needs cargo fuzz); `make test` runs the short form
 	$(PYTHON) tools/fuzz.py --seconds $(or $(FUZZ_SECONDS),600)

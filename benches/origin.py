@@ -6,17 +6,12 @@ It can delay each answer, limit what all connections together may carry, and tel
 from __future__ import annotations
 
 import collections
-import hashlib
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from types import TracebackType
 
-from measure import Failure
-
-SOURCE = Path(__file__).with_name("server") / "origin.rs"
+import native
 
 
 class Origin:
@@ -26,7 +21,8 @@ class Origin:
         self.folder = folder
         self._log = folder.with_name(f"{folder.name}.{delay}-{link}.requests")
         self._log.write_bytes(b"")
-        command = [str(compiled()), str(folder), str(self._log), str(delay * 1e3), str(link / 1e6)]
+        program = native.compiled("server/origin.rs", "rustc", "--edition", "2024", "-O")
+        command = [str(program), str(folder), str(self._log), str(delay * 1e3), str(link / 1e6)]
         # It ends with its standard input, so that none outlives us.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
@@ -60,19 +56,3 @@ class Origin:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def compiled() -> Path:
-    """The server's program, made again when its source has changed."""
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
-    program = Path(sys.prefix, f"bench-origin-{digest}")
-    if not program.exists():
-        if shutil.which("rustc") is None:
-            raise Failure("no rustc, which makes the server")
-        made = program.with_suffix(f".{os.getpid()}")
-        command = ["rustc", "--edition", "2024", "-O", "-o", str(made), str(SOURCE)]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        if ended.returncode:
-            raise Failure(f"the server cannot be compiled: {ended.stderr.strip().splitlines()[0]}")
-        made.replace(program)
-    return program

@@ -1,8 +1,8 @@
 """Everything `make test` runs, one step after the other; a failing step does not stop the next ones.
 
-    check.py                      all groups
+    check.py                          all groups
     check.py lint rust python demo    only these
-    check.py torture-long             what takes too long to be among them
+    check.py torture-long torture-network    what takes too long to be among them
 
 What is skipped is printed with its reason, and the summary at the end names every step once more.
 """
@@ -125,6 +125,14 @@ def torture_long(run: Run, interpreters: list[Interpreter]) -> None:
     _torture(run, interpreters)
 
 
+def torture_network(run: Run, interpreters: list[Interpreter]) -> None:
+    """A thousand schedules of a faulty server, the same from the import on, and a hundred processes at once."""
+    schedules = ("--", "--ignored", "--nocapture", "schedules")
+    cargo = ("cargo", "test", "--release", "--locked", "--no-default-features", "--test", "fetch")
+    run.step("network schedules", *cargo, *schedules)
+    _torture(run, interpreters, "network", "crowd")
+
+
 def _torture(run: Run, interpreters: list[Interpreter], *options: str) -> None:
     if not sys.platform.startswith("linux"):
         run.skip("torture", "its fault layer is preloaded, which this system does not know")
@@ -149,7 +157,10 @@ GROUPS: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "demo": demo,
     "torture": torture,
 }
-ON_REQUEST: dict[str, Callable[[Run, list[Interpreter]], None]] = {"torture-long": torture_long}
+ON_REQUEST: dict[str, Callable[[Run, list[Interpreter]], None]] = {
+    "torture-long": torture_long,
+    "torture-network": torture_network,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,16 +1,23 @@
-"""Importing the product itself: the whole process, against an interpreter that does nothing.
+"""Importing the product itself: the whole process, against an interpreter that does nothing, and against each peer.
 
-Both processes have the same flags, which is none: `python -c …`, as users start it. Measured with the manifest URL
-set, because that is the longer way: the session and the mount are made then.
+All processes have the same flags, which is none: `python -c …`, as users start it. Measured with the manifest URL set,
+as it is where somebody uses it. The floor is a package of one line that loads an extension module which does nothing.
 """
 
 from __future__ import annotations
 
+import shutil
+import sysconfig
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import measure
-from measure import Ended, Row, Side, interleave, milliseconds, ratio
+import native
+import peers
+from jobs import cells
+from measure import Ended, Failure, Row, Side, contest, interleave, milliseconds, ratio
+from ways import PEERS
 from workplace import Workplace
 
 MOST = 1.06
@@ -26,19 +33,53 @@ def run(workplace: Workplace) -> list[Row]:
     with_url = workplace.environment(workplace.folder("cache"), MAGIC_MODULE_MANIFEST_URL=url)
     without = workplace.environment(workplace.folder("cache"))
     ours = workplace.python("import magic_module")
-    results = interleave(
-        workplace.rounds(200, 40),
+    sides = [
         process(ours, with_url),
         process(workplace.python("pass"), with_url),
         process(ours, without),
-    )
+    ]
+    floor = ""
+    try:
+        sides.append(process(workplace.python(f"import {empty_package(workplace)}"), with_url))
+    except Failure as failure:
+        floor = f"no floor: {failure}"
+    results = interleave(workplace.rounds(200, 40), *sides)
     wall = [Side([ended.wall for ended in side]) for side in results]
     cpu = [Side([ended.cpu for ended in side]) for side in results]
     notes = [
         f"{milliseconds(wall[0].median - wall[1].median)} more; by processor time {ratio(cpu[0], cpu[1]):.2f}×",
         f"without a manifest URL {ratio(wall[2], wall[1]):.2f}×, by processor time {ratio(cpu[2], cpu[1]):.2f}×",
+        floor or f"floor: an extension module that does nothing {ratio(wall[3], wall[1]):.3f}×",
     ]
-    return [row().compared(wall[0], wall[1], MOST, milliseconds, notes), modules_row(workplace, with_url)]
+    return [
+        row().compared(wall[0], wall[1], MOST, milliseconds, notes),
+        among_peers(workplace, with_url),
+        modules_row(workplace, with_url),
+    ]
+
+
+def empty_package(workplace: Workplace) -> str:
+    """Installs the least that loads an extension module."""
+    include = sysconfig.get_path("include")
+    module = native.compiled("empty.c", "cc", "-O2", "-shared", "-fPIC", f"-I{include}", suffix=".so")
+    package = workplace.site_packages / "empty"
+    package.mkdir()
+    shutil.copy(module, package / "_native.abi3.so")
+    Path(package, "__init__.py").write_text("from empty import _native\n")
+    return "empty"
+
+
+def among_peers(workplace: Workplace, environment: dict[str, str]) -> Row:
+    """Each in its own environment; pip and uv, which are commands, as the packages that they are, too."""
+
+    def of(peer: str) -> Callable[[], Ended]:
+        return lambda: measure.run([peers.python(peer), "-c", f"import {peer}"], environment)
+
+    ours = process(workplace.python("import magic_module"), environment)
+    results = contest(workplace.rounds(40, 7), {"ours": ours, **{peer: of(peer) for peer in PEERS}})
+    judged = cells.judged(Row("the same, against each peer", "", ""), results)
+    notes = [f"{peer} {cells.cell(results, peer)}" for peer in PEERS if isinstance(results[peer], Side)]
+    return replace(judged, notes=[*judged.notes, *notes])
 
 
 def process(command: list[str], environment: dict[str, str]) -> Callable[[], Ended]:

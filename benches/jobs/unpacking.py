@@ -70,9 +70,15 @@ def against_unzip(workplace: Workplace, offer: Offer, empty: Row) -> Row:
             remove(there)
             return ended.wall
 
-        sides = [Side(values) for values in interleave(workplace.rounds(15, 5), ours, theirs)]
+        def floor() -> float:
+            wall = measure.run(["cp", "-r", str(offer.site / "plain"), str(there)], environment).wall
+            remove(there)
+            return wall
+
+        sides = [Side(values) for values in interleave(workplace.rounds(15, 5), ours, theirs, floor)]
     remove(cache)
-    return empty.compared(sides[0], sides[1], MOST, time_of)
+    notes = [f"floor, `cp -r` of the files: {ratio(sides[2], sides[1]):.2f}×"]
+    return empty.compared(sides[0], sides[1], MOST, time_of, notes)
 
 
 def against_uv(workplace: Workplace, offer: Offer, empty: Row) -> Row:
@@ -90,7 +96,7 @@ def against_uv(workplace: Workplace, offer: Offer, empty: Row) -> Row:
         shutil.copytree(offer.site, Path(folder, "site"))
         wheel = Path(folder, "site", "wheels", offer.wheel.name)
 
-        def ours() -> float:
+        def ours(syncs: bool = True) -> float:
             url = (Path(folder) / "site" / "manifest.json").as_uri()
             environment = workplace.environment(work / "cache", MAGIC_MODULE_MANIFEST_URL=url)
             wall = measure.run(workplace.python(f"import magic_module; {PREFETCH}"), environment).wall

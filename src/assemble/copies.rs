@@ -1,0 +1,69 @@
+//! New files with the bytes of others: clones of their blocks, other names, or copies.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use sha2::Digest as _;
+
+use crate::name::Digest;
+
+#[cfg(target_os = "linux")]
+pub(super) fn clone_blocks(from: &Path, target: &Path) -> io::Result<()> {
+    let input = fs_err::File::open(from)?;
+    let output = create(target)?;
+    rustix::fs::ioctl_ficlone(output.file(), input.file()).or_else(|error| {
+        drop(output);
+        fs_err::remove_file(target)?;
+        Err(error.into())
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn clone_blocks(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Copies `from` to a new file, and hashes what it copies.
+pub(super) fn copy(from: &Path, target: &Path, size: u64) -> io::Result<Digest> {
+    let mut input = fs_err::File::open(from)?.take(size.saturating_add(1));
+    let mut output = create(target)?;
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; usize::try_from(size.clamp(1, 1 << 18)).unwrap_or(1 << 18)];
+    loop {
+        let count = input.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(Digest::from_bytes(hasher.finalize().into()));
+        }
+        hasher.update(&buffer[..count]);
+        output.write_all(&buffer[..count])?;
+    }
+}
+
+pub(super) fn create(target: &Path) -> io::Result<fs_err::File> {
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt;
+        options.mode(0o444);
+    }
+    options.open(target)
+}
+
+/// Another name of a file, if nobody may write to it: who did would write to both.
+pub fn link(from: &Path, target: &Path) -> io::Result<()> {
+    if !is_read_only(&fs_err::symlink_metadata(from)?) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    fs_err::hard_link(from, target)
+}
+
+fn is_read_only(metadata: &std::fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        metadata.permissions().mode() & 0o7777 == 0o444
+    }
+    #[cfg(not(unix))]
+    metadata.permissions().readonly()
+}

@@ -1,0 +1,109 @@
+//! Filling the folder of a tree that is being built, by threads where it has many files.
+//!
+//! ```text
+//! files ─ by pack ─ batches ─▶ thread ─ thread ─ thread ─ thread      each takes the next batch
+//! ```
+//!
+//! An archive is checked, and a frame unpacked, once, whatever the number of threads. Where
+//! there are frames enough for all threads, each frame is one thread's, so that no more of
+//! them are in memory than there are threads.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::packs::{Declared, Packs};
+use super::{Source, make_folder, stamp_of};
+use crate::error::{Error, Kind, Result};
+use crate::manifest::{File, Record};
+use crate::name::{Digest, FilePath};
+use crate::store::Store;
+use crate::store::tree::Stamp;
+
+/// From this many files on, unpacking is shared by threads.
+const ENOUGH_FOR_THREADS: usize = 64;
+const THREADS: usize = 4;
+
+pub(super) type Stamps = HashMap<FilePath, Stamp>;
+type Job<'a> = (&'a File, &'a Source);
+
+pub(super) fn fill(
+    store: &Store,
+    aside: &Path,
+    record: &Record,
+    sources: &BTreeMap<FilePath, Source>,
+) -> Result<Stamps> {
+    let files = || record.files.iter().filter(|file| !file.lazy);
+    let mut folders: BTreeSet<&str> = files().map(|file| file.path.parent()).collect();
+    folders.insert("");
+    for folder in folders {
+        make_folder(&aside.join(folder))?;
+    }
+    let mut jobs: Vec<Job<'_>> = Vec::with_capacity(record.files.len());
+    for file in files() {
+        let source = sources.get(&file.path).ok_or_else(|| {
+            Error::new(Kind::Store, format!("nothing in the cache holds {}", file.path))
+                .path(file.path.as_str())
+        })?;
+        jobs.push((file, source));
+    }
+    // Neighbours in a pack stay together, so that each thread reads forwards.
+    jobs.sort_by(|a, b| (a.1.packed(), &a.0.path).cmp(&(b.1.packed(), &b.0.path)));
+    let mut declared = Declared::of(record);
+    if jobs.len() < ENOUGH_FOR_THREADS {
+        return place_all(&mut Packs::new(store, &declared), aside, &jobs);
+    }
+    let batches = batches(&jobs, &mut declared);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let (mut packs, mut stamps) = (Packs::new(store, &declared), Stamps::new());
+        while let Some(jobs) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+            stamps.extend(place_all(&mut packs, aside, jobs)?);
+        }
+        Ok(stamps)
+    };
+    std::thread::scope(|scope| {
+        let count = THREADS.min(batches.len());
+        let workers: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+        let mut stamps = Stamps::new();
+        for worker in workers {
+            let ended = Error::new(Kind::Store, "a thread that unpacked a tree ended unexpectedly");
+            stamps.extend(worker.join().map_err(|_| ended)??);
+        }
+        Ok(stamps)
+    })
+}
+
+/// What a thread takes at a time; `declared` learns which packs several threads will read.
+fn batches<'a, 'b>(jobs: &'b [Job<'a>], declared: &mut Declared<'a>) -> Vec<&'b [Job<'a>]> {
+    let groups: Vec<_> = jobs.chunk_by(|a, b| blob_of(a) == blob_of(b)).collect();
+    let blobs = groups.iter().filter_map(|jobs| jobs.first().and_then(blob_of));
+    let framed = blobs.clone().filter(|blob| declared.is_framed(blob)).count();
+    let alone = |blob: &Digest| declared.is_framed(blob) && framed >= THREADS;
+    declared.shared =
+        blobs.filter(|blob| !alone(blob)).map(|blob| (blob, Mutex::default())).collect();
+    let share = jobs.len().div_ceil(THREADS);
+    let mut batches: Vec<(usize, &[Job<'_>])> = Vec::new();
+    for jobs in groups {
+        let shared = jobs.first().and_then(blob_of).is_none_or(|blob| declared.is_shared(blob));
+        batches.extend(jobs.chunks(if shared { share } else { jobs.len() }).enumerate());
+    }
+    // The beginning of every pack comes first: threads open different ones.
+    batches.sort_by_key(|(at, _)| *at);
+    batches.into_iter().map(|(_, jobs)| jobs).collect()
+}
+
+fn blob_of<'a>(job: &Job<'a>) -> Option<&'a Digest> {
+    job.1.packed().map(|(blob, _)| blob)
+}
+
+fn place_all(packs: &mut Packs<'_>, aside: &Path, jobs: &[Job<'_>]) -> Result<Stamps> {
+    let place = |(file, source): &Job<'_>| {
+        let target = aside.join(file.path.as_str());
+        packs.place(&target, file.size, &file.sha256, source)?;
+        Ok((file.path.clone(), stamp_of(&target)?))
+    };
+    jobs.iter().map(place).collect()
+}

@@ -1,0 +1,195 @@
+//! Building and healing trees out of verified bytes.
+//!
+//! ```text
+//! blob ──────────┐
+//! pack ─ unpack ─┼─▶ tmp/<digest>.tree/ ─ rename ─▶ trees/<digest>/ ─ index
+//! another tree ──┘
+//! ```
+//!
+//! A tree is built under a lock by one process, aside, and named when it is whole.
+//! Nothing here asks the network: what cannot be made is told to the caller.
+
+mod copies;
+mod fill;
+mod packs;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::manifest::{self, File, Record};
+use crate::name::{Digest, FilePath};
+use crate::store::lock::Exclusive;
+use crate::store::tree::{Stamp, Tree, TreeFile, folder_of, index_of};
+use crate::store::{Store, make_folders, unique};
+
+pub use copies::link;
+use fill::{Stamps, fill};
+use packs::{Declared, Packs};
+
+/// Where the bytes of one file come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The blob that they can always be made from again.
+    pub blob: Digest,
+    /// The entry of the blob, where it is a pack.
+    pub inner: Option<FilePath>,
+    /// A file that holds them already: the same file of another tree.
+    pub file: Option<PathBuf>,
+    /// The blob was hashed just now, while it arrived.
+    pub fresh: bool,
+}
+
+impl Source {
+    /// The pack, and the path in it, that the bytes are read from.
+    fn packed(&self) -> Option<(&Digest, &FilePath)> {
+        self.inner.as_ref().filter(|_| self.file.is_none()).map(|inner| (&self.blob, inner))
+    }
+}
+
+/// Builds the tree of `record`; another process may have done so meanwhile. `anew` builds
+/// it even where a good one stands; who has that one's files open keeps them. A pack is
+/// good if it holds what the record says and nothing else.
+pub fn build(
+    store: &Store,
+    digest: &Digest,
+    record: &Record,
+    sources: &BTreeMap<FilePath, Source>,
+    anew: bool,
+) -> Result<Tree> {
+    let _lock = Exclusive::wait(&store.locks().join(format!("{digest}.tree")))?;
+    if !anew
+        && let Some(mut tree) = Tree::open(store, digest)?
+        && tree.check(false).damaged.is_empty()
+    {
+        return Ok(tree);
+    }
+    let aside = store.tmp().join(format!("{digest}.tree"));
+    remove(&aside)?;
+    let built = fill(store, &aside, record, sources)
+        .and_then(|stamps| name(store, digest, &aside, &record.files, sources, &stamps));
+    if built.is_err() {
+        let _ = remove(&aside);
+    }
+    built
+}
+
+fn name(
+    store: &Store,
+    digest: &Digest,
+    aside: &Path,
+    files: &[File],
+    sources: &BTreeMap<FilePath, Source>,
+    stamps: &Stamps,
+) -> Result<Tree> {
+    let folder = folder_of(store, digest);
+    // A folder without an index, or a damaged tree: nobody can be using it by its index,
+    // and who has its files open keeps them.
+    remove(&index_of(store, digest))?;
+    if folder.exists() {
+        let old = store.tmp().join(format!("{digest}.{}.{}.old", std::process::id(), unique()));
+        fs_err::rename(&folder, &old).map_err(|error| cannot_build(&folder, &error))?;
+        let _ = remove(&old);
+    }
+    fs_err::rename(aside, &folder).map_err(|error| cannot_build(&folder, &error))?;
+    let mut blobs: Vec<Digest> = Vec::new();
+    let listed = files
+        .iter()
+        .map(|file| {
+            let source = sources.get(&file.path).filter(|_| !file.lazy);
+            let at =
+                source.map(|source| match blobs.iter().position(|blob| *blob == source.blob) {
+                    Some(at) => at,
+                    None => {
+                        blobs.push(source.blob);
+                        blobs.len() - 1
+                    }
+                });
+            TreeFile {
+                path: file.path.clone(),
+                size: file.size,
+                sha256: file.sha256,
+                lazy: file.lazy,
+                stamp: stamps.get(&file.path).copied().unwrap_or_default(),
+                source: at,
+                inner: source.and_then(|source| source.inner.clone()),
+            }
+        })
+        .collect();
+    let tree = Tree::new(*digest, folder, listed, blobs);
+    tree.write_index(store)?;
+    Ok(tree)
+}
+
+/// Reads all of a pack, to know whether it holds what the record says to the last byte.
+pub fn read_pack(store: &Store, record: &Record, pack: &manifest::Pack) -> Result<()> {
+    let mut open = Declared::of(record).open(store, &pack.sha256)?;
+    let held: BTreeSet<&FilePath> = pack.paths.iter().collect();
+    for file in record.files.iter().filter(|file| held.contains(&file.path)) {
+        open.copy(&file.path, file.size, &file.sha256, &mut io::sink())?;
+    }
+    Ok(())
+}
+
+/// Mends `damaged` files from the blobs that are here. Returns the positions that
+/// could not be mended, because their blob is gone or damaged too.
+pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usize>> {
+    let _lock = Exclusive::wait(&store.locks().join(format!("{}.tree", tree.digest)))?;
+    let declared = Declared::default();
+    let mut packs = Packs::new(store, &declared);
+    let mut left = Vec::new();
+    let mut damaged = damaged.to_vec();
+    damaged.sort_by_key(|at| tree.files[*at].source);
+    for at in damaged {
+        let file = &tree.files[at];
+        let target = tree.folder.join(file.path.as_str());
+        let Some(blob) = file.source.and_then(|at| tree.sources.get(at)) else {
+            left.push(at);
+            continue;
+        };
+        let source = Source { blob: *blob, inner: file.inner.clone(), file: None, fresh: false };
+        let aside =
+            store.tmp().join(format!("{}.{}.{}.heal", tree.digest, std::process::id(), unique()));
+        match packs.place(&aside, file.size, &file.sha256, &source) {
+            Ok(()) => {
+                make_folder(target.parent().unwrap_or(&tree.folder))?;
+                if target.is_dir() {
+                    remove(&target)?;
+                }
+                fs_err::rename(&aside, &target).map_err(|error| cannot_build(&target, &error))?;
+                tree.files[at].stamp = stamp_of(&target)?;
+            }
+            Err(_) => {
+                let _ = fs_err::remove_file(&aside);
+                left.push(at);
+            }
+        }
+    }
+    Ok(left)
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    make_folders(path).map_err(|error| cannot_build(path, &error))
+}
+
+fn stamp_of(file: &Path) -> Result<Stamp> {
+    let metadata = fs_err::symlink_metadata(file).map_err(|error| cannot_build(file, &error))?;
+    Ok(Stamp::of(&metadata))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    let removed = match fs_err::symlink_metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => fs_err::remove_dir_all(folder),
+        Ok(_) => fs_err::remove_file(folder),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot_build(folder, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn cannot_build(path: &Path, error: &io::Error) -> Error {
+    Error::store("cannot write to the cache", path, error)
+}

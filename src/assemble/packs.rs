@@ -1,0 +1,156 @@
+//! The bytes of one file of a tree, out of a pack, a blob or another tree.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::Path;
+
+use parking_lot::Mutex;
+
+use super::copies::{clone_blocks, copy, create, link};
+use super::{Source, cannot_build};
+use crate::error::{Error, Kind, Result};
+use crate::manifest::{self, PackFormat, Record};
+use crate::name::{Digest, FilePath};
+use crate::store::Store;
+use crate::store::tree::hash_file;
+use crate::unpack::Pack;
+
+/// From this size on, a file shares its bytes with the blob instead of copying them.
+const ENOUGH_TO_SHARE: u64 = 64 << 10;
+
+/// What the packs of a record must hold; of a tree whose record is not at hand, nothing is known.
+#[derive(Default)]
+pub(super) struct Declared<'a> {
+    packs: HashMap<&'a Digest, &'a manifest::Pack>,
+    sizes: HashMap<&'a FilePath, u64>,
+    /// Packs that several threads read. Who comes first opens one, and the others wait for it.
+    pub shared: HashMap<&'a Digest, Mutex<Option<Pack>>>,
+}
+
+impl<'a> Declared<'a> {
+    pub fn of(record: &'a Record) -> Self {
+        Self {
+            packs: record.packs.iter().map(|pack| (&pack.sha256, pack)).collect(),
+            sizes: record.files.iter().map(|file| (&file.path, file.size)).collect(),
+            shared: HashMap::new(),
+        }
+    }
+
+    pub fn is_framed(&self, blob: &Digest) -> bool {
+        self.packs.get(blob).is_some_and(|pack| pack.format == PackFormat::ZipZstd)
+    }
+
+    pub fn is_shared(&self, blob: &Digest) -> bool {
+        self.shared.contains_key(blob)
+    }
+
+    pub fn open(&self, store: &Store, blob: &Digest) -> Result<Pack> {
+        let path = store.blobs().path(blob);
+        let Some(pack) = self.packs.get(blob) else {
+            return Pack::open_any(&path, &blob.to_hex());
+        };
+        let size = |path| self.sizes.get(path).copied().unwrap_or(0);
+        let declared = pack.paths.iter().map(|path| (path, size(path))).collect();
+        Pack::open(&path, &pack.url, &pack.format, &declared)
+    }
+
+    /// The same for one of several threads.
+    fn open_for_thread(&self, store: &Store, blob: &Digest) -> Result<Pack> {
+        let Some(shared) = self.shared.get(blob) else { return self.open(store, blob) };
+        let mut shared = shared.lock();
+        let pack = match &mut *shared {
+            Some(pack) => pack,
+            none => none.insert(self.open(store, blob)?),
+        };
+        pack.again(&store.blobs().path(blob))
+    }
+}
+
+/// The packs that one thread has open, of those in memory one at a time.
+pub(super) struct Packs<'a> {
+    store: &'a Store,
+    declared: &'a Declared<'a>,
+    open: HashMap<Digest, Pack>,
+    /// False once the file system has refused to clone blocks.
+    clones: bool,
+}
+
+impl<'a> Packs<'a> {
+    pub fn new(store: &'a Store, declared: &'a Declared<'a>) -> Self {
+        Self { store, declared, open: HashMap::new(), clones: cfg!(target_os = "linux") }
+    }
+
+    fn open(&mut self, blob: &Digest) -> Result<&mut Pack> {
+        if !self.open.contains_key(blob) {
+            self.open.retain(|_, pack| !pack.is_in_memory());
+        }
+        Ok(match self.open.entry(*blob) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(self.declared.open_for_thread(self.store, blob)?),
+        })
+    }
+
+    /// Writes one file, which does not exist yet, and makes sure of its bytes.
+    pub fn place(
+        &mut self,
+        target: &Path,
+        size: u64,
+        sha256: &Digest,
+        source: &Source,
+    ) -> Result<()> {
+        let Some((blob, inner)) = source.packed() else {
+            return self.place_whole(target, size, sha256, source);
+        };
+        let pack = self.open(blob)?;
+        let mut file = create(target).map_err(|error| cannot_build(target, &error))?;
+        pack.copy(inner, size, sha256, &mut file)
+    }
+
+    /// A file that is a blob of its own, or a file of another tree.
+    fn place_whole(
+        &mut self,
+        target: &Path,
+        size: u64,
+        sha256: &Digest,
+        source: &Source,
+    ) -> Result<()> {
+        let from = source.file.clone().unwrap_or_else(|| self.store.blobs().path(&source.blob));
+        if !fs_err::symlink_metadata(&from).is_ok_and(|metadata| metadata.is_file()) {
+            return Err(Error::new(Kind::Integrity, format!("{} is gone", from.display()))
+                .path(from.display().to_string())
+                .hint("run `magic-module verify`, which fetches it again"));
+        }
+        let shared = size >= ENOUGH_TO_SHARE && self.share(&from, target).is_ok();
+        let got = if shared && source.fresh && source.file.is_none() {
+            *sha256
+        } else if shared {
+            hash_file(target, size).map_err(|error| cannot_build(target, &error))?
+        } else {
+            copy(&from, target, size).map_err(|error| cannot_build(target, &error))?
+        };
+        if got == *sha256 {
+            return Ok(());
+        }
+        let _ = fs_err::remove_file(target);
+        Err(Error::new(Kind::Integrity, format!("{} is damaged", from.display()))
+            .path(from.display().to_string())
+            .expected(sha256.to_hex())
+            .got(got.to_hex())
+            .hint("run `magic-module verify`, which fetches it again"))
+    }
+
+    /// A clone of the blocks where the file system can, else another name of the same
+    /// read-only file.
+    fn share(&mut self, from: &Path, target: &Path) -> std::io::Result<()> {
+        if self.clones {
+            match clone_blocks(from, target) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(error),
+                cloned => self.clones = cloned.is_ok(),
+            }
+            if self.clones {
+                return Ok(());
+            }
+        }
+        link(from, target)
+    }
+}
