@@ -18,7 +18,7 @@ import machine
 import measure
 import peers
 import timed
-from measure import Failure, Row, Side, interleave, time_of
+from measure import Failure, Row, Side, interleave, ratio, time_of
 from offer import Offer
 from origin import Origin
 from workplace import Workplace, remove

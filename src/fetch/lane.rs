@@ -27,6 +27,10 @@ pub const ENOUGH: usize = 12;
 /// More of them would only take turns with the server and the disk.
 const MOST: usize = 4;
 
+/// From this size on a download counts twice: the more arrives on a connection, the more of
+/// it is in memory, up to 400 KiB.
+const LARGE: u64 = 256 << 10;
+
 /// How long cancelled work may take to remove its part files: a moment, but a busy machine
 /// may keep a lane from running at all.
 const LET_GO: Duration = Duration::from_secs(2);
@@ -36,7 +40,7 @@ const LET_GO: Duration = Duration::from_secs(2);
 pub struct Lane {
     pub http: Http,
     /// How many at a time. A lane has its share of what the process may do at once.
-    pub downloads: Semaphore,
+    downloads: Semaphore,
     slots: usize,
 }
 
@@ -44,6 +48,12 @@ impl Lane {
     pub fn new(http: Http, downloads: usize) -> Self {
         let slots = downloads.max(1);
         Self { http, downloads: Semaphore::new(slots), slots }
+    }
+
+    /// One download's place, until it is dropped.
+    pub async fn turn(&self, size: u64) -> impl Sized + '_ {
+        let places = if size < LARGE || self.slots == 1 { 1 } else { 2 };
+        self.downloads.acquire_many(places).await
     }
 
     /// How many downloads it makes at once, when it has nothing else to do.

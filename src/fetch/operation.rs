@@ -127,7 +127,7 @@ impl Operation {
         loop {
             // Nobody waits for another process while it is its turn, and who waits
             // goes to the end of the queue: first what nobody else does.
-            let turn = self.turn(lane).await;
+            let turn = self.turn(lane, artifact.size).await;
             let again = self.force && stamp() == before;
             let here = waited && !again && self.blobs.has(&artifact.sha256, artifact.size);
             let begun = match here {
@@ -157,10 +157,10 @@ impl Operation {
     }
 
     /// Lanes share what the process may do at once with whatever else it does.
-    async fn turn<'a>(&'a self, lane: &'a Lane) -> impl Sized + 'a {
-        let own = lane.downloads.acquire().await;
+    async fn turn<'a>(&'a self, lane: &'a Lane, size: u64) -> impl Sized + 'a {
+        let own = lane.turn(size).await;
         let is_shared = std::ptr::eq(lane, &raw const self.shared.lane);
-        let all = if is_shared { None } else { Some(self.shared.lane.downloads.acquire().await) };
+        let all = if is_shared { None } else { Some(self.shared.lane.turn(size).await) };
         (own, all)
     }
 

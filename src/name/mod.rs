@@ -1,0 +1,102 @@
+//! Untrusted text becomes a type here, and nowhere else.
+//!
+//! | type          | holds                                               |
+//! |---------------|-----------------------------------------------------|
+//! | [`UnitName`]  | dotted Python identifiers, no keywords               |
+//! | [`Namespace`] | the same, or empty (top-level names)                 |
+//! | [`FilePath`]  | a relative path that is safe on every platform       |
+//! | [`Digest`]    | a sha256                                             |
+//! | [`Version`]   | printable ASCII text that fits in a file name        |
+//!
+//! Each has a private field and a fallible constructor; serde goes through it.
+
+mod digest;
+mod path;
+mod unit;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use digest::Digest;
+pub use path::{FilePath, folded, is_control_or_directional};
+pub use unit::{API_NAMES, Namespace, UnitName, is_identifier};
+
+/// Device names that Windows reserves in every directory, with any suffix.
+const RESERVED_ON_WINDOWS: &[&str] = &[
+    "con", "prn", "aux", "nul", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8",
+    "com9", "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9", "conin$",
+    "conout$", "com¹", "com²", "com³", "lpt¹", "lpt²", "lpt³",
+];
+
+/// Why a text is not what it should be; becomes the cause of a `ManifestError`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadName(String);
+
+impl fmt::Display for BadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadName {}
+
+fn bad<T>(why: impl Into<String>) -> Result<T, BadName> {
+    Err(BadName(why.into()))
+}
+
+/// What all types that hold a checked text have in common.
+macro_rules! text_type {
+    ($name:ident) => {
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&self.0, f)
+            }
+        }
+        impl From<$name> for String {
+            fn from(value: $name) -> String {
+                value.0
+            }
+        }
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = BadName;
+            fn try_from(text: String) -> Result<Self, BadName> {
+                Self::new(&text)
+            }
+        }
+    };
+}
+use text_type;
+
+/// A version as its author wrote it. Compared for equality only, never ordered.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Version(String);
+text_type!(Version);
+
+impl Version {
+    pub fn new(text: &str) -> Result<Self, BadName> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-+!".contains(c);
+        if text.is_empty() || text.len() > 100 || !text.chars().all(allowed) {
+            return bad(format!(
+                "version {text:?} must be 1 to 100 ASCII letters, digits, or any of . _ - + !"
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}

@@ -1,0 +1,127 @@
+//! Paths of files in a unit, which strangers choose.
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+use super::{BadName, RESERVED_ON_WINDOWS, bad, text_type};
+
+/// A relative path with forward slashes that means the same file on every platform.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FilePath(String);
+text_type!(FilePath);
+
+impl FilePath {
+    pub fn new(text: &str) -> Result<Self, BadName> {
+        if text.is_empty() || text.len() > 1000 {
+            return bad(format!("path of {} bytes, 1 to 1000 are allowed", text.len()));
+        }
+        if text.starts_with('/') {
+            return bad(format!("{text:?} is absolute"));
+        }
+        for part in text.split('/') {
+            Self::check_part(part).map_err(|why| BadName(format!("{text:?} {why}")))?;
+        }
+        if !is_nfc(text) {
+            return bad(format!("{text:?} is not in Unicode normal form C"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn check_part(part: &str) -> Result<(), &'static str> {
+        if part.is_empty() {
+            return Err("has an empty part");
+        }
+        if part == "." || part == ".." {
+            return Err("leaves its folder");
+        }
+        if part.len() > 255 {
+            return Err("has a part of more than 255 bytes");
+        }
+        if part.ends_with(['.', ' ']) {
+            return Err("has a part that ends in a dot or a space");
+        }
+        if part.contains(['\\', ':', '<', '>', '"', '|', '?', '*']) {
+            return Err("has a character that Windows does not allow");
+        }
+        if part.chars().any(is_control_or_directional) {
+            return Err("has a control or direction-changing character");
+        }
+        let stem = part.split('.').next().unwrap_or(part).trim_end().to_lowercase();
+        if RESERVED_ON_WINDOWS.contains(&stem.as_str()) {
+            return Err("is reserved on Windows");
+        }
+        Ok(())
+    }
+
+    /// See [`folded`].
+    pub fn folded(&self) -> String {
+        folded(&self.0)
+    }
+
+    /// The last part.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// All above the last part; empty at the top.
+    pub fn parent(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(parent, _)| parent)
+    }
+}
+
+/// What two paths share when a case-insensitive file system takes them for one. Upper case
+/// first: NTFS compares in it, and `ς` and `σ` share it.
+pub fn folded(path: &str) -> String {
+    path.nfkd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
+/// True for what moves or hides other characters when it is shown.
+pub fn is_control_or_directional(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_mean_the_same_file_everywhere() {
+        for good in ["alpha.py", "a/b.csv", "données/é.txt", "a/.hidden", "con_/x", "a b.txt"] {
+            assert!(FilePath::new(good).is_ok(), "{good}");
+        }
+        for wrong in [
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/",
+            "./a",
+            "C:/x",
+            "a\\b",
+            "nul",
+            "a/CON.txt",
+            "a.",
+            "a ",
+            "a\u{202e}b",
+            "a\nb",
+            "x:stream",
+            "e\u{301}.txt",
+            "lpt1 .txt",
+        ] {
+            assert!(FilePath::new(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn paths_that_a_file_system_takes_for_one_fold_alike() {
+        for (one, other) in
+            [("A/b", "a/B"), ("é", "e\u{301}"), ("σ", "ς"), ("ﬁ", "fi"), ("ß", "SS")]
+        {
+            assert_eq!(folded(one), folded(other), "{one} {other}");
+        }
+        assert_ne!(folded("a-b"), folded("a_b"));
+    }
+}
