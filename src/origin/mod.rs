@@ -5,10 +5,12 @@
 //! none will ([`Fault::Lasting`]), or it is forbidden ([`Fault::Refused`]).
 //! Retrying, resuming and verifying happen above.
 
+mod answer;
 pub mod client;
 pub mod file;
 pub mod http;
 pub mod netrc;
+mod redirect;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,0 +1,160 @@
+//! What a server answered: status, headers and body, or what went wrong and what helps.
+
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use reqwest::StatusCode;
+use reqwest::header::{self, HeaderMap};
+use url::Url;
+
+use super::http::is_private;
+use super::{Body, BoxFuture, Fault, OriginError, PartOf, Request, Response, Status, Validator};
+
+const PROXY_CREDENTIALS: &str = "check the credentials in the proxy variables";
+
+/// An answer that is of use, or why it is none.
+pub(super) fn read(
+    answer: reqwest::Response,
+    url: &Url,
+    request: Request<'_>,
+) -> Result<Response, OriginError> {
+    let headers = answer.headers();
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let status = match answer.status() {
+        StatusCode::OK => Status::Whole,
+        StatusCode::PARTIAL_CONTENT if request.rest.is_some() => {
+            Status::Part(text(header::CONTENT_RANGE).and_then(content_range))
+        }
+        StatusCode::NOT_MODIFIED if request.unless.is_some() => Status::NotModified,
+        status => return Err(refused(status, headers, url)),
+    };
+    match text(header::CONTENT_ENCODING) {
+        None | Some("" | "identity") => {}
+        Some(encoding) => {
+            return Err(OriginError::new(
+                Fault::Lasting,
+                format!("the server encoded it as {encoding}, which was not asked for"),
+                "switch compression off for this file on the server",
+            ));
+        }
+    }
+    let validator = Validator {
+        etag: text(header::ETAG).map(str::to_owned),
+        last_modified: text(header::LAST_MODIFIED).map(str::to_owned),
+    };
+    Ok(Response {
+        status,
+        length: answer.content_length(),
+        validator: (validator != Validator::default()).then_some(validator),
+        body: Box::new(Stream(answer)),
+    })
+}
+
+fn content_range(text: &str) -> Option<PartOf> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+    Some(PartOf { first: first.parse().ok()?, last: last.parse().ok()?, total })
+}
+
+fn refused(status: StatusCode, headers: &HeaderMap, url: &Url) -> OriginError {
+    let (fault, hint) = match status.as_u16() {
+        404 | 410 => (Fault::Absent, "check the address"),
+        408 | 425 | 429 | 500 | 502 | 503 | 504 => (Fault::Temporary, "try again later"),
+        401 | 403 if !is_private(url) => {
+            (Fault::Lasting, "use https: credentials are not sent over plain HTTP")
+        }
+        401 | 403 => {
+            (Fault::Lasting, "check the address, and the credentials in it or in the netrc file")
+        }
+        407 => (Fault::Lasting, PROXY_CREDENTIALS),
+        _ => (Fault::Lasting, "check the address"),
+    };
+    let retry_after = headers
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| retry_after(text.trim(), SystemTime::now()));
+    OriginError {
+        status: Some(status.as_u16()),
+        retry_after,
+        ..OriginError::new(fault, format!("the server answered {status}"), hint)
+    }
+}
+
+/// Seconds, or a date (<https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>).
+fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+struct Stream(reqwest::Response);
+
+impl Body for Stream {
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, OriginError>> {
+        Box::pin(async move { self.0.chunk().await.map_err(broken) })
+    }
+}
+
+/// A request or a body that failed on the way. What the client prints first is
+/// only its outermost layer, and may hold the URL with its query.
+pub(super) fn broken(error: reqwest::Error) -> OriginError {
+    let error = error.without_url();
+    let silent = error.is_connect() && error.is_timeout();
+    let mut fault = Fault::Temporary;
+    let mut hint = if error.is_connect() || error.is_timeout() {
+        "check the address and the network"
+    } else {
+        "try again later"
+    };
+    if error.is_builder() {
+        (fault, hint) = (Fault::Lasting, "check the address");
+    }
+    let mut layer: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(cause) = layer {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            fault = Fault::Lasting;
+            hint = match tls {
+                rustls::Error::InvalidCertificate(_) => {
+                    "check the server's certificate, or let SSL_CERT_FILE name a file with the authority that signed it"
+                }
+                _ => "check the address: the server may not speak TLS there",
+            };
+        }
+        // The client says it in words only.
+        if cause.to_string().ends_with("proxy authorization required") {
+            (fault, hint) = (Fault::Lasting, PROXY_CREDENTIALS);
+        }
+        let io = cause.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
+            hint = "start the server, or check the address";
+        }
+        // An io::Error hides what it was made of from `source()`.
+        let inner = io.and_then(io::Error::get_ref).map(|inner| inner as &dyn std::error::Error);
+        layer = inner.or_else(|| cause.source());
+    }
+    OriginError { silent, ..OriginError::new(fault, error, hint) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_read_as_their_standards_say() {
+        assert_eq!(
+            content_range("bytes 5-9/10"),
+            Some(PartOf { first: 5, last: 9, total: Some(10) })
+        );
+        assert_eq!(content_range("bytes 5-9/*").unwrap().total, None);
+        assert_eq!(content_range("bytes */10"), None);
+        let now = SystemTime::UNIX_EPOCH;
+        assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
+        let date = httpdate::fmt_http_date(now + Duration::from_secs(90));
+        assert_eq!(retry_after(&date, now), Some(Duration::from_secs(90)));
+        assert_eq!(retry_after("soon", now), None);
+    }
+}
