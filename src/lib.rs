@@ -19,7 +19,8 @@
 //!   another one, [`rollback`] back, and both leave everything as it was if they fail.
 //!
 //! Around that walk: [`publish`] makes what a mount reads, [`inventory`] and [`listing`]
-//! tell what there is, [`sign`] accepts manifests, [`settings`] reads the environment,
+//! tell what there is, [`obtain`] fetches it by name, [`data`] one file of it, [`verify`]
+//! hashes all that is here, [`sign`] accepts manifests, [`settings`] reads the environment,
 //! [`progress`] tells what happens, [`error`] why something did not.
 //!
 //! | floor      | files                                                                  |
@@ -28,8 +29,8 @@
 //! | 1 formats  | `manifest` `layout` `project`                                            |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
-//! | 4 uses     | `mount` `unit` `session` `ask` `activate` `upgrade` `rollback` `inventory` `listing`      |
-//! |            | `pin` `publish`                                                          |
+//! | 4 uses     | `mount` `unit` `session` `ask` `activate` `obtain` `upgrade` `rollback`  |
+//! |            | `inventory` `listing` `data` `verify` `pin` `publish`                    |
 //! | 5 Python   | `py`                                                                     |
 //!
 //! A lower floor never imports a higher one, and only `py` knows Python.
@@ -39,6 +40,7 @@ pub mod ask;
 pub mod assemble;
 pub mod audit;
 pub mod compile;
+pub mod data;
 pub mod error;
 pub mod fetch;
 pub mod inventory;
@@ -47,6 +49,7 @@ pub mod listing;
 pub mod manifest;
 pub mod mount;
 pub mod name;
+pub mod obtain;
 pub mod origin;
 pub mod pin;
 pub mod plan;
@@ -63,3 +66,4 @@ pub mod store;
 pub mod unit;
 pub mod unpack;
 pub mod upgrade;
+pub mod verify;

@@ -1,0 +1,99 @@
+//! Single data files. A lazy one lies outside of its unit's tree, and is fetched when it is wanted.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::assemble::link;
+use crate::error::{Error, Kind, Result};
+use crate::fetch::Artifact;
+use crate::manifest::File;
+use crate::mount::Mount;
+use crate::name::{Digest, FilePath};
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::store::tree::hash_file;
+use crate::store::{make_folders, rename_onto, unique};
+use crate::unit::Unit;
+
+impl Session {
+    /// A data file of a unit, on disk and verified; fetched if it is lazy.
+    pub async fn data_path(
+        &self,
+        mount: &Arc<Mount>,
+        unit: &Arc<Unit>,
+        path: &str,
+    ) -> Result<PathBuf> {
+        let record = self.closure(unit).await?.into_iter().next().map(|member| member.record);
+        let inside = format!("{}/{path}", unit.name.to_path());
+        let file =
+            record.as_ref().and_then(|record| record.file(path).or_else(|| record.file(&inside)));
+        let Some(file) = file else {
+            return Err(Error::new(
+                Kind::UnitNotFound,
+                format!("{} has no file {path}", unit.full_name),
+            )
+            .name(unit.full_name.clone())
+            .path(path)
+            .hint(format!("`magic-module info {}` tells what it holds", unit.full_name)));
+        };
+        if file.lazy {
+            return self.lazy(mount, unit, file).await;
+        }
+        if !self.is_ready(unit)? {
+            let members = self.closure(unit).await?;
+            self.fetch(mount, &members, &unit.full_name).await?;
+        }
+        unit.verify_file(&self.store, file.path.as_str())
+    }
+
+    /// The place of a lazy file: outside the tree, under its own name.
+    pub fn lazy_place(&self, sha256: &Digest, path: &FilePath) -> PathBuf {
+        self.store.root().join("lazy").join(sha256.to_hex()).join(path.file_name())
+    }
+
+    async fn lazy(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, file: &File) -> Result<PathBuf> {
+        let place = self.lazy_place(&file.sha256, &file.path);
+        let whole = || hash_file(&place, file.size).is_ok_and(|digest| digest == file.sha256);
+        if place.exists() && whole() {
+            return Ok(place);
+        }
+        let _kept = self.keep().await?;
+        let blobs = self.store.blobs();
+        if !blobs.has(&file.sha256, file.size) || blobs.verify(&file.sha256).is_err() {
+            if self.settings.offline {
+                return Err(mount
+                    .offline(&format!("{} of {} is not in the cache", file.path, unit.full_name))
+                    .name(unit.full_name.clone()));
+            }
+            let _ = blobs.remove(&file.sha256);
+            let artifact = Artifact {
+                label: unit.full_name.clone(),
+                url: mount.resolve(&file.url)?,
+                size: file.size,
+                sha256: file.sha256,
+            };
+            let progress = Progress::new(unit.full_name.clone(), self.events.clone());
+            self.context().fetcher.blobs(&[artifact], mount.transport(), &progress, false).await?;
+            progress.finish(file.path.file_name());
+        }
+        let cannot =
+            |error: std::io::Error| Error::store("cannot write a data file", &place, &error);
+        let aside = self.store.tmp().join(format!(
+            "{}.{}.{}.lazy",
+            file.sha256,
+            std::process::id(),
+            unique()
+        ));
+        if let Some(folder) = place.parent() {
+            make_folders(folder).map_err(cannot)?;
+        }
+        let blob = blobs.path(&file.sha256);
+        if link(&blob, &aside).is_err() {
+            fs_err::copy(&blob, &aside).map_err(cannot)?;
+        }
+        rename_onto(&aside, &place).map_err(cannot)?;
+        // Two names of one file: a rename onto the other changes nothing and leaves `aside`.
+        let _ = fs_err::remove_file(&aside);
+        Ok(place)
+    }
+}

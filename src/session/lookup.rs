@@ -1,0 +1,198 @@
+//! What a name is, as far as it can be told without waiting.
+//!
+//! ```text
+//! name ─ mount ─ bound generation ─ active unit ─ layout ─▶ Located
+//!                     └─ newest manifest ─ record ─ layout ─▶ Located, not downloaded yet
+//!                     └─ nothing known ──────────────────────▶ Ask
+//! ```
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::{OWN, Session};
+use crate::error::{Error, Kind, Result};
+use crate::layout::Found;
+use crate::manifest::Body;
+use crate::mount::{Answer, Mount};
+use crate::name::UnitName;
+use crate::unit::Unit;
+
+/// What a name is.
+pub enum Lookup {
+    /// No mount serves it.
+    Foreign,
+    Located(Located),
+    /// A namespace that the mount provides, or a folder that only has units below it.
+    Namespace(Arc<Mount>, String),
+    /// Everything is known, and it is not there.
+    Absent,
+    /// A request decides; `required` tells whether failing to ask is an error.
+    Ask {
+        mount: Arc<Mount>,
+        relative: String,
+        required: bool,
+    },
+}
+
+#[derive(Clone)]
+pub struct Located {
+    pub unit: Arc<Unit>,
+    pub found: Found,
+    /// The name is the unit's own.
+    pub root: bool,
+}
+
+/// Which finder asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopLevel {
+    /// The one before every other: named namespaces, and mounts of top-level names that come first.
+    First,
+    /// As `First`, but the mounts of top-level names that come last.
+    Last,
+    /// The one behind every other: top-level names only.
+    Behind,
+}
+
+impl Session {
+    /// The mounts that may serve `full`: the longest namespace, or the empty ones.
+    fn serving(&self, full: &str, top_level: TopLevel) -> Result<Vec<(Arc<Mount>, String)>> {
+        let below = full.strip_prefix(OWN).is_some_and(|rest| rest.starts_with('.'));
+        if below && top_level != TopLevel::Behind {
+            self.own_mount()?;
+        }
+        let mounts = self.mounts.lock();
+        let named = mounts
+            .iter()
+            .filter(|mount| !mount.namespace.is_empty())
+            .filter_map(|mount| {
+                mount.namespace.strip(full).map(|relative| (mount.clone(), relative.to_owned()))
+            })
+            .max_by_key(|(mount, _)| mount.namespace.as_str().len());
+        if named.is_some() {
+            return Ok(if top_level == TopLevel::Behind {
+                Vec::new()
+            } else {
+                named.into_iter().collect()
+            });
+        }
+        let first = top_level == TopLevel::First;
+        Ok(mounts
+            .iter()
+            .filter(|mount| mount.namespace.is_empty() && mount.request.first == first)
+            .map(|mount| (mount.clone(), full.to_owned()))
+            .collect())
+    }
+
+    /// What `full` is, as far as it can be told without waiting.
+    pub fn lookup(&self, full: &str, top_level: TopLevel) -> Result<Lookup> {
+        let serving = self.serving(full, top_level)?;
+        let mut outcome = Lookup::Foreign;
+        for (mount, relative) in serving {
+            match self.lookup_in(&mount, &relative)? {
+                Lookup::Absent => outcome = Lookup::Absent,
+                other => return Ok(other),
+            }
+        }
+        Ok(outcome)
+    }
+
+    pub fn lookup_in(&self, mount: &Arc<Mount>, relative: &str) -> Result<Lookup> {
+        mount.trust(&self.store)?;
+        // A lock that cannot be read is never taken for none.
+        self.project.lock()?;
+        let ask = |required| Lookup::Ask {
+            mount: mount.clone(),
+            relative: relative.to_owned(),
+            required,
+        };
+        let Some(bound) = mount.bound() else { return Ok(ask(true)) };
+        let mut owned = false;
+        for name in prefixes(relative) {
+            if let Some(unit) = self.active_unit(mount, &bound, name)? {
+                owned = true;
+                if let Some(found) = unit.find(relative, &self.python.suffixes) {
+                    return Ok(Lookup::Located(Located { root: name == relative, unit, found }));
+                }
+            }
+        }
+        let Some(manifest) = bound.manifest else { return Ok(ask(true)) };
+        let Ok(document) = mount.manifest(&self.store, &manifest) else { return Ok(ask(true)) };
+        for name in prefixes(relative) {
+            if UnitName::new(name).is_err() {
+                return Ok(Lookup::Absent);
+            }
+            match mount.record(&self.store, &manifest, name)? {
+                Answer::NotHere => return Ok(ask(true)),
+                Answer::Absent => {}
+                // Something new is not decided by a manifest that is too old.
+                Answer::Record(_)
+                    if !self.settings.offline && mount.should_ask_first(&document) =>
+                {
+                    return Ok(ask(true));
+                }
+                Answer::Record(record) => {
+                    owned = true;
+                    let unit = self.unit_of(mount, name, manifest, &record)?;
+                    if let Some(found) = unit.find(relative, &self.python.suffixes) {
+                        return Ok(Lookup::Located(Located {
+                            root: name == relative,
+                            unit,
+                            found,
+                        }));
+                    }
+                }
+            }
+        }
+        if let Body::Modules(modules) = &document.body {
+            let inside = format!("{relative}.");
+            let next = modules
+                .0
+                .range::<str, _>((Bound::Included(inside.as_str()), Bound::Unbounded))
+                .next();
+            if next.is_some_and(|(name, _)| name.as_str().starts_with(&inside)) {
+                return Ok(Lookup::Namespace(mount.clone(), relative.to_owned()));
+            }
+        }
+        if owned {
+            return Ok(Lookup::Absent);
+        }
+        if mount.may_ask_for(relative) {
+            return Ok(ask(false));
+        }
+        mount.remember_absent(relative);
+        Ok(Lookup::Absent)
+    }
+
+    /// The unit that an API name (`magic_module.alpha`) means.
+    pub fn mount_of(&self, full: &str) -> Result<(Arc<Mount>, String)> {
+        let unknown = || {
+            Error::new(Kind::UnitNotFound, format!("no mounted namespace holds {full}"))
+                .name(full)
+                .hint("mount its namespace first, and write the name as it follows `import`")
+        };
+        let mut serving = self.serving(full, TopLevel::First)?;
+        serving.extend(self.serving(full, TopLevel::Last)?);
+        let first = serving.first().cloned().ok_or_else(unknown)?;
+        let knows = |(mount, relative): &(Arc<Mount>, String)| {
+            !matches!(self.lookup_in(mount, relative), Ok(Lookup::Absent))
+        };
+        Ok(serving.into_iter().find(knows).unwrap_or(first))
+    }
+
+    /// What the newest manifest has in the place of a unit that is not in use yet.
+    pub fn successor_of(&self, unit: &Unit) -> Option<Located> {
+        let mount = unit.mount().ok()?;
+        if mount.bound()?.generation.active.contains_key(&unit.key) {
+            return None;
+        }
+        match self.lookup_in(&mount, unit.name.as_str()) {
+            Ok(Lookup::Located(found)) if found.unit.digest != unit.digest => Some(found),
+            _ => None,
+        }
+    }
+}
+
+/// `a.b.c`, `a.b`, `a`.
+pub fn prefixes(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| name.rsplit_once('.').map(|(above, _)| above))
+}

@@ -1,0 +1,141 @@
+//! Units and records: what is active, and what a manifest has for this mount and interpreter.
+
+use std::sync::Arc;
+
+use super::Session;
+use crate::error::{Error, Kind, Result};
+use crate::layout::Layout;
+use crate::manifest::Record;
+use crate::mount::{Answer, Bound as Binding, Mount};
+use crate::name::{Digest, UnitName, Version};
+use crate::store::generation::Active;
+use crate::unit::Unit;
+
+/// What [`Session::select`] says when the wheel tags are not known yet: never shown.
+pub const NEEDS_TAGS: &str = "the interpreter's wheel tags are needed";
+
+impl Session {
+    /// The active unit called `name`, as its tree on disk or its record tells.
+    pub fn active_unit(
+        &self,
+        mount: &Arc<Mount>,
+        bound: &Binding,
+        name: &str,
+    ) -> Result<Option<Arc<Unit>>> {
+        let Some((key, active)) = self.active_entry(mount, bound, name) else { return Ok(None) };
+        let Ok(unit_name) = UnitName::new(name) else { return Ok(None) };
+        if let Some(unit) = mount.interned(&unit_name, &active.tree) {
+            return Ok(Some(unit));
+        }
+        if let Some(unit) = Unit::of_tree(mount, &self.store, &unit_name, key.clone(), active)? {
+            return Ok(Some(mount.intern(unit)));
+        }
+        // The tree is gone, or its index is damaged: the manifest still knows what it was, or
+        // the newest one, after a rollback to what was pruned.
+        let record =
+            [Some(active.manifest), bound.manifest].into_iter().flatten().find_map(|manifest| {
+                let record = self.record_of_tree(mount, &manifest, name, &active.tree)?;
+                Some((manifest, record))
+            });
+        Ok(record.map(|(manifest, record)| {
+            mount.intern(Unit::of_record(mount, &self.store, &unit_name, key, manifest, &record))
+        }))
+    }
+
+    /// The entry of a generation that holds for this mount's pins and this interpreter.
+    pub fn active_entry<'a>(
+        &self,
+        mount: &Mount,
+        bound: &'a Binding,
+        name: &str,
+    ) -> Option<(String, &'a Active)> {
+        // Most names that are asked for are modules inside of a unit: no key is made for them.
+        if !bound.generation.has_key_of(name) {
+            return None;
+        }
+        let locked = mount.locked(name).ok()?;
+        let held = mount.key_of(name);
+        let mut keys = vec![self.tagged(&held), held];
+        if locked.is_some() {
+            // The tree is what counts, whoever made it active.
+            keys.extend([self.tagged(name), name.to_owned()]);
+        }
+        keys.into_iter().find_map(|key| {
+            let active = bound.generation.active.get(&key)?;
+            locked.is_none_or(|locked| locked.allows(&active.tree)).then_some((key, active))
+        })
+    }
+
+    pub fn tagged(&self, key: &str) -> String {
+        format!("{key}@{}", self.python.suffixes.0.first().map_or("", String::as_str))
+    }
+
+    /// The unit of a record that stands in `manifest`.
+    pub fn unit_of(
+        &self,
+        mount: &Arc<Mount>,
+        name: &str,
+        manifest: Digest,
+        record: &Record,
+    ) -> Result<Arc<Unit>> {
+        let unit_name = UnitName::new(name).map_err(|error| {
+            Error::new(Kind::UnitNotFound, "no such unit").name(name).caused_by(&error)
+        })?;
+        let mut key = mount.key_of(name);
+        if !record.variants.is_empty() {
+            key = self.tagged(&key);
+        }
+        let selected = self.select(&mount.namespace.join(name), name, record)?;
+        let unit = Unit::of_record(mount, &self.store, &unit_name, key, manifest, &selected);
+        Ok(mount.interned(&unit.name, &unit.digest).unwrap_or_else(|| mount.intern(unit)))
+    }
+
+    /// The record for this platform.
+    pub fn select(&self, full: &str, name: &str, record: &Record) -> Result<Record> {
+        if record.variants.is_empty() {
+            return Ok(record.clone());
+        }
+        let Some(tags) = self.python.tags.get() else {
+            return Err(Error::new(Kind::Requirement, NEEDS_TAGS).name(full));
+        };
+        let (selected, tag) = record.select(tags);
+        let paths = selected.files.iter().map(|file| file.path.as_str());
+        if tag.is_none() && Layout::new(paths).find(name, &self.python.suffixes).is_none() {
+            let offered: Vec<&str> =
+                record.variants.iter().map(|variant| variant.tag.as_str()).collect();
+            return Err(Error::new(
+                Kind::Requirement,
+                format!("{full} has no variant for this interpreter and platform"),
+            )
+            .name(full)
+            .expected(offered.join(", "))
+            .got(tags.first().map_or("", String::as_str))
+            .hint("use a platform that its author publishes for, or ask for a variant"));
+        }
+        Ok(selected)
+    }
+
+    /// A record by its manifest, in a given version.
+    pub fn record_of(
+        &self,
+        mount: &Mount,
+        manifest: &Digest,
+        name: &str,
+        version: Option<&Version>,
+    ) -> Result<Option<Record>> {
+        let answer = match version {
+            None => mount.record(&self.store, manifest, name)?,
+            // This version is in use already, whatever is pinned by now.
+            Some(_) => mount.unpinned(&self.store, manifest, name)?,
+        };
+        let Answer::Record(record) = answer else { return Ok(None) };
+        let mut found = match version {
+            Some(version) if record.version != *version => record.versions.get(version).cloned(),
+            _ => Some((*record).clone()),
+        };
+        if let (Some(record), Ok(Some(locked))) = (&mut found, mount.locked(name)) {
+            locked.narrow(record);
+        }
+        Ok(found)
+    }
+}

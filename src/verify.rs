@@ -1,0 +1,102 @@
+//! Every byte of the units in use, hashed, and mended where it is damaged.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::mount::Mount;
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::store::generation::unit_of_key;
+use crate::store::tree::Tree;
+use crate::unit::{Readiness, Unit};
+
+/// The outcome of a check of the cache.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Verified {
+    pub units: u64,
+    pub files: u64,
+    pub bytes: u64,
+    pub problems: Vec<String>,
+    /// Every problem was mended.
+    pub healed: bool,
+}
+
+impl Session {
+    /// Hashes every file of the units, and mends what can be mended.
+    pub async fn verify(&self, mount: &Arc<Mount>, names: &[String]) -> Result<Verified> {
+        let mut verified = Verified { healed: true, ..Verified::default() };
+        let Some(bound) = mount.bound() else { return Ok(verified) };
+        for name in names {
+            let is_it = |key: &String| unit_of_key(key) == name;
+            if !bound.generation.active.keys().any(is_it) {
+                let full = mount.namespace.join(name);
+                return Err(Error::new(Kind::UnitNotFound, format!("{full} is not in the cache"))
+                    .hint(format!("run `magic-module fetch {full}`"))
+                    .name(full));
+            }
+        }
+        // Every entry: pinned versions and other interpreters' variants, too.
+        for (key, active) in &bound.generation.active {
+            if names.is_empty() || names.iter().any(|name| unit_of_key(key) == name) {
+                let unit = self.active_entry_unit(mount, key, active)?;
+                verified.units += 1;
+                self.verify_unit(mount, &unit, &mut verified).await?;
+            }
+        }
+        Ok(verified)
+    }
+
+    async fn verify_unit(
+        &self,
+        mount: &Arc<Mount>,
+        unit: &Arc<Unit>,
+        verified: &mut Verified,
+    ) -> Result<()> {
+        let mut sources_whole = true;
+        match Tree::open(&self.store, &unit.digest)? {
+            Some(mut tree) => {
+                let damaged = tree.check(true).damaged;
+                verified.problems.extend(damaged.iter().map(|at| {
+                    format!(
+                        "{} is damaged",
+                        tree.folder.join(tree.files[*at].path.as_str()).display()
+                    )
+                }));
+                verified.files += tree.files.iter().filter(|file| !file.lazy).count() as u64;
+                verified.bytes +=
+                    tree.files.iter().filter(|file| !file.lazy).map(|file| file.size).sum::<u64>();
+                for source in &tree.sources {
+                    if self.store.blobs().verify(source).is_err() {
+                        verified.problems.push(format!("blob {source} is damaged or gone"));
+                        let _ = self.store.blobs().remove(source);
+                        sources_whole = false;
+                    }
+                }
+            }
+            None => verified.problems.push(format!("the tree of {} is gone", unit.full_name)),
+        }
+        unit.reset();
+        if sources_whole
+            && matches!(unit.prepare(&self.store, true, &self.events), Ok(Readiness::Ready))
+        {
+            return Ok(());
+        }
+        unit.reset();
+        let mended = self.mend(mount, unit, !sources_whole).await;
+        if let Err(error) = mended {
+            verified.healed = false;
+            verified.problems.push(error.to_string());
+        }
+        Ok(())
+    }
+
+    async fn mend(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, force: bool) -> Result<()> {
+        let _kept = self.keep().await?;
+        let members = self.closure(unit).await?;
+        if !force {
+            return self.fetch(mount, &members, &unit.full_name).await.map(drop);
+        }
+        let progress = Progress::new(unit.full_name.clone(), self.events.clone());
+        self.materialize(&members, &progress, true).await.map(drop)
+    }
+}
