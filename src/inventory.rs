@@ -1,5 +1,6 @@
 //! What there is: every unit of a mount, or one of them, without downloading it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
@@ -7,6 +8,7 @@ use crate::manifest::{Body, Record};
 use crate::mount::{Answer, Mount, reason_of};
 use crate::name::Digest;
 use crate::session::Session;
+use crate::store::generation::unit_of_key;
 use crate::store::tree::Tree;
 
 /// What is known of a unit without downloading it.
@@ -52,12 +54,16 @@ impl Session {
         })
     }
 
-    /// `(name, folder)` of every `.dist-info` in an active tree.
+    /// `(name, folder)` of every `.dist-info` in a tree that this process uses.
     pub fn distributions(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for mount in self.mounts() {
             let Some(bound) = mount.bound() else { continue };
-            for active in bound.generation.active.values() {
+            let names: BTreeSet<&str> =
+                bound.generation.active.keys().map(|key| unit_of_key(key)).collect();
+            let in_use =
+                names.into_iter().filter_map(|name| self.active_entry(&mount, &bound, name));
+            for (_, active) in in_use {
                 let Ok(Some(tree)) = Tree::open(&self.store, &active.tree) else { continue };
                 for file in &tree.files {
                     let Some(folder) = file.path.as_str().strip_suffix(".dist-info/METADATA")

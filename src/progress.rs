@@ -145,11 +145,28 @@ impl<T: Send> ForkLock for Mutex<T> {
     }
 }
 
+/// The fetch events of one operation, for whoever asked for them; the queue of all is for
+/// those who watch everything.
+pub type Heard = Arc<Mutex<VecDeque<Event>>>;
+
+tokio::task_local! {
+    static HEARD: Heard;
+}
+
+/// Runs `work` so that what it fetches is told to `heard`, too.
+pub async fn heard<F: Future>(heard: Option<Heard>, work: F) -> F::Output {
+    match heard {
+        Some(heard) => HEARD.scope(heard, work).await,
+        None => work.await,
+    }
+}
+
 /// The bytes of one operation (an import, a prefetch, an upgrade), over all its artifacts.
 #[derive(Debug)]
 pub struct Progress {
     unit: String,
     events: Arc<Events>,
+    heard: Option<Heard>,
     done: AtomicU64,
     total: AtomicU64,
     last: Mutex<Option<Instant>>,
@@ -160,6 +177,7 @@ impl Progress {
         Arc::new(Self {
             unit: unit.into(),
             events,
+            heard: HEARD.try_with(Clone::clone).ok(),
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
             last: Mutex::new(None),
@@ -177,7 +195,7 @@ impl Progress {
     /// Bytes of `artifact` that arrived.
     pub fn advance(&self, artifact: &str, bytes: u64) {
         self.done.fetch_add(bytes, Ordering::Relaxed);
-        if !self.events.wanted() {
+        if self.heard.is_none() && !self.events.wanted() {
             return;
         }
         let mut last = self.last.lock();
@@ -204,7 +222,7 @@ impl Progress {
     }
 
     fn report(&self, artifact: &str, status: &'static str) {
-        self.events.emit(|| Event {
+        let event = || Event {
             event: "fetch",
             unit: self.unit.clone(),
             artifact: artifact.to_owned(),
@@ -212,7 +230,11 @@ impl Progress {
             total: self.total.load(Ordering::Relaxed),
             status,
             ..Event::default()
-        });
+        };
+        if let Some(heard) = &self.heard {
+            heard.lock().push_back(event());
+        }
+        self.events.emit(event);
     }
 }
 

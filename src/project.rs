@@ -105,6 +105,12 @@ impl ProjectLock {
         Ok(lock)
     }
 
+    /// The locked unit that `full` lies below.
+    fn above(&self, full: &str) -> Option<&str> {
+        let parents = std::iter::successors(Some(full), |name| Some(name.rsplit_once('.')?.0));
+        parents.skip(1).find_map(|name| Some(self.units.get_key_value(name)?.0.as_str()))
+    }
+
     /// Takes the place of the file in one step.
     pub fn write(&self) -> Result<()> {
         let failed = |error: io::Error| {
@@ -158,6 +164,13 @@ impl Project {
             return Ok(Some(locked));
         }
         let ignored = self.ignored.load(Ordering::Relaxed);
+        if let Some((lock, above)) = lock.and_then(|lock| Some((lock, lock.above(full)?))) {
+            // Its code would run inside of the one that was reviewed.
+            let why = format!("{} holds {above} and does not list it", lock.path.display());
+            return Err(Error::new(Kind::Policy, format!("{full} is refused: {why}"))
+                .name(full)
+                .hint(format!("lock it with `magic-module pin {full}`")));
+        }
         let frozen =
             frozen || self.frozen.load(Ordering::Relaxed) || lock.is_some_and(|lock| lock.frozen);
         if !frozen || ignored {

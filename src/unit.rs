@@ -155,7 +155,9 @@ impl Unit {
         if self.tree.lock().is_some() {
             return Ok(Readiness::Ready);
         }
-        let known = self.unchecked.lock().take().filter(|_| Tree::is_visible(store, &self.digest));
+        // Not under the lock: a fork must not meet it while the disk is asked.
+        let known = self.unchecked.lock().take();
+        let known = known.filter(|_| Tree::is_visible(store, &self.digest));
         let opened = match known {
             Some(tree) => Some(tree),
             None => Tree::open(store, &self.digest)?,

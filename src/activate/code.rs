@@ -15,6 +15,7 @@ use crate::error::{Kind, Result};
 use crate::manifest::{File, Pack};
 use crate::mount::Mount;
 use crate::name::FilePath;
+use crate::origin::redact_text;
 use crate::plan::{Plan, Wanted};
 use crate::progress::{Event, Progress};
 use crate::session::Session;
@@ -81,7 +82,7 @@ impl Session {
                 event: "verify",
                 unit: member.unit.full_name.clone(),
                 artifact: error.to_string(),
-                url: pack.url.clone(),
+                url: redact_text(&pack.url),
                 status: "refused",
                 ..Event::default()
             });
@@ -147,7 +148,7 @@ fn transfer(blobs: &BlobStore, member: &Member, pack: &Pack, code: &CodePack) ->
     let bytes = blobs.read_verified(&pack.sha256, pack.size)?;
     // How long code is follows from nothing, so the frame has the limit.
     let limits = Limits { entries: member.record.files.len() as u64, bytes: FRAME_LIMIT };
-    let mut archive = Archive::unframe(&bytes, &pack.url, &limits, 0)?;
+    let mut archive = Archive::unframe(&bytes, &redact_text(&pack.url), &limits, 0)?;
     let mut refused = Ok(());
     code.add_published(sources(member).filter_map(|file| {
         let name = FilePath::new(&file.sha256.to_hex()).ok()?;

@@ -149,7 +149,7 @@ impl Session {
             return Ok(());
         }
         mount
-            .check_age_of(&self.context(), &unit.manifest)
+            .check_age_of(&self.context(), &member.manifest)
             .map_err(|error| error.or_name(unit.full_name.clone()))
     }
 

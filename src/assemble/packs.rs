@@ -11,6 +11,7 @@ use super::{Source, cannot_build};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{self, PackFormat, Record};
 use crate::name::{Digest, FilePath};
+use crate::origin::redact_text;
 use crate::store::Store;
 use crate::store::tree::hash_file;
 use crate::unpack::Pack;
@@ -51,7 +52,7 @@ impl<'a> Declared<'a> {
         };
         let size = |path| self.sizes.get(path).copied().unwrap_or(0);
         let declared = pack.paths.iter().map(|path| (path, size(path))).collect();
-        Pack::open(&path, &pack.url, &pack.format, &declared)
+        Pack::open(&path, &redact_text(&pack.url), &pack.format, &declared)
     }
 
     /// The same for one of several threads.

@@ -14,7 +14,7 @@ impl Mount {
     /// True if it is worth asking whether a newer manifest has `name`.
     pub fn may_ask_for(&self, name: &str) -> bool {
         !self.namespace.is_empty()
-            && !self.asked.load(Ordering::Relaxed)
+            && self.asked.load(Ordering::Relaxed) == 0
             && !self.is_remembered(name)
     }
 

@@ -24,7 +24,8 @@ pub enum WhenOld {
 impl Mount {
     /// True if asking for a newer manifest comes before using this one for something new.
     pub fn should_ask_first(&self, manifest: &Manifest) -> bool {
-        is_old(manifest) && !self.asked.load(Ordering::Relaxed)
+        // What has expired since this process last asked may have a successor by now.
+        is_old(manifest) && manifest.expires() >= Some(self.asked.load(Ordering::Relaxed))
     }
 
     /// Before anything is downloaded that the manifest with this digest names.

@@ -19,7 +19,7 @@ pub use age::WhenOld;
 pub use yanked::{newest_good, reason_of};
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -67,8 +67,9 @@ pub struct Mount {
     units: Mutex<HashMap<(UnitName, Digest), Arc<Unit>>>,
     yanked: Mutex<Arc<Yanked>>,
     project: OnceLock<Arc<Project>>,
-    /// This process has asked whether there is a newer manifest.
-    asked: AtomicBool,
+    /// When this process last asked whether there is a newer manifest, in seconds since the
+    /// epoch; 0: never.
+    asked: AtomicU64,
     /// … and was told.
     answered: AtomicBool,
     trusted: AtomicBool,
@@ -126,7 +127,7 @@ impl Mount {
             units: Mutex::new(HashMap::new()),
             yanked: Mutex::default(),
             project: OnceLock::new(),
-            asked: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
             answered: AtomicBool::new(false),
             trusted: AtomicBool::new(false),
             turn: PerProcess::new(Turn::default()),

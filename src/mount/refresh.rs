@@ -44,7 +44,7 @@ impl Mount {
         }
         context.store.create()?;
         self.folder.create()?;
-        self.asked.store(true, Ordering::Relaxed);
+        self.asked.store(now(), Ordering::Relaxed);
         let state = self.seen(&context.store);
         let validator = state.validator.clone();
         let document = self.download(context, validator.as_ref(), no_cache).await?;
@@ -57,11 +57,16 @@ impl Mount {
             (Document::Body { bytes, validator }, signature) => (bytes, signature, validator),
         };
         let digest = Digest::of(&bytes);
-        if state.manifest == Some(digest) && self.manifest(&context.store, &digest).is_ok() {
-            self.check_age_of_known(context, state.manifest)?;
+        if state.manifest == Some(digest)
+            && let Ok(known) = self.manifest(&context.store, &digest)
+        {
+            self.check_age(context, &known)?;
             self.update_state(|now| {
-                now.manifest.get_or_insert(digest);
-                now.validator = validator.filter(|_| now.manifest == Some(digest));
+                if *now.manifest.get_or_insert(digest) == digest {
+                    now.validator = validator;
+                    now.yanked = all_yanked(&known);
+                    self.set_yanked(now.yanked.clone());
+                }
                 now.highest_serial = now.highest_serial.max(state.highest_serial);
             })?;
             self.tell(context, "unchanged");
@@ -129,7 +134,11 @@ impl Mount {
         state.yanked = all_yanked(&manifest);
         self.folder.write_state(&state)?;
         self.set_yanked(state.yanked);
-        self.manifests.lock().insert(digest, Arc::new(manifest));
+        let bound = self.bound().and_then(|bound| bound.manifest);
+        let mut manifests = self.manifests.lock();
+        // Others are read again where somebody needs them: a process may upgrade for years.
+        manifests.retain(|known, _| Some(*known) == bound);
+        manifests.insert(digest, Arc::new(manifest));
         Ok(digest)
     }
 

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyImportError, PyTypeError};
 use pyo3::prelude::*;
 
 use super::errors::OrRaise;
 use super::finder::refresh_filter;
-use super::runtime::{self, block};
-use super::state::{load_tags, needs_tags, session};
+use super::runtime::{self, block, block_with_tags};
+use super::state::{load_tags, session};
 use super::types::{ModuleInfo, Report};
 use crate::activate::Member;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind};
 use crate::mount::Mount as CoreMount;
 use crate::session::Session;
 use crate::store::prune::usage;
@@ -48,30 +48,6 @@ pub fn locate(py: Python<'_>, session: &Session, name: &str) -> PyResult<(Arc<Co
     let located = session.mount_of(name);
     refresh_filter(session);
     located.or_raise(py)
-}
-
-/// Waits like `block`; the tags of this interpreter are looked up only if a record has
-/// variants: knowing them costs half of the standard library.
-fn block_with_tags<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
-    py: Python<'_>,
-    session: &Arc<Session>,
-    listener: Option<&Py<PyAny>>,
-    work: impl Fn() -> F,
-) -> PyResult<T> {
-    let first = work();
-    let done = block(py, session, listener, async move {
-        match first.await {
-            Err(error) if needs_tags(&error) => Ok(None),
-            other => other.map(Some),
-        }
-    })?;
-    match done {
-        Some(done) => Ok(done),
-        None => {
-            load_tags(py, session)?;
-            block(py, session, listener, work())
-        }
-    }
 }
 
 /// Tags are needed by few; whoever lists everything has them ready.
@@ -131,7 +107,7 @@ fn prefetch(py: Python<'_>, names: Vec<String>, progress: Option<Py<PyAny>>) -> 
     let before = newest();
     match fetch(py, session, groups, &names, progress.as_ref()) {
         // What was published meanwhile takes the place of what is gone.
-        Err(_) if before != newest() => {
+        Err(error) if error.is_instance_of::<PyImportError>(py) && before != newest() => {
             let groups = wanted(py, session, &names, progress.as_ref())?;
             fetch(py, session, groups, &names, progress.as_ref())
         }

@@ -74,9 +74,10 @@ impl Finder {
             let everything = if behind { filter.behind || path.is_none() } else { filter.first };
             let top = name.as_bytes().split(|byte| *byte == b'.').next().unwrap_or_default();
             if !everything && !filter.tops.iter().any(|known| known.as_bytes() == top) {
-                let below_unit = !behind && filter.behind && is_below_unit(path);
+                let look = !behind && filter.behind;
+                // A path may run Python, which must not meet this lock.
                 drop(filter);
-                return if below_unit && !is_busy() {
+                return if look && is_below_unit(path) && !is_busy() {
                     find_below(fullname, name)
                 } else {
                     Ok(None)

@@ -51,7 +51,7 @@ pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Sessi
     let tree = unit.digest.to_hex();
     audit::raise(py, ("magic_module.verify", &unit.full_name, unit.version.as_str(), tree))?;
     handle.ready.store(true, Ordering::Release);
-    runtime::deliver(py, session, None)?;
+    runtime::deliver(py, session)?;
     Ok(session)
 }
 
@@ -85,10 +85,10 @@ pub fn check(py: Python<'_>, session: &'static Arc<Session>, members: &[Member])
 }
 
 fn materialize(py: Python<'_>, session: &'static Arc<Session>, unit: &Arc<Unit>) -> PyResult<()> {
-    let members = {
+    let members = runtime::block_with_tags(py, session, None, || {
         let (session, unit) = (session.clone(), unit.clone());
-        runtime::block(py, &session.clone(), None, async move { session.closure(&unit).await })?
-    };
+        async move { session.closure(&unit).await }
+    })?;
     check(py, session, &members)?;
     let mount = unit.mount().or_raise(py)?;
     let (label, session_) = (unit.full_name.clone(), session.clone());
@@ -144,7 +144,7 @@ fn _get_code<'py>(
         artifact: path.clone(),
         ..Event::default()
     });
-    runtime::deliver(py, session, None)?;
+    runtime::deliver(py, session)?;
     let source = unit.digest_of(&path).ok_or_else(|| missing(&origin))?;
     audit::raise(py, ("magic_module.load", fullname, &origin, source.to_hex()))?;
     let pack = unit.code(&session.python).or_raise(py)?;

@@ -128,8 +128,9 @@ fn apply(py: Python<'_>, session: &'static Arc<Session>, prepared: &Prepared) ->
         py.detach(|| session.commit(prepared)).or_raise(py)?;
         return Ok(Applied { restart_required: true });
     }
-    let before = session.preview(prepared);
+    // A module may raise when its attributes are read.
     let saved = reload.call_method1("save", (&moves,))?;
+    let before = session.preview(prepared);
     let result = reload
         .call_method1("reload", (&saved,))
         .map(drop)
@@ -152,7 +153,7 @@ impl Applied {
         prepared: &Prepared,
         names: &[String],
     ) -> PyResult<Vec<Upgrade>> {
-        runtime::deliver(py, session, None)?;
+        runtime::deliver(py, session)?;
         let mount = &prepared.mount;
         let files: usize = prepared.moves.iter().map(|step| step.changed.len()).sum();
         let mut done = Vec::new();

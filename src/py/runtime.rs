@@ -20,9 +20,11 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::errors::OrRaise;
+use super::import_lock::busy;
+use super::state::{load_tags, needs_tags};
 use crate::audit::{self, Act, Watcher};
 use crate::error::Result;
-use crate::progress::Event;
+use crate::progress::{self, Event, Heard};
 use crate::session::Session;
 use crate::settings::Show;
 
@@ -76,14 +78,16 @@ enum Step<T> {
     Done(Result<T>),
 }
 
-/// Waits for `future`. `listener` is told about fetch events too, while it lasts.
+/// Waits for `future`. `listener` is told of what it fetches, and of nothing else.
 pub fn block<T: Send + 'static>(
     py: Python<'_>,
     session: &Arc<Session>,
     listener: Option<&Py<PyAny>>,
     future: impl Future<Output = Result<T>> + Send + 'static,
 ) -> PyResult<T> {
-    listen(py, session, listener.is_some())?;
+    listen(py, session)?;
+    let runtime = runtime()?;
+    let heard = listener.map(|_| Heard::default());
     let interrupt = Interrupt::install(py)?;
     let (sender, receiver) = channel();
     let receiver = Mutex::new(receiver);
@@ -91,8 +95,9 @@ pub fn block<T: Send + 'static>(
         let sender = sender.clone();
         Arc::new(move |acts, answer| drop(sender.send(Step::Permit(acts, answer))))
     };
-    let task = runtime()?.spawn(async move {
-        let _ = sender.send(Step::Done(audit::watched(watcher, future).await));
+    let work = progress::heard(heard.clone(), audit::watched(watcher, future));
+    let task = runtime.spawn(async move {
+        let _ = sender.send(Step::Done(work.await));
     });
     let outcome = loop {
         let step = py.detach(|| receiver.lock().recv_timeout(TICK));
@@ -101,7 +106,8 @@ pub fn block<T: Send + 'static>(
             _ => Ok(()),
         };
         let told = permitted
-            .and_then(|()| deliver(py, session, listener))
+            .and_then(|()| deliver(py, session))
+            .and_then(|()| tell(py, listener, heard.as_ref()))
             .and_then(|()| call_if_there(py, listener, "tick"))
             .and_then(|()| check(py));
         match (step, told) {
@@ -128,6 +134,31 @@ pub fn block<T: Send + 'static>(
     let value = outcome?;
     super::notices::warn(py, session)?;
     Ok(value)
+}
+
+/// Waits like `block`; the tags of this interpreter are looked up only if a record has
+/// variants: knowing them costs half of the standard library.
+pub fn block_with_tags<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
+    py: Python<'_>,
+    session: &Arc<Session>,
+    listener: Option<&Py<PyAny>>,
+    work: impl Fn() -> F,
+) -> PyResult<T> {
+    let first = work();
+    let done = block(py, session, listener, async move {
+        match first.await {
+            Err(error) if needs_tags(&error) => Ok(None),
+            other => other.map(Some),
+        }
+    })?;
+    match done {
+        Some(done) => Ok(done),
+        None => {
+            let _busy = busy();
+            load_tags(py, session)?;
+            block(py, session, listener, work())
+        }
+    }
 }
 
 fn call_if_there(py: Python<'_>, target: Option<&Py<PyAny>>, method: &str) -> PyResult<()> {
@@ -181,12 +212,15 @@ impl Interrupt {
 /// Sets the callback of `on_event`.
 pub fn set_callback(session: &Session, callback: Option<Py<PyAny>>) {
     let mut listeners = LISTENERS.lock();
-    listeners.callback = callback;
+    let before = std::mem::replace(&mut listeners.callback, callback);
     session.events.listen(listeners.callback.is_some() || listeners.renderer.is_some());
+    drop(listeners);
+    // Its end may run Python, which must not meet the lock.
+    drop(before);
 }
 
 /// Whoever wants to see something is found before there is something to see.
-fn listen(py: Python<'_>, session: &Session, extra: bool) -> PyResult<()> {
+fn listen(py: Python<'_>, session: &Session) -> PyResult<()> {
     let asked = std::mem::replace(&mut LISTENERS.lock().renderer_asked, true);
     if !asked && session.settings.progress != Show::Off && may_show(py, session.settings.progress)?
     {
@@ -195,7 +229,7 @@ fn listen(py: Python<'_>, session: &Session, extra: bool) -> PyResult<()> {
         LISTENERS.lock().renderer = (!renderer.is_none()).then(|| renderer.unbind());
     }
     let listeners = LISTENERS.lock();
-    session.events.listen(extra || listeners.callback.is_some() || listeners.renderer.is_some());
+    session.events.listen(listeners.callback.is_some() || listeners.renderer.is_some());
     Ok(())
 }
 
@@ -207,7 +241,7 @@ fn may_show(py: Python<'_>, show: Show) -> PyResult<bool> {
 }
 
 /// Hands out what has happened. The first thing that a listener raises is raised.
-pub fn deliver(py: Python<'_>, session: &Session, listener: Option<&Py<PyAny>>) -> PyResult<()> {
+pub fn deliver(py: Python<'_>, session: &Session) -> PyResult<()> {
     let events = session.events.take();
     if events.is_empty() {
         return Ok(());
@@ -219,10 +253,19 @@ pub fn deliver(py: Python<'_>, session: &Session, listener: Option<&Py<PyAny>>) 
     };
     for event in events {
         let shown = as_dict(py, &event)?;
-        let listener = listener.filter(|_| event.event == "fetch");
-        for target in [callback.as_ref(), renderer.as_ref(), listener].into_iter().flatten() {
+        for target in [callback.as_ref(), renderer.as_ref()].into_iter().flatten() {
             target.call1(py, (&shown,))?;
         }
+    }
+    Ok(())
+}
+
+/// Hands the fetch events of one operation to whoever asked for them.
+fn tell(py: Python<'_>, listener: Option<&Py<PyAny>>, heard: Option<&Heard>) -> PyResult<()> {
+    let (Some(listener), Some(heard)) = (listener, heard) else { return Ok(()) };
+    let events = std::mem::take(&mut *heard.lock());
+    for event in events {
+        listener.call1(py, (as_dict(py, &event)?,))?;
     }
     Ok(())
 }

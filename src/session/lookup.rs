@@ -106,10 +106,10 @@ impl Session {
             required,
         };
         let Some(bound) = mount.bound() else { return Ok(ask(true)) };
-        let mut owned = false;
+        let mut active = Vec::new();
         for name in prefixes(relative) {
             if let Some(unit) = self.active_unit(mount, &bound, name)? {
-                owned = true;
+                active.push(name);
                 if let Some(found) = unit.find(relative, &self.python.suffixes) {
                     return Ok(Lookup::Located(Located { root: name == relative, unit, found }));
                 }
@@ -117,7 +117,9 @@ impl Session {
         }
         let Some(manifest) = bound.manifest else { return Ok(ask(true)) };
         let Ok(document) = mount.manifest(&self.store, &manifest) else { return Ok(ask(true)) };
-        for name in prefixes(relative) {
+        let mut owned = !active.is_empty();
+        // What an active unit does not have, another version of it does not provide.
+        for name in prefixes(relative).filter(|name| !active.contains(name)) {
             if UnitName::new(name).is_err() {
                 return Ok(Lookup::Absent);
             }

@@ -409,3 +409,16 @@ def test_a_file_manifest_does_not_leave_its_folder(cache: Path, site: Site, tmp_
         failure = python.fail(IMPORT)
     assert failure.kind == "ManifestError"
     sentences.check("artifact", f"file-manifest-{url}", f"{failure.kind}: {failure.sentence}", tmp=tmp_path)
+
+
+def test_a_packs_address_is_shown_without_its_query(cache: Path, site: Site, origin: Origin) -> None:
+    artifact = site.artifact(b"no pack")
+    artifact["url"] += "?token=sesame"
+    site.modules["alpha"]["packs"] = [{"format": "zip+zstd", "paths": ["alpha.py", "alpha.csv"], **artifact}]
+    for file in site.modules["alpha"]["files"]:
+        origin.fail(f"/{file['url']}", faults.not_found)
+    site.write()
+    with Interpreter(cache, origin.manifest_url) as python:
+        outcome = python.attempt(IMPORT)
+        assert outcome.kind == "IntegrityError" and "no zstd frame" in outcome.sentence
+        assert "sesame" not in f"{outcome.sentence} {outcome.details}"

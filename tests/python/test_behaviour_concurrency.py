@@ -213,3 +213,54 @@ def test_aprefetch_and_gather(world: World) -> None:
     assert result.json == [True, []]
     made.server.stop()
     assert world.run("import acme.unit7; print(acme.unit7.NUMBER)").stdout.strip() == "7"
+
+
+def test_progress_is_of_the_operation_that_it_was_asked_for(world: World) -> None:
+    made = Acme(world, "hook", {"one.py": "", "one.csv": "1\n" * 50_000, "two.py": "", "two.csv": "2\n" * 50_000})
+    assert made.server is not None
+    result = world.run(
+        """
+        import asyncio, acme, magic_module
+        seen = {"one": [], "two": []}
+        async def main():
+            await asyncio.gather(
+                magic_module.aprefetch("acme.one", progress=seen["one"].append),
+                magic_module.aprefetch("acme.two", progress=seen["two"].append),
+                *(magic_module.aprefetch("acme.one") for _ in range(4)))
+        asyncio.run(main())
+        for name, events in seen.items():
+            print({event["unit"] for event in events}, events[-1]["percentage"] if events else None)
+        """
+    )
+    assert result.stdout.splitlines() == ["{'acme.one'} 100.0", "{'acme.two'} 100.0"]
+
+
+def test_a_callback_may_end_in_python(world: World) -> None:
+    result = world.run(
+        """
+        import magic_module
+        class Bar:
+            def __call__(self, event): pass
+            def __del__(self): magic_module.on_event(None); print("closed")
+        magic_module.on_event(Bar())
+        magic_module.on_event(None)
+        """
+    )
+    assert result.stdout.split() == ["closed"]
+
+
+def test_a_path_may_run_python_while_the_finder_looks_at_it(world: World) -> None:
+    result = world.run(
+        """
+        import sys, magic_module
+        magic_module.mount("", "file:///nowhere/manifest.json")
+        class Path(list):
+            def __getitem__(self, at):
+                magic_module.mount("other", "file:///nowhere/else.json")
+                return "/foreign"
+        for finder in sys.meta_path:
+            if "magic_module" in repr(finder) and "behind" not in repr(finder):
+                print(finder.find_spec("google.cloud", Path(["/foreign"])))
+        """
+    )
+    assert result.stdout.split() == ["None"]

@@ -380,3 +380,30 @@ def test_upgrade_in_a_catalogue(world: World) -> None:
         """
     )
     assert result.stdout.split() == ["True", "False", "-3", "4"]
+
+
+def test_a_unit_may_require_one_with_variants(world: World) -> None:
+    site = world.path / "site"
+    plain = record(site, "1", {"plain.py": "from acme.chosen import WHICH\n"})
+    main = record(site, "1", {"chosen/__init__.py": ""})
+    best = record(site, "1-best", {"chosen/__init__.py": "WHICH = 'best'\n"})["files"]
+    chosen = {**main, "variants": [{"tag": tag(True), "files": best}]}
+    write_manifest(site, "acme", {"plain": {**plain, "requires": ["chosen"]}, "chosen": chosen})
+    script = "import acme.plain as p; print(p.WHICH)"
+    assert use(world, world.serve().manifest_url, script).stdout.strip() == "best"
+
+
+def test_metadata_is_of_the_version_in_use(world: World) -> None:
+    for version in ("1.0", "2.0"):
+        info = f"thing-{version}.dist-info"
+        metadata = f"Metadata-Version: 2.1\nName: thing\nVersion: {version}\n"
+        files = {f"{info}/METADATA": metadata, f"{info}/top_level.txt": "thing\n"}
+        world.publish({"thing/__init__.py": f"__version__ = '{version}'", **files}, "acme")
+    url = world.serve().manifest_url
+    show = """
+        import acme.thing, importlib.metadata
+        print(acme.thing.__version__, importlib.metadata.version("thing"))
+        """
+    assert use(world, url, show).stdout.split() == ["2.0", "2.0"]
+    assert use(world, url, show, ", pins={'thing': '1.0'}").stdout.split() == ["1.0", "1.0"]
+    assert use(world, url, show).stdout.split() == ["2.0", "2.0"]

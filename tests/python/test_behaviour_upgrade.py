@@ -425,3 +425,57 @@ def test_yanked(world: World) -> None:
     fresh = world.run(SHOW, env={"MAGIC_MODULE_CACHE_DIR": str(world.path / "fresh")}, status=1)
     assert "it deletes files" in fresh.stderr and "acme.alpha" in fresh.stderr
     assert made.server is not None
+
+
+def test_what_was_taken_back_is_known_again_after_damage(world: World) -> None:
+    start(world)
+    world.publish({**ONE, "magic-module.toml": '[alpha]\nyanked = "it deletes files"\n'}, "acme")
+    upgrade = "import acme.alpha as a; a._upgrade()"
+    world.run(f"{upgrade}; import acme.other  # the generation knows this manifest", warnings=False)
+    assert "it deletes files" in world.run(SHOW, warnings=False).stderr
+    (state,) = world.cache.glob("v1/mounts/*/state")
+    state.chmod(0o600)
+    state.write_bytes(b"damaged")
+    world.run(upgrade, warnings=False)
+    assert "it deletes files" in world.run(SHOW, warnings=False).stderr
+
+
+def test_what_a_version_does_not_have_is_not_taken_from_a_newer_one(world: World) -> None:
+    """A process keeps the versions it has; an optional import must not move it to others."""
+    start(world)
+    world.publish({**TWO, "more.py": ""}, "acme")
+    result = world.run(
+        """
+        import acme.alpha, acme.more  # the newest manifest is known now
+        try:
+            import acme.alpha.fresh
+        except ModuleNotFoundError as error:
+            print(error.name, acme.alpha.version())
+        """
+    )
+    assert result.stdout.strip() == "acme.alpha.fresh ('1.0', 'one')"
+    assert world.run(SHOW).stdout.split() == ["1.0", "one"]
+
+
+def test_a_module_that_cannot_be_remembered_leaves_everything_as_it_was(world: World) -> None:
+    start(world)
+    world.publish(TWO, "acme")
+    result = world.run(
+        """
+        import sys, types, acme.alpha as alpha
+        class Lazy(types.ModuleType):
+            @property
+            def __spec__(self):
+                raise OSError("cannot load now")
+        part = sys.modules["acme.alpha.part"]
+        sys.modules["acme.alpha.lazy"] = Lazy("acme.alpha.lazy")
+        try:
+            alpha._upgrade()
+        except OSError as error:
+            print(error)
+        del sys.modules["acme.alpha.lazy"]
+        import acme.alpha.gone, importlib
+        print(*alpha.version(), importlib.util.find_spec("acme.alpha.fresh"))
+        """
+    )
+    assert result.stdout.splitlines() == ["cannot load now", "1.0 one None"]

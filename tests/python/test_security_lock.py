@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kit.manifests import record, write_manifest
 from kit.process import Result
 from kit.server import Server
 from kit.world import World
@@ -164,3 +165,23 @@ def test_the_lock_is_found_from_a_folder_below(project: Project) -> None:
     assert project.show(cold=True) == [1]
     Path(deep / "pyproject.toml").touch()
     assert project.show(cold=True) == [2], "another project"
+
+
+def test_nothing_unlocked_runs_inside_of_a_locked_unit(project: Project) -> None:
+    """Its author could have added the unit after the review; code that tries to import it goes on without it."""
+    site = project.world.path / "site"
+    value = "VALUE = 1\n"
+    package = record(
+        site, "1", {"alpha/__init__.py": value + "try:\n    from . import extra\nexcept ImportError: pass\n"}
+    )
+    write_manifest(site, "acme", {"alpha": package})
+    assert project.show() == [1]
+    project.command("pin")
+    write_manifest(site, "acme", {"alpha": package, "alpha.extra": record(site, "1", {"alpha/extra.py": value})})
+    assert project.show(cold=True) == [1]
+    refused = project.show("alpha", "alpha.extra", cold=True)
+    assert refused["type"] == "PolicyError"
+    assert "magic.lock holds acme.alpha and does not list it" in refused["message"]
+    assert refused["hint"] == "lock it with `magic-module pin acme.alpha.extra`"
+    project.command("pin", "acme.alpha.extra")
+    assert project.show("alpha", "alpha.extra") == [1, 1]

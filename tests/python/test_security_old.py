@@ -148,3 +148,27 @@ def test_a_version_that_was_taken_back_warns_and_an_upgrade_moves_on(world: Worl
     assert show(world, url) == ([1], [])
     world.publish(sources(3) | {"beta.py": ""}, "acme")
     assert show(world, url, "import acme.alpha", "acme.alpha._upgrade()")[0] == [3]
+
+
+def test_a_process_asks_again_once_its_manifest_has_expired(world: World) -> None:
+    server = world.serve()
+    world.publish(sources(1, "max_age = 2") | {"beta.py": "", "gamma.py": ""}, "acme")
+    started = world.start(
+        f"""
+        import sys, time, magic_module
+        magic_module.mount("acme", {server.manifest_url!r}, max_age="fail")
+        import acme.alpha
+        begin = time.time()
+        print("imported", flush=True)
+        sys.stdin.readline()
+        while time.time() < begin + 4:  # older than its two seconds, whatever the clock's fraction
+            time.sleep(0.1)
+        import acme.beta
+        print("imported")
+        """,
+        input=True,
+    )
+    assert world.line(started) == "imported"
+    world.publish(sources(1, "max_age = 3600") | {"beta.py": "", "gamma.py": "", "delta.py": ""}, "acme")
+    world.say(started)
+    assert world.finish(started).stdout.split() == ["imported"]
