@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import textwrap
 import time
@@ -232,3 +233,22 @@ def test_a_child_that_is_forked_in_the_middle_compiles_alone(world: World) -> No
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), m39.NUMBER)
         """
     assert world.run(script, warnings=False).stdout.split() == ["39", "39"]
+
+
+@shared
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_ctrl_c_ends_an_import_and_its_helpers(world: World) -> None:
+    """As a terminal sends it: to the whole group. The import ends with one traceback, and nobody stays."""
+    waits = f"{CHILDREN}\nimport time\nprint(children(), flush=True)\ntime.sleep(60)\n"
+    Acme(world, "hook", {**UNITS, "heavy/m20.py": waits + UNITS["heavy/m20.py"]})
+    started = world.start("import acme.heavy", warnings=False)
+    helpers = [int(number) for number in world.line(started).strip().strip("[]").split(",")]
+    assert helpers
+    os.killpg(started.pid, signal.SIGINT)
+    ended = world.finish(started)
+    assert ended.status == -signal.SIGINT
+    assert ended.stderr.count("Traceback") == 1 and ended.stderr.rstrip().endswith("KeyboardInterrupt")
+    until = time.monotonic() + 30
+    while any(map(is_alive, helpers)):
+        assert time.monotonic() < until, helpers
+        time.sleep(0.02)
