@@ -18,4 +18,4 @@ mod wheels;
 #[path = "../../../fuzz/checks/archive.rs"]
 mod readers;
 
-use readers::{LABEL, Tree, independent, strict, within};
+use readers::{LABEL, Tree, independent, strict, unframed, within};
