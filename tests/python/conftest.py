@@ -5,6 +5,7 @@
 | `world` | a `kit.world.World`: `run(script)`, `publish(sources)`, `serve()`, with a cache of its own |
 | `how`   | "installed" and "hook": the two forms in which a behaviour must be the same |
 | `acme`  | `acme(units, …)` makes a `kit.world.Acme` in that form: `acme(units).run(script)` |
+| `canaries` | a `kit.canaries.Canaries`: a world full of secrets, with a server and one to be redirected to |
 
 A test of a behaviour takes `acme` and compares what the script prints with
 what CPython is known to do; the "installed" form shows that the expectation is right,
@@ -20,8 +21,10 @@ from typing import Any
 
 import pytest
 
+from kit.canaries import Canaries
 from kit.sources import Sources
 from kit.world import Acme, World
+from origins import Origin
 
 
 def pytest_configure() -> None:
@@ -48,3 +51,11 @@ def acme(world: World, how: str) -> Callable[..., Acme]:
         return Acme(world, how, units, **options)
 
     return make
+
+
+@pytest.fixture
+def canaries(world: World) -> Iterator[Canaries]:
+    data = bytes(range(256)) * 512
+    world.publish({"alpha/__init__.py": "VALUE = 1\n", "alpha/data.bin": data, "beta.py": "VALUE = 2\n"})
+    with Origin(world.path / "site") as origin, Origin(world.path / "site") as elsewhere:
+        yield Canaries(world, origin, elsewhere)

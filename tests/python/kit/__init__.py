@@ -8,5 +8,6 @@
 | `tls`       | `Authority`: a certificate authority of the test's own                   |
 | `proxy`     | `Proxy`: a forward proxy that records what it is asked                    |
 | `manifests` | `record`, `write_manifest`: manifests written by hand                  |
+| `canaries`  | `Canaries`: a world full of secrets, and the search for them           |
 | `world`     | `World`: one test's cache, sites and servers; `Acme`: a package in both forms |
 """
