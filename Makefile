@@ -49,7 +49,7 @@ fuzz: python ## every parser, FUZZ_SECONDS=600 each (needs cargo fuzz); `make te
 	$(PYTHON) tools/fuzz.py --seconds $(or $(FUZZ_SECONDS),600)
 
 torture-archives: python ## 70 real wheels from the package index against the strict reader of archives
-	cargo test --locked --no-default-features --test archives -- --ignored
+	cargo test --locked --no-default-features --test archives -- --ignored --nocapture
 
 wheel: python ## the release wheel, in dist/
 	$(PYTHON) tools/environments.py --wheel-only

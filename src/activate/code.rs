@@ -149,6 +149,7 @@ fn transfer(blobs: &BlobStore, member: &Member, pack: &Pack, code: &CodePack) ->
     // How long code is follows from nothing, so the frame has the limit.
     let limits = Limits { entries: member.record.files.len() as u64, bytes: FRAME_LIMIT };
     let mut archive = Archive::unframe(&bytes, &redact_text(&pack.url), &limits, 0)?;
+    drop(bytes);
     let mut refused = Ok(());
     code.add_published(sources(member).filter_map(|file| {
         let name = FilePath::new(&file.sha256.to_hex()).ok()?;

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! An archive is checked, and a frame unpacked, once, whatever the number of threads. Where
-//! there are frames enough for all threads, each frame is one thread's, so that no more of
-//! them are in memory than there are threads.
+//! there are frames enough for all threads, or too large ones, each frame is one thread's,
+//! and there are no more threads than the largest frames have room for in memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -25,6 +25,10 @@ use crate::store::tree::Stamp;
 /// From this many files on, unpacking is shared by threads.
 const ENOUGH_FOR_THREADS: usize = 64;
 const THREADS: usize = 4;
+
+/// So many bytes of frames, and of the archives in them, are in memory at a time: one of
+/// the largest that there may be, or four of those that `publish` writes.
+const ROOM: u64 = 33 << 20;
 
 pub(super) type Stamps = HashMap<FilePath, Stamp>;
 type Job<'a> = (&'a File, &'a Source);
@@ -55,7 +59,7 @@ pub(super) fn fill(
     if jobs.len() < ENOUGH_FOR_THREADS {
         return place_all(&mut Packs::new(store, &declared), aside, &jobs);
     }
-    let batches = batches(&jobs, &mut declared);
+    let (batches, threads) = batches(&jobs, &mut declared);
     let next = AtomicUsize::new(0);
     let work = || {
         let (mut packs, mut stamps) = (Packs::new(store, &declared), Stamps::new());
@@ -65,7 +69,7 @@ pub(super) fn fill(
         Ok(stamps)
     };
     std::thread::scope(|scope| {
-        let count = THREADS.min(batches.len());
+        let count = threads.min(batches.len());
         let workers: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
         let mut stamps = Stamps::new();
         for worker in workers {
@@ -76,12 +80,19 @@ pub(super) fn fill(
     })
 }
 
-/// What a thread takes at a time; `declared` learns which packs several threads will read.
-fn batches<'a, 'b>(jobs: &'b [Job<'a>], declared: &mut Declared<'a>) -> Vec<&'b [Job<'a>]> {
+/// What a thread takes at a time, and how many threads there may be; `declared` learns
+/// which packs several of them will read.
+fn batches<'a, 'b>(
+    jobs: &'b [Job<'a>],
+    declared: &mut Declared<'a>,
+) -> (Vec<&'b [Job<'a>]>, usize) {
     let groups: Vec<_> = jobs.chunk_by(|a, b| blob_of(a) == blob_of(b)).collect();
     let blobs = groups.iter().filter_map(|jobs| jobs.first().and_then(blob_of));
-    let framed = blobs.clone().filter(|blob| declared.is_framed(blob)).count();
-    let alone = |blob: &Digest| declared.is_framed(blob) && framed >= THREADS;
+    let frames = blobs.clone().filter(|blob| declared.is_framed(blob));
+    let frames: Vec<u64> = frames.map(|blob| declared.memory(blob)).collect();
+    let fit = fitting(&frames);
+    let all_at_once = frames.len() < THREADS && fit == frames.len();
+    let alone = |blob: &Digest| !all_at_once && declared.is_framed(blob);
     declared.shared =
         blobs.filter(|blob| !alone(blob)).map(|blob| (blob, Mutex::default())).collect();
     let share = jobs.len().div_ceil(THREADS);
@@ -92,7 +103,19 @@ fn batches<'a, 'b>(jobs: &'b [Job<'a>], declared: &mut Declared<'a>) -> Vec<&'b 
     }
     // The beginning of every pack comes first: threads open different ones.
     batches.sort_by_key(|(at, _)| *at);
-    batches.into_iter().map(|(_, jobs)| jobs).collect()
+    let batches = batches.into_iter().map(|(_, jobs)| jobs).collect();
+    (batches, if all_at_once { THREADS } else { fit.clamp(1, THREADS) })
+}
+
+/// How many of the largest frames there is room for at a time.
+fn fitting(frames: &[u64]) -> usize {
+    let mut largest = frames.to_vec();
+    largest.sort_unstable_by_key(|memory| std::cmp::Reverse(*memory));
+    let taken = largest.into_iter().scan(0_u64, |taken, memory| {
+        *taken = taken.saturating_add(memory);
+        Some(*taken)
+    });
+    taken.take_while(|taken| *taken <= ROOM).count()
 }
 
 fn blob_of<'a>(job: &Job<'a>) -> Option<&'a Digest> {
@@ -106,4 +129,21 @@ fn place_all(packs: &mut Packs<'_>, aside: &Path, jobs: &[Job<'_>]) -> Result<St
         Ok((file.path.clone(), stamp_of(&target)?))
     };
     jobs.iter().map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unpack::Pack;
+
+    #[test]
+    fn a_frame_is_given_a_thread_while_there_is_room_for_it() {
+        let path = FilePath::new("a").unwrap();
+        let largest = Pack::memory(u64::MAX, [(&path, u64::MAX)].into_iter());
+        assert_eq!(fitting(&[largest]), 1);
+        assert_eq!(fitting(&[1 << 20, largest]), 1);
+        assert_eq!(fitting(&[2 << 20; 3]), 3);
+        let published = Pack::memory(2 << 20, [(&path, 2 << 20)].into_iter());
+        assert!(fitting(&[published; 9]) >= THREADS);
+    }
 }

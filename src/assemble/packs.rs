@@ -41,6 +41,18 @@ impl<'a> Declared<'a> {
         self.packs.get(blob).is_some_and(|pack| pack.format == PackFormat::ZipZstd)
     }
 
+    /// How much memory opening a pack takes that comes in a frame; others take none.
+    pub fn memory(&self, blob: &Digest) -> u64 {
+        match self.packs.get(blob) {
+            Some(pack) if self.is_framed(blob) => Pack::memory(pack.size, self.files_of(pack)),
+            _ => 0,
+        }
+    }
+
+    fn files_of<'b>(&self, pack: &'b manifest::Pack) -> impl Iterator<Item = (&'b FilePath, u64)> {
+        pack.paths.iter().map(|path| (path, self.sizes.get(path).copied().unwrap_or(0)))
+    }
+
     pub fn is_shared(&self, blob: &Digest) -> bool {
         self.shared.contains_key(blob)
     }
@@ -50,8 +62,7 @@ impl<'a> Declared<'a> {
         let Some(pack) = self.packs.get(blob) else {
             return Pack::open_any(&path, &blob.to_hex());
         };
-        let size = |path| self.sizes.get(path).copied().unwrap_or(0);
-        let declared = pack.paths.iter().map(|path| (path, size(path))).collect();
+        let declared = self.files_of(pack).collect();
         Pack::open(&path, &redact_text(&pack.url), &pack.format, &declared)
     }
 

@@ -22,11 +22,6 @@ pub struct Limits {
 impl Limits {
     /// Where each entry is held against its own size later on.
     pub const NONE: Self = Self { entries: u64::MAX, bytes: u64::MAX };
-
-    /// Exactly these files.
-    pub fn of(sizes: impl ExactSizeIterator<Item = u64>) -> Self {
-        Self { entries: sizes.len() as u64, bytes: sizes.fold(0, u64::saturating_add) }
-    }
 }
 
 /// Why an archive is not read.

@@ -30,6 +30,16 @@ impl Limits {
     }
 }
 
+/// What is in memory while a frame of `size` bytes is opened: the frame, and the archive in it.
+pub(super) fn memory(size: u64, limits: &Limits, names: u64) -> u64 {
+    size.min(longest()).saturating_add(limits.archive(names))
+}
+
+/// The longest frame of an archive that may come in one.
+fn longest() -> u64 {
+    zstd_safe::compress_bound(FRAME_LIMIT as usize) as u64
+}
+
 /// True if a frame begins where `file` does.
 pub(super) fn begins<R: Read + Seek>(file: &mut R) -> io::Result<bool> {
     let mut head = Vec::new();
@@ -40,7 +50,7 @@ pub(super) fn begins<R: Read + Seek>(file: &mut R) -> io::Result<bool> {
 
 /// All of a frame, which is hardly longer than what it holds.
 pub(super) fn read<R: Read + Seek>(file: &mut R) -> Result<Vec<u8>, Refusal> {
-    let most = zstd_safe::compress_bound(FRAME_LIMIT as usize) as u64;
+    let most = longest();
     let length = file.seek(SeekFrom::End(0)).map_err(Refusal::Read)?.min(most);
     file.seek(SeekFrom::Start(0)).map_err(Refusal::Read)?;
     let mut frame = Vec::with_capacity(length as usize + 1);

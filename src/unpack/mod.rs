@@ -55,8 +55,7 @@ impl Pack {
         format: &PackFormat,
         declared: &BTreeMap<&FilePath, u64>,
     ) -> Result<Self> {
-        let limits = Limits::of(declared.values().copied());
-        let names = declared.keys().map(|path| path.as_str().len() as u64).sum();
+        let (limits, names) = within(declared.iter().map(|(path, size)| (*path, *size)));
         let framed = *format == PackFormat::ZipZstd;
         let pack = Self::open_within(path, label, &limits, names, Some(framed))?;
         pack.compare(declared)?;
@@ -91,6 +90,13 @@ impl Pack {
         let archive = frame::open(frame, limits, names);
         let archive = archive.map_err(|refusal| refused(label, refusal))?;
         Self::over(Source::Memory(io::Cursor::new(archive)), label, limits)
+    }
+
+    /// The most bytes that are in memory while a frame of `size` bytes is opened, which holds
+    /// exactly these files.
+    pub fn memory<'a>(size: u64, declared: impl Iterator<Item = (&'a FilePath, u64)>) -> u64 {
+        let (limits, names) = within(declared);
+        frame::memory(size, &limits, names)
     }
 
     /// True if all of it is in memory.
@@ -204,6 +210,15 @@ impl<R: BufRead + Seek> Pack<R> {
     fn broken(&self, rule: &str) -> Error {
         broken(&self.label, rule)
     }
+}
+
+/// How much these files are, and so many bytes their paths have.
+fn within<'a>(declared: impl Iterator<Item = (&'a FilePath, u64)>) -> (Limits, u64) {
+    let nothing = (Limits { entries: 0, bytes: 0 }, 0);
+    declared.fold(nothing, |(limits, names), (path, size)| {
+        let bytes = limits.bytes.saturating_add(size);
+        (Limits { entries: limits.entries + 1, bytes }, names + path.as_str().len() as u64)
+    })
 }
 
 fn refused(label: &str, refusal: Refusal) -> Error {
