@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from kit.process import Result
 from kit.world import World
+from magic_module.errors import MagicModuleError
+from origins import Origin, Reply
 
 SHOW = """
     import json, magic_module
@@ -65,7 +70,37 @@ def test_a_password_is_never_shown(world: World) -> None:
     assert all(secret.encode() not in path.read_bytes() for path in world.path.rglob("*") if path.is_file())
 
 
-def test_signatures_are_written_before_the_manifest_and_stay(world: World) -> None:
+def test_signatures_are_written_before_the_manifest(world: World) -> None:
+    keys = [keygen(world, name)[0] for name in ("first", "second")]
+    site = world.path / "site"
+    beside, manifest = site / "manifest.json.minisig", site / "manifest.json"
+    world.publish({"alpha.py": "VALUE = 1"}, "acme", sign=keys)
+    before, signed = manifest.read_bytes(), names(site / "signatures")
+    # Whatever comes after the signature beside the manifest does not happen; whatever comes before it has happened.
+    beside.unlink()
+    (beside / "in the way").mkdir(parents=True)
+    with pytest.raises(MagicModuleError, match=r"manifest\.json\.minisig"):
+        world.publish({"alpha.py": "VALUE = 2"}, "acme", sign=keys)
+    assert manifest.read_bytes() == before
+    early = names(site / "signatures") - signed
+    assert len(early) == 2, "one for each key"
+    shutil.rmtree(beside)
+    # Nor does the one beside it come first.
+    for path in (site / "signatures").iterdir():
+        path.unlink()
+    (site / "signatures").rmdir()
+    (site / "signatures").touch()
+    with pytest.raises(MagicModuleError, match="signatures"):
+        world.publish({"alpha.py": "VALUE = 2"}, "acme", sign=keys)
+    assert manifest.read_bytes() == before
+    assert not beside.exists()
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_signatures_stay(world: World) -> None:
     first, _ = keygen(world, "first")
     second, _ = keygen(world, "second")
     world.publish({"alpha.py": "VALUE = 1"}, "acme", sign=[first, second])
@@ -113,6 +148,24 @@ def test_a_cache_of_two_ages_is_no_alarm(world: World) -> None:
     (world.path / "site" / "manifest.json.minisig").write_bytes(stale)
     assert show(world, server.manifest_url, [line]) == 2
     assert any(path.startswith("/signatures/") for path in server.paths())
+
+
+def test_a_manifest_and_its_signature_are_asked_for_at_the_same_time(world: World) -> None:
+    key, line = keygen(world, "own")
+    world.publish({"alpha.py": "VALUE = 1"}, "acme", sign=[key])
+    both = threading.Barrier(2)
+
+    def held(reply: Reply) -> None:
+        # A client that asks for one after the other never asks for the second.
+        both.wait(30)
+        reply.well()
+
+    with Origin(world.path / "site") as origin:
+        origin.fail("/manifest.json*", held)
+        assert show(world, origin.manifest_url, [line]) == 1
+        asked = origin.paths()
+    assert sorted(asked[:2]) == ["/manifest.json", "/manifest.json.minisig"]
+    assert len(asked) == 3, "no other signature was needed"
 
 
 def test_a_signed_site_stays_signed(world: World) -> None:

@@ -62,6 +62,7 @@ fn unsigned_and_foreign_manifests_are_refused_and_nothing_of_them_is_kept() {
         let error = client.find("alpha").err().unwrap();
         assert_eq!(error.kind(), Kind::Signature);
         assert_eq!(error.details().expected.as_deref(), Some(author.id.as_str()));
+        assert_eq!(asked(&world), [named(&world, &author)]);
         let sentence = client.sentence::<()>(Err(error));
         let act = "the manifest SITE/manifest.json is not signed by a key of this mount";
         assert!(sentence.starts_with(act), "{sentence}");
@@ -98,11 +99,41 @@ fn the_signature_that_is_named_by_its_digest_rescues_a_mixed_pair() {
     std::fs::write(world.site.join("manifest.json.minisig"), author.signature(b"newer")).unwrap();
     let folder = world.site.join("signatures");
     std::fs::create_dir_all(&folder).unwrap();
-    let name = format!("{}.{}.minisig", Digest::of(&bytes), author.id);
-    std::fs::write(folder.join(&name), author.signature(&bytes)).unwrap();
+    std::fs::write(world.site.join(named(&world, &author)), author.signature(&bytes)).unwrap();
     let client = client(&world, &[&author]);
+    client.find("alpha").unwrap();
+    assert_eq!(asked(&world), [named(&world, &author)]);
     assert_eq!(client.text("alpha", "alpha.py"), "__version__ = '1.0'\n");
-    assert!(world.server.paths().contains(&format!("signatures/{name}")));
+}
+
+#[test]
+fn for_each_key_one_signature_is_asked_for_by_name_until_one_is_good() {
+    let (world, mut authors) = (world(), [author(), author(), author()]);
+    // A mount keeps its keys in this order.
+    authors.sort_by(|a, b| a.public.cmp(&b.public));
+    let bytes = std::fs::read(world.manifest()).unwrap();
+    std::fs::create_dir_all(world.site.join("signatures")).unwrap();
+    let [one, two, three] = &authors;
+    std::fs::write(world.site.join(named(&world, two)), two.signature(&bytes)).unwrap();
+    client(&world, &[one, two, three]).find("alpha").unwrap();
+    assert_eq!(asked(&world), [named(&world, one), named(&world, two)]);
+    client(&world, &[three, one]).find("alpha").err().unwrap();
+    assert_eq!(asked(&world), [named(&world, one), named(&world, three)]);
+}
+
+/// Where the signature is that is named by the digest of the manifest.
+fn named(world: &World, author: &Author) -> String {
+    let digest = Digest::of(&std::fs::read(world.manifest()).unwrap());
+    format!("signatures/{digest}.{}.minisig", author.id)
+}
+
+/// What was asked for since the last call, behind the manifest and the signature beside it.
+fn asked(world: &World) -> Vec<String> {
+    let mut paths = world.server.paths();
+    let named = paths.split_off(2);
+    paths.sort();
+    assert_eq!(paths, ["manifest.json", "manifest.json.minisig"]);
+    named
 }
 
 #[test]
