@@ -28,6 +28,14 @@ impl Found {
         }
     }
 
+    /// The file of a module, or the folder of a package.
+    pub fn place(&self) -> &str {
+        match self {
+            Self::Module { path, .. } => path,
+            Self::Package { folder, .. } | Self::Namespace { folder } => folder,
+        }
+    }
+
     pub fn is_extension(&self) -> bool {
         matches!(self, Self::Module { extension: true, .. } | Self::Package { extension: true, .. })
     }

@@ -33,6 +33,25 @@ impl Session {
         Some(Located { root: relative == unit.name.as_str(), found, unit })
     }
 
+    /// True if `located` lies in what another mount serves than the one that `name` belongs
+    /// to: a folder there is no part of a namespace that is mounted by itself. A unit that is
+    /// the namespace's own package is like an installed one: what it ships is its own.
+    pub fn is_of_another(&self, name: &str, located: &Located) -> bool {
+        if self.mount_named(name).is_some() {
+            return matches!(located.found, Found::Namespace { .. });
+        }
+        let Some(mount) = self.mount_around(name) else { return false };
+        if located.unit.mount.upgrade().is_some_and(|own| own.namespace == mount.namespace) {
+            return false;
+        }
+        let below = mount.namespace.strip(name).unwrap_or_default();
+        // The folder of the namespace itself, as the unit has it.
+        let folder = Path::new(located.found.place()).ancestors().nth(below.split('.').count());
+        let package = folder.and_then(Path::to_str).map(|folder| folder.replace('/', "."));
+        let found = package.and_then(|name| located.unit.find(&name, &self.python.suffixes));
+        !matches!(found, Some(Found::Package { .. }))
+    }
+
     /// `(name, is package)` for each module in a folder of a tree.
     pub fn modules_in_tree(&self, folder: &Path) -> Vec<(String, bool)> {
         let Some((unit, inside)) = self.unit_at(folder) else { return Vec::new() };

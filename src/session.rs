@@ -147,4 +147,17 @@ impl Session {
     pub fn find_mount(&self, matches: impl Fn(&Mount) -> bool) -> Option<Arc<Mount>> {
         self.mounts.lock().iter().find(|mount| matches(mount)).cloned()
     }
+
+    /// The mount whose namespace is `name`.
+    pub fn mount_named(&self, name: &str) -> Option<Arc<Mount>> {
+        self.find_mount(|mount| !name.is_empty() && mount.namespace.as_str() == name)
+    }
+
+    /// The named mount that serves what is called `full`: the longest namespace around it.
+    pub fn mount_around(&self, full: &str) -> Option<Arc<Mount>> {
+        let mounts = self.mounts.lock();
+        let named = mounts.iter().filter(|mount| !mount.namespace.is_empty());
+        let around = named.filter(|mount| mount.namespace.strip(full).is_some());
+        around.max_by_key(|mount| mount.namespace.as_str().len()).cloned()
+    }
 }

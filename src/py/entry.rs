@@ -39,10 +39,9 @@ impl Entry {
             return resolve(py, session, fullname, name, TopLevel::First);
         }
         let tail = name.rsplit('.').next().unwrap_or(name);
-        Ok(match session.located_in(Path::new(&self.path), tail) {
-            Some(located) => Some(spec_of(py, fullname, &located)?),
-            None => None,
-        })
+        let located = session.located_in(Path::new(&self.path), tail);
+        let located = located.filter(|located| !session.is_of_another(name, located));
+        located.map(|located| spec_of(py, fullname, &located)).transpose()
     }
 
     /// `(name, is package)` of everything that can be imported from here, downloaded or not.

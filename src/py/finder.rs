@@ -226,13 +226,12 @@ fn is_named(session: &Session, name: &str) -> bool {
     session.find_mount(serves).is_some()
 }
 
-/// The mount whose namespace is `name`, or lies below it.
+/// The mount whose namespace is `name`, else one whose namespace lies below it.
 fn mounted_at(session: &Session, name: &str) -> Option<Arc<Mount>> {
-    session.find_mount(|mount| {
-        let rest = mount.namespace.as_str().strip_prefix(name);
-        !mount.namespace.is_empty()
-            && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    })
+    let below = |mount: &Mount| {
+        mount.namespace.as_str().strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+    };
+    session.mount_named(name).or_else(|| session.find_mount(below))
 }
 
 /// The parts of a parent's `__path__` that are not the store's. `None`: there is no
@@ -308,7 +307,11 @@ pub fn resolve<'py>(
             }
             Err(error) => return Err(error).or_raise(py),
             Ok(Lookup::Foreign | Lookup::Absent) => return Ok(None),
+            Ok(Lookup::Located(located)) if session.is_of_another(name, &located) => {
+                return Ok(None);
+            }
             Ok(Lookup::Located(located)) => return spec_of(py, fullname, &located).map(Some),
+            Ok(Lookup::Namespace(..)) if session.mount_named(name).is_some() => return Ok(None),
             Ok(Lookup::Namespace(mount, relative)) => {
                 let entry = mount.folder.entry().join(relative.replace('.', "/"));
                 return py

@@ -60,21 +60,12 @@ impl Session {
         if below && top_level != TopLevel::Behind {
             self.own_mount()?;
         }
-        let mounts = self.mounts.lock();
-        let named = mounts
-            .iter()
-            .filter(|mount| !mount.namespace.is_empty())
-            .filter_map(|mount| {
-                mount.namespace.strip(full).map(|relative| (mount.clone(), relative.to_owned()))
-            })
-            .max_by_key(|(mount, _)| mount.namespace.as_str().len());
-        if named.is_some() {
-            return Ok(if top_level == TopLevel::Behind {
-                Vec::new()
-            } else {
-                named.into_iter().collect()
-            });
+        if let Some(mount) = self.mount_around(full) {
+            let relative = mount.namespace.strip(full).map(str::to_owned);
+            let behind = top_level == TopLevel::Behind;
+            return Ok(relative.filter(|_| !behind).map(|it| (mount, it)).into_iter().collect());
         }
+        let mounts = self.mounts.lock();
         let first = top_level == TopLevel::First;
         Ok(mounts
             .iter()
