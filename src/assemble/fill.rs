@@ -95,13 +95,14 @@ fn batches<'a, 'b>(
     let alone = |blob: &Digest| !all_at_once && declared.is_framed(blob);
     declared.shared =
         blobs.filter(|blob| !alone(blob)).map(|blob| (blob, Mutex::default())).collect();
-    let share = jobs.len().div_ceil(THREADS);
+    // Small enough that whoever comes late finds something left.
+    let share = jobs.len().div_ceil(4 * THREADS);
     let mut batches: Vec<(usize, &[Job<'_>])> = Vec::new();
     for jobs in groups {
         let shared = jobs.first().and_then(blob_of).is_none_or(|blob| declared.is_shared(blob));
         batches.extend(jobs.chunks(if shared { share } else { jobs.len() }).enumerate());
     }
-    // The beginning of every pack comes first: threads open different ones.
+    // The beginning of every pack comes first, so that threads open different ones.
     batches.sort_by_key(|(at, _)| *at);
     let batches = batches.into_iter().map(|(_, jobs)| jobs).collect();
     (batches, if all_at_once { THREADS } else { fit.clamp(1, THREADS) })
