@@ -6,9 +6,15 @@
 //! ```
 //!
 //! It only saves time. Whatever is wrong with it, the unit is as good without it, and its
-//! sources are compiled when they are used.
+//! sources are compiled when they are used. Little code comes beside the sources; much of
+//! it comes after them, if the link that they came through is quick enough for that to pay.
 
+use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::Mutex;
 
 use super::Member;
 use crate::error::{Kind, Result};
@@ -23,62 +29,105 @@ use crate::store::BlobStore;
 use crate::store::code::CodePack;
 use crate::unpack::{FRAME_LIMIT, Limits, Pack as Archive};
 
+/// Below this size the code of all members costs its round trip, and nothing else.
+const SMALL: u64 = 256 << 10;
+
+/// From this size on a download tells how quick the link is.
+const TELLING: u64 = 64 << 10;
+
+/// A first import is through with so many bytes of a unit's sources in a second on a core:
+/// 8 MB are compiled, and a third of them is used (measured with the modules of sympy's sizes).
+const COMPILED: u64 = 25_000_000;
+
+/// Helper interpreters share the work from the second core on, up to this one.
+const CORES: u64 = 4;
+
+/// The code of the members whose sources are being fetched.
+pub(super) struct PublishedCode<'a> {
+    session: &'a Session,
+    mount: &'a Mount,
+    progress: &'a Arc<Progress>,
+    force: bool,
+    packs: Vec<(&'a Member, &'a Pack)>,
+    /// Of the sources, in bytes.
+    sources: u64,
+    /// They all end in one file, and who finds it locked leaves it to whoever writes.
+    turns: Mutex<()>,
+}
+
 impl Session {
-    /// Fetches the code of members whose sources are being fetched, and keeps it. Returns
-    /// how many bytes came over the network.
-    pub(super) async fn fetch_code(
-        &self,
-        mount: &Mount,
-        members: &[Member],
+    pub(super) fn published_code<'a>(
+        &'a self,
+        mount: &'a Mount,
+        members: &'a [Member],
         plans: &[Plan],
-        progress: &Arc<Progress>,
+        progress: &'a Arc<Progress>,
         force: bool,
-    ) -> u64 {
-        if self.settings.verify_full {
-            return 0;
-        }
+    ) -> PublishedCode<'a> {
         let tag = self.python.code.tag();
-        // They all end in one file, and who finds it locked leaves it to whoever writes.
-        let turns = tokio::sync::Mutex::new(());
         let wanting = members.iter().zip(plans).filter(|(member, plan)| {
-            is_mostly_new(member, plan) && member.unit.trusts_published_code(mount)
+            !self.settings.verify_full
+                && is_mostly_new(member, plan)
+                && member.unit.trusts_published_code(mount)
         });
-        let packs = wanting.flat_map(|(member, _)| {
-            let packs = member.record.packs.iter().filter(|pack| pack.is_code_for(&tag));
-            let turns = &turns;
-            packs.map(move |pack| self.fetch_pack(mount, member, pack, progress, force, turns))
-        });
-        futures_util::future::join_all(packs).await.into_iter().sum()
+        let (mut packs, mut bytes) = (Vec::new(), 0);
+        for (member, _) in wanting {
+            let fitting = member.record.packs.iter().filter(|pack| pack.is_code_for(&tag));
+            packs.extend(fitting.map(|pack| (member, pack)));
+            bytes += sources(member).map(|file| file.size).sum::<u64>();
+        }
+        let turns = Mutex::new(());
+        PublishedCode { session: self, mount, progress, force, packs, sources: bytes, turns }
+    }
+}
+
+impl PublishedCode<'_> {
+    fn size(&self) -> u64 {
+        self.packs.iter().map(|(_, pack)| pack.size).sum()
     }
 
-    async fn fetch_pack(
-        &self,
-        mount: &Mount,
-        member: &Member,
-        pack: &Pack,
-        progress: &Arc<Progress>,
-        force: bool,
-        turns: &tokio::sync::Mutex<()>,
-    ) -> u64 {
+    /// Fetches it if it is little, and tells how many bytes came over the network.
+    pub(super) async fn small(&self) -> u64 {
+        if self.size() < SMALL { self.fetch().await } else { 0 }
+    }
+
+    /// The same if it is much, once the sources have come: so many bytes in that time.
+    pub(super) async fn large(&self, bytes: u64, time: Duration) -> u64 {
+        let size = self.size();
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
+        if size >= SMALL && (bytes < TELLING || pays(size, bytes, time, self.sources, cores)) {
+            return self.fetch().await;
+        }
+        0
+    }
+
+    async fn fetch(&self) -> u64 {
+        join_all(self.packs.iter().map(|(member, pack)| self.fetch_pack(member, pack)))
+            .await
+            .into_iter()
+            .sum()
+    }
+
+    async fn fetch_pack(&self, member: &Member, pack: &Pack) -> u64 {
         let mut bytes = 0;
         let mut kept = Ok(());
         // What lay in the cache already may be damaged: then it is fetched, once.
         for _ in 0..2 {
             kept = async {
-                bytes += self.bring(mount, member, pack, progress, force).await?;
-                let _turn = turns.lock().await;
-                self.store_code(mount, member, pack).await
+                bytes += self.bring(member, pack).await?;
+                let _turn = self.turns.lock().await;
+                self.store(member, pack).await
             }
             .await;
             match &kept {
                 Err(error) if error.kind() == Kind::Integrity && bytes == 0 => {
-                    let _ = self.store.blobs().remove(&pack.sha256);
+                    let _ = self.session.store.blobs().remove(&pack.sha256);
                 }
                 _ => break,
             }
         }
         if let Err(error) = kept {
-            self.events.emit(|| Event {
+            self.session.events.emit(|| Event {
                 event: "verify",
                 unit: member.unit.full_name.clone(),
                 artifact: error.to_string(),
@@ -90,40 +139,43 @@ impl Session {
         bytes
     }
 
-    async fn bring(
-        &self,
-        mount: &Mount,
-        member: &Member,
-        pack: &Pack,
-        progress: &Arc<Progress>,
-        force: bool,
-    ) -> Result<u64> {
-        if !force && self.store.blobs().has(&pack.sha256, pack.size) {
+    async fn bring(&self, member: &Member, pack: &Pack) -> Result<u64> {
+        let Self { session, mount, progress, force, .. } = *self;
+        if !force && session.store.blobs().has(&pack.sha256, pack.size) {
             return Ok(0);
         }
         let Pack { url, size, sha256, .. } = pack.clone();
-        let wanted = self.artifact(mount, &member.unit, &Wanted { url, size, sha256 })?;
-        if self.settings.offline {
+        let wanted = session.artifact(mount, &member.unit, &Wanted { url, size, sha256 })?;
+        if session.settings.offline {
             return Err(mount.offline(&format!("the code of {} is not in the cache", wanted.label)));
         }
-        let fetcher = self.context().fetcher;
+        let fetcher = session.context().fetcher;
         Ok(fetcher.blobs(&[wanted], mount.transport(), progress, force).await?.bytes)
     }
 
-    async fn store_code(&self, mount: &Mount, member: &Member, pack: &Pack) -> Result<()> {
+    async fn store(&self, member: &Member, pack: &Pack) -> Result<()> {
+        let Self { session, mount, .. } = *self;
         mount.folder.create()?;
         // One of its own: a child that is forked meanwhile inherits no lock of the unit's.
         let code = CodePack::open(
             &mount.folder.code(),
             &mount.identity,
             &member.unit.digest,
-            &self.python.code,
+            &session.python.code,
             true,
         );
-        let (blobs, member, pack) = (self.store.blobs().clone(), member.clone(), pack.clone());
+        let (blobs, member, pack) = (session.store.blobs().clone(), member.clone(), pack.clone());
         let kept = tokio::task::spawn_blocking(move || transfer(&blobs, &member, &pack, &code));
         kept.await.unwrap_or(Ok(()))
     }
+}
+
+/// True if code of `size` comes sooner, at the pace of `bytes` in `time`, than `cores` compile
+/// what a first import uses of `sources`.
+fn pays(size: u64, bytes: u64, time: Duration, sources: u64, cores: u64) -> bool {
+    let coming = time.as_secs_f64() * size as f64 / bytes as f64;
+    let compiling = sources as f64 / (COMPILED * cores.clamp(1, CORES)) as f64;
+    coming < compiling
 }
 
 /// One changed file of many is compiled sooner than the code of all is fetched.
@@ -159,4 +211,20 @@ fn transfer(blobs: &BlobStore, member: &Member, pack: &Pack, code: &CodePack) ->
         refused.is_ok().then_some((file.path.as_str(), file.sha256, code))
     }));
     refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_is_fetched_where_it_comes_sooner_than_it_is_compiled() {
+        // 25 MB of sources that came as 4 MB at so many megabits; their code is 4 MB, too.
+        let pays = |megabits: u64, cores: u64| {
+            let time = Duration::from_millis(32_000 / megabits);
+            pays(4_000_000, 4_000_000, time, 25_000_000, cores)
+        };
+        assert!(pays(1000, 4) && pays(1000, 1) && pays(100, 1));
+        assert!(!pays(100, 4) && !pays(20, 1));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Member;
 use crate::assemble;
@@ -109,20 +110,24 @@ impl Session {
             let what = format!("{} is not in the cache", first.unit.full_name);
             return Err(mount.offline(&what).name(first.unit.full_name.clone()));
         }
+        let code = self.published_code(&mount, members, plans, progress, force);
         let sources = async {
             let context = self.context();
+            let begun = Instant::now();
             let blobs = context.fetcher.blobs(&artifacts, mount.transport(), progress, force);
             let fetched =
                 blobs.await.map_err(|error| error.or_name(first.unit.full_name.clone()))?;
-            self.build_all(members, plans, force).await?;
-            Ok(fetched.bytes)
+            let build = self.build_all(members, plans, force);
+            let (built, large) = tokio::join!(build, code.large(fetched.bytes, begun.elapsed()));
+            built?;
+            Ok(fetched.bytes + large)
         };
-        let code = async { Ok(self.fetch_code(&mount, members, plans, progress, force).await) };
-        let (fetched, code) = futures_util::future::try_join(sources, code).await?;
+        let small = async { Ok(code.small().await) };
+        let (sources, small) = futures_util::future::try_join(sources, small).await?;
         if let Some(last) = artifacts.last() {
             progress.finish(crate::origin::file_name(&last.url));
         }
-        Ok(Moved { bytes: fetched + code })
+        Ok(Moved { bytes: sources + small })
     }
 
     async fn build_all(&self, members: &[Member], plans: &[Plan], force: bool) -> Result<()> {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -248,3 +249,17 @@ def test_a_project_that_pins_its_sources_compiles_them_itself(world: World, site
     assert world.run(SCRIPT).stdout.strip() == "[] True True inner"
     cold = {"MAGIC_MODULE_CACHE_DIR": str(world.path / "other")}
     assert world.run(SCRIPT, env=cold).stdout.strip() == f"{BOTH} True True inner"
+
+
+def test_much_code_is_left_where_it_would_come_slowly(world: World, site: Server) -> None:
+    noise = "".join(f"{hashlib.sha256(str(number).encode()).hexdigest()}" for number in range(16_000))
+    inner = SOURCES["alpha/inner.py"] + f"NOISE = '{noise}'\n"
+    write_tree(world.path / "sources", {**SOURCES, "alpha/inner.py": inner})
+    publish(world, "--compile")
+    assert sum(pack["size"] for pack in code_packs(world)) > 256 << 10
+    site.pace = 1 << 20
+    site.take()
+    assert world.run(SCRIPT).stdout.startswith(BOTH)
+    asked = " ".join(site.paths())
+    assert not any(pack["url"] in asked for pack in code_packs(world))
+    assert world.run(SCRIPT).stdout.startswith("[]")

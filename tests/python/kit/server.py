@@ -1,7 +1,7 @@
 """A static file server on the loopback that counts what it is asked for.
 
 It answers like a good host: keep-alive, strong ETags, 304, ranges. Apart from
-`stall`, which holds a body back until it is released, it has no faults.
+`stall`, which holds a body back until it is released, and `pace` it has no faults.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 import urllib.parse
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,6 +53,8 @@ class Server:
         self.tls = tls
         self.requests: list[Request] = []
         self.stalls: list[Stall] = []
+        self.pace = 0.0
+        """Bytes a second on each connection, if it is a slow one."""
         self._lock = threading.Lock()
         self._http: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
@@ -229,6 +232,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 stall.release.wait()
             while sent < len(data):
                 self.wfile.write(data[sent : sent + CHUNK])
+                if server.pace:
+                    time.sleep(CHUNK / server.pace)
                 sent += CHUNK
 
     return Handler
