@@ -147,22 +147,27 @@ fn _get_code<'py>(
     runtime::deliver(py, session)?;
     let source = unit.digest_of(&path).ok_or_else(|| missing(&origin))?;
     audit::raise(py, ("magic_module.load", fullname, &origin, source.to_hex()))?;
-    let pack = unit.code(&session.python).or_raise(py)?;
-    if !session.settings.verify_full
-        && let Some(bytes) = pack.get(&path, &source)
+    let machinery = machinery(py)?;
+    let unmarshal = |bytes: &[u8]| machinery.unmarshal.bind(py).call1((PyBytes::new(py, bytes),));
+    // VERIFY=full neither takes code from a pack nor adds any to it.
+    let pack = match session.settings.verify_full {
+        true => None,
+        false => Some(unit.code(&session.python).or_raise(py)?),
+    };
+    if let Some(bytes) = pack.and_then(|pack| pack.get(&path, &source))
+        && let Ok(code) = unmarshal(bytes.as_ref())
     {
-        let machinery = machinery(py)?;
-        let bytes = PyBytes::new(py, bytes.as_ref());
-        if let Ok(code) = machinery.unmarshal.bind(py).call1((bytes,)) {
-            machinery.fix_co_filename.bind(py).call1((&code, &origin))?;
-            return Ok(code);
-        }
+        machinery.fix_co_filename.bind(py).call1((&code, &origin))?;
+        return Ok(code);
     }
     let bytes = open_code(py, session, handle.get(), &origin, &path, &source)?;
+    let Some(pack) = pack else {
+        return loader.call_method1(intern!(py, "source_to_code"), (bytes, &origin));
+    };
     let sharing = sharing(py, session, unit, loader)?;
     if let Some(sharing) = &sharing
         && let Some(marshalled) = py.detach(|| sharing.take(&path))
-        && let Ok(code) = machinery(py)?.unmarshal.bind(py).call1((PyBytes::new(py, &marshalled),))
+        && let Ok(code) = unmarshal(&marshalled)
     {
         // As if it had been compiled here.
         audit::raise(py, ("compile", bytes, &origin))?;

@@ -179,7 +179,7 @@ impl CodePack {
         hasher.finalize().into()
     }
 
-    /// Appends what was compiled here. A pack that cannot be written is no error: the code
+    /// Appends what was compiled here, once. A pack that cannot be written is no error: the code
     /// is only compiled once more.
     pub fn add(&self, path: &str, source: &Digest, code: &[u8]) {
         let mut entry = Vec::with_capacity(ENTRY + path.len() + code.len());

@@ -211,6 +211,26 @@ def test_a_changed_source_is_never_run(world: World) -> None:
     assert result.stdout.split()[:2] == ["1", "published"] or "IntegrityError" in result.stderr, result.stderr
 
 
+def test_compiled_code_is_kept_once(world: World) -> None:
+    Acme(world, "hook", UNITS)
+    full = {"MAGIC_MODULE_VERIFY": "full"}
+    again = "import acme.pack\nfor _ in range(3):\n    acme.pack.__loader__.get_code('acme.pack')\n"
+
+    def packs() -> list[Path]:
+        return list(world.cache.glob("v1/mounts/*/code/*"))
+
+    world.run(again, env=full)
+    assert packs() == []
+    world.run("import acme.pack")
+    [pack] = packs()
+    once = pack.read_bytes()
+    world.run(again, env=full)
+    assert pack.read_bytes() == once
+    pack.unlink()
+    world.run(again)
+    assert len(pack.read_bytes()) == len(once)
+
+
 def test_nothing_is_written_into_a_tree(world: World) -> None:
     made = Acme(world, "hook", UNITS)
     script = f"import sys; sys.dont_write_bytecode = False\n{USE}"

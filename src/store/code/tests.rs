@@ -97,6 +97,39 @@ fn processes_that_take_turns_lose_nothing() {
 }
 
 #[test]
+fn what_is_there_is_not_appended_again() {
+    let root = tempfile::tempdir().unwrap();
+    let (source, other_source) = (Digest::of(b"x = 1"), Digest::of(b"x = 2"));
+    let length = || fs_err::metadata(path_of(root.path())).unwrap().len();
+    // Both start cold, and have the same to add.
+    let (one, other) = (open(root.path(), b"tree"), open(root.path(), b"tree"));
+    for name in ["a.py", "b.py"] {
+        one.add(name, &source, b"code");
+    }
+    let once = length();
+    for name in ["a.py", "b.py", "b.py"] {
+        one.add(name, &source, b"code");
+        other.add(name, &source, b"code");
+    }
+    assert_eq!(length(), once);
+    other.add("a.py", &other_source, b"code of another source");
+    let pack = open(root.path(), b"tree");
+    assert!(length() > once && pack.get("a.py", &other_source).is_some());
+
+    // What is damaged is added once more, and what was cut off, too.
+    let mut bytes = fs_err::read(path_of(root.path())).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs_err::write(path_of(root.path()), &bytes).unwrap();
+    let pack = open(root.path(), b"tree");
+    assert!(pack.get("a.py", &other_source).is_none());
+    pack.add("a.py", &other_source, b"code of another source");
+    assert!(open(root.path(), b"tree").get("a.py", &other_source).is_some());
+    fs_err::write(path_of(root.path()), &bytes[..HEADER]).unwrap();
+    pack.add("a.py", &other_source, b"code of another source");
+    assert!(open(root.path(), b"tree").get("a.py", &other_source).is_some());
+}
+
+#[test]
 fn what_a_killed_process_left_half_is_cut_off_by_one_that_is_still_writing() {
     let root = tempfile::tempdir().unwrap();
     let source = Digest::of(b"x = 1");

@@ -2,11 +2,13 @@
 //!
 //! Processes that import the same unit for the first time take turns, one append each, so
 //! none waits for another and none writes into another's bytes. What a killed process left
-//! half is behind the last whole entry, and is cut off by the next append.
+//! half is behind the last whole entry, and is cut off by the next append. What another
+//! process appended meanwhile, or this one before, is not appended again.
 
+use std::collections::HashSet;
 use std::io::{Read, Seek, SeekFrom, Write};
 
-use super::{CodePack, FORMAT, HEADER, entry_at};
+use super::{CodePack, Entry, FORMAT, HEADER, entry_at};
 use crate::store::lock::{no_follow, open_in_place};
 use crate::store::open_to_others;
 
@@ -18,6 +20,20 @@ pub(super) struct Writer {
     process: u32,
     /// Where the whole entries end, as far as this process knows; 0 where it knows nothing.
     end: u64,
+    /// What was appended since the pack was opened, by whomever: path, source, published.
+    appended: HashSet<(String, [u8; 32], bool)>,
+}
+
+impl Writer {
+    /// True if `path` was appended; code that was compiled here takes the place of published code.
+    fn has(&self, path: &str, entry: &Entry) -> bool {
+        let is_in = |published| self.appended.contains(&(path.to_owned(), entry.source, published));
+        is_in(false) || entry.published && is_in(true)
+    }
+
+    fn note(&mut self, path: String, entry: &Entry) {
+        self.appended.insert((path, entry.source, entry.published));
+    }
 }
 
 impl CodePack {
@@ -57,48 +73,62 @@ impl CodePack {
         options.read(true).write(true).create(true).truncate(false);
         no_follow(&mut options, 0o644);
         let file = open_in_place(&options, &self.path)?;
-        Ok(Writer { file, process: std::process::id(), end: self.held.end })
+        let (process, end, appended) = (std::process::id(), self.held.end, HashSet::new());
+        Ok(Writer { file, process, end, appended })
     }
 
     /// Writes behind the last whole entry. The file's lock is held.
     fn write(&self, writer: &mut Writer, entries: &[u8]) -> std::io::Result<()> {
-        let Writer { file, end, .. } = writer;
-        let length = file.metadata()?.len();
-        if length != *end || *end == 0 {
+        let length = writer.file.metadata()?.len();
+        if length != writer.end || writer.end == 0 {
             // Another process appended, or the end is damaged: find where the entries end.
-            let from = if length < *end { 0 } else { *end };
-            *end = self.end_of_entries(file, from)?;
-            if *end == 0 {
-                file.set_len(0)?;
-                file.seek(SeekFrom::Start(0))?;
-                file.write_all(&[FORMAT, &self.binding].concat())?;
-                *end = HEADER as u64;
-            } else if *end < length {
-                file.set_len(*end)?;
+            if length < writer.end {
+                writer.end = 0;
+                writer.appended.clear();
+            }
+            self.find_end(writer)?;
+            if writer.end == 0 {
+                writer.file.set_len(0)?;
+                writer.file.seek(SeekFrom::Start(0))?;
+                writer.file.write_all(&[FORMAT, &self.binding].concat())?;
+                writer.end = HEADER as u64;
+            } else if writer.end < length {
+                writer.file.set_len(writer.end)?;
             }
         }
-        file.seek(SeekFrom::Start(*end))?;
-        file.write_all(entries)?;
-        *end += entries.len() as u64;
+        let (mut missing, mut at) = (Vec::with_capacity(entries.len()), 0);
+        while let Some((path, entry)) = entry_at(entries, at) {
+            let whole = at..entry.code.end;
+            at = whole.end;
+            if !writer.has(&path, &entry) {
+                missing.extend_from_slice(entries.get(whole).unwrap_or_default());
+                writer.note(path, &entry);
+            }
+        }
+        writer.file.seek(SeekFrom::Start(writer.end))?;
+        writer.file.write_all(&missing)?;
+        writer.end += missing.len() as u64;
         Ok(())
     }
 
-    /// Where the last whole entry ends, looked for from the end of one; 0 in a foreign file.
-    fn end_of_entries(&self, file: &mut fs_err::File, from: u64) -> std::io::Result<u64> {
+    /// Finds where the last whole entry ends, from the end of one on; 0 in a foreign file.
+    fn find_end(&self, writer: &mut Writer) -> std::io::Result<()> {
         let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(from))?;
-        file.read_to_end(&mut bytes)?;
+        writer.file.seek(SeekFrom::Start(writer.end))?;
+        writer.file.read_to_end(&mut bytes)?;
         let mut at = 0;
-        if from == 0 {
+        if writer.end == 0 {
             if !self.is_ours(&bytes) {
-                return Ok(0);
+                return Ok(());
             }
             at = HEADER;
         }
-        while let Some((_, entry)) = entry_at(&bytes, at) {
+        while let Some((path, entry)) = entry_at(&bytes, at) {
             at = entry.code.end;
+            writer.note(path, &entry);
         }
-        Ok(from + at as u64)
+        writer.end += at as u64;
+        Ok(())
     }
 }
 
