@@ -190,8 +190,15 @@ impl OpenFile {
         }
         #[cfg(not(unix))]
         {
-            let _ = named;
-            Ok(true)
+            if named.is_symlink() {
+                return Ok(false);
+            }
+            // Here a file has its number while it is open: both are, until they are compared.
+            let open = same_file::Handle::from_file(self.file().file().try_clone()?)?;
+            match same_file::Handle::from_path(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                named => Ok(open == named?),
+            }
         }
     }
 }
@@ -291,6 +298,18 @@ mod tests {
         assert!(new.is_some());
         drop(old);
         assert!(Exclusive::try_take(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_renamed_file_is_not_at_its_old_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (folder.path().join("lock"), folder.path().join("elsewhere"));
+        let file = OpenFile::new(File::create(&path).unwrap());
+        assert!(file.is_at(&path).unwrap());
+        fs_err::rename(&path, &elsewhere).unwrap();
+        assert!(!file.is_at(&path).unwrap());
+        fs_err::write(&path, "another").unwrap();
+        assert!(!file.is_at(&path).unwrap() && file.is_at(&elsewhere).unwrap());
     }
 
     #[cfg(unix)]
