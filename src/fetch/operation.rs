@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
 
 use super::lane::{Lane, Running};
 use super::once::{Leader, Outcome, Role};
@@ -124,6 +125,7 @@ impl Operation {
         let stamp = || self.blobs.stamp(&artifact.sha256);
         let before = if self.force { stamp() } else { None };
         let mut waited = false;
+        let mut other = Other::default();
         loop {
             // Nobody waits for another process while it is its turn, and who waits
             // goes to the end of the queue: first what nobody else does.
@@ -141,6 +143,13 @@ impl Operation {
                     return Ok(self.force && stamp() != before);
                 }
                 Begin::Writer(writer) => {
+                    self.download(lane, writer, artifact, leader, shown).await?;
+                    return Ok(true);
+                }
+                Begin::Busy { bytes }
+                    if other.rests(bytes, self.limits.standstill(artifact.size)) =>
+                {
+                    let writer = self.blobs.begin_apart(&artifact.sha256)?;
                     self.download(lane, writer, artifact, leader, shown).await?;
                     return Ok(true);
                 }
@@ -219,6 +228,23 @@ impl<'a> Shown<'a> {
             self.progress.advance(self.name, bytes - before);
         } else if bytes < before {
             self.progress.retreat(before - bytes);
+        }
+    }
+}
+
+/// How far another process is, and since when: one that was stopped keeps its lock.
+#[derive(Default)]
+struct Other(Option<(u64, Instant)>);
+
+impl Other {
+    /// True if it has been at the same byte for so long.
+    fn rests(&mut self, bytes: u64, limit: Duration) -> bool {
+        match self.0 {
+            Some((before, since)) if before == bytes => since.elapsed() >= limit,
+            _ => {
+                self.0 = Some((bytes, Instant::now()));
+                false
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 //! too slow          below 1 KiB/s over 5 s: up to 3 attempts
 //! no answer         within 15 s, or no connection within 10 s: up to 2 attempts
 //! deadline          60 s and what 16 KiB/s would take, over all attempts
+//! another process   brings nothing for that time, of 1 MiB at most: is not waited for
 //! all else          at once
 //! ```
 
@@ -63,6 +64,12 @@ impl Limits {
     /// How long `bytes` may take, all attempts together.
     pub fn time_for(&self, bytes: u64) -> Duration {
         self.deadline + Duration::from_secs(bytes / self.deadline_speed.max(1))
+    }
+
+    /// How long another process may bring nothing of `bytes`: a small artifact's whole time,
+    /// and of a large one that of a part that is worth another attempt.
+    pub fn standstill(&self, bytes: u64) -> Duration {
+        self.time_for(bytes.min(PROGRESS))
     }
 }
 
@@ -233,6 +240,8 @@ mod tests {
         let limits = Limits::default();
         assert_eq!(limits.time_for(0).as_secs(), 60);
         assert_eq!(limits.time_for(160 << 10).as_secs(), 70);
+        assert_eq!(limits.standstill(160 << 10).as_secs(), 70);
+        assert_eq!(limits.standstill(16 << 30), limits.time_for(1 << 20));
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The part file is its own lock: whoever finds it locked waits, whoever can lock
-//! it found the rest of a dead writer and starts again.
+//! it found the rest of a dead writer and starts again. Whoever waits in vain, and where
+//! there are no locks, writes `tmp/<sha256>.<process>.<number>.part` instead.
 
 use std::fs::TryLockError;
 use std::io::{self, Read, Write};
@@ -127,9 +128,7 @@ impl BlobStore {
                 Err(TryLockError::Error(error)) if unsupported(&error) => {
                     // Two writers must not share a file that neither can lock.
                     drop(file);
-                    let own = self.unique(digest);
-                    let file = self.open(&own)?;
-                    return Ok(Begin::Writer(self.writer(file, own, digest)));
+                    return self.begin_apart(digest).map(Begin::Writer);
                 }
                 Err(TryLockError::Error(error)) => {
                     return Err(Error::store("cannot lock a part of the cache", &part, &error));
@@ -150,15 +149,20 @@ impl BlobStore {
         }
     }
 
+    /// Takes a part file of its own, whoever else writes the blob.
+    pub fn begin_apart(&self, digest: &Digest) -> Result<BlobWriter> {
+        let part = self.unique(digest);
+        let file = self.open(&part)?;
+        // Keeps `sweep` away; without locks its age does.
+        let _ = file.file().try_lock();
+        Ok(self.writer(file, part, digest))
+    }
+
     /// Puts bytes that are in memory into the store, and returns their name.
     pub fn insert(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
         if !self.has(&digest, bytes.len() as u64) {
-            let part = self.unique(&digest);
-            let file = self.open(&part)?;
-            // Keeps `sweep` away; without locks its age does.
-            let _ = file.file().try_lock();
-            let mut writer = self.writer(file, part, &digest);
+            let mut writer = self.begin_apart(&digest)?;
             writer.write(bytes)?;
             writer.commit(true)?;
         }

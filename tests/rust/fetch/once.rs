@@ -284,6 +284,33 @@ async fn a_killed_process_is_taken_over() {
     assert_eq!(bench.bytes(&wanted), body);
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_process_is_not_waited_for_for_ever() {
+    let body = data(100_000);
+    let (bad, good) = (stalling(&body), serving(&body));
+    let bench = Bench::new();
+    let mut child = start_child(&bench, &artifact(bad.url("a"), &body));
+    until(|| !bench.parts().is_empty() && bad.count() == 1).await;
+    let stop = Command::new("kill").args(["-STOP", &child.id().to_string()]).status();
+    assert!(stop.unwrap().success());
+    let wanted = artifact(good.url("a"), &body);
+    let mut limits = limits();
+    (limits.deadline, limits.deadline_speed) = (Duration::from_millis(300), u64::MAX);
+    let store = BlobStore::new(bench.folder.path());
+    let fetcher = Fetcher::with_limits(store, 8, Access::default(), limits);
+    let shown = progress();
+    let fetch = fetcher.blobs(std::slice::from_ref(&wanted), Transport::default(), &shown, false);
+    let done = tokio::time::timeout(Duration::from_secs(60), fetch).await;
+    // Its part file is still its own.
+    let parts = bench.parts().len();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(done.unwrap().unwrap().requests, 1);
+    assert_eq!((shown.done(), parts), (wanted.size, 1));
+    assert_eq!(bench.bytes(&wanted), body);
+}
+
 /// The futures must be able to run on any thread.
 #[allow(dead_code, reason = "compiling it is the test")]
 fn futures_are_send(fetcher: &Fetcher, shown: &Arc<Progress>) -> impl Future + Send {
