@@ -26,8 +26,10 @@ impl Mount {
         {
             return;
         }
-        // Not being able to remember costs a request, nothing else.
-        let _ = self.update_state(|state| {
+        // The import lock is held: who would have to wait for a process that activates leaves
+        // it. Not being able to remember costs a request, nothing else.
+        let Ok(Some(lock)) = self.folder.try_lock() else { return };
+        let _ = self.change_state(&lock, |state| {
             let now = now();
             state.absent.retain(|_, asked| now.saturating_sub(*asked) <= ABSENT_FOR);
             if state.absent.len() < ABSENT_NAMES {

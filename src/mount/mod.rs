@@ -37,7 +37,7 @@ use crate::settings::Settings;
 use crate::sign::Keys;
 use crate::store::Store;
 use crate::store::generation::{Generation, MountFolder, State, Yanked};
-use crate::store::lock::Shared;
+use crate::store::lock::{Exclusive, Shared};
 use crate::unit::Unit;
 
 /// What the caller of `mount()` said.
@@ -243,7 +243,11 @@ impl Mount {
     }
 
     fn update_state(&self, change: impl FnOnce(&mut State)) -> Result<()> {
-        let _lock = self.folder.lock()?;
+        let lock = self.folder.lock()?;
+        self.change_state(&lock, change)
+    }
+
+    fn change_state(&self, _: &Exclusive, change: impl FnOnce(&mut State)) -> Result<()> {
         let mut state = self.folder.state();
         change(&mut state);
         self.folder.write_state(&state)

@@ -144,6 +144,11 @@ impl MountFolder {
         Exclusive::wait(&self.path.join("lock"))
     }
 
+    /// The same; `None` while somebody else holds it.
+    pub fn try_lock(&self) -> Result<Option<Exclusive>> {
+        Exclusive::try_take(&self.path.join("lock"))
+    }
+
     pub fn current(&self) -> Option<u64> {
         let number = read_private(&self.path.join("current")).ok()?;
         std::str::from_utf8(&number).ok()?.trim().parse().ok()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -532,3 +533,28 @@ def test_a_fallback_for_an_optional_module_costs_one_conditional_request_an_hour
     assert made.server.paths() == []
     made.server.stop()
     assert world.run(script).stdout.split() == first
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the lock is taken with flock")
+def test_an_absent_name_waits_for_no_process_that_activates(world: World) -> None:
+    import fcntl
+
+    made = Acme(world, "hook", PACKAGE, own=OWN)
+    assert made.server is not None
+    world.run("import acme.plain")
+    script = """
+        try:
+            import acme.absent
+        except ModuleNotFoundError as error:
+            print(error.name)
+        """
+    made.server.take()
+    [mount] = (world.cache / "v1" / "mounts").iterdir()
+    with (mount / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert world.run(script).stdout.strip() == "acme.absent"
+    # It was not written down then, but it is afterwards.
+    for requests in (1, 1, 0):
+        assert len(made.server.take()) == requests
+        assert world.run(script).stdout.strip() == "acme.absent"
+    assert made.server.paths() == []
