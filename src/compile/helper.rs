@@ -83,7 +83,11 @@ impl Helper {
 impl Drop for Helper {
     fn drop(&mut self) {
         drop(self.input.take());
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // A program that waits for all its children may have waited for this one, and its
+        // number may be another process's by now.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 }
