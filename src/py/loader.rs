@@ -169,7 +169,8 @@ fn _get_code<'py>(
         && let Some(marshalled) = py.detach(|| sharing.take(&path))
         && let Ok(code) = unmarshal(&marshalled)
     {
-        // As if it had been compiled here.
+        // As if it had been compiled here: a helper may decode paths in another way.
+        machinery.fix_co_filename.bind(py).call1((&code, &origin))?;
         audit::raise(py, ("compile", bytes, &origin))?;
         pack.add(&path, &source, &marshalled);
         return Ok(code);

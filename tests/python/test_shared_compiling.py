@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import textwrap
 import time
@@ -80,6 +82,25 @@ print("same")
     assert world.run(script, flags=[flag] if flag else []).stdout.strip() == "same"
     # All of it was kept: the next process compiles nothing.
     assert world.run(COUNT + "print(own)", flags=[flag] if flag else []).stdout.strip() == "[]"
+
+
+@shared
+@pytest.mark.skipif(not shutil.which("localedef"), reason="makes a locale that decodes otherwise")
+def test_a_helper_that_decodes_paths_otherwise_names_no_file_otherwise(world: World) -> None:
+    """A helper runs in isolated mode: it does not know of PYTHONUTF8."""
+    locales = world.path / "locales"
+    locales.mkdir()
+    made = subprocess.run(["localedef", "-i", "de_DE", "-f", "ISO-8859-1", locales / "de_DE.ISO-8859-1"], check=False)
+    if made.returncode > 1:
+        pytest.skip("the sources of locales are not installed")
+    Acme(world, "hook", UNITS)
+    world.cache = world.path / "größe"
+    script = (
+        f"{COUNT}print(len(own) < len(loaded), {{it.function_3.__code__.co_filename == it.__file__ for it in loaded}})"
+    )
+    settings = {"LC_ALL": "de_DE.ISO-8859-1", "LOCPATH": str(locales), "PYTHONUTF8": "1"}
+    for _ in range(2):
+        assert world.run(script, env=settings).stdout.strip() == "True {True}"
 
 
 @shared
