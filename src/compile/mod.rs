@@ -8,16 +8,17 @@
 //! The import itself goes on compiling; helpers run ahead of it with what it is likely to
 //! ask for next. Nothing depends on them: whatever fails, or says nothing for two seconds,
 //! ends the sharing, and the import compiles alone. Helpers are never started before there
-//! is enough to do, and end with the work, at the latest with the process.
+//! is enough to do, and end with the work, at the latest with the process; what was guessed
+//! wrongly is forgotten soon after.
 
 mod guess;
 mod helper;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::name::Digest;
 use crate::store::tree::Tree;
@@ -33,6 +34,8 @@ const HELPERS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a helper waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(1);
+/// How long code is kept once nobody asks for any, and no helper works any more.
+const KEPT: Duration = Duration::from_secs(10);
 
 /// The compiling of one tree, shared by the helpers of one process.
 #[derive(Debug)]
@@ -87,11 +90,12 @@ impl Sharing {
         if self.process != std::process::id() {
             return None;
         }
+        let until = Instant::now() + PATIENCE;
         let mut state = self.state.lock();
         while let Some(Module::Working) = state.modules.get(path)
             && !state.ended
         {
-            if self.changed.wait_for(&mut state, PATIENCE).timed_out() {
+            if self.changed.wait_until(&mut state, until).timed_out() {
                 state.ended = true;
             }
         }
@@ -132,6 +136,7 @@ impl Sharing {
                 .name("compiling".to_owned())
                 .spawn(move || sharing.work());
             if started.is_err() {
+                state.helpers -= 1;
                 state.ended = true;
             }
         }
@@ -177,6 +182,16 @@ impl Sharing {
         // Without helpers nothing may look as if one were about to begin.
         state.ended |= state.helpers == 0;
         self.changed.notify_all();
+        if state.helpers == 0 {
+            self.forget(state, KEPT);
+        }
+    }
+
+    /// Once nobody has asked for so long, the import does not want what is left.
+    fn forget(&self, mut state: MutexGuard<'_, State>, kept: Duration) {
+        while state.waiting > 0 && !self.changed.wait_for(&mut state, kept).timed_out() {}
+        state.modules.retain(|_, module| !matches!(module, Module::Ready(_)));
+        state.waiting = 0;
     }
 
     fn next(&self) -> Option<String> {
@@ -215,3 +230,6 @@ impl Sharing {
         useful
     }
 }
+
+#[cfg(test)]
+mod tests;
