@@ -285,16 +285,9 @@ impl Unit {
         self.sharing.get_or_init(start).clone()
     }
 
-    pub fn path_of(&self, relative: &str) -> PathBuf {
-        self.folder.join(relative)
-    }
-
-    /// The same as text, as Python sees it.
+    /// A path of the tree as text, as Python sees it.
     pub fn text_of(&self, relative: &str) -> String {
-        match self.folder.to_str() {
-            Some(folder) => [folder, MAIN_SEPARATOR_STR, relative].concat(),
-            None => self.path_of(relative).to_string_lossy().into_owned(),
-        }
+        native(&self.folder.to_string_lossy(), relative, MAIN_SEPARATOR_STR)
     }
 
     /// The part of an absolute path below the tree.
@@ -325,5 +318,27 @@ impl Unit {
         Error::new(Kind::Store, format!("the tree of {} is no longer in the cache", self.full_name))
             .name(self.full_name.clone())
             .hint("import it again in a new process")
+    }
+}
+
+/// The path that a system with this separator has for one of a manifest, below a folder.
+fn native(folder: &str, relative: &str, separator: &str) -> String {
+    match separator {
+        "/" => [folder, "/", relative].concat(),
+        _ => [folder, separator, &relative.replace('/', separator)].concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::native;
+
+    #[test]
+    fn paths_have_the_separators_of_their_system() {
+        assert_eq!(native("/v1/trees/abc", "pkg/mod.so", "/"), "/v1/trees/abc/pkg/mod.so");
+        assert_eq!(
+            native(r"C:\v1\trees\abc", "pkg/in/mod.pyd", r"\"),
+            r"C:\v1\trees\abc\pkg\in\mod.pyd"
+        );
     }
 }

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
 
 from kit.compiler import extension, suffix
 from kit.world import Acme, World
+from magic_module._py import reload
 
 Make = Callable[..., Acme]
 
@@ -84,3 +90,18 @@ def test_upgrade_of_a_loaded_extension_wants_a_restart(world: World, tmp_path: P
     )
     assert result.json == [True, True, "2", 1, True]
     assert made.run("import acme.pack; print(acme.pack.NUMBER)").stdout.strip() == "2"
+
+
+@pytest.mark.parametrize(("separator", "folder"), [("/", "/v1/trees/abc"), ("\\", "C:\\v1\\trees\\abc")])
+def test_a_changed_extension_is_known_by_its_path_on_every_system(
+    monkeypatch: pytest.MonkeyPatch, separator: str, folder: str
+) -> None:
+    monkeypatch.setattr(reload, "os", SimpleNamespace(sep=separator))
+    origin = separator.join([folder, "pack", "_fast.pyd"])
+    loader = ExtensionFileLoader("acme.pack._fast", origin)
+    loader._unit = None  # type: ignore[attr-defined]
+    module = ModuleType("acme.pack._fast")
+    module.__spec__ = ModuleSpec("acme.pack._fast", loader, origin=origin)
+    monkeypatch.setitem(sys.modules, "acme.pack._fast", module)
+    assert reload.needs_restart([("acme.pack", ["pack/__init__.py", "pack/_fast.pyd"], folder)])
+    assert not reload.needs_restart([("acme.pack", ["pack/__init__.py", "pack/_slow.pyd"], folder)])

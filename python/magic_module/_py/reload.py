@@ -7,11 +7,12 @@ reload(saved)          submodules before those that use them, the root last; wha
 restore(saved)         everything as it was saved
 ```
 
-A move is `(full name of the unit, changed paths, folder of the old tree)`. What a module did outside of its own
-dictionary cannot be undone.
+A move is `(full name of the unit, changed paths, folder of the old tree)`; the paths are a manifest's, with slashes.
+What a module did outside of its own dictionary cannot be undone.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Iterable
 from importlib.machinery import ExtensionFileLoader
@@ -36,7 +37,7 @@ def needs_restart(moves: list[Move]) -> bool:
     for unit, changed, folder in moves:
         if folder is None:
             continue
-        files = {f"{folder}/{path}" for path in changed}
+        files = {os.sep.join([folder, *path.split("/")]) for path in changed}
         for module in _loaded([unit]).values():
             spec = module.__spec__
             loader = None if spec is None else spec.loader
