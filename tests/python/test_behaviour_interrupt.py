@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -115,6 +116,34 @@ def test_under_asyncio(world: World) -> None:
     )
     assert done.stdout.strip() == "interrupted", done.stderr
     nothing_half(world, made)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the number of open files")
+def test_work_that_cannot_begin_leaves_the_handler_of_asyncio(world: World) -> None:
+    Acme(world, "hook", UNITS)
+    script = """
+        import asyncio, os, resource, signal
+        import acme, magic_module
+
+        async def main():
+            before = signal.getsignal(signal.SIGINT)
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            free = os.open(os.devnull, os.O_RDONLY)
+            os.close(free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, limits[1]))
+            try:
+                magic_module.prefetch("acme.small")
+            except RuntimeError as error:
+                print(error)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            print(signal.getsignal(signal.SIGINT) is before)
+
+        asyncio.run(main())
+        """
+    error, kept = world.run(script).stdout.splitlines()
+    assert error.startswith("cannot start worker threads: ")
+    assert kept == "True"
 
 
 def test_aprefetch_under_asyncio(world: World) -> None:
