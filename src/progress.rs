@@ -1,9 +1,10 @@
 //! What the engine tells while it works.
 //!
 //! ```text
-//! resolve                   a manifest was asked for
+//! resolve                   a manifest was asked for: it `changed`, or is `unchanged`
 //! fetch    (progress)*      at most ten a second for one operation, the last at 100 %
-//! verify                    a tree was looked at: `whole`, or a file of it `damaged`, `healed`
+//! verify                    a tree was looked at: `whole`, or a file of it `damaged`, `healed`;
+//!                           or published code was `refused`
 //! load                      a module's code was handed to the interpreter
 //! upgrade                   a generation was switched
 //! ```
@@ -35,7 +36,7 @@ pub struct Event {
     pub url: String,
     pub bytes: u64,
     pub total: u64,
-    /// What was found or done, in a word: `changed`, `damaged`, `healed`, `done`.
+    /// What was found, in a word of those above; `done` ends a fetch and an upgrade.
     pub status: &'static str,
 }
 

@@ -12,8 +12,8 @@ use crate::session::Session;
 use crate::unit::Unit;
 
 impl Session {
-    /// The unit and everything that it requires. `newest` takes required units as the
-    /// unit's manifest has them; a unit that is active already is only healed.
+    /// The unit and everything that it requires, as its manifest has them. A unit that is
+    /// active already comes alone: it is only healed.
     pub async fn closure(&self, unit: &Arc<Unit>) -> Result<Vec<Member>> {
         let mount = unit.mount()?;
         let mut members = vec![self.record_for(&mount, unit).await?];

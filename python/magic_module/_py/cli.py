@@ -109,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
     publish.add_argument("source", metavar="SRC", help="the folder of modules")
     publish.add_argument("output", metavar="OUT", help="the folder to serve; manifest.json is written last")
     publish.add_argument(
-        "--drop-older-than", type=_days, metavar="DAYS", help="forget versions that were published longer ago"
+        "--drop-older-than", type=_days, metavar="DAYS", help="forget versions that were replaced longer ago"
     )
     publish.add_argument(
         "--sign", metavar="KEY", action="append", default=[], help="a secret key's file; may be given more than once"
