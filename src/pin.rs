@@ -9,6 +9,7 @@ use crate::mount::{Answer, Mount};
 use crate::name::Digest;
 use crate::project::{Locked, ProjectLock, place, read};
 use crate::session::Session;
+use crate::store::generation::unit_of_key;
 
 impl Session {
     /// What `names` (relative to the mount; without names, everything in use) and all that
@@ -23,8 +24,7 @@ impl Session {
         if names.is_empty()
             && let Some(bound) = &bound
         {
-            let plain =
-                bound.generation.active.keys().filter_map(|key| key.split(['@', '=']).next());
+            let plain = bound.generation.active.keys().map(|key| unit_of_key(key));
             wanted.extend(plain.map(str::to_owned));
         }
         let mut locked: Vec<(String, Locked)> = Vec::new();

@@ -15,6 +15,7 @@ use crate::plan::{Plan, Reusable, Wanted, plan};
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::store::Store;
+use crate::store::generation::unit_of_key;
 use crate::store::tree::Tree;
 use crate::unit::{Readiness, Unit};
 
@@ -175,10 +176,7 @@ impl Session {
         let mount = member.unit.mount()?;
         let Some(bound) = mount.bound() else { return Ok(reusable) };
         let name = member.unit.name.as_str();
-        let same_unit = |key: &str| {
-            key.strip_prefix(name)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', '@']))
-        };
+        let same_unit = |key: &str| unit_of_key(key) == name;
         let mut generation = Some(bound.generation.clone());
         for _ in 0..4 {
             let Some(current) = generation else { break };

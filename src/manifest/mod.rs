@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use catalogue::{Catalogue, Leaf, Table};
 pub use check::owner_rule;
 use object::Object;
-pub use record::{File, Modules, Pack, PackFormat, Record, Variant, tree_digest};
+pub use record::{File, Modules, Pack, PackFormat, Record, Variant, listing_line, tree_digest};
 
 use crate::error::{Error, Kind, Result};
 use crate::name::{Namespace, UnitName};
@@ -176,7 +176,7 @@ pub(crate) fn wrong(place: &str, why: &str) -> Error {
     Error::new(Kind::Manifest, format!("the manifest is wrong at {place}: {why}")).path(place)
 }
 
-/// `modules.alpha`, with the name quoted if it has dots of its own.
+/// `modules.alpha`; the dots of a name stand as they are.
 pub(crate) fn place_of(unit: &UnitName) -> String {
     format!("modules.{unit}")
 }

@@ -191,14 +191,17 @@ impl Modules {
     }
 }
 
+/// A file's line in what a tree's digest covers; see [`Record::tree_digest`].
+pub fn listing_line(path: &FilePath, size: u64, sha256: &Digest, lazy: bool) -> String {
+    let lazy = if lazy { "\0lazy" } else { "" };
+    format!("{path}\0{size}\0{sha256}{lazy}\n")
+}
+
 /// See [`Record::tree_digest`].
 pub fn tree_digest(files: &[File]) -> Digest {
     let mut lines: Vec<String> = files
         .iter()
-        .map(|file| {
-            let lazy = if file.lazy { "\0lazy" } else { "" };
-            format!("{}\0{}\0{}{lazy}\n", file.path, file.size, file.sha256)
-        })
+        .map(|file| listing_line(&file.path, file.size, &file.sha256, file.lazy))
         .collect();
     lines.sort_unstable();
     let mut hasher = sha2::Sha256::new();

@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 use sha2::Digest as _;
 
 use super::lock::{OpenFile, no_follow, open_in_place, unsupported};
-use super::rename_onto;
+use super::{make_folders, rename_onto};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 
@@ -277,7 +277,7 @@ impl BlobStore {
         no_follow(&mut options, 0o600);
         let mut opened = open_in_place(&options, part);
         if opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            create_folder(&self.tmp())
+            make_folders(&self.tmp())
                 .map_err(|error| Error::store("cannot write to the cache", part, &error))?;
             opened = open_in_place(&options, part);
         }
@@ -294,15 +294,6 @@ impl BlobStore {
 fn damaged(path: &Path) -> Error {
     Error::new(Kind::Integrity, format!("{} is damaged", path.display()))
         .path(path.display().to_string())
-}
-
-/// Closed to group and others whatever the umask says: the store checks that.
-fn create_folder(path: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
-    builder.create(path)
 }
 
 /// The part file of one blob, locked. Dropped without a commit, it leaves nothing.
@@ -355,7 +346,7 @@ impl BlobWriter {
         let folder = self.target.parent().unwrap_or(&self.target);
         match rename_onto(&self.part, &self.target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create_folder(folder)?;
+                make_folders(folder)?;
                 rename_onto(&self.part, &self.target)?;
             }
             done => done?,

@@ -66,8 +66,8 @@ impl Generation {
         let from = (Bound::Included(name), Bound::Unbounded);
         self.active
             .range::<str, _>(from)
-            .map_while(|(key, _)| key.strip_prefix(name))
-            .any(|rest| rest.is_empty() || rest.starts_with(['=', '@']))
+            .take_while(|(key, _)| key.starts_with(name))
+            .any(|(key, _)| unit_of_key(key) == name)
     }
 }
 

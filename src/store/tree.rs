@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Store, boot, open_to_others, read_private, write_aside};
 use crate::error::{Error, Kind, Result};
+use crate::manifest::listing_line;
 use crate::name::{Digest, FilePath};
 
 const FORMAT: &str = "magic_module tree 1";
@@ -190,8 +191,9 @@ impl Tree {
     /// Writes the index, which makes the tree visible.
     pub fn write_index(&self, store: &Store) -> Result<()> {
         let mut files: Vec<&TreeFile> = self.files.iter().collect();
-        files.sort_unstable_by_key(|file| listing_line(file));
-        let listing: String = files.iter().map(|file| listing_line(file)).collect();
+        let line = |file: &TreeFile| listing_line(&file.path, file.size, &file.sha256, file.lazy);
+        files.sort_unstable_by_key(|file| line(file));
+        let listing: String = files.iter().map(|file| line(file)).collect();
         let mut body = format!("{}\n", boot());
         for (at, source) in self.sources.iter().enumerate() {
             let _ = write!(body, "{}{source}", if at == 0 { "" } else { " " });
@@ -287,11 +289,6 @@ pub fn hash_file(path: &Path, size: u64) -> io::Result<Digest> {
             count => hasher.update(&buffer[..count]),
         }
     }
-}
-
-fn listing_line(file: &TreeFile) -> String {
-    let lazy = if file.lazy { "\0lazy" } else { "" };
-    format!("{}\0{}\0{}{lazy}\n", file.path, file.size, file.sha256)
 }
 
 fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
