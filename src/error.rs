@@ -54,6 +54,8 @@ pub struct Details {
     pub path: Option<String>,
     pub expected: Option<String>,
     pub got: Option<String>,
+    /// There is nothing behind the URL.
+    pub absent: bool,
     pub hint: Option<String>,
     pub causes: Vec<String>,
 }
@@ -71,6 +73,7 @@ impl Error {
             path: None,
             expected: None,
             got: None,
+            absent: false,
             hint: None,
             causes: Vec::new(),
         }))
@@ -125,6 +128,12 @@ impl Error {
     #[must_use]
     pub fn got(mut self, got: impl Into<String>) -> Self {
         self.0.got = Some(got.into());
+        self
+    }
+
+    #[must_use]
+    pub fn absent(mut self) -> Self {
+        self.0.absent = true;
         self
     }
 

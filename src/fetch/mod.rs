@@ -198,14 +198,10 @@ impl Shared {
     }
 }
 
-/// How `got` begins where nothing is behind a URL.
-const NOTHING: &str = "nothing";
-
 /// True if nothing is behind the URL (404, 410, no such file). The manifest may be
 /// older than its site.
 pub fn is_absent(error: &Error) -> bool {
-    error.kind() == Kind::Fetch
-        && error.details().got.as_deref().is_some_and(|got| got.starts_with(NOTHING))
+    error.details().absent
 }
 
 fn failed(url: &Url, given_up: GivenUp) -> Error {
@@ -220,7 +216,7 @@ fn failed(url: &Url, given_up: GivenUp) -> Error {
         .url(shown)
         .hint(cause.hint.clone());
     match cause.fault {
-        Fault::Absent => error.got(format!("{NOTHING}: {cause}")),
+        Fault::Absent => error.absent().got(format!("nothing: {cause}")),
         _ => error,
     }
 }

@@ -110,17 +110,4 @@ impl Catalogue {
             None => Ok(leaf.modules),
         }
     }
-
-    /// The smallest pair of levels that keeps a leaf at about `target` bytes.
-    pub fn bits_for(total: u64, target: u64) -> [u8; 2] {
-        let leaves = total.div_ceil(target.max(1)).max(1).next_power_of_two().trailing_zeros();
-        let leaves = leaves.min(2 * u32::from(Self::MAX_BITS));
-        let first = leaves / 2;
-        [first as u8, (leaves - first) as u8]
-    }
-
-    /// The units of a slot are those whose names choose it.
-    pub fn owns(&self, slot: (usize, usize), unit: &UnitName) -> bool {
-        self.slot(unit.as_str()) == slot
-    }
 }

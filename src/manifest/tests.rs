@@ -168,7 +168,6 @@ fn a_variant_adds_and_replaces() {
 
 #[test]
 fn a_catalogue_finds_its_leaf() {
-    assert_eq!(Catalogue::bits_for(1, 8192), [0, 0]);
     let catalogue = Catalogue {
         units: 3,
         bits: [8, 8],

@@ -235,11 +235,11 @@ impl Mount {
     }
 
     /// This process looks names up in `digest` from now on. True if it did not before.
-    fn take(&self, digest: Option<Digest>) -> Result<bool> {
+    fn take(&self, digest: Option<Digest>) -> bool {
         self.answered.store(true, Ordering::Relaxed);
         let before = self.bound().and_then(|bound| bound.manifest);
         self.change_bound(|bound| bound.manifest = digest);
-        Ok(before != digest)
+        before != digest
     }
 
     fn update_state(&self, change: impl FnOnce(&mut State)) -> Result<()> {
@@ -261,7 +261,7 @@ impl Mount {
         }
     }
 
-    /// Another thread may have held these at a fork; see `Session::before_fork`.
+    /// Another thread may have held these at a fork; see `Session::hold`.
     pub fn locks(&self) -> impl Iterator<Item = &dyn ForkLock> {
         let locks: [&dyn ForkLock; 4] = [&self.bound, &self.manifests, &self.units, &self.yanked];
         locks.into_iter()

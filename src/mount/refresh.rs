@@ -52,7 +52,7 @@ impl Mount {
             (Document::NotModified, _) => {
                 self.check_age_of_known(context, state.manifest)?;
                 self.tell(context, "unchanged");
-                return self.take(state.manifest);
+                return Ok(self.take(state.manifest));
             }
             (Document::Body { bytes, validator }, signature) => (bytes, signature, validator),
         };
@@ -70,7 +70,7 @@ impl Mount {
                 now.highest_serial = now.highest_serial.max(state.highest_serial);
             })?;
             self.tell(context, "unchanged");
-            return self.take(state.manifest);
+            return Ok(self.take(state.manifest));
         }
         let signed = self.check_signature(context, &bytes, &digest, signature).await?;
         let manifest = Manifest::parse(&bytes)
@@ -81,7 +81,7 @@ impl Mount {
         self.check_age(context, &manifest)?;
         let accepted = self.accept(context, &bytes, manifest, validator, &state)?;
         self.tell(context, if state.manifest == Some(accepted) { "unchanged" } else { "changed" });
-        self.take(Some(accepted))
+        Ok(self.take(Some(accepted)))
     }
 
     /// What was seen before. A state that is damaged is made up for by the manifest that

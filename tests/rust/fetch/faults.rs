@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use magic_module::error::Kind;
+use magic_module::error::{Error, Kind};
 use magic_module::fetch::is_absent;
 use magic_module::name::Digest;
 
@@ -265,6 +265,8 @@ async fn absent() {
     }
     let file = url::Url::from_file_path(bench.folder.path().join("missing")).unwrap();
     assert!(is_absent(&bench.fetch(&artifact(file, b"x")).await.unwrap_err()));
+    // What an error says in words decides nothing.
+    assert!(!is_absent(&Error::new(Kind::Fetch, "cannot fetch it").got("nothing for an hour")));
 }
 
 #[tokio::test]
