@@ -86,10 +86,10 @@ class Attack:
             command(self.world, *arguments, *(("--public-key", self.line) if self.has_key else ()))
             self.forget()
 
-    def publish(self, value: int, *, secret: Path | None = None, extra: str = "", beta: int | None = None) -> None:
-        """The author publishes; with another `secret`, or none, somebody else does."""
-        source = "VALUE = {0}\n__version__ = '{0}'\n"
-        sources = {"alpha.py": source.format(value), "beta.py": source.format(beta or value)}
+    def publish(self, value: int, *, secret: Path | None = None, extra: str = "", version: int | None = None) -> None:
+        """The author publishes; with another `secret`, somebody else does."""
+        source = f"VALUE = {value}\n__version__ = '{version or value}'\n"
+        sources = {"alpha.py": source, "beta.py": source}
         self.world.publish({**sources, "magic-module.toml": extra}, "acme", sign=[secret or self.secret])
 
     def manifest(self) -> Any:
@@ -105,7 +105,7 @@ class Attack:
         """The attacker puts a site of his own in the place of the author's, signed by a key of his own."""
         shutil.rmtree(self.site)
         foreign, _ = keygen(self.world, "attacker")
-        self.publish(EVIL, secret=foreign)
+        self.publish(EVIL, secret=foreign, version=GOOD)
 
     def keep(self) -> Path:
         return Path(shutil.copytree(self.site, self.world.path / "kept", dirs_exist_ok=True))
@@ -200,9 +200,11 @@ def resign(attack: Attack) -> None:
 
 
 def test_key_compromise(attack: Attack) -> None:
-    shutil.rmtree(attack.site)
-    attack.publish(EVIL, secret=attack.secret)
-    assert attack.client()[0] == (EVIL if attack.expected == "open" else "PolicyError")
+    for version in (GOOD, EVIL):
+        attack.forget()
+        shutil.rmtree(attack.site)
+        attack.publish(EVIL, secret=attack.secret, version=version)
+        assert attack.client()[0] == (EVIL if attack.expected == "open" else "PolicyError"), version
 
 
 def test_malicious_mirror(attack: Attack) -> None:
