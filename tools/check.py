@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import environments
+import prerequisites
 from environments import ROOT, Failure, clean_environment, executable
 from interpreters import Interpreter, missing
 
@@ -161,6 +162,8 @@ ON_REQUEST: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "torture-long": torture_long,
     "torture-network": torture_network,
 }
+#: Those with tests that skip themselves where the machine lacks something.
+NEEDY = {"rust", "python", "torture", "torture-long"}
 
 
 def main(arguments: list[str]) -> int:
@@ -181,6 +184,9 @@ def main(arguments: list[str]) -> int:
         except Failure as failure:
             print(f"error: {failure}", file=sys.stderr)
             run.note("FAILED", name, str(failure))
+    if NEEDY & set(arguments or GROUPS):
+        for what, reason in prerequisites.missing():
+            run.skip(what, reason)
     return run.summary()
 
 

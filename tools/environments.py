@@ -132,7 +132,7 @@ def _install(python: Path, built: Path) -> None:
 
 
 def _digest_of_sources() -> str:
-    files = [ROOT / name for name in ("Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md")]
+    files = [ROOT / name for name in ("Cargo.toml", "Cargo.lock", "build.rs", "pyproject.toml", "README.md")]
     files += [TOOLS / "requirements-tools.txt", ROOT / "LICENSE-MIT", ROOT / "LICENSE-APACHE"]
     for folder in ("src", "python"):
         files += [path for path in (ROOT / folder).rglob("*") if path.suffix in {".rs", ".py", ".pyi", ".typed"}]

@@ -50,9 +50,11 @@ fn only(roots: RootCertStore) -> ClientConfig {
     ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
-/// Redirects are judged one by one by the caller; a `Referer` could hold a token.
-pub fn build(connect: Duration, trust: ClientConfig) -> Result<Client, OriginError> {
-    let client = Client::builder()
+/// Redirects are judged one by one by the caller; a `Referer` could hold a token. `direct`:
+/// whatever the proxy variables say.
+pub fn build(connect: Duration, trust: ClientConfig, direct: bool) -> Result<Client, OriginError> {
+    let builder = if direct { Client::builder().no_proxy() } else { Client::builder() };
+    let client = builder
         .user_agent(USER_AGENT)
         .referer(false)
         .redirect(reqwest::redirect::Policy::none())

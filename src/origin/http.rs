@@ -5,7 +5,8 @@
 //!
 //! Credentials (of the URL, else of the netrc file) belong to the origin that was
 //! asked first: once a redirect has left it, none are sent any more, and none over
-//! plain HTTP beyond this machine.
+//! plain HTTP beyond this machine. This machine is never asked through a proxy, which
+//! would be told them, and would take it for itself.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -29,6 +30,8 @@ const REDIRECTS: usize = 10;
 #[derive(Debug)]
 pub struct Http {
     client: OnceLock<Client>,
+    /// For this machine.
+    direct: OnceLock<Client>,
     known: Arc<Known>,
     connect: Duration,
     headers: Duration,
@@ -53,39 +56,44 @@ impl Http {
     /// `connect` and `headers` are how long a connection and an answer may take.
     pub fn new(connect: Duration, headers: Duration, access: Access) -> Self {
         let known = Known { access, trust: OnceLock::new(), netrc: OnceLock::new() };
-        Self { client: OnceLock::new(), known: Arc::new(known), connect, headers }
+        Self::over(Arc::new(known), connect, headers)
     }
 
     /// The same with connections of its own.
     pub fn beside(&self) -> Self {
-        let known = self.known.clone();
-        Self { client: OnceLock::new(), known, connect: self.connect, headers: self.headers }
+        Self::over(self.known.clone(), self.connect, self.headers)
     }
 
-    fn client(&self) -> Result<&Client, OriginError> {
-        if let Some(client) = self.client.get() {
+    fn over(known: Arc<Known>, connect: Duration, headers: Duration) -> Self {
+        Self { client: OnceLock::new(), direct: OnceLock::new(), known, connect, headers }
+    }
+
+    fn client(&self, url: &Url) -> Result<&Client, OriginError> {
+        let direct = is_loopback(url);
+        let place = if direct { &self.direct } else { &self.client };
+        if let Some(client) = place.get() {
             return Ok(client);
         }
-        let client = client::build(self.connect, self.known.trust()?.clone())?;
-        Ok(self.client.get_or_init(|| client))
+        let client = client::build(self.connect, self.known.trust()?.clone(), direct)?;
+        Ok(place.get_or_init(|| client))
     }
 
     /// The request for `url`, with what may be told to its server.
     fn request(&self, url: &Url, way: Way) -> Result<reqwest::RequestBuilder, OriginError> {
         if way == Way::Left || !is_private(url) {
-            return Ok(self.client()?.get(without_credentials(url)));
+            return Ok(self.client(url)?.get(without_credentials(url)));
         }
         // The client takes the URL's own credentials out of it.
-        let request = self.client()?.get(url.clone());
+        let client = self.client(url)?;
+        let request = client.get(url.clone());
         if url.password().is_some() {
             return Ok(request);
         }
         let login = percent_decode_str(url.username()).decode_utf8_lossy();
         Ok(match url.host_str().and_then(|host| self.known.netrc().find(host, &login)) {
-            Some(entry) => self
-                .client()?
-                .get(without_credentials(url))
-                .basic_auth(&entry.login, Some(&entry.password)),
+            Some(entry) => {
+                client.get(without_credentials(url)).basic_auth(&entry.login, Some(&entry.password))
+            }
             None => request,
         })
     }

@@ -164,14 +164,26 @@ def test_https_through_a_proxy_keeps_both_secrets_apart(site: World, authority: 
 
 
 def test_no_proxy_for_whom_no_proxy_names(site: World) -> None:
-    server = site.serve()
     with Proxy({}) as proxy:
-        env = {"HTTP_PROXY": f"http://127.0.0.1:{proxy.port}", "MAGIC_MODULE_MANIFEST_URL": server.manifest_url}
+        env = {"HTTP_PROXY": f"http://127.0.0.1:{proxy.port}", "MAGIC_MODULE_ALLOW_HTTP": "1"}
+        failing(site, "http://units.invalid/manifest.json", NO_PROXY="units.invalid", **env)
+        assert proxy.asked == []
+        assert "502" in failing(site, "http://units.invalid/manifest.json", NO_PROXY="other.invalid", **env)
+        assert len(proxy.asked) > 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_this_machine_is_never_asked_through_a_proxy(site: World, host: str) -> None:
+    """A proxy elsewhere would be told the login, and would take it for itself."""
+    server = site.serve()
+    (site.home / ".netrc").write_text(f"machine {host} login me password {SECRET}\n")
+    with Proxy({host: server.port}) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        env = {"HTTP_PROXY": url, "ALL_PROXY": url, "NO_PROXY": ""}
+        env |= {"MAGIC_MODULE_MANIFEST_URL": f"http://{host}:{server.port}/manifest.json"}
         assert site.run(IMPORT, env=env).stdout == "42\n"
         assert proxy.asked == []
-        line = failing(site, f"{server.url}/other.json", NO_PROXY="", HTTP_PROXY=env["HTTP_PROXY"])
-        assert "502" in line
-        assert len(proxy.asked) > 0
+    assert {request.headers.get("authorization") for request in server.take()} == {basic("me", SECRET)}
 
 
 def no_proxy(world: World) -> str:

@@ -25,20 +25,20 @@ from kit.world import World
 from origins import Origin, faults
 from test_security_signing import command, keygen
 
-MODES = ("no key", "key", "key and lock")
+MODES = ("no key", "lock", "key", "key and lock")
 
 OUTCOMES = {
-    "arbitrary_installation": ("open", "stopped", "stopped"),
-    "endless_data": ("stopped", "stopped", "stopped"),
-    "extraneous_dependencies": ("open", "stopped", "stopped"),
-    "fast_forward": ("limited", "stopped", "stopped"),
-    "indefinite_freeze": ("limited", "noticed", "noticed"),
-    "key_compromise": ("open", "open", "stopped"),
-    "malicious_mirror": ("noticed", "noticed", "noticed"),
-    "mix_and_match": ("open", "stopped", "stopped"),
-    "rollback": ("limited", "stopped", "stopped"),
-    "slow_retrieval": ("stopped", "stopped", "stopped"),
-    "wrong_software": ("stopped", "stopped", "stopped"),
+    "arbitrary_installation": ("open", "stopped", "stopped", "stopped"),
+    "endless_data": ("stopped", "stopped", "stopped", "stopped"),
+    "extraneous_dependencies": ("open", "stopped", "stopped", "stopped"),
+    "fast_forward": ("limited", "limited", "stopped", "stopped"),
+    "indefinite_freeze": ("limited", "limited", "noticed", "noticed"),
+    "key_compromise": ("open", "stopped", "open", "stopped"),
+    "malicious_mirror": ("noticed", "noticed", "noticed", "noticed"),
+    "mix_and_match": ("open", "stopped", "stopped", "stopped"),
+    "rollback": ("limited", "stopped", "stopped", "stopped"),
+    "slow_retrieval": ("stopped", "stopped", "stopped", "stopped"),
+    "wrong_software": ("stopped", "stopped", "stopped", "stopped"),
 }
 
 SHOW = """
@@ -47,7 +47,7 @@ SHOW = """
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         try:
-            magic_module.mount("acme", {url!r}, public_key={key!r})
+            magic_module.mount("acme", {url!r}, public_key={key!r}, frozen={frozen})
             import acme.alpha
             if {upgrade}:
                 acme.alpha._upgrade()
@@ -66,23 +66,30 @@ class Attack:
     def __init__(self, world: World, origin: Origin, mode: str, name: str) -> None:
         self.world, self.origin, self.mode = world, origin, mode
         self.expected = OUTCOMES[name][MODES.index(mode)]
+        self.has_key, self.has_lock = "key" in mode.removeprefix("no key"), "lock" in mode
+        #: What a client says to what the author did not publish.
+        self.refusal = "SignatureError" if self.has_key else "PolicyError"
         self.secret, self.line = keygen(world, "author")
         self.site = world.path / "site"
         (world.work / "pyproject.toml").touch()
         self.publish(GOOD)
-        if mode == "key and lock":
-            arguments = ("pin", "acme.alpha", "--manifest-url", self.url, "--namespace", "acme")
-            command(world, *arguments, "--public-key", self.line)
-            self.forget()
+        self.pin()
 
     @property
     def url(self) -> str:
         return f"{self.origin.url}/manifest.json"
 
-    def publish(self, value: int, *, secret: Path | None = None, extra: str = "", beta: int | None = None) -> None:
-        """The author publishes; with another `secret`, or none, somebody else does."""
-        source = "VALUE = {0}\n__version__ = '{0}'\n"
-        sources = {"alpha.py": source.format(value), "beta.py": source.format(beta or value)}
+    def pin(self) -> None:
+        """The project locks what the author's site has now."""
+        if self.has_lock:
+            arguments = ("pin", "acme.alpha", "--manifest-url", self.url, "--namespace", "acme")
+            command(self.world, *arguments, *(("--public-key", self.line) if self.has_key else ()))
+            self.forget()
+
+    def publish(self, value: int, *, secret: Path | None = None, extra: str = "", version: int | None = None) -> None:
+        """The author publishes; with another `secret`, somebody else does."""
+        source = f"VALUE = {value}\n__version__ = '{version or value}'\n"
+        sources = {"alpha.py": source, "beta.py": source}
         self.world.publish({**sources, "magic-module.toml": extra}, "acme", sign=[secret or self.secret])
 
     def manifest(self) -> Any:
@@ -98,7 +105,7 @@ class Attack:
         """The attacker puts a site of his own in the place of the author's, signed by a key of his own."""
         shutil.rmtree(self.site)
         foreign, _ = keygen(self.world, "attacker")
-        self.publish(EVIL, secret=foreign)
+        self.publish(EVIL, secret=foreign, version=GOOD)
 
     def keep(self) -> Path:
         return Path(shutil.copytree(self.site, self.world.path / "kept", dirs_exist_ok=True))
@@ -107,9 +114,10 @@ class Attack:
         shutil.rmtree(self.site)
         shutil.copytree(kept, self.site)
 
-    def client(self, *, upgrade: bool = False) -> tuple[Any, list[str]]:
-        key = None if self.mode == "no key" else self.line
-        answer, seen = self.world.run(SHOW.format(url=self.url, key=key, upgrade=upgrade)).json
+    def client(self, *, upgrade: bool = False, frozen: bool | None = None) -> tuple[Any, list[str]]:
+        key = self.line if self.has_key else None
+        frozen = self.mode == "lock" if frozen is None else frozen
+        answer, seen = self.world.run(SHOW.format(url=self.url, key=key, frozen=frozen, upgrade=upgrade)).json
         return answer, seen
 
     def forget(self) -> None:
@@ -124,7 +132,7 @@ def attack(world: World, request: pytest.FixtureRequest) -> Iterator[Attack]:
 
 def test_arbitrary_installation(attack: Attack) -> None:
     attack.replace()
-    assert attack.client()[0] == (EVIL if attack.expected == "open" else "SignatureError")
+    assert attack.client()[0] == (EVIL if attack.expected == "open" else attack.refusal)
 
 
 def test_endless_data(attack: Attack) -> None:
@@ -141,22 +149,25 @@ def test_endless_data(attack: Attack) -> None:
 def test_extraneous_dependencies(attack: Attack) -> None:
     attack.forge(lambda manifest: manifest["modules"]["alpha"].update(requires=["beta"]))
     beta = attack.manifest()["modules"]["beta"]["files"][0]["url"]
-    assert attack.client()[0] == (GOOD if attack.expected == "open" else "SignatureError")
+    assert attack.client()[0] == (GOOD if attack.expected == "open" else attack.refusal)
     assert (f"/{beta}" in attack.origin.paths()) == (attack.expected == "open")
+    if attack.mode == "lock":
+        assert attack.client(frozen=False)[0] == GOOD, "it is `frozen` that stops this one"
+        assert f"/{beta}" in attack.origin.paths()
 
 
 def test_fast_forward(attack: Attack) -> None:
     assert attack.client()[0] == GOOD
     honest = (attack.site / "manifest.json").read_bytes()
     attack.forge(lambda manifest: manifest.update(serial=int(time.time()) + 1_000_000_000))
-    refused = "SignatureError" if attack.mode != "no key" else "IntegrityError"
+    refused = "SignatureError" if attack.has_key else "IntegrityError"
     assert attack.client(upgrade=True)[0] == refused, "years ahead of the clock"
     attack.forge(lambda manifest: manifest.update(serial=int(time.time()) + 80_000))
     taken = attack.client(upgrade=True)[0]
     assert taken == (GOOD if attack.expected == "limited" else refused), "hours ahead of the clock"
     (attack.site / "manifest.json").write_bytes(honest)
     attack.publish(2)
-    after = {"limited": "IntegrityError", "stopped": 2 if attack.mode == "key" else GOOD}
+    after = {"limited": "IntegrityError", "stopped": GOOD if attack.has_lock else 2}
     # The author's own serial grows past a forged one within a day; until then, clients without a key refuse it.
     manifest = attack.manifest()
     assert manifest["serial"] < time.time() + 80_000
@@ -168,7 +179,7 @@ def test_indefinite_freeze(attack: Attack, monkeypatch: pytest.MonkeyPatch) -> N
     attack.publish(GOOD, extra="max_age = 0")
     monkeypatch.delenv("SOURCE_DATE_EPOCH")
     attack.forge(lambda manifest: manifest.update(created="2026-01-01T00:00:00Z"))
-    if attack.mode != "no key":
+    if attack.has_key:
         # Whoever cannot sign can only show what the author signed: made here by the author, long ago.
         signature = attack.site / "manifest.json.minisig"
         shutil.rmtree(attack.site / "signatures")
@@ -189,9 +200,11 @@ def resign(attack: Attack) -> None:
 
 
 def test_key_compromise(attack: Attack) -> None:
-    shutil.rmtree(attack.site)
-    attack.publish(EVIL, secret=attack.secret)
-    assert attack.client()[0] == (EVIL if attack.expected == "open" else "PolicyError")
+    for version in (GOOD, EVIL):
+        attack.forget()
+        shutil.rmtree(attack.site)
+        attack.publish(EVIL, secret=attack.secret, version=version)
+        assert attack.client()[0] == (EVIL if attack.expected == "open" else "PolicyError"), version
 
 
 def test_malicious_mirror(attack: Attack) -> None:
@@ -206,19 +219,21 @@ def test_malicious_mirror(attack: Attack) -> None:
 def test_mix_and_match(attack: Attack) -> None:
     old = attack.manifest()["modules"]["alpha"]
     attack.publish(2)
+    attack.pin()
     attack.forge(lambda manifest: manifest["modules"].update(alpha=old))
-    assert attack.client()[0] == (GOOD if attack.expected == "open" else "SignatureError")
+    assert attack.client()[0] == (GOOD if attack.expected == "open" else attack.refusal)
 
 
 def test_rollback(attack: Attack) -> None:
     kept = attack.keep()
     attack.publish(2)
-    assert attack.client(upgrade=True)[0] == (GOOD if attack.mode == "key and lock" else 2)
+    attack.pin()
+    assert attack.client(upgrade=True)[0] == 2
     attack.replay(kept)
     assert attack.client(upgrade=True)[0] == "IntegrityError", "an older serial than one that was seen"
     attack.forge(lambda manifest: manifest.update(serial=manifest["serial"] + 3600))
     answer = attack.client(upgrade=True)[0]
-    assert answer == (GOOD if attack.expected == "limited" else "SignatureError"), "a forged serial"
+    assert answer == (GOOD if attack.expected == "limited" else attack.refusal), "a forged serial"
 
 
 def test_slow_retrieval(attack: Attack) -> None:
@@ -239,6 +254,8 @@ def test_wrong_software(attack: Attack) -> None:
 
 def test_the_table_of_the_documentation_is_this_one() -> None:
     page = Path(__file__).parents[2] / "docs" / "concepts" / "security.md"
-    rows = re.findall(r"^\| `test_(\w+)` \|.*?\| (\w+) \| (\w+) \| (\w+) \|", page.read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `test_(\w+)` \|.*?\| (\w+) \| (\w+) \| (\w+) \| (\w+) \|", page.read_text("utf-8"), re.MULTILINE
+    )
     assert {name: tuple(cells) for name, *cells in rows} == OUTCOMES
     assert all(f"test_{name}" in globals() for name in OUTCOMES)

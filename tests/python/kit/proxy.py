@@ -88,11 +88,11 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             if port is None:
                 self.send_error(502)
                 return
-            connection = http.client.HTTPConnection("127.0.0.1", port)
             passed = {name: value for name, value in self.headers.items() if not name.lower().startswith("proxy-")}
-            connection.request("GET", url.path + (f"?{url.query}" if url.query else ""), headers=passed)
-            answer = connection.getresponse()
-            body = answer.read()
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+                connection.request("GET", url.path + (f"?{url.query}" if url.query else ""), headers=passed)
+                with connection.getresponse() as answer:
+                    body = answer.read()
             self.send_response(answer.status)
             for name, value in answer.getheaders():
                 if name.lower() not in ("content-length", "connection", "date", "server"):
@@ -100,7 +100,6 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-            connection.close()
 
         def do_CONNECT(self) -> None:
             if self.refused():
