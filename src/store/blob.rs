@@ -150,10 +150,11 @@ impl BlobStore {
         }
     }
 
-    /// Puts bytes that are in memory into the store, and returns their name.
+    /// Puts bytes that are in memory into the store, and returns their name. What is there
+    /// already and damaged is replaced.
     pub fn insert(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
-        if !self.has(&digest, bytes.len() as u64) {
+        if self.verify(&digest).is_err() {
             let part = self.unique(&digest);
             let file = self.open(&part)?;
             // Keeps `sweep` away; without locks its age does.
