@@ -79,7 +79,7 @@ def run(folder: Path, points: int, seed: int, jobs: int) -> trials.Figures:
             return "child" if calls else ""
         if not calls:
             raise Wrong(f"killed by somebody else: {said.stderr}")
-        if calls[0].thread != "python":
+        if not calls[0].thread.startswith("python"):
             figures.add("of the kills outside of the main thread")
         return "self"
 
