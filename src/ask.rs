@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::mount::{Answer, Context, Mount};
 use crate::name::Digest;
 use crate::session::{Lookup, Session, prefixes};
@@ -35,11 +35,36 @@ impl Session {
             }
         }
         let looked = self.lookup_in(mount, relative)?;
+        if let Lookup::Ask { required: true, .. } = looked {
+            let manifest = mount.bound().and_then(|bound| bound.manifest);
+            return Err(self.unreadable(mount, manifest, relative));
+        }
         if !mount.namespace.is_empty() && matches!(looked, Lookup::Absent | Lookup::Ask { .. }) {
             mount.remember_absent(relative);
             return Ok(Lookup::Absent);
         }
         Ok(looked)
+    }
+
+    /// All that decides was fetched. A name is not absent because it cannot be read back.
+    pub fn unreadable(&self, mount: &Mount, manifest: Option<Digest>, relative: &str) -> Error {
+        let read = |digest: Digest| {
+            mount.manifest(&self.store, &digest)?;
+            prefixes(relative).try_for_each(|name| mount.read_parts(&self.store, &digest, name))
+        };
+        let name = mount.namespace.join(relative);
+        let error = Error::new(
+            Kind::Store,
+            format!("what the manifest says of {name} cannot be read from the cache"),
+        )
+        .name(name);
+        match manifest.map(read) {
+            Some(Err(cause)) => {
+                let hint = cause.details().hint.clone();
+                error.caused_by(&cause).hint(hint.unwrap_or_else(|| "try again".to_owned()))
+            }
+            _ => error.hint("try again"),
+        }
     }
 
     /// Many threads that need the same manifest ask for it once. `Some`: another one's

@@ -37,18 +37,24 @@ impl Session {
                     continue;
                 }
                 mount.fetch_parts(&context, &member.manifest, required.as_str()).await?;
-                let Answer::Record(record) =
-                    mount.record(&self.store, &member.manifest, required.as_str())?
-                else {
-                    return Err(Error::new(
-                        Kind::Manifest,
-                        format!(
-                            "{} requires {required}, which is not in its manifest",
-                            member.unit.full_name
-                        ),
-                    )
-                    .name(member.unit.full_name.clone())
-                    .hint("ask the author to publish again"));
+                let answer = mount.record(&self.store, &member.manifest, required.as_str())?;
+                let record = match answer {
+                    Answer::Record(record) => record,
+                    Answer::NotHere => {
+                        let manifest = Some(member.manifest);
+                        return Err(self.unreadable(mount, manifest, required.as_str()));
+                    }
+                    Answer::Absent => {
+                        return Err(Error::new(
+                            Kind::Manifest,
+                            format!(
+                                "{} requires {required}, which is not in its manifest",
+                                member.unit.full_name
+                            ),
+                        )
+                        .name(member.unit.full_name.clone())
+                        .hint("ask the author to publish again"));
+                    }
                 };
                 let unit = self.unit_of(mount, required.as_str(), member.manifest, &record)?;
                 let record = self.select(&unit.full_name, required.as_str(), &record)?;

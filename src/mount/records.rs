@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Answer, Context, Mount};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Document;
-use crate::manifest::{Body, Manifest, Modules, SIZE_LIMIT};
+use crate::manifest::{Body, Catalogue, Manifest, Modules, SIZE_LIMIT};
 use crate::name::Digest;
 use crate::origin::redact;
 use crate::store::Store;
@@ -39,20 +39,25 @@ impl Mount {
             Body::Modules(modules) => modules.0.get(unit).cloned(),
             Body::Catalogue(catalogue) => {
                 let slot = catalogue.slot(unit);
-                let Some(table) = catalogue.tables[slot.0] else { return Ok(Answer::Absent) };
-                let Ok(bytes) = store.blobs().read_verified(&table, PART_LIMIT) else {
-                    return Ok(Answer::NotHere);
+                let leaf = match leaf(store, catalogue, slot) {
+                    Err(error) if matches!(error.kind(), Kind::Store | Kind::Integrity) => {
+                        return Ok(Answer::NotHere);
+                    }
+                    read => read?,
                 };
-                let Some(leaf) = catalogue.parse_table(&bytes)?[slot.1] else {
-                    return Ok(Answer::Absent);
-                };
-                let Ok(bytes) = store.blobs().read_verified(&leaf, PART_LIMIT) else {
-                    return Ok(Answer::NotHere);
-                };
+                let Some(bytes) = leaf else { return Ok(Answer::Absent) };
                 catalogue.parse_leaf(&document.namespace, slot, &bytes)?.0.remove(unit)
             }
         };
         Ok(found.map_or(Answer::Absent, |record| Answer::Record(Arc::new(record))))
+    }
+
+    /// Why the parts of a catalogue that `unit` is in are not here.
+    pub fn read_parts(&self, store: &Store, manifest: &Digest, unit: &str) -> Result<()> {
+        match &self.manifest(store, manifest)?.body {
+            Body::Modules(_) => Ok(()),
+            Body::Catalogue(catalogue) => leaf(store, catalogue, catalogue.slot(unit)).map(|_| ()),
+        }
     }
 
     /// Fetches the parts of a catalogue that `unit` is in.
@@ -118,4 +123,12 @@ impl Mount {
         context.store.blobs().insert(&bytes)?;
         Ok(bytes)
     }
+}
+
+/// A leaf that is in the store; `None` where the catalogue has none.
+fn leaf(store: &Store, catalogue: &Catalogue, slot: (usize, usize)) -> Result<Option<Vec<u8>>> {
+    let Some(table) = catalogue.tables[slot.0] else { return Ok(None) };
+    let bytes = store.blobs().read_verified(&table, PART_LIMIT)?;
+    let Some(leaf) = catalogue.parse_table(&bytes)?[slot.1] else { return Ok(None) };
+    store.blobs().read_verified(&leaf, PART_LIMIT).map(Some)
 }

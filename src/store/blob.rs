@@ -158,10 +158,11 @@ impl BlobStore {
         Ok(self.writer(file, part, digest))
     }
 
-    /// Puts bytes that are in memory into the store, and returns their name.
+    /// Puts bytes that are in memory into the store, and returns their name. What is there
+    /// already and damaged is replaced.
     pub fn insert(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
-        if !self.has(&digest, bytes.len() as u64) {
+        if self.verify(&digest).is_err() {
             let mut writer = self.begin_apart(&digest)?;
             writer.write(bytes)?;
             writer.commit(true)?;

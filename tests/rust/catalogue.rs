@@ -1,6 +1,6 @@
 //! A namespace of thousands of units: an import reads three documents, whatever their number.
 
-use crate::engine_support::{Client, ClientOptions, World};
+use crate::engine_support::{Client, ClientOptions, World, files_below};
 use magic_module::error::Kind;
 use magic_module::manifest::{Body, Catalogue as Catalogued, Manifest};
 
@@ -41,6 +41,7 @@ fn one_unit_of_thousands_costs_three_requests_and_few_bytes() {
     every_unit_is_counted_and_nothing_is_listed_that_is_not_here(&world);
     a_name_that_is_not_there_is_known_from_its_part(&world);
     parts_of_an_older_catalogue_may_be_gone(&world);
+    damaged_parts_are_fetched_again(&world);
     what_is_taken_back_is_known_without_reading_a_part(&world);
     a_part_with_other_bytes_is_refused(&world);
 }
@@ -125,6 +126,22 @@ fn parts_of_an_older_catalogue_may_be_gone(world: &World) {
     let number = (2..).find(|number| newest.slot(&format!("unit_{number}")).0 == table).unwrap();
     let unit = format!("unit_{number}");
     assert_eq!(slow.text(&unit, &format!("{unit}.py")), format!("number = {number}\n"));
+}
+
+fn damaged_parts_are_fetched_again(world: &World) {
+    let options = || ClientOptions { cache: world.folder("damaged"), ..world.options() };
+    let found = |client: Client| client.find("unit_9").map(|found| found.is_some());
+    assert!(found(Client::new(options())).unwrap());
+    let documents = files_below(&world.folder("damaged/v1/blobs"));
+    assert_eq!(documents.len(), 3, "the manifest, a table and a leaf");
+    for document in documents {
+        let mut bytes = std::fs::read(&document).unwrap();
+        bytes[0] ^= 1;
+        std::fs::remove_file(&document).unwrap();
+        std::fs::write(&document, bytes).unwrap();
+        assert!(found(Client::new(options())).unwrap());
+        assert!(found(Client::new(ClientOptions { offline: true, ..options() })).unwrap());
+    }
 }
 
 fn catalogue(world: &World) -> Catalogued {

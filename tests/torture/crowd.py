@@ -65,7 +65,7 @@ class Crowd:
 
 
 def run(folder: Path, count: int, seed: int) -> trials.Figures:
-    figures = trials.Figures(f"{count} processes at once")
+    figures = trials.Figures(f"{count} processes at once", 2 * count)
     child = Child(folder / "home")
     right = right_answers(folder, child)
     for packs in (True, False):

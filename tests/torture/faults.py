@@ -20,7 +20,7 @@ from pathlib import Path
 
 import trials
 from child import Wrong
-from scenes import Scene, Stage
+from scenes import SCENES, Scene, Stage, noted
 
 CREATING = "create mkdir rename link linkat"
 CALLS = {
@@ -31,6 +31,8 @@ CALLS = {
     "EMFILE": "create open opendir",
 }
 """Which calls the kernel lets fail with what."""
+
+OUTCOMES = ("refused", "right all the same")
 
 ERRORS = ("StoreError", "IntegrityError", "FetchError", "ManifestError", "OfflineError", "OwnRead")
 
@@ -49,11 +51,11 @@ class Fault:
 
 def faults(stage: Stage, points: int, chooser: random.Random) -> list[Fault]:
     every = [
-        Fault(scene, at, call, error, lasting)
+        Fault(scene, at, call.name, error, lasting)
         for scene in stage.scenes
         for at, call in enumerate(stage.record(scene), 1)
         for error, calls in CALLS.items()
-        if call in calls.split()
+        if call.name in calls.split()
         # A disk is full for longer than one call.
         for lasting in ((False, True) if error != "EACCES" else (False,))
     ]
@@ -63,37 +65,45 @@ def faults(stage: Stage, points: int, chooser: random.Random) -> list[Fault]:
 
 def run(folder: Path, points: int, seed: int, jobs: int) -> trials.Figures:
     stage = Stage(folder)
-    figures = trials.Figures("injected faults")
+    figures = trials.Figures("injected faults", points, OUTCOMES)
     numbers = itertools.count()
 
     def trial(fault: Fault) -> str:
         scene, cache = fault.scene, folder / f"trial-{next(numbers)}"
+        log = cache.with_suffix(".log")
         trials.copy(stage.cache(scene), cache)
-        url = stage.urls[scene.name]
         act = str(getattr(errno, fault.error))
         try:
-            said = stage.child.run(
-                cache, url, *scene.actions, **stage.disturb(cache, at=fault.at, act=act, on=fault.lasting)
-            )
+            said = stage.run(scene, cache, **stage.disturb(cache, log, fault.at, act, fault.lasting))
             failed = stage.judge_all(scene, said.answers, errors=ERRORS)
             stage.heals(scene, cache)
+            calls = noted(log)
         finally:
             trials.remove(cache)
-        return "refused" if failed else "right all the same"
+            log.unlink(missing_ok=True)
+        if not calls:
+            return "ended before their call"
+        if not calls[0].thread.startswith("python"):
+            figures.add("of the faults outside of the main thread")
+        return OUTCOMES[0] if failed else OUTCOMES[1]
 
     with stage:
         trials.run(figures, faults(stage, points, random.Random(seed)), trial, jobs)
     return figures
 
 
+FREE = (0, 4, 16, 64, 128, 256, 512, 900)
+"""Kilobytes that are left on the small disk."""
+
+
 def full_disk(folder: Path, seed: int) -> trials.Figures:
     """A file system of one megabyte, filled to different degrees before each scene."""
-    figures = trials.Figures("a full disk")
+    figures = trials.Figures("a full disk", len(SCENES) * len(FREE), OUTCOMES)
     place = folder / "megabyte"
     place.mkdir()
     with Stage(folder) as stage:
         for scene in stage.scenes:
-            for free in (0, 4, 16, 64, 128, 256, 512, 900):
+            for free in FREE:
                 try:
                     with mounted("-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", str(place)):
                         cache = place / "cache"
@@ -103,16 +113,15 @@ def full_disk(folder: Path, seed: int) -> trials.Figures:
                             room = shutil.disk_usage(place).free - free * 1024
                             filler.write_bytes(bytes(max(0, room)))
                         figures.done += 1
-                        url = stage.urls[scene.name]
                         try:
-                            said = stage.child.run(cache, url, *scene.actions)
+                            said = stage.run(scene, cache)
                             failed = stage.judge_all(scene, said.answers, errors=ERRORS)
                             filler.unlink(missing_ok=True)
                             left = cache if cache.exists() else stage.cache(scene)
                             saved = trials.copy(left, folder / "saved")
                             stage.heals(scene, saved)
                             trials.remove(folder / "saved")
-                            figures.add("refused" if failed else "right all the same")
+                            figures.add(OUTCOMES[0] if failed else OUTCOMES[1])
                         except Wrong as wrong:
                             figures.wrong.append(f"{scene.name} with {free} KB free: {wrong}")
                             trials.remove(folder / "saved")
@@ -124,7 +133,7 @@ def full_disk(folder: Path, seed: int) -> trials.Figures:
 
 def read_only(folder: Path, seed: int) -> trials.Figures:
     """A whole cache, a damaged one and an empty one, behind a mount that allows no writing."""
-    figures = trials.Figures("a read-only mount")
+    figures = trials.Figures("a read-only mount", len(SCENES), OUTCOMES)
     place = folder / "read-only"
     place.mkdir()
     with Stage(folder) as stage:
@@ -136,11 +145,11 @@ def read_only(folder: Path, seed: int) -> trials.Figures:
                     figures.done += 1
                     before = listing(cache)
                     try:
-                        said = stage.child.run(place, stage.urls[scene.name], *scene.actions)
+                        said = stage.run(scene, place)
                         failed = stage.judge_all(scene, said.answers, errors=ERRORS)
                         if listing(cache) != before:
                             raise Wrong("something was written")
-                        figures.add("refused" if failed else "right all the same")
+                        figures.add(OUTCOMES[0] if failed else OUTCOMES[1])
                     except Wrong as wrong:
                         figures.wrong.append(f"{scene.name}: {wrong}")
             except Unmountable as reason:

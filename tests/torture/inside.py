@@ -4,7 +4,8 @@
                                         import:NAMES, upgrade:NAMES, rollback:NAME
     inside.py SOURCES "" report         the same from plain sources: the right answers
 
-FOLDERS are where packages are found, separated as in PYTHONPATH.
+FOLDERS are where packages are found, separated as in PYTHONPATH. TORTURE_UNITS names the units of a report, where they
+are not the usual four; TORTURE_KEY is the public key of the mount.
 
 Prints one line of JSON: a list with one entry for each action. Structured errors are entries; any other exception
 ends the process with a traceback, which is what the caller looks for.
@@ -16,13 +17,17 @@ import json
 import os
 import sys
 
-UNITS = ("alpha", "base", "tool", "late")
+UNITS = "alpha base tool late"
 
 Failure: "type[BaseException]" = ImportError
 
 
 def told(error: BaseException) -> "dict[str, object]":
     return {"error": type(error).__name__, "text": str(error), "hint": getattr(error, "hint", None)}
+
+
+def units() -> "list[str]":
+    return os.environ.get("TORTURE_UNITS", UNITS).split()
 
 
 def lazy(name: str, path: str) -> bytes:
@@ -68,7 +73,7 @@ def answer(name: str) -> "dict[str, object]":
 
 def act(action: str) -> object:
     if action == "report":
-        return {name: answer(name) for name in UNITS}
+        return {name: answer(name) for name in units()}
     verb, _, rest = action.partition(":")
     names = [f"acme.{name}" for name in rest.split(",")]
     if verb == "import":
@@ -79,9 +84,9 @@ def act(action: str) -> object:
         if verb == "rollback" and rest:
             return magic_module.rollback(names[0]).new_version
         if action == "upgrade":
-            return [
-                [step.name, step.new_version] for step in magic_module.upgrade("acme.alpha", "acme.tool", "acme.late")
-            ]
+            # What others require moves with them.
+            names = [f"acme.{name}" for name in units() if name != "base"]
+            return [[step.name, step.new_version] for step in magic_module.upgrade(*names)]
         if action == "force" and "acme.tool" not in sys.modules:
             return None
         if action == "force":
@@ -106,7 +111,7 @@ def main(folders: str, url: str, *actions: str) -> None:
 
         Failure = magic_module.errors.MagicModuleError
         try:
-            magic_module.mount("acme", url)
+            magic_module.mount("acme", url, public_key=os.environ.get("TORTURE_KEY"))
         except Failure as error:
             print(json.dumps([told(error)]))
             return

@@ -1,13 +1,20 @@
 /* A fault layer: preloaded into a process, it counts the file calls that touch one folder, over all threads,
- * and at a chosen one it kills the process or lets the call fail. A process that was forked begins for itself.
+ * and at a chosen one it kills the process or lets the call fail.
  *
  *   TORTURE_ROOT   the folder
- *   TORTURE_LOG    append the name of every counted call here (a recording; nothing is injected)
- *   TORTURE_AT     the number of the call, from 1
+ *   TORTURE_AT     the number of the call, from 1; without one nothing is injected
  *   TORTURE_ACT    kill   die before the call
  *                  torn   write half of the bytes, then die; as kill for other calls
+ *                  child  kill the processes that this one has started, and go on
  *                  <n>    fail with this errno
  *   TORTURE_ON     1: all later calls of the same name fail too, as on a full disk
+ *   TORTURE_LOG    append a line for every counted call here: its name, the thread's name, the thread's number;
+ *                  with TORTURE_AT, for those calls alone at which something was injected, before it is
+ *
+ * What counts is one process, the one that called `torture_begin`: a call of any of its threads is the N-th, and a
+ * kill ends all of them where they are. A child that is forked counts nothing and is not killed; a program that is
+ * started does not even have the layer. That loses no point: the helper interpreters that the product starts are sent
+ * what they need, and touch no file of the cache. They end with the process, or by `child`.
  *
  * Two calls bypass the C library: `syncfs`, and `ioctl` where it shares blocks between files. The kernel is asked to
  * trap those, and hands them to a signal handler here.
@@ -38,7 +45,7 @@
 
 static const char *root;
 static size_t root_length;
-static int recording = -1, at, fails, torn, later, process;
+static int record = -1, at, fails, torn, children, later, process;
 static char failing[32];
 static atomic_int count;
 
@@ -48,12 +55,13 @@ void torture_begin(void) {
     const char *value = getenv("TORTURE_ROOT");
     if (!value) return;
     root_length = strlen(value);
-    if ((value = getenv("TORTURE_LOG"))) recording = (int)syscall(SYS_openat, AT_FDCWD, value, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if ((value = getenv("TORTURE_LOG"))) record = (int)syscall(SYS_openat, AT_FDCWD, value, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if ((value = getenv("TORTURE_AT"))) at = atoi(value);
     if ((value = getenv("TORTURE_ON"))) later = atoi(value);
     if ((value = getenv("TORTURE_ACT"))) {
         fails = atoi(value);
         torn = !strcmp(value, "torn");
+        children = !strcmp(value, "child");
     }
     process = getpid();
     root = getenv("TORTURE_ROOT");
@@ -91,19 +99,43 @@ static void die(void) {
     for (;;) pause();
 }
 
+static void note(const char *name) {
+    char line[128], thread[16] = "";
+    if (record < 0) return;
+    prctl(PR_GET_NAME, thread, 0, 0, 0);
+    int length = snprintf(line, sizeof line, "%s\t%s\t%ld\n", name, thread, syscall(SYS_gettid));
+    syscall(SYS_write, record, line, (size_t)length);
+}
+
+/* The kernel lists children by the thread that started them. */
+static void kill_children(void) {
+    DIR *threads = opendir("/proc/self/task");
+    for (struct dirent *thread; threads && (thread = readdir(threads));) {
+        char path[64];
+        snprintf(path, sizeof path, "/proc/self/task/%.20s/children", thread->d_name);
+        FILE *list = fopen(path, "r");
+        for (int child; list && fscanf(list, "%d", &child) == 1;)
+            if (!syscall(SYS_kill, child, SIGKILL)) note("child");
+        if (list) fclose(list);
+    }
+    if (threads) closedir(threads);
+}
+
 /* True if the call is to fail; errno is set. Half a write is the caller's to do first. */
 static int hit(const char *name, int *half) {
     if (getpid() != process) return 0;
     int number = atomic_fetch_add(&count, 1) + 1;
-    if (recording >= 0) {
-        char line[64];
-        int length = snprintf(line, sizeof line, "%s\n", name);
-        syscall(SYS_write, recording, line, (size_t)length);
+    if (!at) {
+        note(name);
         return 0;
     }
-    if (!at) return 0;
+    if (number == at && children) {
+        kill_children();
+        return 0;
+    }
     if (number == at) {
         if (!fails) {
+            note(name);
             if (torn && half) {
                 *half = 1;
                 return 0;
@@ -114,6 +146,7 @@ static int hit(const char *name, int *half) {
     } else if (!(later && number > at && !strcmp(failing, name))) {
         return 0;
     }
+    note(name);
     errno = fails;
     return 1;
 }

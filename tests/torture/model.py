@@ -213,7 +213,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def run(folder: Path, steps: int, number: int) -> trials.Figures:
-    figures = trials.Figures("model")
+    figures = trials.Figures("model", steps)
     Machine.folder, Machine.child, Machine.steps = folder, Child(folder / "home"), 0
     Machine.site = Site(folder, versions=VERSIONS)
     Machine.right = right_answers(folder, Machine.child, VERSIONS)

@@ -1,7 +1,8 @@
 """Mutated caches: a file is flipped, cut, swapped, emptied, replaced by a link, or joined by a stranger.
 
 After each mutation a fresh process imports everything. No wrong byte may be imported, and nothing that was planted
-may run; the cache heals by itself and goes on to the next mutation, so that they also pile up, to a certain height.
+may run. Then `verify` runs, which mends what it finds, and a second one has to find nothing. In half of the caches that
+comes after each mutation, in the other half after a pile of them.
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import trials
-from child import Wrong, judge
+from child import Wrong
+from large import CATALOGUE
 from scenes import Scene, Stage
 
-SCENE = Scene("mutations", (), ((1, ("report",)), (2, ("upgrade", "report"))), 2, ("2.0",))
+SCENES = (
+    Scene("mutations", (), ((1, ("report",)), (2, ("upgrade", "report"))), 2, ("2.0",)),
+    Scene("mutations of a catalogue", (), ((1, ("report",)),), content=CATALOGUE),
+)
+CATALOGUES = 3
+"""One cache in so many is of a catalogue, whose import takes longer."""
 
 PILE = 20
 """Mutations before a fresh copy of the cache: what was planted before would get most of those after it."""
@@ -177,35 +184,45 @@ class Mutator:
 
 
 def run(folder: Path, mutations: int, seed: int, jobs: int, short: bool) -> trials.Figures:
-    figures = trials.Figures("mutated caches")
+    figures = trials.Figures("mutated caches", mutations)
     share = FEW if short else 1
     stage = Stage(folder, ())
-    stage.prepare(SCENE)
-    url = stage.urls[SCENE.name]
+    for scene in SCENES:
+        stage.prepare(scene)
 
     def work(number: int) -> None:
         cache, marker = folder / f"mutated-{number}", folder / f"marker-{number}"
         mutator = Mutator(cache, marker, random.Random(seed * 1000 + number))
-        total, height = 0, PILE
+        total, height, piles, scene = 0, PILE, 0, SCENES[0]
         while total < mutations / jobs:
             if height >= PILE:
+                height, piles = 0, piles + 1
+                scene = SCENES[piles % CATALOGUES == 0]
                 trials.remove(cache)
-                trials.copy(stage.cache(SCENE), cache)
-                height = 0
+                trials.copy(stage.cache(scene), cache)
             done = [text for _ in range(share) if (text := mutator.step())]
             total += len(done)
             height += len(done)
-            figures.done += len(done)
+            with figures.lock:
+                figures.done += len(done)
             try:
-                said = stage.child.run(cache, url, "report")
-                if marker.exists():
-                    raise Wrong(f"planted code ran: {marker.read_text()}")
-                judge(said.answers[0], stage.right, SCENE.allowed)
+                said = stage.run(scene, cache, "report")
+                stage.judge_all(scene, said.answers)
                 figures.add("imports")
+                # In every other pile damage stays until the pile is complete.
+                if piles % 2 or height >= PILE:
+                    # What the first one finds it mends.
+                    *_, second = stage.run(scene, cache, "verify", "verify").answers
+                    if second != {"ok": True, "problems": []}:
+                        raise Wrong(f"verify leaves {second}")
+                    figures.add("verified twice")
             except Wrong as wrong:
-                figures.wrong.append(f"{'; '.join(done)}: {wrong}")
+                figures.wrong.append(f"{scene.name}: {'; '.join(done)}: {wrong}")
                 # A cache that does not heal would hide what comes after it.
-                marker.unlink(missing_ok=True)
+                height = PILE
+            if marker.exists():
+                figures.wrong.append(f"{scene.name}: {'; '.join(done)}: planted code ran: {marker.read_text()}")
+                marker.unlink()
                 height = PILE
 
     with stage, ThreadPoolExecutor(jobs) as pool:

@@ -81,7 +81,7 @@ def schedule(seed: int) -> Fault:
 
 
 def run(folder: Path, count: int, seed: int, jobs: int) -> trials.Figures:
-    figures = trials.Figures("network schedules")
+    figures = trials.Figures("network schedules", count)
     child = Child(folder / "home")
     right = right_answers(folder, child)
     # Half of them without packs: more requests, each of which may fail.

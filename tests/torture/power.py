@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import trials
-from child import Child, Wrong, judge
+from child import Child, Wrong
 from faults import Unmountable, mount, mounted
 from scenes import Scene, Stage
 
@@ -75,7 +75,7 @@ def cut(
     boot: list[str],
     figures: trials.Figures,
 ) -> None:
-    image, place, url = stage.folder / "image", stage.folder / "mounted", stage.urls[scene.name]
+    image, place = stage.folder / "image", stage.folder / "mounted"
     place.mkdir(exist_ok=True)
     subprocess.run(["truncate", "-s", SIZES[system], str(image)], check=True)
     subprocess.run([*make, str(image)], check=True, stdout=subprocess.DEVNULL)
@@ -83,7 +83,7 @@ def cut(
     with mounted("-o", "loop", str(image), str(place)):
         cache = trials.copy(stage.cache(scene), place / "cache")
         os.sync()
-        said = stage.child.run(cache, url, *scene.actions)
+        said = stage.run(scene, cache)
         ended = time.monotonic()
         stage.judge_all(scene, said.answers)
         for delay in delays:
@@ -95,8 +95,8 @@ def cut(
         try:
             with mounted("-o", "loop", str(copied), str(place)), contextlib.closing(booted):
                 lost = sum(path.stat().st_size == 0 for path in (place / "cache").rglob("*.py"))
-                offline = booted.run(place / "cache", url, "report", MAGIC_MODULE_OFFLINE="1").answers[0]
-                refused = judge(offline, stage.right, scene.allowed, errors=("OfflineError", "IntegrityError"))
+                said = stage.run(scene, place / "cache", "report", child=booted, MAGIC_MODULE_OFFLINE="1")
+                refused = stage.judge_all(scene, said.answers, ("OfflineError", "IntegrityError"))
                 stage.heals(scene, place / "cache", booted)
             figures.add("needed the server" if refused else "whole without the server")
             figures.add("derived files found empty", lost)

@@ -10,11 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from child import HERE, Child, Wrong, judge
-from sites import Site, right_answers
+from child import HERE, Child, Said, Wrong, judge
+from large import CATALOGUE, SIGNED
+from sites import FOUR, Content, Site, right_answers
 
 sys.path.append(str(HERE.parent))
 
@@ -28,7 +30,10 @@ WRITING = frozenset(f"{_CHANGES} {_LASTS}".split())
 
 @dataclass(frozen=True)
 class Scene:
-    """`before` ran on the cache, then the manifest of `shown` appeared, then `actions` run and are disturbed."""
+    """`before` ran on the cache, then the manifest of `shown` appeared, then `actions` run and are disturbed.
+
+    `threads` is what the scene is for: so many threads of each name touch the cache, on a machine of four cores.
+    """
 
     name: str
     actions: tuple[str, ...]
@@ -38,6 +43,17 @@ class Scene:
     packs: bool = True
     damaged: bool = False
     http: bool = False
+    content: Content = FOUR
+    threads: dict[str, int] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that touches the cache, and the thread that makes it."""
+
+    name: str
+    thread: str
+    number: str
 
 
 SCENES = (
@@ -56,6 +72,9 @@ SCENES = (
         ("3.0",),
     ),
     Scene("healing", ("report", "verify"), ((1, ("report",)),), damaged=True),
+    # Those that unpack have the name of the thread that starts them.
+    Scene("signed site", ("report",), content=SIGNED, threads={"magic_module": 6, "compiling": 2}),
+    Scene("catalogue over http", ("report",), http=True, content=CATALOGUE, threads={"magic_module-la": 2}),
 )
 
 
@@ -67,8 +86,9 @@ class Stage(contextlib.ExitStack):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.child = self.enter_context(contextlib.closing(Child(folder / "home", build_layer(folder))))
-        self.right = right_answers(folder, self.child)
+        self.right: dict[Content, dict[str, dict[str, str]]] = {}
         self.urls: dict[str, str] = {}
+        self.settings: dict[str, dict[str, str]] = {}
         self.scenes = [scene for scene in SCENES if names is None or scene.name in names]
         try:
             for scene in self.scenes:
@@ -79,12 +99,16 @@ class Stage(contextlib.ExitStack):
 
     def prepare(self, scene: Scene) -> None:
         place = self.folder / scene.name.replace(" ", "-").replace(",", "")
-        site, cache = Site(place, scene.packs), self.cache(scene)
-        url = self.enter_context(Origin(site.folder)).manifest_url if scene.http else site.url
-        self.urls[scene.name] = url
+        versions = range(1, scene.shown + 1)
+        site, cache = Site(place, scene.packs, versions, scene.content), self.cache(scene)
+        self.urls[scene.name] = self.enter_context(Origin(site.folder)).manifest_url if scene.http else site.url
+        self.settings[scene.name] = scene.content.settings(site.key)
+        right = self.right.setdefault(scene.content, {})
+        if missing := [version for version in versions if f"{version}.0" not in right]:
+            right |= right_answers(self.folder, self.child, missing, scene.content)
         for version, actions in scene.before:
             site.show(version)
-            for answer in self.child.run(cache, url, *actions).answers:
+            for answer in self.run(scene, cache, *actions).answers:
                 if isinstance(answer, dict) and "error" in answer:
                     raise Wrong(f"{scene.name} could not be prepared: {answer}")
         site.show(scene.shown)
@@ -92,32 +116,42 @@ class Stage(contextlib.ExitStack):
         if scene.damaged:
             damage(cache)
 
+    def run(self, scene: Scene, cache: Path, *actions: str, child: Child | None = None, **environment: str) -> Said:
+        """A process that does `actions`, those of the scene if none are given."""
+        settings = self.settings[scene.name] | environment
+        return (child or self.child).run(cache, self.urls[scene.name], *(actions or scene.actions), **settings)
+
     def cache(self, scene: Scene) -> Path:
         return self.folder / scene.name.replace(" ", "-").replace(",", "") / "cache"
 
-    def record(self, scene: Scene) -> list[str]:
-        """The names of the calls that touch the cache while the scene runs undisturbed."""
+    def record(self, scene: Scene) -> list[Call]:
+        """The calls that touch the cache while the scene runs undisturbed."""
         log, cache = self.folder / "log", self.folder / "recorded"
-        log.unlink(missing_ok=True)
-        shutil.copytree(self.cache(scene), cache, symlinks=True)
-        said = self.child.run(cache, self.urls[scene.name], *scene.actions, **self.disturb(cache, log=log))
-        self.judge_all(scene, said.answers)
-        shutil.rmtree(cache)
-        return log.read_text().split()
+        # On a busy machine a thread may come too late to find anything to do.
+        for _ in range(5):
+            log.unlink(missing_ok=True)
+            shutil.copytree(self.cache(scene), cache, symlinks=True)
+            self.judge_all(scene, self.run(scene, cache, **self.disturb(cache, log)).answers)
+            shutil.rmtree(cache)
+            if not (calls := noted(log)):
+                raise Wrong(f"{scene.name}: no call was counted: the fault layer is not there")
+            seen = Counter(thread for thread, _ in {(call.thread, call.number) for call in calls})
+            if len(os.sched_getaffinity(0)) < 4 or seen >= Counter(scene.threads):
+                return calls
+        raise Wrong(f"{scene.name}: {dict(seen)} threads touch the cache, not {scene.threads}")
 
-    def disturb(
-        self, cache: Path, log: Path | None = None, at: int = 0, act: str = "", on: bool = False
-    ) -> dict[str, str]:
-        environment = {"TORTURE_ROOT": str(cache)}
-        if log is not None:
-            return environment | {"TORTURE_LOG": str(log)}
-        return environment | {"TORTURE_AT": str(at), "TORTURE_ACT": act, "TORTURE_ON": "1" if on else "0"}
+    def disturb(self, cache: Path, log: Path, at: int = 0, act: str = "", on: bool = False) -> dict[str, str]:
+        """Settings of the fault layer; `log` tells afterwards what it counted, or with `at` what it injected."""
+        environment = {"TORTURE_ROOT": str(cache), "TORTURE_LOG": str(log)}
+        if at:
+            environment |= {"TORTURE_AT": str(at), "TORTURE_ACT": act, "TORTURE_ON": "1" if on else "0"}
+        return environment
 
     def judge_all(self, scene: Scene, answers: list[object], errors: tuple[str, ...] = ()) -> int:
         failed = 0
         for answer in answers:
             if isinstance(answer, dict) and "alpha" in answer:
-                failed += judge(answer, self.right, scene.allowed, errors=errors)
+                failed += judge(answer, self.right[scene.content], scene.allowed, errors=errors)
             elif isinstance(answer, dict) and "error" in answer:
                 if answer["error"] not in errors:
                     raise Wrong(f"{answer['error']}: {answer['text']}")
@@ -126,16 +160,16 @@ class Stage(contextlib.ExitStack):
 
     def heals(self, scene: Scene, cache: Path, child: Child | None = None) -> None:
         """The next run imports what is right, moves on and cleans up, and the one after it needs no server."""
-        url, child = self.urls[scene.name], child or self.child
+        right = self.right[scene.content]
         # What `verify` finds it mends: the second one finds nothing.
-        report, upgraded, after, pruned, _, verified = child.run(
-            cache, url, "report", "upgrade", "report", "prune", "verify", "verify"
+        report, upgraded, after, pruned, _, verified = self.run(
+            scene, cache, "report", "upgrade", "report", "prune", "verify", "verify", child=child
         ).answers
-        judge(report, self.right, scene.allowed)
+        judge(report, right, scene.allowed)
         newest = (f"{scene.shown}.0",)
         if isinstance(upgraded, dict):
             raise Wrong(f"the next run cannot upgrade: {upgraded}")
-        judge(after, self.right, newest)
+        judge(after, right, newest)
         if verified != {"ok": True, "problems": []}:
             raise Wrong(f"the next run leaves damage: {verified}")
         if isinstance(pruned, dict):
@@ -143,8 +177,16 @@ class Stage(contextlib.ExitStack):
         halves = [path.name for path in (cache / "v1" / "tmp").iterdir() if path.suffix in {".part", ".tree"}]
         if halves:
             raise Wrong(f"halves are left: {halves}")
-        (offline,) = child.run(cache, url, "report", MAGIC_MODULE_OFFLINE="1", MAGIC_MODULE_VERIFY="full").answers
-        judge(offline, self.right, newest)
+        alone = {"MAGIC_MODULE_OFFLINE": "1", "MAGIC_MODULE_VERIFY": "full"}
+        (offline,) = self.run(scene, cache, "report", child=child, **alone).answers
+        judge(offline, right, newest)
+
+
+def noted(log: Path) -> list[Call]:
+    """What the fault layer wrote down."""
+    if not log.exists():
+        return []
+    return [Call(*line.split("\t")) for line in log.read_text().splitlines()]
 
 
 def damage(cache: Path) -> None:

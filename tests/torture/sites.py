@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from child import Child
@@ -43,13 +45,21 @@ def values():
 """
 
 
-def module(version: int, seed: str, data: list[str] = [], lazy: list[str] = [], more: str = "", extra: str = "") -> str:  # noqa: B006
+def module(
+    version: int,
+    seed: str,
+    data: Sequence[str] = (),
+    lazy: Sequence[str] = (),
+    more: str = "",
+    extra: str = "",
+    letters: int = 400,
+) -> str:
     random_ = random.Random(f"{seed} {version}")
-    text = "".join(random_.choice("abcdefghijklmnopqrstuvwxyz ") for _ in range(400))
+    text = "".join(random_.choice("abcdefghijklmnopqrstuvwxyz ") for _ in range(letters))
     return MODULE.format(
         version=f"{version}.0",
-        data=data,
-        lazy=lazy,
+        data=list(data),
+        lazy=list(lazy),
         text=text,
         number=random_.randrange(2, 999),
         more=more,
@@ -86,21 +96,45 @@ def sources(version: int) -> dict[str, bytes]:
     return {path: content.encode() if isinstance(content, str) else content for path, content in files.items()}
 
 
+@dataclass(frozen=True)
+class Content:
+    """What an author publishes."""
+
+    sources: Callable[[int], dict[str, bytes]]
+    units: tuple[str, ...]
+    """Those that a report is about."""
+    compiled: tuple[str, ...] | None = None
+    """With a key: the manifest is signed, and units of these names are published with their code."""
+
+    def settings(self, key: str | None = None) -> dict[str, str]:
+        """What `inside.py` has to know of it."""
+        return {"TORTURE_UNITS": " ".join(self.units)} | ({"TORTURE_KEY": key} if key else {})
+
+
+FOUR = Content(sources, ("alpha", "base", "tool", "late"))
+
+
 class Site:
     """A published folder, whose manifest is at one version at a time."""
 
-    def __init__(self, folder: Path, packs: bool = True, versions: Sequence[int] = VERSIONS) -> None:
+    def __init__(
+        self, folder: Path, packs: bool = True, versions: Sequence[int] = VERSIONS, content: Content = FOUR
+    ) -> None:
         from magic_module import _native
 
         self.folder = folder / "site"
+        self.folder.mkdir(parents=True)
         self.manifests: dict[int, bytes] = {}
+        self.key: str | None = None
+        keys: list[tuple[str, None]] = []
+        if content.compiled is not None:
+            pair = _native._keygen(str(folder / "author"))
+            self.key, keys = pair["public_key"], [(pair["secret"], None)]
         for version in versions:
             source = folder / f"sources-{version}" / "acme"
-            for path, content in sources(version).items():
-                target = source / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-            _native._publish(str(source), str(self.folder), "acme")
+            write(source, content.sources(version))
+            compiler = partial(code_of, content.compiled) if content.compiled is not None else None
+            _native._publish(str(source), str(self.folder), "acme", None, keys, compile=compiler)
             text = (self.folder / "manifest.json").read_bytes()
             self.manifests[version] = text if packs else without_packs(text)
         self.url = (self.folder / "manifest.json").as_uri()
@@ -112,6 +146,20 @@ class Site:
         aside.replace(self.folder / "manifest.json")
 
 
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    for path, content in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+def code_of(units: tuple[str, ...], path: str, source: bytes) -> bytes | None:
+    """As `publish --compile`, but some units are as if another interpreter had published them."""
+    from magic_module._py.compiling import compiled
+
+    return compiled(path, source) if path.partition("/")[0].removesuffix(".py") in units else None
+
+
 def without_packs(manifest: bytes) -> bytes:
     document = json.loads(manifest)
     for record in document["modules"].values():
@@ -120,16 +168,16 @@ def without_packs(manifest: bytes) -> bytes:
     return json.dumps(document).encode()
 
 
-def right_answers(folder: Path, child: Child, versions: Sequence[int] = VERSIONS) -> dict[str, dict[str, str]]:
+def right_answers(
+    folder: Path, child: Child, versions: Sequence[int] = VERSIONS, content: Content = FOUR
+) -> dict[str, dict[str, str]]:
     """For each version as it calls itself, the digest that each unit has to tell: from the plain sources."""
     answers = {}
     for version in versions:
         plain = folder / "plain" / str(version)
-        for path, content in sources(version).items():
-            target = plain / "acme" / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-        (report,) = child.run(folder / "no-cache", "", "report", packages=plain).answers
+        write(plain / "acme", content.sources(version))
+        said = child.run(folder / "no-cache", "", "report", packages=plain, **content.settings())
+        (report,) = said.answers
         answers[f"{version}.0"] = {name: entry["digest"] for name, entry in report.items()}
     shutil.rmtree(folder / "plain")
     return answers

@@ -27,7 +27,7 @@ import trials
 Test = Callable[[Path, bool, int, int], trials.Figures]
 
 TESTS: dict[str, Test] = {
-    "crash": lambda folder, short, seed, jobs: crash.run(folder, 300 if short else 10_000, seed, jobs),
+    "crash": lambda folder, short, seed, jobs: crash.run(folder, 300 if short else 12_000, seed, jobs),
     "network": lambda folder, short, seed, jobs: network.run(folder, 16 if short else 200, seed, jobs),
     "crowd": lambda folder, short, seed, jobs: crowd.run(folder, 16 if short else 100, seed),
     "faults": lambda folder, short, seed, jobs: faults.run(folder, 300 if short else 10_000, seed, jobs),
