@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use pyo3::exceptions::{PyFileNotFoundError, PyImportError, PyOSError};
+use pyo3::exceptions::{PyFileNotFoundError, PyImportError, PyOSError, PyUnicodeEncodeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -250,6 +250,13 @@ fn open_code<'py>(
     };
     match once() {
         Ok(Some(bytes)) => return Ok(bytes),
+        Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(py) => {
+            let why = format!("cannot open {origin}: the file system's encoding lacks its letters");
+            let error = Error::new(Kind::Store, why).name(handle.unit.full_name.clone()).hint(
+                "set PYTHONUTF8=1, or let MAGIC_MODULE_CACHE_DIR name a folder in plain letters",
+            );
+            return Err(super::errors::to_python(py, &error));
+        }
         Err(error) if !error.is_instance_of::<PyOSError>(py) => return Err(error),
         // What is damaged is mended, or refused, before it is read once more.
         _ => drop(read(py, session, handle, path)?),

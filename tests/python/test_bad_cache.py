@@ -20,6 +20,7 @@ import pytest
 import sentences
 from handwritten import Site
 from interpreter import Interpreter, command_line
+from kit.world import World
 from origins import Origin
 
 IMPORT = "import magic_module.alpha as alpha; result = alpha.VALUE"
@@ -402,3 +403,14 @@ def test_a_generation_with_fields_of_a_later_version(tmp_path: Path, origin: Ori
     origin.stop()
     with Interpreter(cache, origin.manifest_url) as python:
         assert python.do(IMPORT) == 1
+
+
+def test_a_cache_whose_path_the_interpreter_cannot_write_down(world: World) -> None:
+    world.publish({"alpha.py": ""})
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    cache = world.path / "größe"
+    env = {**plain, "MAGIC_MODULE_MANIFEST_URL": world.serve().manifest_url, "MAGIC_MODULE_CACHE_DIR": str(cache)}
+    result = world.run("import magic_module.alpha", env=env, status=1)
+    assert "StoreError: cannot open" in result.stderr
+    assert "set PYTHONUTF8=1, or let MAGIC_MODULE_CACHE_DIR name a folder in plain letters" in result.stderr
+    assert world.run("import magic_module.alpha", env={**env, "PYTHONUTF8": "1"}).status == 0
