@@ -15,12 +15,13 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
+use super::absolute;
 use super::import_lock::{ImportLock, busy, is_busy};
 use super::install::{has_placeholder, is_placeholder};
 use super::spec::{is_in_trees, spec_of};
 use super::state::{existing, load_tags, needs_tags, session};
 use super::{errors::OrRaise, runtime};
-use crate::mount::{Answer, Mount};
+use crate::mount::Mount;
 use crate::session::{Lookup, OWN, Session, TopLevel};
 
 /// What lets the finder pass over foreign names without looking at the session.
@@ -185,39 +186,9 @@ fn find_behind<'py>(
         return Ok(Some(spec));
     }
     if !name.contains('.') {
-        explain_absolute_import(py, session, name)?;
+        absolute::explain(py, session, name)?;
     }
     Ok(None)
-}
-
-/// A unit below a namespace that imports itself, or a unit beside it, as if that were at top level.
-fn explain_absolute_import(py: Python<'_>, session: &Session, name: &str) -> PyResult<()> {
-    let mounts = session.mounts();
-    let mut named = mounts.iter().filter(|mount| !mount.namespace.is_empty() && mount.is_bound());
-    let Some(first) = named.next() else { return Ok(()) };
-    let loaders = py.import("magic_module._py.loader")?;
-    let asking: String = loaders.call_method0("importing_module")?.extract()?;
-    for mount in std::iter::once(first).chain(named) {
-        if mount.namespace.strip(&asking).is_none() || !knows(py, session, mount, name)? {
-            continue;
-        }
-        let full = mount.namespace.join(name);
-        let arguments = (name, full, asking, mount.namespace.as_str(), mount.shown_url());
-        return loaders.call_method1("explain_absolute_import", arguments).map(drop);
-    }
-    Ok(())
-}
-
-/// True if a mount has a unit of this name, as far as that is known without asking.
-fn knows(py: Python<'_>, session: &Session, mount: &Mount, name: &str) -> PyResult<bool> {
-    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
-    if modules.contains(mount.namespace.join(name))? {
-        return Ok(true);
-    }
-    let manifest = mount.bound().and_then(|bound| bound.manifest);
-    Ok(manifest.is_some_and(|manifest| {
-        matches!(mount.unpinned(&session.store, &manifest, name), Ok(Answer::Record(_)))
-    }))
 }
 
 fn is_named(session: &Session, name: &str) -> bool {

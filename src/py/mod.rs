@@ -9,9 +9,11 @@
 //! audit     what is about to happen ─▶ audit events
 //! notices   what was noticed ─▶ warnings
 //! mounting, moving, api   the public functions    errors  kinds ─▶ exception classes
+//! absolute  why a name that nobody knows was not found
 //! state     the session of this interpreter, and what a fork does to it
 //! ```
 
+mod absolute;
 mod api;
 mod audit;
 mod entry;

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
-    from types import FrameType, ModuleType
+    from types import ModuleType
     from typing import Any
 
     class _NamespaceLoader:
@@ -89,17 +89,6 @@ def virtual_namespace(fullname: str, entry: str | None) -> "ModuleSpec":
     locations = [] if entry is None else [entry]
     spec.submodule_search_locations = _external._NamespacePath(fullname, locations, _keep)  # type: ignore[attr-defined]
     return spec
-
-
-def importing_module() -> str:
-    """The name of the module whose import statement is being executed; empty if there is none."""
-    frame: FrameType | None = sys._getframe(1)
-    importing = ("importlib", "_frozen_importlib")
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in importing:
-        frame = frame.f_back
-    while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
-        frame = frame.f_back
-    return str(frame.f_globals.get("__name__", "")) if frame is not None else ""
 
 
 def explain_absolute_import(name: str, full: str, asking: str, namespace: str, url: str) -> None:
