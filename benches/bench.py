@@ -33,17 +33,19 @@ def main(arguments: list[str]) -> int:
         print("\n".join(f"{name:13} {job.__doc__.splitlines()[0]}" for name, job in JOBS.items() if job.__doc__))
         return 0
     names = options.only or list(JOBS)
-    before = machine.load()
+    before, begin = machine.load(), time.monotonic()
     results: list[Row | Table | Plot] = []
     try:
         machine.require_release_wheel(ROOT)
         with Workplace(options.quick, options.directory) as workplace:
             for name in names:
                 print(f"… {name}", end="", file=sys.stderr, flush=True)
-                begin = time.monotonic()
+                began = time.monotonic()
                 results += measured(name, workplace)
-                print(f" ({time.monotonic() - begin:.0f} s)", file=sys.stderr, flush=True)
+                print(f" ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
             description = machine.describe(ROOT, workplace.place, before)
+            description["took"] = f"{time.monotonic() - begin:.0f} s"
+            smaller = workplace.smaller if options.quick else None
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
@@ -53,11 +55,11 @@ def main(arguments: list[str]) -> int:
     rows = [result for result in results if isinstance(result, Row)]
     tables = [result for result in results if isinstance(result, Table)]
     plots = [result for result in results if isinstance(result, Plot)]
-    print(report.as_text(rows, tables, description))
+    print(report.as_text(rows, tables, description, smaller))
     output = options.output or (None if options.quick or options.only else ROOT / "docs" / "benchmarks.md")
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(report.as_markdown(rows, tables, plots, description, options.quick), encoding="utf-8")
+        output.write_text(report.as_markdown(rows, tables, plots, description, smaller), encoding="utf-8")
         for plot in plots:
             drawn = output.with_suffix("") / f"{plot.name}.svg"
             drawn.parent.mkdir(exist_ok=True)

@@ -21,6 +21,10 @@ BUSY = 0.30
 """From this spread on a row says that the machine was busy."""
 
 
+NO_TARGET = "-"
+"""The target of a row that only tells."""
+
+
 class Failure(Exception):
     """One sentence: what cannot be measured, and why."""
 
@@ -61,6 +65,8 @@ class Row:
 
     @property
     def outcome(self) -> str:
+        if self.target == NO_TARGET and self.ours != "-":
+            return "told"
         if self.reached is None:
             return "not measured"
         outcome = "reached" if self.reached else "missed"
@@ -68,6 +74,20 @@ class Row:
 
     def not_measured(self, why: str) -> Row:
         return replace(self, got=why, reached=None)
+
+    def told(
+        self, ours: Side, theirs: Side, show: Callable[[float], str] | None = None, notes: Sequence[str] = ()
+    ) -> Row:
+        """The row of a ratio without a target."""
+        show = show or time_of
+        return replace(
+            self,
+            ours=show(ours.median),
+            theirs=show(theirs.median),
+            spread=worse(ours, theirs),
+            got=f"{ratio(ours, theirs):.2f}×",
+            notes=[*self.notes, *notes],
+        )
 
     def judged(self, got: str, reached: bool, notes: Sequence[str] = (), ours: str = "-", theirs: str = "-") -> Row:
         """The row of a count, or of the worst of many."""
@@ -220,5 +240,5 @@ def nanoseconds(seconds: float) -> str:
     return f"{seconds * 1e9:.0f} ns"
 
 
-def mebibytes(value: float) -> str:
-    return f"{value / (1 << 20):.1f} MiB"
+def megabytes(value: float) -> str:
+    return f"{value / 1e6:.1f} MB"

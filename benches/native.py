@@ -29,3 +29,10 @@ def compiled(source: str, compiler: str, *options: str, suffix: str = "") -> Pat
             raise Failure(f"{source} cannot be compiled: {ended.stderr.strip().splitlines()[0]}")
         made.replace(program)
     return program
+
+
+def nosync(*options: str) -> list[str]:
+    """What to begin a command with in which nothing is synced."""
+    if not sys.platform.startswith("linux"):
+        raise Failure("syncs can be filtered on Linux only")
+    return [str(compiled("nosync.c", "cc", "-O2")), *options]

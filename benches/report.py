@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 
 from measure import BUSY, Row, Table
@@ -13,16 +14,23 @@ INTRODUCTION = """# Benchmarks
 
 Written by `make bench`; do not edit. `make bench-quick` measures the same with fewer pairs and prints it.
 
-Every comparison runs as interleaved pairs in one run, with the release wheel, in an environment that holds nothing of
-the caller's. *Ours* and *theirs* are medians; *spread* is the interquartile range of the less steady side, relative to
-its median (from {busy:.0%} on the machine was busy, and the row says so); a ratio is the median of the pairs' ratios.
-What each row measures exactly stands at the head of its file in `benches/jobs/`.
+Contestants take turns in one run (ours, theirs, theirs, ours, …), with the release wheel, in an environment that holds
+nothing of the caller's. *Ours* and *theirs* are medians; *spread* is the interquartile range of the less steady side,
+relative to its median (from {busy:.0%} on the machine was busy: the row says so, and is counted apart); a ratio is the
+median of the pairs' ratios. What each row measures exactly stands at the head of its file in `benches/jobs/`.
+
+Not in turns are: memory (the worst of three processes each, after the interpreter that does nothing); an upgrade (bytes
+and requests are counted, once for each contestant); verification (ours is timed with and without a part of itself); and
+a peer that takes more than two seconds or more than all rounds are worth, which takes part in the first rounds only.
 """
 
 
-def as_text(rows: list[Row], tables: list[Table], description: dict[str, str]) -> str:
+def as_text(
+    rows: list[Row], tables: list[Table], description: dict[str, str], smaller: Sequence[str] | None = None
+) -> str:
     """Blocks instead of columns: a terminal is narrow."""
     lines = [f"{name + ':':14}{value}" for name, value in description.items()]
+    lines += [] if smaller is None else [quick_run(smaller)]
     for row in rows:
         spread = "" if row.spread is None else f", spread {row.spread:.0%}"
         lines += ["", f"{row.what}", f"    {row.ours} against {row.theirs} ({row.against}){spread}"]
@@ -38,11 +46,12 @@ def as_text(rows: list[Row], tables: list[Table], description: dict[str, str]) -
 
 
 def as_markdown(
-    rows: list[Row], tables: list[Table], plots: list[Plot], description: dict[str, str], quick: bool
+    rows: list[Row], tables: list[Table], plots: list[Plot], description: dict[str, str], smaller: Sequence[str] | None
 ) -> str:
+    """`smaller` is what a quick run did with less than a full one; none of a full one."""
     parts = [INTRODUCTION.format(busy=BUSY)]
-    if quick:
-        parts.append("This was a quick run: few pairs.\n")
+    if smaller is not None:
+        parts.append(quick_run(smaller) + "\n")
     parts.append("| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in description.items()))
     parts += [grid(HEAD, [cells_of(row) for row in rows]), summary(rows) + "\n"]
     for table in tables:
@@ -67,7 +76,17 @@ def grid(head: Sequence[str], lines: list[list[str]]) -> str:
     return "\n".join([rows[0], "|" + "---|" * len(head), *rows[1:], ""])
 
 
+def quick_run(smaller: Sequence[str]) -> str:
+    """Says of what it had less."""
+    sizes = "all sizes are those of a full one" if not smaller else "of other sizes are " + "; ".join(smaller)
+    return f"This was a quick run: few pairs; {sizes}."
+
+
 def summary(rows: list[Row]) -> str:
-    reached, missed = (sum(row.reached is wanted for row in rows) for wanted in (True, False))
-    left = len(rows) - reached - missed
-    return f"{reached} targets reached, {missed} missed" + (f", {left} not measured" if left else "") + "."
+    """What was measured while others used the machine is counted apart."""
+    outcomes = collections.Counter(row.outcome for row in rows)
+    said = [f"{outcomes['reached']} targets reached, {outcomes['missed']} missed"]
+    for outcome in ("reached (busy machine)", "missed (busy machine)", "not measured"):
+        if outcomes[outcome]:
+            said.append(f"{outcomes[outcome]} {outcome.replace(' (', ' on a ').rstrip(')')}")
+    return ", ".join(said) + "."

@@ -25,6 +25,8 @@ class Workplace:
 
     def __init__(self, quick: bool, directory: Path | None = None) -> None:
         self.quick = quick
+        self.smaller: list[str] = []
+        """What a quick run did with less than a full one, which no figure shows."""
         self._parent = directory or default_directory()
         self.place = Path()
         self.site_packages = Path()
@@ -65,6 +67,13 @@ class Workplace:
         remove(self.place)
 
     def rounds(self, full: int, quick: int) -> int:
+        return quick if self.quick else full
+
+    def size(self, what: str, full: int, quick: int) -> int:
+        """So many of `what`; that a quick run has fewer is told where its figures are."""
+        said = f"{quick:,} {what} (full: {full:,})"
+        if self.quick and quick != full and said not in self.smaller:
+            self.smaller.append(said)
         return quick if self.quick else full
 
     def folder(self, name: str) -> Path:

@@ -1,33 +1,36 @@
 """A commit that survives a power cut, against the same without any sync: 201 small files, and one of 16 MiB, on disk.
 
-Both are `prefetch` in a fresh process from an empty cache on the disk of the temporary directory, the second behind a
-filter that answers every sync with success (`benches/unsynced.py`).
+Both are the call of `prefetch` in a fresh process, from an empty cache on the disk of the temporary directory and from
+a site in a folder (a `file:` URL): no network is in it, but reading, hashing and writing the artifacts, unpacking them
+and making the tree are. Both run behind a filter (`benches/nosync.c`), which answers every sync of the second with
+success. What earlier rounds left to be written is synced before the time. The floor is what the disk takes: the bytes
+of the artifacts written to one file, with one sync and without.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import fixtures
 import machine
+import native
 import timed
-import unsynced
-from measure import Row, interleave, time_of
-from origin import Origin
+from measure import Row, Side, interleave, ratio, time_of
 from workplace import Workplace, remove
 
 MOST = 1.3
 
 
 def row(what: str = "201 small files") -> Row:
-    return Row(f"commit of {what}, durable", "the same without any sync", f"≤ {MOST:.1f}×")
+    return Row(f"fetch of {what} from a folder and its durable commit", "the same without any sync", f"≤ {MOST:.1f}×")
 
 
 def run(workplace: Workplace) -> list[Row]:
-    if not unsynced.possible():
-        return [row().not_measured("syncs can be filtered on Linux only")]
+    filters = native.nosync("--synced"), native.nosync()
     disk = Path(tempfile.gettempdir())
     if machine.file_system(disk) == "tmpfs":
         return [row().not_measured("the temporary directory is no disk")]
@@ -38,23 +41,58 @@ def run(workplace: Workplace) -> list[Row]:
         if name == "large":
             fixtures.noise(source / name / "large.bin", 16 << 20, name)
         fixtures.publish(source, site)
-        with tempfile.TemporaryDirectory(prefix="magic_module-bench-", dir=disk) as folder, Origin(site) as origin:
-            ways = [
-                fetching(workplace, Path(folder), origin, name, unsynced.script(wanted)) for wanted in (False, True)
-            ]
-            results = [timed.sides(side)[0] for side in interleave(workplace.rounds(15, 5), *ways)]
+        with tempfile.TemporaryDirectory(prefix="magic_module-bench-", dir=disk) as folder:
+            place = Path(folder)
+            size = fetched_bytes(workplace, place, site, name)
+            ways = [fetching(workplace, place, site, name, under) for under in filters]
+            ways += [writing(place, size, synced) for synced in (True, False)]
+            sides = [Side(values) for values in interleave(workplace.rounds(15, 5), *ways)]
+        remove(site)
         notes = [f"on {machine.file_system(disk)}"]
-        rows.append(row(what).compared(results[0], results[1], MOST, time_of, notes))
+        floor = f"{time_of(sides[2].median)} with a sync, {time_of(sides[3].median)} without"
+        notes.append(f"floor, {size / 1e3:,.0f} kB written to one file: {floor}, {ratio(sides[2], sides[3]):.2f}×")
+        rows.append(row(what).compared(sides[0], sides[1], MOST, time_of, notes))
     return rows
 
 
-def fetching(workplace: Workplace, folder: Path, origin: Origin, name: str, before: str) -> Callable[[], timed.Timed]:
-    def one() -> timed.Timed:
-        cache = folder / "cache"
-        environment = workplace.environment(cache, MAGIC_MODULE_MANIFEST_URL=origin.manifest_url)
-        body = f"magic_module.prefetch('magic_module.{name}')"
-        result = timed.process(workplace, body, environment, f"{before}\nimport magic_module")()
+def fetching(workplace: Workplace, folder: Path, site: Path, name: str, under: list[str]) -> Callable[[], float]:
+    cache = folder / "cache"
+    environment = workplace.environment(cache, MAGIC_MODULE_MANIFEST_URL=(site / "manifest.json").as_uri())
+    body = f"magic_module.prefetch('magic_module.{name}')"
+    one_process = timed.process(workplace, body, environment, "import magic_module", under=under)
+
+    def one() -> float:
+        os.sync()
+        wall = one_process().wall
         remove(cache)
-        return result
+        return wall
+
+    return one
+
+
+def fetched_bytes(workplace: Workplace, folder: Path, site: Path, name: str) -> int:
+    """What the store keeps of the artifacts of one fetch."""
+    cache = folder / "counted"
+    environment = workplace.environment(cache, MAGIC_MODULE_MANIFEST_URL=(site / "manifest.json").as_uri())
+    timed.process(workplace, f"magic_module.prefetch('magic_module.{name}')", environment, "import magic_module")()
+    size = sum(path.stat().st_size for path in (cache / "v1" / "blobs").rglob("*") if path.is_file())
+    remove(cache)
+    return size
+
+
+def writing(folder: Path, size: int, synced: bool) -> Callable[[], float]:
+    data, path = os.urandom(size), folder / "floor"
+
+    def one() -> float:
+        os.sync()
+        begin = time.perf_counter()
+        with path.open("wb") as file:
+            file.write(data)
+            file.flush()
+            if synced:
+                os.fsync(file.fileno())
+        wall = time.perf_counter() - begin
+        path.unlink()
+        return wall
 
     return one
