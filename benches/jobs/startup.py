@@ -2,6 +2,7 @@
 
 All processes have the same flags, which is none: `python -c …`, as users start it. Measured with the manifest URL set,
 as it is where somebody uses it. The floor is a package of one line that loads an extension module which does nothing.
+A last row tells what a package pays that mounts itself: two lines at its top, against the same package without them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import measure
 import native
 import peers
 from jobs import cells
-from measure import Ended, Failure, Row, Side, contest, interleave, milliseconds, ratio
+from measure import NO_TARGET, Ended, Failure, Row, Side, contest, interleave, milliseconds, ratio
 from ways import PEERS
 from workplace import Workplace
 
@@ -55,6 +56,7 @@ def run(workplace: Workplace) -> list[Row]:
         row().compared(wall[0], wall[1], MOST, milliseconds, notes),
         among_peers(workplace, with_url),
         modules_row(workplace, with_url),
+        mounting(workplace, without),
     ]
 
 
@@ -69,16 +71,34 @@ def empty_package(workplace: Workplace) -> str:
     return "empty"
 
 
+def mounting(workplace: Workplace, environment: dict[str, str]) -> Row:
+    """A package that mounts itself, as the guide for authors shows it."""
+    lines = "import magic_module\n\nmagic_module.mount(__name__, 'http://127.0.0.1:9/manifest.json')\n"
+    for name, text in (("mounting", lines), ("unmounted", "")):
+        package = workplace.site_packages / name
+        package.mkdir()
+        (package / "__init__.py").write_text(f'"""An installed package."""\n{text}')
+    names = ("mounting", "unmounted")
+    sides = [process(workplace.python(f"import {name}"), environment) for name in names]
+    results = interleave(workplace.rounds(200, 40), *sides)
+    ours, theirs = (Side([ended.wall for ended in result]) for result in results)
+    cpu = [Side([ended.cpu for ended in result]) for result in results]
+    notes = [f"{milliseconds(ours.median - theirs.median)} more; by processor time {ratio(*cpu):.2f}×"]
+    empty = Row("import of a package that mounts itself, whole process", "the same without mounting", NO_TARGET)
+    return empty.told(ours, theirs, milliseconds, notes)
+
+
 def among_peers(workplace: Workplace, environment: dict[str, str]) -> Row:
-    """Each in its own environment; pip and uv, which are commands, as the packages that they are, too."""
+    """Each in its own environment."""
 
     def of(peer: str) -> Callable[[], Ended]:
         return lambda: measure.run([peers.python(peer), "-c", f"import {peer}"], environment)
 
     ours = process(workplace.python("import magic_module"), environment)
     results = contest(workplace.rounds(40, 7), {"ours": ours, **{peer: of(peer) for peer in PEERS}})
-    judged = cells.judged(Row("the same, against each peer", "", ""), results)
+    judged = cells.judged(cells.row("the same, against each peer"), results)
     notes = [f"{peer} {cells.cell(results, peer)}" for peer in PEERS if isinstance(results[peer], Side)]
+    notes.append("pip and uv are commands: importing their packages loads nothing of what they do")
     return replace(judged, notes=[*judged.notes, *notes])
 
 
