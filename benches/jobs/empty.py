@@ -22,7 +22,7 @@ from workplace import Workplace, remove
 
 MOST = 0.5
 MODULES = 1500
-FEWER = 300
+FEWER = 200
 """In a quick run."""
 LINKS = ((0.02, 1e9, "20 ms, 1 Gbit/s"), (0.05, 1e8, "50 ms, 100 Mbit/s"))
 
@@ -34,7 +34,7 @@ def row(link: str = "", more: str = "", modules: int = MODULES) -> Row:
 
 def run(workplace: Workplace) -> list[Row | Table]:
     workplace.room_for(1 << 30)
-    modules = workplace.rounds(MODULES, FEWER)
+    modules = workplace.size("modules that come from nothing", MODULES, FEWER)
     offers = {"": offered(workplace)}
     if fixtures.can_publish("--compile"):
         offers["; bytecode published"] = offered(workplace, "--compile")
@@ -71,7 +71,7 @@ def run(workplace: Workplace) -> list[Row | Table]:
 
 
 def offered(workplace: Workplace, *options: str) -> Offer:
-    source, modules = workplace.folder("source"), workplace.rounds(MODULES, FEWER)
+    source, modules = workplace.folder("source"), workplace.size("modules that come from nothing", MODULES, FEWER)
     fixtures.realistic(source, "symbolic", modules, modules // 3)
     return Offer(source, workplace.folder("site"), "symbolic", "1.0", "", *options)
 
