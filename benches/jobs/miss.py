@@ -1,30 +1,41 @@
-"""A name that is not ours: what the finder costs every other import.
+"""A name that is not ours: what the finders cost every other import.
 
-Loops in one process, in turns; the loop itself (some 10 ns) is in both sides. Asked is what `sys.meta_path` asks for
-every name that nobody before us knew: our finder before `PathFinder`, with a session and a mount there.
+Loops in one process, in turns; the loop itself (some 10 ns) is in both sides. The first row asks what `sys.meta_path`
+asks for every name that the built-in and frozen importers do not know: our finder before `PathFinder`, in a process
+that only imported the product. The second is a top-level name that nobody knows, in a process where a unit of a named
+namespace was imported: our finder before `PathFinder` and the one behind it, which looks who imports.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import fixtures
 import measure
 from measure import Row, Side, nanoseconds
-from workplace import Workplace
+from origin import Origin
+from workplace import Workplace, remove
 
 MOST = 0.3
 
 SCRIPT = """
 import json, sys, time
 from itertools import repeat
-import magic_module
-ours = next(finder for finder in sys.meta_path if type(finder).__module__ == "magic_module").find_spec
-theirs = next(finder for finder in sys.meta_path if getattr(finder, "__name__", "") == "BuiltinImporter").find_spec
-assert ours("foreign_name", None, None) is None and theirs("foreign_name", None, None) is None
+import {module}
+ours = [finder.find_spec for finder in sys.meta_path if type(finder).__module__ == "magic_module"]
+theirs = [finder.find_spec for finder in sys.meta_path if getattr(finder, "__name__", "") == "BuiltinImporter"]
+ours = ours[:{finders}]
+assert len(ours) == {finders} and len(theirs) == 1
+assert all(find_spec("foreign_name", None, None) is None for find_spec in ours + theirs)
 
-def loop(find_spec, count=20_000):
-    begin = time.perf_counter_ns()
-    for _ in repeat(None, count):
-        find_spec("foreign_name", None, None)
-    return (time.perf_counter_ns() - begin) / count / 1e9
+def loop(finders, count=20_000):
+    total = 0
+    for find_spec in finders:
+        begin = time.perf_counter_ns()
+        for _ in repeat(None, count):
+            find_spec("foreign_name", None, None)
+        total += time.perf_counter_ns() - begin
+    return total / count / 1e9
 
 loop(ours), loop(theirs)
 pairs = [(loop(ours), loop(theirs)) if number % 2 else (loop(theirs), loop(ours))[::-1] for number in range({rounds})]
@@ -36,10 +47,28 @@ def row() -> Row:
     return Row("a miss in `find_spec` for a foreign name", "`BuiltinImporter.find_spec`", f"≤ {MOST:.1f}×")
 
 
+def unknown_row() -> Row:
+    what = "a miss of a name that nobody knows, a namespace in use: both finders"
+    return Row(what, "`BuiltinImporter.find_spec`", f"≤ {MOST:.1f}×")
+
+
 def run(workplace: Workplace) -> list[Row]:
-    url = "http://127.0.0.1:9/manifest.json"
-    environment = workplace.environment(workplace.folder("cache"), MAGIC_MODULE_MANIFEST_URL=url)
-    script = SCRIPT.format(rounds=workplace.rounds(300, 100))
+    source, site, cache = workplace.folder("source"), workplace.folder("site"), workplace.folder("cache")
+    fixtures.package(source, "known", 0, 0)
+    fixtures.publish(source, site)
+    with Origin(site) as origin:
+        rows = [
+            compared(workplace, row(), cache, origin.manifest_url, "magic_module", 1),
+            compared(workplace, unknown_row(), cache, origin.manifest_url, "magic_module.known", 2),
+        ]
+    remove(site)
+    remove(cache)
+    return rows
+
+
+def compared(workplace: Workplace, empty: Row, cache: Path, url: str, module: str, finders: int) -> Row:
+    environment = workplace.environment(cache, MAGIC_MODULE_MANIFEST_URL=url)
+    script = SCRIPT.format(module=module, finders=finders, rounds=workplace.rounds(300, 100))
     pairs = measure.run(workplace.python(script), environment, capture=True).json
     ours, theirs = (Side([pair[at] for pair in pairs]) for at in (0, 1))
-    return [row().compared(ours, theirs, MOST, nanoseconds)]
+    return empty.compared(ours, theirs, MOST, nanoseconds)
