@@ -1,6 +1,10 @@
 """The harness of `make bench` says what it could not measure, and never makes up a cell."""
 
+import dataclasses
+import hashlib
+import shutil
 import sys
+import xml.etree.ElementTree as Xml
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,16 +97,47 @@ def test_a_busy_machine_is_said_and_two_values_have_no_spread() -> None:
     assert few.spread is None and report.cells_of(few)[4] == "-"
 
 
+def test_what_was_measured_on_a_busy_machine_is_counted_apart() -> None:
+    import report
+    from measure import Row
+
+    row = Row("a job", "a peer", "≤ 1")
+    rows = [row.judged("1", True), row.judged("2", False)]
+    rows += [dataclasses.replace(row.judged("1", reached), spread=0.5) for reached in (True, True, False)]
+    expected = "1 targets reached, 1 missed, 2 reached on a busy machine, 1 missed on a busy machine, 1 not measured."
+    assert report.summary([*rows, row.not_measured("no curl")]) == expected
+
+
+def test_a_row_without_a_target_tells_and_is_not_counted() -> None:
+    import report
+    from measure import NO_TARGET, Row, Side
+
+    row = Row("a job", "a peer", NO_TARGET)
+    told = row.told(Side([2.0, 2.0, 2.0]), Side([1.0, 1.0, 1.0]))
+    assert (told.ours, told.theirs, told.got, told.outcome) == ("2.00 s", "1.00 s", "2.00×", "told")
+    assert row.not_measured("no pip").outcome == "not measured"
+    assert report.summary([told]) == "0 targets reached, 0 missed."
+
+
+def test_a_quick_run_remembers_of_what_it_had_less(tmp_path: Path) -> None:
+    from workplace import Workplace
+
+    quick, full = Workplace(True, tmp_path), Workplace(False, tmp_path)
+    assert [each.size("files", 2000, 10) for each in (quick, quick, full)] == [10, 10, 2000]
+    assert quick.smaller == ["10 files (full: 2,000)"] and not full.smaller
+
+
 def test_the_document_holds_every_row_and_table() -> None:
     import report
     from measure import Row, Table
 
     row = Row("a | job", "a peer", "≤ 1").not_measured("no curl")
     table = Table("Side by side", ["", "ours"], [["2 files", "1 ms"]], "How.")
-    text = report.as_markdown([row], [table], [], {"date": "today"}, quick=True)
+    text = report.as_markdown([row], [table], [], {"date": "today"}, ["3 files (full: 9)"])
     assert "| a \\| job | a peer | - | - | - | no curl | ≤ 1 | not measured |" in text
     assert "## Side by side\n\nHow.\n\n|  | ours |\n|---|---|\n| 2 files | 1 ms |" in text
-    assert "This was a quick run" in text
+    assert "This was a quick run: few pairs; of other sizes are 3 files (full: 9)." in text
+    assert "quick run:" not in report.as_markdown([row], [table], [], {"date": "today"}, None)
 
 
 def test_every_peer_has_pinned_versions() -> None:
@@ -124,3 +159,109 @@ def test_a_peer_that_pip_cannot_install_is_a_failure_that_says_why(
     with pytest.raises(Failure, match=r"^uv is not installed: .*uv==") as caught:
         peers.command("uv")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("job", ["cold", "large", "transfers"])
+def test_without_curl_the_job_is_a_row_that_says_so(job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import bench
+    from workplace import Workplace
+
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    workplace = Workplace(True, tmp_path)
+    workplace.place = tmp_path
+    (row,) = bench.measured(job, workplace)
+    assert (row.got, row.outcome, row.ours) == ("no curl", "not measured", "-")
+
+
+def test_without_curl_its_cells_say_so_and_its_row_is_not_measured() -> None:
+    from jobs import cells
+    from measure import Failure, Side
+    from ways import CURLS
+
+    got = results(ours=[1.0] * 3) | {name: Failure("no curl") for name in (*CURLS, cells.FLOOR)}
+    row = cells.judged(cells.row("cold", "the quicker of two", "< 1×"), got, CURLS, cells.floor(got))
+    assert (row.outcome, row.notes) == ("not measured", ["curl: no curl", "curl of one zip: no curl"])
+    assert cells.cell(got, "curl") == "no curl"
+    floorless = got | {"curl": Side([2.0] * 3)}
+    assert cells.floor(floorless) == []
+    assert cells.floor(floorless | {cells.FLOOR: Side([1.0] * 3)}) == [f"floor, {cells.FLOOR}: 1.00 s, 0.50×"]
+
+
+def test_of_two_ways_the_quicker_one_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    from measure import Ended, Failure
+    from ways import CURLS, PEERS, Ways
+
+    def fails() -> Ended:
+        raise Failure("cannot")
+
+    takes = {"archive": lambda: Ended(3.0, 0.0, b""), "folder": lambda: Ended(1.0, 0.0, b""), "neither": fails}
+    ways = Ways.__new__(Ways)
+    monkeypatch.setattr(ways, "_ways_of", lambda peer: takes if peer == "pooch" else {"neither": fails})
+    assert ways.chosen() == {"pooch": "folder"}
+    everybody = ways.all({"pooch": "folder"})
+    assert tuple(everybody) == ("ours", *PEERS, *CURLS)
+    assert everybody["pooch"] is takes["folder"]
+
+
+def test_a_crowd_that_never_ends_is_given_up(tmp_path: Path) -> None:
+    from jobs import crowd
+    from measure import Failure
+
+    hangs = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"]
+    with pytest.raises(Failure, match=r"^given up after 1 s$"):
+        crowd.at_once(2, hangs, {}, 1.0)
+
+
+def test_a_plot_is_xml_with_each_point_where_it_belongs() -> None:
+    import plot
+
+    curves = {"ours & <others>": [(1.0, 0.0), (100.0, 5.0), (10000.0, 10.0)], "theirs": [(1.0, 10.0)]}
+    drawn = plot.Plot("name", "Title & <more>", "modules", "seconds", curves, linear=True).svg()
+    root = Xml.fromstring(drawn)
+    words = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"Title & <more>", "ours & <others>", "theirs", "modules", "seconds", "10k"} <= set(words)
+    circles = [element.attrib for element in root.iter("{http://www.w3.org/2000/svg}circle")]
+    left, right = plot.LEFT, plot.WIDTH - plot.RIGHT
+    top, bottom = plot.TOP, plot.HEIGHT - plot.BOTTOM
+    expected = [(left, bottom), ((left + right) / 2, (top + bottom) / 2), (right, top), (left, top)]
+    assert [(float(circle["cx"]), float(circle["cy"])) for circle in circles] == expected
+    assert circles[0]["fill"] == circles[2]["fill"] != circles[3]["fill"]
+
+
+def test_a_plot_with_logarithmic_values_leaves_nothing_out_but_what_has_no_logarithm() -> None:
+    import plot
+
+    drawn = plot.Plot("name", "title", "x", "y", {"ours": [(1.0, 0.0), (1.0, 0.1), (10.0, 1.0), (10.0, 10.0)]}).svg()
+    circles = [element.attrib for element in Xml.fromstring(drawn).iter("{http://www.w3.org/2000/svg}circle")]
+    heights = [float(circle["cy"]) for circle in circles]
+    assert heights == [plot.HEIGHT - plot.BOTTOM, (plot.TOP + plot.HEIGHT - plot.BOTTOM) / 2, plot.TOP]
+    assert plot.Plot("name", "title", "x", "y", {"ours": []}).svg() == ""
+
+
+def test_only_the_release_wheel_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import machine
+    import magic_module
+    from measure import Failure
+
+    def refused() -> str:
+        with pytest.raises(Failure) as caught:
+            machine.require_release_wheel(tmp_path)
+        return str(caught.value)
+
+    home = tmp_path / "environment"
+    (home / "magic_module").mkdir(parents=True)
+    (tmp_path / "dist").mkdir()
+    monkeypatch.setattr(sys, "prefix", str(home))
+    monkeypatch.setattr(magic_module, "__file__", str(tmp_path / "python" / "magic_module" / "__init__.py"))
+    assert refused().startswith(f"magic_module comes from {tmp_path / 'python' / 'magic_module'}, not from the wheel")
+    monkeypatch.setattr(magic_module, "__file__", str(home / "magic_module" / "__init__.py"))
+    assert refused().startswith("the release wheel is not installed here")
+    wheel = tmp_path / "dist" / "magic_module-1-py3-none-any.whl"
+    wheel.write_bytes(b"wheel")
+    assert refused().startswith("the release wheel is not installed here")
+    (home / ".wheel").write_text(hashlib.sha256(b"another").hexdigest())
+    assert refused().startswith("another wheel than the one in dist/ is installed here")
+    (home / ".wheel").write_text(hashlib.sha256(b"wheel").hexdigest())
+    machine.require_release_wheel(tmp_path)
+    (tmp_path / "dist" / "second.whl").write_bytes(b"wheel")
+    assert refused().startswith("the release wheel is not installed here")
