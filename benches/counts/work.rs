@@ -6,6 +6,7 @@ use magic_module::manifest::Manifest;
 use magic_module::mount::Answer;
 use magic_module::name::Digest;
 use magic_module::plan::{Reusable, plan};
+use magic_module::publish::CATALOGUE_ABOVE;
 use magic_module::session::TopLevel;
 use magic_module::store::code::CodePack;
 use magic_module::store::tree::{Tree, hash_file};
@@ -22,7 +23,7 @@ type Count<'a> = &'a dyn Fn(&mut dyn FnMut());
 type Work = fn(Count<'_>);
 
 pub const WORK: &[(&str, Work)] = &[
-    ("parse a manifest of 200 units", parse_manifest),
+    ("parse a manifest of 150 units", parse_manifest),
     ("the first name of a process", first_name),
     ("the next name", next_name),
     ("read the index of a tree of 200 files", open_tree),
@@ -52,7 +53,7 @@ fn world() -> World {
 
 fn parse_manifest(count: Count<'_>) {
     let world = World::empty("acme");
-    for number in 0..MODULES {
+    for number in 0..CATALOGUE_ABOVE {
         world.write(&format!("unit_{number:03}.py"), &format!("NUMBER = {number}\n"));
     }
     world.publish();

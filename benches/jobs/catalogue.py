@@ -1,8 +1,8 @@
-"""The first import of one unit out of 10, 200, 1,000, 100,000 and 1,000,000.
+"""The first import of one unit out of 10, 150, 1,000, 100,000 and 1,000,000.
 
 Whole processes from an empty cache. Up to 1,000 units `publish` writes the site; of more, records like the one that it
 wrote are spread over a catalogue like its own, and the parts that no import of this unit reads are digests without a
-file. Up to 200 units stand in the manifest, which is the largest of those; above, the manifest is in parts.
+file. Up to 150 units stand in the manifest, which is the largest of those; above, the manifest is in parts.
 
 What a request really takes at the server of 20 ms, beyond one at the server without delay, is measured in the same
 run, on a kept connection: the round trips are counted in that.
@@ -27,7 +27,7 @@ from origin import Origin
 from plot import Plot
 from workplace import Workplace, remove
 
-COUNTS = (10, 200, 1_000, 100_000, 1_000_000)
+COUNTS = (10, 150, 1_000, 100_000, 1_000_000)
 PUBLISHED = 1_000
 """Up to so many units `publish` makes the site."""
 UNIT = "unit_7"

@@ -8,9 +8,9 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::{Catalogue, Modules, Table};
 use crate::name::{Digest, Namespace};
 
-/// Up to so many units all records stand in the manifest itself: a record of one file is some
-/// 220 bytes, and one import should not read more than 64 KB of metadata.
-pub const CATALOGUE_ABOVE: usize = 200;
+/// Up to so many units all records stand in the manifest itself: there a record of one file is
+/// some 330 bytes, and one import should not read more than 64 KB of metadata.
+pub const CATALOGUE_ABOVE: usize = 150;
 
 /// The folder of the parts.
 const FOLDER: &str = "parts";

@@ -330,9 +330,18 @@ def test_offline(world: World) -> None:
     assert made.server.paths() == []
 
 
+def test_the_largest_manifest_without_parts_is_small_enough_for_one_import(world: World) -> None:
+    units: dict[str, str | bytes] = {f"some_unit_{number:04}.py": f"NUMBER = {number}\n" for number in range(150)}
+    world.publish(units, "acme")
+    manifest = world.path / "site" / "manifest.json"
+    assert b'"modules"' in manifest.read_bytes() and manifest.stat().st_size <= 64 << 10
+    world.publish({**units, "one_more.py": ""}, "acme")
+    assert b'"catalogue"' in manifest.read_bytes() and b'"modules"' not in manifest.read_bytes()
+
+
 @pytest.mark.slow
 def test_catalogue(world: World) -> None:
-    """Above 200 units the manifest is a catalogue: few small requests for one import."""
+    """Above 150 units the manifest is a catalogue: few small requests for one import."""
     units: dict[str, str | bytes] = {f"unit{number:04}.py": f"NUMBER = {number}\n" for number in range(1200)}
     units["rich/__init__.py"] = "from acme import unit0007\nfrom .inner import INNER\n"
     units["rich/inner.py"] = "INNER = 1\n"
