@@ -152,12 +152,14 @@ SLOW = 2.0
 SLOW_ROUNDS = 3
 
 
-def contest(rounds: int, contestants: Mapping[str, Callable[[], Ended]]) -> dict[str, Side | Failure]:
+def contest(
+    rounds: int, contestants: Mapping[str, Callable[[], Ended]], ahead: bool = True
+) -> dict[str, Side | Failure]:
     """The wall time of each, interleaved; who cannot take part is out, with the reason. One round goes ahead."""
     values: dict[str, list[float]] = {name: [] for name in contestants}
     out: dict[str, Failure] = {}
     most = dict.fromkeys(contestants, rounds)
-    for number in range(-1, rounds):
+    for number in range(-ahead, rounds):
         for name in list(contestants) if number % 2 else reversed(list(contestants)):
             if name in out or number >= most[name]:
                 continue

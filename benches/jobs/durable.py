@@ -3,8 +3,9 @@
 Both are the call of `prefetch` in a fresh process, from an empty cache on the disk of the temporary directory and from
 a site in a folder (a `file:` URL): no network is in it, but reading, hashing and writing the artifacts, unpacking them
 and making the tree are. Both run behind a filter (`benches/nosync.c`), which answers every sync of the second with
-success. What earlier rounds left to be written is synced before the time. The floor is what the disk takes: the bytes
-of the artifacts written to one file, with one sync and without.
+success; a full run notes what it is when a server on this machine has the site. What earlier rounds left to be written
+is synced before the time. The floor is what the disk takes: the bytes of the artifacts written to one file, with one
+sync and without.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import machine
 import native
 import timed
 from measure import Row, Side, interleave, ratio, time_of
+from origin import Origin
 from workplace import Workplace, remove
 
 MOST = 1.3
@@ -41,23 +43,27 @@ def run(workplace: Workplace) -> list[Row]:
         if name == "large":
             fixtures.noise(source / name / "large.bin", 16 << 20, name)
         fixtures.publish(source, site)
-        with tempfile.TemporaryDirectory(prefix="magic_module-bench-", dir=disk) as folder:
-            place = Path(folder)
-            size = fetched_bytes(workplace, place, site, name)
-            ways = [fetching(workplace, place, site, name, under) for under in filters]
+        with tempfile.TemporaryDirectory(prefix="magic_module-bench-", dir=disk) as folder, Origin(site) as origin:
+            place, url = Path(folder), (site / "manifest.json").as_uri()
+            size = fetched_bytes(workplace, place, url, name)
+            ways = [fetching(workplace, place, url, name, under) for under in filters]
             ways += [writing(place, size, synced) for synced in (True, False)]
+            if not workplace.quick:
+                ways += [fetching(workplace, place, origin.manifest_url, name, under) for under in filters]
             sides = [Side(values) for values in interleave(workplace.rounds(15, 5), *ways)]
         remove(site)
         notes = [f"on {machine.file_system(disk)}"]
         floor = f"{time_of(sides[2].median)} with a sync, {time_of(sides[3].median)} without"
         notes.append(f"floor, {size / 1e3:,.0f} kB written to one file: {floor}, {ratio(sides[2], sides[3]):.2f}×")
+        if len(sides) > 4:
+            notes.append(f"from a server {time_of(sides[4].median)}, {ratio(sides[4], sides[5]):.2f}×")
         rows.append(row(what).compared(sides[0], sides[1], MOST, time_of, notes))
     return rows
 
 
-def fetching(workplace: Workplace, folder: Path, site: Path, name: str, under: list[str]) -> Callable[[], float]:
+def fetching(workplace: Workplace, folder: Path, url: str, name: str, under: list[str]) -> Callable[[], float]:
     cache = folder / "cache"
-    environment = workplace.environment(cache, MAGIC_MODULE_MANIFEST_URL=(site / "manifest.json").as_uri())
+    environment = workplace.environment(cache, MAGIC_MODULE_MANIFEST_URL=url)
     body = f"magic_module.prefetch('magic_module.{name}')"
     one_process = timed.process(workplace, body, environment, "import magic_module", under=under)
 
@@ -70,10 +76,10 @@ def fetching(workplace: Workplace, folder: Path, site: Path, name: str, under: l
     return one
 
 
-def fetched_bytes(workplace: Workplace, folder: Path, site: Path, name: str) -> int:
+def fetched_bytes(workplace: Workplace, folder: Path, url: str, name: str) -> int:
     """What the store keeps of the artifacts of one fetch."""
     cache = folder / "counted"
-    environment = workplace.environment(cache, MAGIC_MODULE_MANIFEST_URL=(site / "manifest.json").as_uri())
+    environment = workplace.environment(cache, MAGIC_MODULE_MANIFEST_URL=url)
     timed.process(workplace, f"magic_module.prefetch('magic_module.{name}')", environment, "import magic_module")()
     size = sum(path.stat().st_size for path in (cache / "v1" / "blobs").rglob("*") if path.is_file())
     remove(cache)

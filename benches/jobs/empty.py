@@ -55,7 +55,7 @@ def run(workplace: Workplace) -> list[Row | Table]:
                 ).ours
             contestants["curl of one zip"] = first.curl_of_zip
             contestants["the import alone"] = plain_import(workplace, offers[""])
-            results = contest(workplace.rounds(5, 2), contestants)
+            results = contest(workplace.rounds(5, 1), contestants)
         floor = results["the import alone"]
         for name, suffix in (("ours", ""), ("ours, bytecode published", "; bytecode published")):
             if name in results:

@@ -77,6 +77,15 @@ def test_who_is_slow_takes_part_in_the_first_rounds() -> None:
     assert counts == [9, 3]
 
 
+def test_one_round_goes_ahead_unless_it_is_not_wanted() -> None:
+    from measure import Ended, Side, contest
+
+    seconds = iter([9.0, 1.0, 2.0])
+    for ahead, expected in ((True, [1.0]), (False, [2.0])):
+        (side,) = contest(1, {"ours": lambda: Ended(next(seconds), 0.0, b"")}, ahead).values()
+        assert isinstance(side, Side) and side.values == expected
+
+
 @pytest.mark.parametrize(
     ("value", "shown"), [(0.5, "0.50×"), (0.601, "0.601×"), (0.6, "0.60×"), (0.60004, "0.60004×"), (0.611, "0.61×")]
 )
