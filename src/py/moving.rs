@@ -10,10 +10,10 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::api::{locate, prepare};
+use super::api::locate;
 use super::errors::OrRaise;
 use super::finder::refresh_filter;
-use super::runtime::{self, block};
+use super::runtime::{self, block_with_tags};
 use super::state::session;
 use super::types::Upgrade;
 use crate::mount::Mount as CoreMount;
@@ -25,7 +25,6 @@ use crate::upgrade::{Move, Prepared};
 #[pyo3(signature = (*names))]
 fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
     let session = session(py)?;
-    prepare(py, session)?;
     let mut groups: Vec<(Arc<CoreMount>, Vec<String>)> = Vec::new();
     if names.is_empty() {
         let _ = session.own_mount();
@@ -34,11 +33,10 @@ fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
             if mount.bound().is_none_or(|bound| bound.generation.active.is_empty()) {
                 continue;
             }
-            let work = {
+            let movable = block_with_tags(py, session, None, || {
                 let (session, mount) = (session.clone(), mount.clone());
                 async move { session.upgradable(&mount).await }
-            };
-            let movable = block(py, session, None, work)?;
+            })?;
             groups.push((mount, movable));
         }
     }
@@ -64,7 +62,6 @@ fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
 #[pyfunction]
 fn _upgrade_unit(py: Python<'_>, name: &str, force: bool) -> PyResult<Upgrade> {
     let session = session(py)?;
-    prepare(py, session)?;
     let (mount, relative) = locate(py, session, name)?;
     let done = upgrade_in(py, session, mount, vec![relative], force)?;
     done.into_iter().find(|upgrade| upgrade.name == name).ok_or_else(|| {
@@ -79,11 +76,10 @@ fn upgrade_in(
     names: Vec<String>,
     force: bool,
 ) -> PyResult<Vec<Upgrade>> {
-    let work = {
+    let prepared = block_with_tags(py, session, None, || {
         let (session, mount, names) = (session.clone(), mount.clone(), names.clone());
         async move { session.prepare_upgrade(&mount, &names, force).await }
-    };
-    let prepared = block(py, session, None, work)?;
+    })?;
     super::loader::check(py, session, &prepared.members)?;
     apply(py, session, &prepared)?.finish(py, session, &prepared, &names)
 }
@@ -91,13 +87,11 @@ fn upgrade_in(
 #[pyfunction]
 fn rollback(py: Python<'_>, name: &str) -> PyResult<Upgrade> {
     let session = session(py)?;
-    prepare(py, session)?;
     let (mount, relative) = locate(py, session, name)?;
-    let work = {
+    let prepared = block_with_tags(py, session, None, || {
         let (session, mount, relative) = (session.clone(), mount.clone(), relative.clone());
         async move { session.prepare_rollback(&mount, &relative).await }
-    };
-    let prepared = block(py, session, None, work)?;
+    })?;
     let mut done = apply(py, session, &prepared)?.finish(py, session, &prepared, &[relative])?;
     Ok(done.remove(0))
 }

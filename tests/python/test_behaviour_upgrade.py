@@ -474,8 +474,18 @@ def test_a_module_that_cannot_be_remembered_leaves_everything_as_it_was(world: W
         except OSError as error:
             print(error)
         del sys.modules["acme.alpha.lazy"]
-        import acme.alpha.gone, importlib
+        import acme.alpha.gone, importlib.util
         print(*alpha.version(), importlib.util.find_spec("acme.alpha.fresh"))
         """
     )
     assert result.stdout.splitlines() == ["cannot load now", "1.0 one None"]
+
+
+def test_an_upgrade_loads_what_variants_need_only_for_them(world: World) -> None:
+    start(world)
+    world.publish(TWO, "acme")
+    script = """
+        import sys, acme.alpha as alpha
+        print(alpha._upgrade().new_version, "packaging.tags" in sys.modules)
+        """
+    assert world.run(script).stdout.split() == ["2.0", "False"]
