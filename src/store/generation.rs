@@ -178,16 +178,18 @@ impl MountFolder {
         Generation { number, manifest: self.state().manifest, ..Generation::default() }
     }
 
-    /// The numbers of all generations, ascending.
+    /// The numbers of all generations, ascending; of one that was lost, its lock is left.
     pub fn numbers(&self) -> Vec<u64> {
         let Ok(entries) = fs_err::read_dir(self.path.join("generations")) else {
             return Vec::new();
         };
+        let number = |name: &str| name.strip_suffix(".lock").unwrap_or(name).parse().ok();
         let mut numbers: Vec<u64> = entries
             .flatten()
-            .filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()))
+            .filter_map(|entry| entry.file_name().to_str().and_then(number))
             .collect();
         numbers.sort_unstable();
+        numbers.dedup();
         numbers
     }
 
@@ -290,6 +292,11 @@ mod tests {
         *bytes.last_mut().unwrap() ^= 1;
         fs_err::write(&path, bytes).unwrap();
         assert_eq!(folder.read(2), None);
+        let (fresh, _) = folder.bind().unwrap();
+        assert_eq!((fresh.number, fresh.active.len()), (3, 0));
+        // The one before is not taken for it, even if all that names it is gone but its lock.
+        fs_err::remove_file(&path).unwrap();
+        fs_err::remove_file(folder.path.join("current")).unwrap();
         let (fresh, _) = folder.bind().unwrap();
         assert_eq!((fresh.number, fresh.active.len()), (3, 0));
     }
