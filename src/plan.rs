@@ -37,6 +37,15 @@ pub struct Plan {
     named: HashSet<Digest>,
 }
 
+impl Plan {
+    /// True if every file comes from where it comes from in `other`.
+    pub fn takes_the_same(&self, other: &Self) -> bool {
+        let place = |source: &Source| (source.blob, source.inner.clone(), source.file.clone());
+        let places = |plan: &Self| plan.sources.values().map(place).collect::<Vec<_>>();
+        places(self) == places(other)
+    }
+}
+
 /// Files of trees that are on disk, by digest.
 #[derive(Debug, Default)]
 pub struct Reusable(HashMap<Digest, (PathBuf, Digest, Option<FilePath>)>);

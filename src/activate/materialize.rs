@@ -64,9 +64,10 @@ impl Session {
         let wanted = |plans: &[Plan]| -> BTreeSet<Digest> {
             plans.iter().flat_map(|plan| &plan.wanted).map(|wanted| wanted.sha256).collect()
         };
-        // A pack that is here may have what another tree had damaged: nothing is wanted then.
-        let lent = |plan: &Plan| plan.sources.values().any(|source| source.file.is_some());
-        if wanted(&again).is_subset(&wanted(&plans)) && !plans.iter().any(lent) {
+        // A pack that is here, or has just come, may have what was damaged elsewhere: nothing
+        // is wanted then.
+        let alike = plans.iter().zip(&again).all(|(plan, again)| plan.takes_the_same(again));
+        if alike && wanted(&again).is_subset(&wanted(&plans)) {
             return Err(error);
         }
         self.fetch_and_build(&missing, &again, progress, force).await.map_err(|second| {

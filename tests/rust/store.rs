@@ -101,6 +101,20 @@ fn whatever_file_is_damaged_the_bytes_are_right_or_the_error_is_clear() {
 }
 
 #[test]
+fn a_damaged_blob_gives_way_to_the_pack_that_was_fetched_for_other_files() {
+    let world = world();
+    let client = world.client();
+    let expected = client.read("alpha").unwrap();
+    let cache = world.folder("another");
+    let other = Client::new(ClientOptions { cache, ..world.options() });
+    other.session.store.create().unwrap();
+    let blob = other.session.store.blobs().insert(b"x = 1\n").unwrap();
+    write(&other.session.store.blobs().path(&blob), b"x = 2\n");
+    assert_eq!(other.read("alpha").unwrap(), expected);
+    assert!(other.session.store.blobs().verify(&blob).is_err(), "it is not used any more");
+}
+
+#[test]
 fn damage_while_a_process_runs_is_noticed_at_the_next_read() {
     let world = world();
     let client = world.client();
