@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use crate::error::{Error, Kind, Result};
 use crate::mount::{Answer, Context, Mount};
-use crate::name::Digest;
-use crate::session::{Lookup, Session, prefixes};
+use crate::name::{Digest, prefixes};
+use crate::session::{Lookup, Session};
 
 impl Session {
     /// Asks what [`Lookup::Ask`] could not tell, and looks again.

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 use crate::manifest::Record;
-use crate::name::{Digest, Version};
+use crate::name::{Digest, Version, prefixes};
 
 pub const FILE_NAME: &str = "magic.lock";
 const FORMAT: u64 = 1;
@@ -106,9 +106,8 @@ impl ProjectLock {
     }
 
     /// The locked unit that `full` lies below.
-    fn above(&self, full: &str) -> Option<&str> {
-        let parents = std::iter::successors(Some(full), |name| Some(name.rsplit_once('.')?.0));
-        parents.skip(1).find_map(|name| Some(self.units.get_key_value(name)?.0.as_str()))
+    fn above<'a>(&self, full: &'a str) -> Option<&'a str> {
+        prefixes(full).skip(1).find(|name| self.units.contains_key(*name))
     }
 
     /// Takes the place of the file in one step.
@@ -164,23 +163,16 @@ impl Project {
             return Ok(Some(locked));
         }
         let ignored = self.ignored.load(Ordering::Relaxed);
-        if let Some((lock, above)) = lock.and_then(|lock| Some((lock, lock.above(full)?))) {
-            // Its code would run inside of the one that was reviewed.
-            let why = format!("{} holds {above} and does not list it", lock.path.display());
-            return Err(Error::new(Kind::Policy, format!("{full} is refused: {why}"))
-                .name(full)
-                .hint(format!("lock it with `magic-module pin {full}`")));
-        }
         let frozen =
             frozen || self.frozen.load(Ordering::Relaxed) || lock.is_some_and(|lock| lock.frozen);
-        if !frozen || ignored {
-            return Ok(None);
-        }
-        let place = lock.map_or_else(
-            || format!("there is no {FILE_NAME} in this folder or above it"),
-            |lock| format!("{} does not list it", lock.path.display()),
-        );
-        Err(Error::new(Kind::Policy, format!("{full} is refused: {place}"))
+        let why = match lock.map(|lock| (lock.path.display(), lock.above(full))) {
+            // Its code would run inside of the one that was reviewed.
+            Some((path, Some(above))) => format!("{path} holds {above} and does not list it"),
+            _ if !frozen || ignored => return Ok(None),
+            Some((path, None)) => format!("{path} does not list it"),
+            None => format!("there is no {FILE_NAME} in this folder or above it"),
+        };
+        Err(Error::new(Kind::Policy, format!("{full} is refused: {why}"))
             .name(full)
             .hint(format!("lock it with `magic-module pin {full}`")))
     }

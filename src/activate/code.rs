@@ -94,11 +94,11 @@ impl PublishedCode<'_> {
     /// The same if it is much, once the sources have come: so many bytes in that time.
     pub(super) async fn large(&self, bytes: u64, time: Duration) -> u64 {
         let size = self.size();
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
-        if size >= SMALL && (bytes < TELLING || pays(size, bytes, time, self.sources, cores)) {
-            return self.fetch().await;
-        }
-        0
+        let pays = || {
+            let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
+            pays(size, bytes, time, self.sources, cores)
+        };
+        if size >= SMALL && (bytes < TELLING || pays()) { self.fetch().await } else { 0 }
     }
 
     async fn fetch(&self) -> u64 {

@@ -127,10 +127,13 @@ impl<'a> Packs<'a> {
         source: &Source,
     ) -> Result<()> {
         let from = source.file.clone().unwrap_or_else(|| self.store.blobs().path(&source.blob));
-        if !fs_err::symlink_metadata(&from).is_ok_and(|metadata| metadata.is_file()) {
-            return Err(Error::new(Kind::Integrity, format!("{} is gone", from.display()))
+        let broken = |how| {
+            Error::new(Kind::Integrity, format!("{} is {how}", from.display()))
                 .path(from.display().to_string())
-                .hint("run `magic-module verify`, which fetches it again"));
+                .hint("run `magic-module verify`, which fetches it again")
+        };
+        if !fs_err::symlink_metadata(&from).is_ok_and(|metadata| metadata.is_file()) {
+            return Err(broken("gone"));
         }
         let shared = size >= ENOUGH_TO_SHARE && self.share(&from, target).is_ok();
         let got = if shared && source.fresh && source.file.is_none() {
@@ -144,11 +147,7 @@ impl<'a> Packs<'a> {
             return Ok(());
         }
         let _ = fs_err::remove_file(target);
-        Err(Error::new(Kind::Integrity, format!("{} is damaged", from.display()))
-            .path(from.display().to_string())
-            .expected(sha256.to_hex())
-            .got(got.to_hex())
-            .hint("run `magic-module verify`, which fetches it again"))
+        Err(broken("damaged").expected(sha256.to_hex()).got(got.to_hex()))
     }
 
     /// A clone of the blocks where the file system can, else another name of the same

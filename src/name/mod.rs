@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use digest::Digest;
 pub use path::{FilePath, folded, is_control_or_directional};
-pub use unit::{API_NAMES, Namespace, UnitName, is_identifier};
+pub use unit::{API_NAMES, Namespace, UnitName, is_identifier, prefixes};
 
 /// Device names that Windows reserves in every directory, with any suffix.
 const RESERVED_ON_WINDOWS: &[&str] = &[

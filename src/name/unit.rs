@@ -48,6 +48,11 @@ pub fn is_identifier(text: &str) -> bool {
         && is_nfkc(text)
 }
 
+/// `a.b.c`, `a.b`, `a`.
+pub fn prefixes(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| name.rsplit_once('.').map(|(above, _)| above))
+}
+
 /// The dotted name of a unit below its namespace: `alpha`, `tools.csv`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -21,8 +21,9 @@ use super::install::{has_placeholder, is_placeholder};
 use super::spec::{is_in_trees, spec_of};
 use super::state::{existing, load_tags, needs_tags, session};
 use super::{errors::OrRaise, runtime};
+use crate::layout::Found;
 use crate::mount::Mount;
-use crate::session::{Lookup, OWN, Session, TopLevel};
+use crate::session::{Located, Lookup, OWN, Session, TopLevel};
 
 /// What lets the finder pass over foreign names without looking at the session.
 #[derive(Default)]
@@ -146,7 +147,7 @@ fn find<'py>(
     }
     if let Some(entries) = foreign
         && !below_own
-        && is_named(session, name)
+        && session.mount_around(name).is_some()
         && let Some(spec) = installed(py, fullname, &entries, target)?
     {
         return Ok(Some(spec));
@@ -191,18 +192,13 @@ fn find_behind<'py>(
     Ok(None)
 }
 
-fn is_named(session: &Session, name: &str) -> bool {
-    let serves =
-        |mount: &Mount| !mount.namespace.is_empty() && mount.namespace.strip(name).is_some();
-    session.find_mount(serves).is_some()
-}
-
 /// The mount whose namespace is `name`, else one whose namespace lies below it.
 fn mounted_at(session: &Session, name: &str) -> Option<Arc<Mount>> {
-    let below = |mount: &Mount| {
-        mount.namespace.as_str().strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
-    };
-    session.mount_named(name).or_else(|| session.find_mount(below))
+    let at_or_below = session.find_mount(|mount| {
+        let rest = mount.namespace.as_str().strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })?;
+    Some(session.mount_named(name).unwrap_or(at_or_below))
 }
 
 /// The parts of a parent's `__path__` that are not the store's. `None`: there is no
@@ -278,11 +274,12 @@ pub fn resolve<'py>(
             }
             Err(error) => return Err(error).or_raise(py),
             Ok(Lookup::Foreign | Lookup::Absent) => return Ok(None),
-            Ok(Lookup::Located(located)) if session.is_of_another(name, &located) => {
-                return Ok(None);
-            }
+            // A folder is no part of a namespace that is mounted by itself.
+            Ok(
+                Lookup::Located(Located { found: Found::Namespace { .. }, .. })
+                | Lookup::Namespace(..),
+            ) if session.mount_named(name).is_some() => return Ok(None),
             Ok(Lookup::Located(located)) => return spec_of(py, fullname, &located).map(Some),
-            Ok(Lookup::Namespace(..)) if session.mount_named(name).is_some() => return Ok(None),
             Ok(Lookup::Namespace(mount, relative)) => {
                 let entry = mount.folder.entry().join(relative.replace('.', "/"));
                 return py

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::layout::Found;
 use crate::manifest::Body;
 use crate::mount::{Answer, Mount};
-use crate::name::UnitName;
+use crate::name::{UnitName, prefixes};
 use crate::unit::Unit;
 
 /// What a name is.
@@ -100,10 +100,10 @@ impl Session {
         let mut active = Vec::new();
         for name in prefixes(relative) {
             if let Some(unit) = self.active_unit(mount, &bound, name)? {
-                active.push(name);
                 if let Some(found) = unit.find(relative, &self.python.suffixes) {
                     return Ok(Lookup::Located(Located { root: name == relative, unit, found }));
                 }
+                active.push(name);
             }
         }
         let Some(manifest) = bound.manifest else { return Ok(ask(true)) };
@@ -183,9 +183,4 @@ impl Session {
             _ => None,
         }
     }
-}
-
-/// `a.b.c`, `a.b`, `a`.
-pub fn prefixes(name: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(name), |name| name.rsplit_once('.').map(|(above, _)| above))
 }
