@@ -7,34 +7,36 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Every module below `src/` stands on one floor. A new one is added here and to the map in `src/lib.rs`.
-const FLOORS: &[(&str, &[&str])] = &[
-    ("words", &["error", "name", "settings", "progress", "audit"]),
-    ("formats", &["manifest", "layout", "project", "lock", "index"]),
-    ("devices", &["origin", "store"]),
-    ("work", &["fetch", "unpack", "sign", "assemble", "plan", "compile"]),
-    (
-        "use cases",
-        &[
-            "mount",
-            "session",
-            "unit",
-            "ask",
-            "activate",
-            "obtain",
-            "upgrade",
-            "rollback",
-            "inventory",
-            "listing",
-            "data",
-            "verify",
-            "pin",
-            "publish",
-            "bundle",
-        ],
-    ),
-    ("Python", &["py"]),
-];
+/// The one map of the floors: the table in the head of the crate.
+const MAP: &str = include_str!("../../src/lib.rs");
+
+/// The floors from the lowest to the highest, each with its modules. A row without a name goes on with the one above.
+fn floors() -> Vec<(String, Vec<String>)> {
+    let mut floors: Vec<(String, Vec<String>)> = Vec::new();
+    for row in MAP.lines().filter_map(|line| line.strip_prefix("//! |")) {
+        let mut cells = row.split('|').map(str::trim);
+        let (Some(name), Some(modules)) = (cells.next(), cells.next()) else { continue };
+        if name.starts_with(|first: char| first.is_ascii_digit()) {
+            floors.push((name.to_owned(), Vec::new()));
+        }
+        if let Some((_, known)) = floors.last_mut() {
+            known.extend(modules.split_whitespace().map(|word| word.trim_matches('`').to_owned()));
+        }
+    }
+    floors
+}
+
+#[test]
+fn the_map_names_every_module_once() {
+    let mut mapped: Vec<String> = floors().into_iter().flat_map(|(_, modules)| modules).collect();
+    let mut there: Vec<String> = sources().iter().map(|(path, _)| own_module(path)).collect();
+    there.retain(|module| module != "lib");
+    there.dedup();
+    mapped.sort();
+    there.sort();
+    there.dedup();
+    assert_eq!(mapped, there);
+}
 
 #[test]
 fn lower_floors_never_import_higher_ones() {
@@ -106,8 +108,7 @@ fn climb(path: &str, module: &str) -> String {
 
 /// What the file imports from above its own floor.
 fn climbs(path: &str, text: &str) -> Vec<String> {
-    let unknown =
-        |module: &str| format!("src/{path}: module {module} has no floor in tests/rust/floors.rs");
+    let unknown = |module: &str| format!("src/{path}: module {module} has no floor in src/lib.rs");
     let Some((own, _)) = floor(&own_module(path)) else {
         return vec![unknown(&own_module(path))];
     };
@@ -120,12 +121,12 @@ fn climbs(path: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-fn floor(module: &str) -> Option<(usize, &'static str)> {
-    FLOORS
-        .iter()
+fn floor(module: &str) -> Option<(usize, String)> {
+    floors()
+        .into_iter()
         .enumerate()
-        .find(|(_, (_, modules))| modules.contains(&module))
-        .map(|(number, (name, _))| (number, *name))
+        .find(|(_, (_, modules))| modules.iter().any(|known| known == module))
+        .map(|(number, (name, _))| (number, name))
 }
 
 /// `store/blob.rs` belongs to `store`, `error.rs` to `error`.
