@@ -2,12 +2,16 @@
 //!
 //! ```text
 //! resolve                   a manifest was asked for: it `changed`, or is `unchanged`
-//! fetch    (progress)*      at most ten a second for one operation, the last at 100 %
+//! fetch    (progress)*      at most ten a second for one operation, the last `done`
 //! verify                    a tree was looked at: `whole`, or a file of it `damaged`, `healed`;
 //!                           or published code was `refused`
 //! load                      a module's code was handed to the interpreter
-//! upgrade                   a generation was switched
+//! upgrade                   a generation was switched: `done`
 //! ```
+//!
+//! They come in this order for one unit; those of different operations mix. A handler may do
+//! what it likes: it runs in the thread that waits, never in a worker. What it raises ends
+//! the operation that is waited for.
 //!
 //! Workers only write into [`Events`] and [`Progress`]; whoever waits for them
 //! (the Python floor, every 50 ms) takes events out. A slow reader slows nobody.
@@ -25,25 +29,102 @@ pub const TICK: Duration = Duration::from_millis(100);
 /// Events that nobody takes out are dropped, oldest first.
 const QUEUE: usize = 4096;
 
-/// One thing that happened. Fields that do not apply are empty.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Event {
-    /// `resolve`, `fetch`, `verify`, `load` or `upgrade`.
+/// One thing that happened. A unit is named as it follows `import`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A manifest was asked for.
+    Resolve { namespace: String, url: String, changed: bool },
+    /// Bytes of one operation arrived, over all its artifacts; the last of them was `artifact`.
+    Fetch { unit: String, artifact: String, bytes: u64, total: u64, done: bool },
+    /// A tree was looked at.
+    Verify { unit: String, finding: Finding },
+    /// A module's code was handed to the interpreter.
+    Load { unit: String, path: String },
+    /// A unit moved to this version, or left the generation: then it has none.
+    Upgrade { unit: String, version: String },
+}
+
+/// What looking at a tree showed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Finding {
+    Whole,
+    Damaged {
+        path: String,
+    },
+    Healed {
+        path: String,
+    },
+    /// Code that was published with the unit is not used.
+    Refused {
+        url: String,
+        why: String,
+    },
+}
+
+/// An event as handlers see it. Fields that do not apply are empty.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Shown<'a> {
     pub event: &'static str,
-    pub unit: String,
-    /// The last part of the artifact's URL or the path in the tree.
-    pub artifact: String,
-    pub url: String,
+    pub unit: &'a str,
+    /// The last part of the artifact's URL, or the path in the tree.
+    pub artifact: &'a str,
+    pub url: &'a str,
     pub bytes: u64,
     pub total: u64,
     /// What was found, in a word of those above; `done` ends a fetch and an upgrade.
     pub status: &'static str,
 }
 
-impl Event {
+impl Shown<'_> {
     /// 0 to 100; an operation without bytes is complete.
     pub fn percentage(&self) -> f64 {
         if self.total == 0 { 100.0 } else { self.bytes as f64 * 100.0 / self.total as f64 }
+    }
+}
+
+impl Event {
+    pub fn shown(&self) -> Shown<'_> {
+        match self {
+            Self::Resolve { namespace, url, changed } => Shown {
+                event: "resolve",
+                unit: namespace,
+                url,
+                status: if *changed { "changed" } else { "unchanged" },
+                ..Shown::default()
+            },
+            Self::Fetch { unit, artifact, bytes, total, done } => Shown {
+                event: "fetch",
+                unit,
+                artifact,
+                bytes: *bytes,
+                total: *total,
+                status: if *done { "done" } else { "" },
+                ..Shown::default()
+            },
+            Self::Verify { unit, finding } => finding.shown(unit),
+            Self::Load { unit, path } => {
+                Shown { event: "load", unit, artifact: path, ..Shown::default() }
+            }
+            Self::Upgrade { unit, version } => Shown {
+                event: "upgrade",
+                unit,
+                artifact: version,
+                status: "done",
+                ..Shown::default()
+            },
+        }
+    }
+}
+
+impl Finding {
+    fn shown<'a>(&'a self, unit: &'a str) -> Shown<'a> {
+        let (artifact, url, status) = match self {
+            Self::Whole => ("", "", "whole"),
+            Self::Damaged { path } => (path.as_str(), "", "damaged"),
+            Self::Healed { path } => (path.as_str(), "", "healed"),
+            Self::Refused { url, why } => (why.as_str(), url.as_str(), "refused"),
+        };
+        Shown { event: "verify", unit, artifact, url, status, ..Shown::default() }
     }
 }
 
@@ -202,7 +283,7 @@ impl Progress {
         let mut last = self.last.lock();
         if last.is_none_or(|at| at.elapsed() >= TICK) {
             *last = Some(Instant::now());
-            self.report(artifact, "");
+            self.report(artifact, false);
         }
     }
 
@@ -218,19 +299,17 @@ impl Progress {
     /// The last event of an operation that moved bytes.
     pub fn finish(&self, artifact: &str) {
         if self.total.load(Ordering::Relaxed) > 0 {
-            self.report(artifact, "done");
+            self.report(artifact, true);
         }
     }
 
-    fn report(&self, artifact: &str, status: &'static str) {
-        let event = || Event {
-            event: "fetch",
+    fn report(&self, artifact: &str, done: bool) {
+        let event = || Event::Fetch {
             unit: self.unit.clone(),
             artifact: artifact.to_owned(),
             bytes: self.done(),
             total: self.total.load(Ordering::Relaxed),
-            status,
-            ..Event::default()
+            done,
         };
         if let Some(heard) = &self.heard {
             heard.lock().push_back(event());
@@ -255,14 +334,14 @@ mod tests {
         progress.finish("alpha.csv");
         let seen = events.take();
         assert!(seen.len() < 10, "{}", seen.len());
-        assert_eq!(seen.last().unwrap().percentage(), 100.0);
-        assert_eq!(seen.last().unwrap().status, "done");
+        let last = seen.last().unwrap().shown();
+        assert_eq!((last.percentage(), last.status), (100.0, "done"));
     }
 
     #[test]
     fn nobody_listens_nothing_is_kept() {
         let events = Arc::new(Events::default());
-        events.emit(Event::default);
+        events.emit(|| Event::Load { unit: "alpha".to_owned(), path: "alpha.py".to_owned() });
         assert!(events.take().is_empty());
     }
 }

@@ -13,7 +13,7 @@ use crate::layout::{Found, Layout, Suffixes};
 use crate::manifest::Record;
 use crate::mount::Mount;
 use crate::name::{Digest, FilePath, UnitName, Version};
-use crate::progress::{Event, Events};
+use crate::progress::{Event, Events, Finding};
 use crate::store::Store;
 use crate::store::code::{CodePack, Interpreter};
 use crate::store::generation::{Active, Key};
@@ -165,7 +165,7 @@ impl Unit {
         let Some(mut tree) = opened else { return Ok(Readiness::Missing) };
         let checked = tree.check(full);
         if !checked.damaged.is_empty() {
-            self.tell(events, &tree, &checked.damaged, "damaged");
+            self.tell_files(events, &tree, &checked.damaged, |path| Finding::Damaged { path });
             let left = match assemble::heal(store, &mut tree, &checked.damaged) {
                 Ok(left) => left,
                 // A read-only cache cannot be mended; what is damaged is refused below.
@@ -177,19 +177,14 @@ impl Unit {
             if !left.is_empty() {
                 return Ok(Readiness::Missing);
             }
-            self.tell(events, &tree, &checked.damaged, "healed");
+            self.tell_files(events, &tree, &checked.damaged, |path| Finding::Healed { path });
         }
         if checked.changed || !checked.damaged.is_empty() {
             // The stamps only save time: a cache that cannot be written serves as well.
             let _ = tree.write_index(store);
         }
         self.set_tree(tree);
-        events.emit(|| Event {
-            event: "verify",
-            unit: self.full_name.clone(),
-            status: "whole",
-            ..Event::default()
-        });
+        self.tell(events, || Finding::Whole);
         Ok(Readiness::Ready)
     }
 
@@ -205,15 +200,19 @@ impl Unit {
             .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")
     }
 
-    pub fn tell(&self, events: &Events, tree: &Tree, positions: &[usize], status: &'static str) {
+    fn tell(&self, events: &Events, finding: impl FnOnce() -> Finding) {
+        events.emit(|| Event::Verify { unit: self.full_name.clone(), finding: finding() });
+    }
+
+    fn tell_files(
+        &self,
+        events: &Events,
+        tree: &Tree,
+        positions: &[usize],
+        finding: fn(String) -> Finding,
+    ) {
         for at in positions {
-            events.emit(|| Event {
-                event: "verify",
-                unit: self.full_name.clone(),
-                artifact: tree.files[*at].path.to_string(),
-                status,
-                ..Event::default()
-            });
+            self.tell(events, || finding(tree.files[*at].path.to_string()));
         }
     }
 

@@ -307,12 +307,9 @@ impl Session {
             self.write_moves(prepared, base, bound.and_then(|bound| bound.manifest))?;
         }
         for step in &prepared.moves {
-            self.events.emit(|| Event {
-                event: "upgrade",
+            self.events.emit(|| Event::Upgrade {
                 unit: step.full_name.clone(),
-                artifact: step.new.as_ref().map(|new| new.version.to_string()).unwrap_or_default(),
-                status: "done",
-                ..Event::default()
+                version: step.new.as_ref().map(|new| new.version.to_string()).unwrap_or_default(),
             });
         }
         Ok(())

@@ -23,7 +23,7 @@ use crate::mount::Mount;
 use crate::name::FilePath;
 use crate::origin::redact_text;
 use crate::plan::{Plan, Wanted};
-use crate::progress::{Event, Progress};
+use crate::progress::{Event, Finding, Progress};
 use crate::session::Session;
 use crate::store::BlobStore;
 use crate::store::code::CodePack;
@@ -127,13 +127,9 @@ impl PublishedCode<'_> {
             }
         }
         if let Err(error) = kept {
-            self.session.events.emit(|| Event {
-                event: "verify",
+            self.session.events.emit(|| Event::Verify {
                 unit: member.unit.full_name.clone(),
-                artifact: error.to_string(),
-                url: redact_text(&pack.url),
-                status: "refused",
-                ..Event::default()
+                finding: Finding::Refused { url: redact_text(&pack.url), why: error.to_string() },
             });
         }
         bytes

@@ -51,7 +51,7 @@ impl Mount {
         let (bytes, signature, validator) = match document {
             (Document::NotModified, _) => {
                 self.check_age_of_known(context, state.manifest)?;
-                self.tell(context, "unchanged");
+                self.tell(context, false);
                 return Ok(self.take(state.manifest));
             }
             (Document::Body { bytes, validator }, signature) => (bytes, signature, validator),
@@ -69,7 +69,7 @@ impl Mount {
                 }
                 now.highest_serial = now.highest_serial.max(state.highest_serial);
             })?;
-            self.tell(context, "unchanged");
+            self.tell(context, false);
             return Ok(self.take(state.manifest));
         }
         let signed = self.check_signature(context, &bytes, &digest, signature).await?;
@@ -80,7 +80,7 @@ impl Mount {
         self.check_serial(&manifest, &digest, &state)?;
         self.check_age(context, &manifest)?;
         let accepted = self.accept(context, &bytes, manifest, validator, &state)?;
-        self.tell(context, if state.manifest == Some(accepted) { "unchanged" } else { "changed" });
+        self.tell(context, state.manifest != Some(accepted));
         Ok(self.take(Some(accepted)))
     }
 
@@ -300,13 +300,11 @@ impl Mount {
         error.message(message).url(url).or_hint(ASK_THE_AUTHOR)
     }
 
-    fn tell(&self, context: &Context, status: &'static str) {
-        context.events.emit(|| Event {
-            event: "resolve",
-            unit: self.namespace.to_string(),
+    fn tell(&self, context: &Context, changed: bool) {
+        context.events.emit(|| Event::Resolve {
+            namespace: self.namespace.to_string(),
             url: self.shown_url(),
-            status,
-            ..Event::default()
+            changed,
         });
     }
 }

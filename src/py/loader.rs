@@ -138,12 +138,7 @@ fn _get_code<'py>(
     let unit = &handle.get().unit;
     let origin = loader.getattr(intern!(py, "path"))?.cast_into::<PyString>()?;
     let path = relative(unit, &origin)?;
-    session.events.emit(|| Event {
-        event: "load",
-        unit: fullname.to_string(),
-        artifact: path.clone(),
-        ..Event::default()
-    });
+    session.events.emit(|| Event::Load { unit: fullname.to_string(), path: path.clone() });
     runtime::deliver(py, session)?;
     let source = unit.digest_of(&path).ok_or_else(|| missing(&origin))?;
     audit::raise(py, ("magic_module.load", fullname, &origin, source.to_hex()))?;

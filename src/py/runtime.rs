@@ -272,10 +272,11 @@ fn tell(py: Python<'_>, listener: Option<&Py<PyAny>>, heard: Option<&Heard>) -> 
 
 fn as_dict<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
+    let event = event.shown();
     dict.set_item("event", event.event)?;
-    dict.set_item("unit", &event.unit)?;
-    dict.set_item("artifact", &event.artifact)?;
-    dict.set_item("url", &event.url)?;
+    dict.set_item("unit", event.unit)?;
+    dict.set_item("artifact", event.artifact)?;
+    dict.set_item("url", event.url)?;
     dict.set_item("bytes", event.bytes)?;
     dict.set_item("total", event.total)?;
     dict.set_item("percentage", event.percentage())?;
