@@ -26,7 +26,7 @@
 //! | floor      | files                                                                  |
 //! |------------|------------------------------------------------------------------------|
 //! | 0 words    | `error` `name` `settings` `progress` `audit`                             |
-//! | 1 formats  | `manifest` `layout` `project`                                            |
+//! | 1 formats  | `manifest` `layout` `lockfile`                                           |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
 //! | 4 uses     | `mount` `unit` `session` `ask` `activate` `obtain` `upgrade` `rollback`  |
@@ -46,6 +46,7 @@ pub mod fetch;
 pub mod inventory;
 pub mod layout;
 pub mod listing;
+pub mod lockfile;
 pub mod manifest;
 pub mod mount;
 pub mod name;
@@ -54,7 +55,6 @@ pub mod origin;
 pub mod pin;
 pub mod plan;
 pub mod progress;
-pub mod project;
 pub mod publish;
 #[cfg(feature = "python")]
 mod py;

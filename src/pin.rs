@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::lockfile::{Locked, ProjectLock, place, read};
 use crate::manifest::Record;
 use crate::mount::{Answer, Mount};
 use crate::name::Digest;
-use crate::project::{Locked, ProjectLock, place, read};
 use crate::session::Session;
 use crate::store::generation::unit_of_key;
 

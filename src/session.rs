@@ -14,10 +14,10 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{Access, Fetcher};
+use crate::lockfile::Project;
 use crate::mount::{Context, Mount, MountRequest, WhenOld};
 use crate::name::Namespace;
 use crate::progress::Events;
-use crate::project::Project;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::lock::Shared;

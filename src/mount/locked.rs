@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::Mount;
 use crate::error::{Error, Kind, Result};
+use crate::lockfile::{Locked, Project};
 use crate::manifest::Record;
 use crate::name::Version;
-use crate::project::{Locked, Project};
 
 impl Mount {
     /// The lock that this mount's units are held to.

@@ -28,11 +28,11 @@ use url::Url;
 
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{Fetcher, PerProcess, Transport};
+use crate::lockfile::Project;
 use crate::manifest::{Manifest, Record};
 use crate::name::{Digest, Namespace, UnitName, Version};
 use crate::origin::{is_loopback, redact};
 use crate::progress::{Events, ForkLock};
-use crate::project::Project;
 use crate::settings::Settings;
 use crate::sign::Keys;
 use crate::store::Store;
