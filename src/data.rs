@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::assemble::link;
+use crate::assemble::{link, make_executable};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Artifact;
 use crate::manifest::File;
 use crate::mount::Mount;
-use crate::name::{Digest, FilePath};
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::store::tree::hash_file;
+use crate::store::tree::{has_mode, hash_file};
 use crate::store::{make_folders, rename_onto, unique};
 use crate::unit::Unit;
 
@@ -46,15 +45,21 @@ impl Session {
         unit.verify_file(&self.store, file.path.as_str())
     }
 
-    /// The place of a lazy file: outside the tree, under its own name.
-    pub fn lazy_place(&self, sha256: &Digest, path: &FilePath) -> PathBuf {
-        self.store.root().join("lazy").join(sha256.to_hex()).join(path.file_name())
+    /// The place of a lazy file: outside the tree, under its own name. The same bytes may be
+    /// a tool elsewhere; no file can have the name of the folder that keeps the two apart.
+    fn lazy_place(&self, file: &File) -> PathBuf {
+        let mut place = self.store.root().join("lazy").join(file.sha256.to_hex());
+        if file.executable {
+            place.push("executable.");
+        }
+        place.join(file.path.file_name())
     }
 
     async fn lazy(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, file: &File) -> Result<PathBuf> {
-        let place = self.lazy_place(&file.sha256, &file.path);
+        let place = self.lazy_place(file);
         let whole = || hash_file(&place, file.size).is_ok_and(|digest| digest == file.sha256);
-        if place.exists() && whole() {
+        let fit = fs_err::symlink_metadata(&place).is_ok_and(|it| has_mode(&it, file.executable));
+        if fit && whole() {
             return Ok(place);
         }
         let _kept = self.keep().await?;
@@ -88,8 +93,12 @@ impl Session {
             make_folders(folder).map_err(cannot)?;
         }
         let blob = blobs.path(&file.sha256);
-        if link(&blob, &aside).is_err() {
+        // All names of a file have one mode, and a blob is never run.
+        if file.executable || link(&blob, &aside).is_err() {
             fs_err::copy(&blob, &aside).map_err(cannot)?;
+        }
+        if file.executable {
+            make_executable(&aside).map_err(cannot)?;
         }
         rename_onto(&aside, &place).map_err(cannot)?;
         // Two names of one file: a rename onto the other changes nothing and leaves `aside`.

@@ -50,6 +50,21 @@ pub(super) fn create(target: &Path) -> io::Result<fs_err::File> {
     options.open(target)
 }
 
+/// Lets all run a file who may read it; the umask has decided who that is.
+pub fn make_executable(target: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mut permissions = fs_err::symlink_metadata(target)?.permissions();
+        let readers = permissions.mode() & 0o444;
+        permissions.set_mode(readers | (readers >> 2));
+        fs_err::set_permissions(target, permissions)?;
+    }
+    #[cfg(not(unix))]
+    let _ = target;
+    Ok(())
+}
+
 /// Another name of a file, if nobody may write to it: who did would write to both.
 pub fn link(from: &Path, target: &Path) -> io::Result<()> {
     if !is_read_only(&fs_err::symlink_metadata(from)?) {

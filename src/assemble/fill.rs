@@ -126,7 +126,7 @@ fn blob_of<'a>(job: &Job<'a>) -> Option<&'a Digest> {
 fn place_all(packs: &mut Packs<'_>, aside: &Path, jobs: &[Job<'_>]) -> Result<Stamps> {
     let place = |(file, source): &Job<'_>| {
         let target = aside.join(file.path.as_str());
-        packs.place(&target, file.size, &file.sha256, source)?;
+        packs.place(&target, file.size, &file.sha256, file.executable, source)?;
         Ok((file.path.clone(), stamp_of(&target)?))
     };
     jobs.iter().map(place).collect()

@@ -24,7 +24,7 @@ use crate::store::lock::Exclusive;
 use crate::store::tree::{Stamp, Tree, TreeFile, folder_of, index_of};
 use crate::store::{Store, make_folders, unique};
 
-pub use copies::link;
+pub use copies::{link, make_executable};
 use fill::{Stamps, fill};
 use packs::{Declared, Packs};
 
@@ -111,6 +111,7 @@ fn name(
                 size: file.size,
                 sha256: file.sha256,
                 lazy: file.lazy,
+                executable: file.executable,
                 stamp: stamps.get(&file.path).copied().unwrap_or_default(),
                 source: at,
                 inner: source.and_then(|source| source.inner.clone()),
@@ -151,7 +152,7 @@ pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usi
         let source = Source { blob: *blob, inner: file.inner.clone(), file: None, fresh: false };
         let aside =
             store.tmp().join(format!("{}.{}.{}.heal", tree.digest, std::process::id(), unique()));
-        match packs.place(&aside, file.size, &file.sha256, &source) {
+        match packs.place(&aside, file.size, &file.sha256, file.executable, &source) {
             Ok(()) => {
                 make_folder(target.parent().unwrap_or(&tree.folder))?;
                 if target.is_dir() {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use parking_lot::Mutex;
 
-use super::copies::{clone_blocks, copy, create, link};
+use super::copies::{clone_blocks, copy, create, link, make_executable};
 use super::{Source, cannot_build};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{self, PackFormat, Record};
@@ -102,20 +102,24 @@ impl<'a> Packs<'a> {
         })
     }
 
-    /// Writes one file, which does not exist yet, and makes sure of its bytes.
+    /// Writes one file, which does not exist yet, and makes sure of its bytes. Whether it can
+    /// be run is what the record says: an archive's own modes count for nothing.
     pub fn place(
         &mut self,
         target: &Path,
         size: u64,
         sha256: &Digest,
+        executable: bool,
         source: &Source,
     ) -> Result<()> {
         let Some((blob, inner)) = source.packed() else {
-            return self.place_whole(target, size, sha256, source);
+            self.place_whole(target, size, sha256, executable, source)?;
+            return finish(target, executable);
         };
         let pack = self.open(blob)?;
         let mut file = create(target).map_err(|error| cannot_build(target, &error))?;
-        pack.copy(inner, size, sha256, &mut file)
+        pack.copy(inner, size, sha256, &mut file)?;
+        finish(target, executable)
     }
 
     /// A file that is a blob of its own, or a file of another tree.
@@ -124,6 +128,7 @@ impl<'a> Packs<'a> {
         target: &Path,
         size: u64,
         sha256: &Digest,
+        executable: bool,
         source: &Source,
     ) -> Result<()> {
         let from = source.file.clone().unwrap_or_else(|| self.store.blobs().path(&source.blob));
@@ -135,7 +140,7 @@ impl<'a> Packs<'a> {
         if !fs_err::symlink_metadata(&from).is_ok_and(|metadata| metadata.is_file()) {
             return Err(broken("gone"));
         }
-        let shared = size >= ENOUGH_TO_SHARE && self.share(&from, target).is_ok();
+        let shared = size >= ENOUGH_TO_SHARE && self.share(&from, target, executable).is_ok();
         let got = if shared && source.fresh && source.file.is_none() {
             *sha256
         } else if shared {
@@ -151,8 +156,8 @@ impl<'a> Packs<'a> {
     }
 
     /// A clone of the blocks where the file system can, else another name of the same
-    /// read-only file.
-    fn share(&mut self, from: &Path, target: &Path) -> std::io::Result<()> {
+    /// read-only file. All names of a file have one mode, so one that can be run is a copy.
+    fn share(&mut self, from: &Path, target: &Path, executable: bool) -> std::io::Result<()> {
         if self.clones {
             match clone_blocks(from, target) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(error),
@@ -162,6 +167,16 @@ impl<'a> Packs<'a> {
                 return Ok(());
             }
         }
+        if executable {
+            return Err(std::io::ErrorKind::Unsupported.into());
+        }
         link(from, target)
     }
+}
+
+fn finish(target: &Path, executable: bool) -> Result<()> {
+    if executable {
+        make_executable(target).map_err(|error| cannot_build(target, &error))?;
+    }
+    Ok(())
 }

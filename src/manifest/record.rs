@@ -57,6 +57,9 @@ pub struct File {
     /// Fetched when it is first asked for, and kept outside the tree.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lazy: bool,
+    /// A tool that programs run: its file has the executable bits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
 }
 
 /// Many small files in one artifact, or the code compiled from them.
@@ -123,7 +126,8 @@ impl Record {
     }
 
     /// sha256 over the sorted lines `path NUL size NUL sha256 LF`. A lazy file's
-    /// line ends in `NUL lazy`, because it lies outside the tree.
+    /// line ends in `NUL lazy`, because it lies outside the tree; that of a file which
+    /// can be run in `NUL executable`.
     pub fn tree_digest(&self) -> Digest {
         tree_digest(&self.files)
     }
@@ -192,16 +196,23 @@ impl Modules {
 }
 
 /// A file's line in what a tree's digest covers; see [`Record::tree_digest`].
-pub fn listing_line(path: &FilePath, size: u64, sha256: &Digest, lazy: bool) -> String {
+pub fn listing_line(
+    path: &FilePath,
+    size: u64,
+    sha256: &Digest,
+    lazy: bool,
+    executable: bool,
+) -> String {
     let lazy = if lazy { "\0lazy" } else { "" };
-    format!("{path}\0{size}\0{sha256}{lazy}\n")
+    let executable = if executable { "\0executable" } else { "" };
+    format!("{path}\0{size}\0{sha256}{lazy}{executable}\n")
 }
 
 /// See [`Record::tree_digest`].
 pub fn tree_digest(files: &[File]) -> Digest {
     let mut lines: Vec<String> = files
         .iter()
-        .map(|file| listing_line(&file.path, file.size, &file.sha256, file.lazy))
+        .map(|file| listing_line(&file.path, file.size, &file.sha256, file.lazy, file.executable))
         .collect();
     lines.sort_unstable();
     let mut hasher = sha2::Sha256::new();

@@ -171,8 +171,14 @@ fn lazy(plan: &mut Plan, globs: &[String]) -> Result<()> {
 }
 
 fn is_code(path: &str) -> bool {
+    path.ends_with(".py") || is_library(path)
+}
+
+/// Libraries are loaded, never run, although most wheels mark them so: without the mark their
+/// trees are those of earlier versions, and share their bytes with the artifacts.
+fn is_library(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let suffixes = [".py", ".so", ".pyd", ".dll", ".dylib"];
+    let suffixes = [".so", ".pyd", ".dll", ".dylib"];
     suffixes.iter().any(|suffix| name.ends_with(suffix)) || name.contains(".so.")
 }
 
@@ -227,6 +233,7 @@ fn keep(planned: &[Planned], site: &mut Site) -> Result<Vec<File>> {
             size: planned.file.size,
             sha256: planned.file.sha256,
             lazy: planned.lazy,
+            executable: planned.file.executable && !is_library(planned.file.path.as_str()),
         })
     };
     planned.iter().map(file).collect()

@@ -26,6 +26,7 @@ pub(super) struct SourceFile {
     pub disk: PathBuf,
     pub size: u64,
     pub sha256: Digest,
+    pub executable: bool,
 }
 
 impl SourceFile {
@@ -263,7 +264,7 @@ fn check(source: &Source, namespace: &Namespace, overrides: &Overrides) -> Resul
 }
 
 fn hashed(found: Found) -> Result<SourceFile> {
-    let (size, sha256) =
+    let (size, sha256, executable) =
         super::site::digest_of(&found.disk).map_err(|error| unreadable(&found.path, &error))?;
-    Ok(SourceFile { path: found.path, disk: found.disk, size, sha256 })
+    Ok(SourceFile { path: found.path, disk: found.disk, size, sha256, executable })
 }

@@ -1,7 +1,7 @@
 //! Trees: what a unit's files are once they are on disk.
 //!
 //! ```text
-//! trees/<digest>/alpha.py …            the files, mode 0444
+//! trees/<digest>/alpha.py …            the files, mode 0444, or 0555 where they can be run
 //! trees/<digest>.index                 written last: a tree without it does not exist
 //!
 //!   magic_module tree 1                the format
@@ -9,12 +9,14 @@
 //!   <boot id>                          the boot in which the stamps were taken
 //!   <sha256> …                         blobs that the tree can be rebuilt from
 //!   <length>                           of the next block, in bytes
-//!   path NUL size NUL sha256 LF …      hashes to <digest>, so it cannot be another tree's
+//!   path NUL size NUL sha256 LF …      hashes to <digest>, so it cannot be another tree's;
+//!                                      a line may end in NUL lazy, NUL executable
 //!   mtime ctime inode source inner LF  a stamp per file, in the same order
 //! ```
 //!
 //! A file whose size, times and inode are those of its stamp is taken as it is;
-//! any other is hashed. After another boot every file is hashed once.
+//! any other is hashed, and looked at for its executable bits. After another boot every
+//! file is hashed once.
 
 use std::fmt::Write as _;
 use std::io;
@@ -45,6 +47,7 @@ pub struct TreeFile {
     pub size: u64,
     pub sha256: Digest,
     pub lazy: bool,
+    pub executable: bool,
     pub stamp: Stamp,
     /// The blob that the bytes came from.
     pub source: Option<usize>,
@@ -164,7 +167,11 @@ impl Tree {
             let path = FilePath::new(fields.next()?).ok()?;
             let size = fields.next()?.parse().ok()?;
             let sha256 = Digest::new(fields.next()?).ok()?;
-            let lazy = fields.next().is_some();
+            let (mut lazy, mut executable) = (false, false);
+            for flag in fields {
+                lazy |= flag == "lazy";
+                executable |= flag == "executable";
+            }
             let mut fields = stamps.next()?.splitn(5, ' ');
             let stamp = Stamp {
                 mtime: fields.next()?.parse().ok()?,
@@ -173,7 +180,7 @@ impl Tree {
             };
             let source = fields.next()?.parse().ok().filter(|at| *at < sources.len());
             let inner = fields.next().and_then(|inner| FilePath::new(inner).ok());
-            files.push(TreeFile { path, size, sha256, lazy, stamp, source, inner });
+            files.push(TreeFile { path, size, sha256, lazy, executable, stamp, source, inner });
         }
         // No tree of ours lists its files in another order, in which they would not be found.
         if !files.is_sorted_by(|one, next| one.path < next.path) {
@@ -191,7 +198,9 @@ impl Tree {
     /// Writes the index, which makes the tree visible.
     pub fn write_index(&self, store: &Store) -> Result<()> {
         let mut files: Vec<&TreeFile> = self.files.iter().collect();
-        let line = |file: &TreeFile| listing_line(&file.path, file.size, &file.sha256, file.lazy);
+        let line = |file: &TreeFile| {
+            listing_line(&file.path, file.size, &file.sha256, file.lazy, file.executable)
+        };
         files.sort_unstable_by_key(|file| line(file));
         let listing: String = files.iter().map(|file| line(file)).collect();
         let mut body = format!("{}\n", boot());
@@ -220,9 +229,15 @@ impl Tree {
                 continue;
             };
             let stamp = Stamp::of(&metadata);
-            if !metadata.is_file() || metadata.len() != file.size || open_to_others(&metadata) {
+            // A file system without these bits shows its own for every file, then as now.
+            let touched = full || stamp != file.stamp;
+            if !metadata.is_file()
+                || metadata.len() != file.size
+                || open_to_others(&metadata)
+                || (touched && !has_mode(&metadata, file.executable))
+            {
                 checked.damaged.push(at);
-            } else if full || !self.same_boot || stamp != file.stamp {
+            } else if touched || !self.same_boot {
                 match hash_file(&path, file.size) {
                     Ok(digest) if digest == file.sha256 => {
                         checked.changed |= stamp != file.stamp;
@@ -274,6 +289,21 @@ fn damaged(path: &Path, expected: &Digest, got: &Digest) -> Error {
         .expected(expected.to_hex())
         .got(got.to_hex())
         .hint("run `magic-module verify`, which fetches it again")
+}
+
+/// True if the file can be run by all who can read it, or by nobody, as it should be.
+pub fn has_mode(metadata: &std::fs::Metadata, executable: bool) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let readers = (metadata.mode() & 0o444) >> 2;
+        metadata.mode() & 0o7111 == if executable { readers } else { 0 }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (metadata, executable);
+        true
+    }
 }
 
 /// Reads at most one byte more than `size`, which is enough to know that it is wrong.

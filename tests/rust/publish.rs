@@ -430,7 +430,7 @@ fn one_import_out_of_a_million_units_is_small() {
         let hex = sha256.to_hex();
         let path = FilePath::new(&format!("{name}.py")).unwrap();
         let url = format!("files/{}/{hex}.py", &hex[..2]);
-        let files = vec![File { path, url, size: 812, sha256, lazy: false }];
+        let files = vec![File { path, url, size: 812, sha256, lazy: false, executable: false }];
         let record: Record = serde_json::from_value(
             serde_json::json!({"version": "1.2.0", "files": files, "published": NOW}),
         )

@@ -36,6 +36,8 @@ fn full() -> Value {
     });
     let mut lazy = file("alpha/größe.bin");
     lazy["lazy"] = json!(true);
+    let mut tool = file("alpha/tool");
+    tool["executable"] = json!(true);
     json!({
         "manifest": 1,
         "namespace": "acme.parts",
@@ -52,7 +54,7 @@ fn full() -> Value {
                 "requires": ["alpha.deep", "größe"],
                 "yanked": "broken",
                 "published": 1,
-                "files": [file("alpha/__init__.py"), lazy, file("alpha-1.dist-info/METADATA")],
+                "files": [file("alpha/__init__.py"), lazy, tool, file("alpha-1.dist-info/METADATA")],
                 "packs": [pack("alpha/__init__.py"), code],
                 "variants": [{
                     "tag": "cp310.cp311-abi3-linux_x86_64",
@@ -238,6 +240,7 @@ fn bad_documents_are_refused_by_both() {
     wrong("/modules/alpha/files/0", json!("alpha.py"));
     wrong("/modules/alpha/files/0/url", json!(""));
     wrong("/modules/alpha/files/0/lazy", json!("yes"));
+    wrong("/modules/alpha/files/0/executable", json!("yes"));
     wrong("/modules/alpha/summary", json!(1));
     wrong("/modules/alpha/dependencies", json!("numpy"));
     wrong("/modules/alpha/yanked", json!(true));
