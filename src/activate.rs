@@ -17,9 +17,9 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::manifest::Record;
 use crate::mount::Mount;
-use crate::name::Digest;
+use crate::name::{Digest, Key};
 use crate::session::Session;
-use crate::store::generation::{Active, Generation, Key};
+use crate::store::generation::{Active, Generation};
 use crate::store::lock::Shared;
 use crate::unit::{Readiness, Unit};
 

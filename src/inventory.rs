@@ -6,9 +6,8 @@ use std::sync::Arc;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, Record};
 use crate::mount::{Answer, Mount, reason_of};
-use crate::name::Digest;
+use crate::name::{Digest, Key};
 use crate::session::Session;
-use crate::store::generation::unit_of_key;
 use crate::store::tree::Tree;
 
 /// What is known of a unit without downloading it.
@@ -59,8 +58,7 @@ impl Session {
         let mut found = Vec::new();
         for mount in self.mounts() {
             let Some(bound) = mount.bound() else { continue };
-            let names: BTreeSet<&str> =
-                bound.generation.active.keys().map(|key| unit_of_key(key)).collect();
+            let names: BTreeSet<&str> = bound.generation.active.keys().map(Key::unit).collect();
             let in_use =
                 names.into_iter().filter_map(|name| self.active_entry(&mount, &bound, name));
             for (_, active) in in_use {

@@ -9,7 +9,6 @@ use crate::manifest::Body;
 use crate::mount::Mount;
 use crate::name::Digest;
 use crate::session::{Located, Session};
-use crate::store::generation::unit_of_key;
 use crate::unit::Unit;
 
 impl Session {
@@ -126,7 +125,7 @@ impl Session {
             // A million names are not listed; what is here is.
             Body::Catalogue(_) => {
                 for key in bound.generation.active.keys() {
-                    let name = unit_of_key(key);
+                    let name = key.unit();
                     if let Ok(Some(unit)) = self.active_unit(mount, &bound, name) {
                         add(name, &unit.layout);
                     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::activate::{Member, Moved};
 use crate::error::{Error, Kind, Result};
 use crate::mount::Mount;
-use crate::name::UnitName;
+use crate::name::{Key, UnitName};
 use crate::progress::Progress;
 use crate::session::{Located, Lookup, Session};
 use crate::unit::Unit;
@@ -61,7 +61,7 @@ impl Session {
             .hint(format!("choose one of {}", have.join(", ")))
         })?;
         let selected = self.select(&mount.namespace.join(name), name, &chosen)?;
-        let mut key = format!("{name}=={version}");
+        let mut key = Key::pinned(name, &chosen.version);
         if !chosen.variants.is_empty() {
             key = self.tagged(&key);
         }

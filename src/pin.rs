@@ -7,9 +7,8 @@ use crate::error::Result;
 use crate::lockfile::{Locked, ProjectLock, place, read};
 use crate::manifest::Record;
 use crate::mount::{Answer, Mount};
-use crate::name::Digest;
+use crate::name::{Digest, Key};
 use crate::session::Session;
-use crate::store::generation::unit_of_key;
 
 impl Session {
     /// What `names` (relative to the mount; without names, everything in use) and all that
@@ -24,7 +23,7 @@ impl Session {
         if names.is_empty()
             && let Some(bound) = &bound
         {
-            let plain = bound.generation.active.keys().map(|key| unit_of_key(key));
+            let plain = bound.generation.active.keys().map(Key::unit);
             wanted.extend(plain.map(str::to_owned));
         }
         let mut locked: Vec<(String, Locked)> = Vec::new();

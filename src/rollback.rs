@@ -7,10 +7,10 @@ use std::time::Instant;
 use crate::activate::Member;
 use crate::error::{Error, Kind, Result};
 use crate::mount::Mount;
-use crate::name::UnitName;
+use crate::name::{Key, UnitName};
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::store::generation::{Active, Generation, Key, unit_of_key};
+use crate::store::generation::{Active, Generation};
 use crate::unit::Unit;
 use crate::upgrade::{Move, Prepared};
 
@@ -19,10 +19,10 @@ impl Session {
     pub async fn prepare_rollback(&self, mount: &Arc<Mount>, name: &str) -> Result<Prepared> {
         let started = Instant::now();
         let generation = mount.bound().map(|bound| bound.generation.clone()).unwrap_or_default();
-        let is_it = |key: &str| unit_of_key(key) == name;
+        let is_it = |key: &Key| key.unit() == name;
         let mut step = Some(generation.clone());
         while let Some(current) = &step
-            && !current.moved.keys().any(|key| is_it(key))
+            && !current.moved.keys().any(is_it)
         {
             step = current.parent.and_then(|parent| mount.folder.read(parent));
         }
@@ -40,7 +40,7 @@ impl Session {
         let progress = Progress::new(mount.namespace.join(name), self.events.clone());
         for (key, before) in &undone(&generation, &step, |number| mount.folder.read(number)) {
             let now = generation.active.get(key).cloned();
-            let unit_name = unit_of_key(key);
+            let unit_name = key.unit();
             let unit = match before {
                 Some(before) => {
                     let found = self.earlier_unit(mount, key, before).await?;
@@ -76,7 +76,7 @@ impl Session {
     async fn earlier_unit(
         &self,
         mount: &Arc<Mount>,
-        key: &str,
+        key: &Key,
         active: &Active,
     ) -> Result<Arc<Unit>> {
         let error = match self.active_entry_unit(mount, key, active) {
@@ -88,17 +88,17 @@ impl Session {
         let Some(manifest) = mount.bound().and_then(|bound| bound.manifest) else {
             return Err(error);
         };
-        mount.fetch_parts(&context, &manifest, unit_of_key(key)).await?;
+        mount.fetch_parts(&context, &manifest, key.unit()).await?;
         self.active_entry_unit(mount, key, &Active { manifest, ..active.clone() })
     }
 
     pub fn active_entry_unit(
         &self,
         mount: &Arc<Mount>,
-        key: &str,
+        key: &Key,
         active: &Active,
     ) -> Result<Arc<Unit>> {
-        let name = unit_of_key(key);
+        let name = key.unit();
         let parsed = UnitName::new(name).map_err(|error| {
             Error::new(Kind::Store, "a generation names no unit").caused_by(&error)
         })?;
@@ -150,11 +150,11 @@ fn undone(
     let before = step.parent.and_then(read).unwrap_or_default();
     let mut undone = step.moved.clone();
     loop {
-        let names: BTreeSet<&str> = undone.keys().map(|key| unit_of_key(key)).collect();
+        let names: BTreeSet<&str> = undone.keys().map(Key::unit).collect();
         let more: Vec<Key> = now
             .active
             .iter()
-            .filter(|(key, _)| !undone.contains_key(*key) && !key.contains("=="))
+            .filter(|(key, _)| !undone.contains_key(*key) && !key.is_held())
             .filter(|(_, active)| {
                 active.requires.iter().any(|required| names.contains(required.as_str()))
             })
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_rollback_takes_along_what_came_to_require_the_unit() {
-        let key = str::to_owned;
+        let key = Key::of;
         let before = Generation {
             number: 1,
             active: [(key("base"), active("1", &[])), (key("same"), active("1", &["base"]))].into(),

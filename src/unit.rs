@@ -12,11 +12,11 @@ use crate::error::{Error, Kind, Result};
 use crate::layout::{Found, Layout, Suffixes};
 use crate::manifest::Record;
 use crate::mount::Mount;
-use crate::name::{Digest, FilePath, UnitName, Version};
+use crate::name::{Digest, FilePath, Key, UnitName, Version};
 use crate::progress::{Event, Events, Finding};
 use crate::store::Store;
 use crate::store::code::{CodePack, Interpreter};
-use crate::store::generation::{Active, Key};
+use crate::store::generation::Active;
 use crate::store::tree::{Tree, folder_of};
 
 /// The interpreter that units are imported into.
@@ -30,6 +30,13 @@ pub struct Python {
     pub environment: String,
     /// Wheel tags, best first; asked for when a record has variants.
     pub tags: OnceLock<Vec<String>>,
+}
+
+impl Python {
+    /// What the names of its own extension modules end in.
+    pub fn suffix(&self) -> &str {
+        self.suffixes.0.first().map_or("", String::as_str)
+    }
 }
 
 pub struct Unit {

@@ -16,10 +16,10 @@ use crate::activate::{Member, commit, holds, successor, use_generation};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::is_absent;
 use crate::mount::{Answer, Bound, Mount, newest_good};
-use crate::name::{Digest, UnitName};
+use crate::name::{Digest, Key, UnitName};
 use crate::progress::{Event, Progress};
 use crate::session::Session;
-use crate::store::generation::{Active, Generation, Key, unit_of_key};
+use crate::store::generation::{Active, Generation};
 use crate::store::lock::Shared;
 use crate::store::tree::Tree;
 use crate::unit::Unit;
@@ -147,8 +147,7 @@ impl Session {
         mount.refresh(&context, false).await?;
         let Some(bound) = mount.bound() else { return Ok(Vec::new()) };
         let Some(manifest) = bound.manifest else { return Ok(Vec::new()) };
-        let names: BTreeSet<&str> =
-            bound.generation.active.keys().map(|key| unit_of_key(key)).collect();
+        let names: BTreeSet<&str> = bound.generation.active.keys().map(Key::unit).collect();
         let mut movable = Vec::new();
         // Versions that were fetched by their number, and other interpreters' variants, stay.
         for name in
@@ -169,7 +168,7 @@ impl Session {
         };
         // A version that was taken back is never moved to, if there is a good one.
         let good = match newest_good(&record) {
-            Some(good) if mount.key_of(name) == name => good,
+            Some(good) if !mount.key_of(name).is_held() => good,
             _ => &record,
         };
         let unit = self.unit_of(mount, name, *manifest, good)?;
@@ -221,11 +220,9 @@ impl Session {
                 .iter()
                 .filter(|(_, active)| !active.requires.is_disjoint(&moved))
                 // A pinned unit stays where it is, another interpreter's variant moves with that.
-                .filter(|(key, _)| {
-                    let bare = key.split('@').next().unwrap_or(key);
-                    !bare.contains("==") && (bare == *key || **key == self.tagged(bare))
-                })
-                .map(|(key, _)| unit_of_key(key))
+                .filter(|(key, _)| !key.is_held())
+                .filter(|(key, _)| key.suffix().is_none_or(|it| it == self.python.suffix()))
+                .map(|(key, _)| key.unit())
                 .filter(|name| !members.iter().any(|member| member.unit.name.as_str() == *name))
                 .collect();
             let before = members.len();

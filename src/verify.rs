@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::mount::Mount;
+use crate::name::Key;
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::store::generation::unit_of_key;
 use crate::store::tree::Tree;
 use crate::unit::{Readiness, Unit};
 
@@ -27,7 +27,7 @@ impl Session {
         let mut verified = Verified { healed: true, ..Verified::default() };
         let Some(bound) = mount.bound() else { return Ok(verified) };
         for name in names {
-            let is_it = |key: &String| unit_of_key(key) == name;
+            let is_it = |key: &Key| key.unit() == name;
             if !bound.generation.active.keys().any(is_it) {
                 let full = mount.namespace.join(name);
                 return Err(Error::new(Kind::UnitNotFound, format!("{full} is not in the cache"))
@@ -37,7 +37,7 @@ impl Session {
         }
         // Every entry: pinned versions and other interpreters' variants, too.
         for (key, active) in &bound.generation.active {
-            if names.is_empty() || names.iter().any(|name| unit_of_key(key) == name) {
+            if names.is_empty() || names.iter().any(|name| key.unit() == name) {
                 let unit = self.active_entry_unit(mount, key, active)?;
                 verified.units += 1;
                 self.verify_unit(mount, &unit, &mut verified).await?;

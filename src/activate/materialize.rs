@@ -10,12 +10,11 @@ use crate::error::{Error, Kind, Result};
 use crate::fetch::{Artifact, is_absent};
 use crate::manifest::Record;
 use crate::mount::{Mount, reason_of};
-use crate::name::Digest;
+use crate::name::{Digest, Key};
 use crate::plan::{Plan, Reusable, Wanted, plan};
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::store::Store;
-use crate::store::generation::unit_of_key;
 use crate::store::tree::Tree;
 use crate::unit::{Readiness, Unit};
 
@@ -177,7 +176,7 @@ impl Session {
         let mount = member.unit.mount()?;
         let Some(bound) = mount.bound() else { return Ok(reusable) };
         let name = member.unit.name.as_str();
-        let same_unit = |key: &str| unit_of_key(key) == name;
+        let same_unit = |key: &Key| key.unit() == name;
         let mut generation = Some(bound.generation.clone());
         for _ in 0..4 {
             let Some(current) = generation else { break };

@@ -6,7 +6,7 @@ use super::Mount;
 use crate::error::{Error, Kind, Result};
 use crate::lockfile::{Locked, Project};
 use crate::manifest::Record;
-use crate::name::Version;
+use crate::name::{Key, Version};
 
 impl Mount {
     /// The lock that this mount's units are held to.
@@ -32,14 +32,14 @@ impl Mount {
         Ok(Some(locked))
     }
 
-    /// The part of a generation's key that says what a unit is held to.
-    pub fn key_of(&self, unit: &str) -> String {
+    /// The key of a unit without a variant: it says what the unit is held to.
+    pub fn key_of(&self, unit: &str) -> Key {
         if let Ok(Some(locked)) = self.locked(unit) {
-            return format!("{unit}=={}={}", locked.version, &locked.tree.to_hex()[..16]);
+            return Key::locked(unit, &locked.version, &locked.tree);
         }
         match self.request.pins.get(unit) {
-            Some(version) => format!("{unit}=={version}"),
-            None => unit.to_owned(),
+            Some(version) => Key::pinned(unit, version),
+            None => Key::of(unit),
         }
     }
 

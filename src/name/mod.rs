@@ -7,10 +7,12 @@
 //! | [`FilePath`]  | a relative path that is safe on every platform       |
 //! | [`Digest`]    | a sha256                                             |
 //! | [`Version`]   | printable ASCII text that fits in a file name        |
+//! | [`Key`]       | a unit, what holds it, an interpreter's suffix       |
 //!
 //! Each has a private field and a fallible constructor; serde goes through it.
 
 mod digest;
+mod key;
 mod path;
 mod unit;
 
@@ -19,6 +21,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use digest::Digest;
+pub use key::Key;
 pub use path::{FilePath, folded, is_control_or_directional};
 pub use unit::{API_NAMES, Namespace, UnitName, is_identifier, prefixes};
 

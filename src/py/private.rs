@@ -223,7 +223,7 @@ fn _mounts(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
             let unit = PyDict::new(py);
             unit.set_item("version", entry.version.as_str())?;
             unit.set_item("tree", entry.tree.to_hex())?;
-            active.set_item(key, unit)?;
+            active.set_item(key.as_str(), unit)?;
         }
         dict.set_item("active", active)?;
         list.append(dict)?;

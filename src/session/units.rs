@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::layout::Layout;
 use crate::manifest::Record;
 use crate::mount::{Answer, Bound as Binding, Mount};
-use crate::name::{Digest, UnitName, Version};
+use crate::name::{Digest, Key, UnitName, Version};
 use crate::store::generation::Active;
 use crate::unit::Unit;
 
@@ -48,7 +48,7 @@ impl Session {
         mount: &Mount,
         bound: &'a Binding,
         name: &str,
-    ) -> Option<(String, &'a Active)> {
+    ) -> Option<(Key, &'a Active)> {
         // Most names that are asked for are modules inside of a unit: no key is made for them.
         if !bound.generation.has_key_of(name) {
             return None;
@@ -58,7 +58,8 @@ impl Session {
         let mut keys = vec![self.tagged(&held), held];
         if locked.is_some() {
             // The tree is what counts, whoever made it active.
-            keys.extend([self.tagged(name), name.to_owned()]);
+            let free = Key::of(name);
+            keys.extend([self.tagged(&free), free]);
         }
         keys.into_iter().find_map(|key| {
             let active = bound.generation.active.get(&key)?;
@@ -66,8 +67,9 @@ impl Session {
         })
     }
 
-    pub fn tagged(&self, key: &str) -> String {
-        format!("{key}@{}", self.python.suffixes.0.first().map_or("", String::as_str))
+    /// The key of the variant for this interpreter.
+    pub fn tagged(&self, key: &Key) -> Key {
+        key.variant(self.python.suffix())
     }
 
     /// The unit of a record that stands in `manifest`.

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::lock::{Exclusive, Shared, no_follow};
 use super::{Store, make_folders, read_private, write_aside};
 use crate::error::{Error, Result};
-use crate::name::{Digest, UnitName, Version};
+use crate::name::{Digest, Key, UnitName, Version};
 
 /// A unit in a generation. The record itself is in the manifest with this digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,14 +36,6 @@ pub struct Active {
     pub checked: bool,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub requires: BTreeSet<UnitName>,
-}
-
-/// `alpha`, `alpha==1.1.0` for a pinned unit, `alpha@.cpython-313-…so` for one with variants.
-pub type Key = String;
-
-/// The unit's name in a key.
-pub fn unit_of_key(key: &str) -> &str {
-    key.split(['@', '=']).next().unwrap_or(key)
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -66,8 +58,8 @@ impl Generation {
         let from = (Bound::Included(name), Bound::Unbounded);
         self.active
             .range::<str, _>(from)
-            .take_while(|(key, _)| key.starts_with(name))
-            .any(|(key, _)| unit_of_key(key) == name)
+            .take_while(|(key, _)| key.as_str().starts_with(name))
+            .any(|(key, _)| key.unit() == name)
     }
 }
 
