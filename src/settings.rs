@@ -85,20 +85,24 @@ impl std::fmt::Debug for Secret {
 
 pub const DEFAULT_CONCURRENCY: usize = 32;
 
+/// A variable that is read when it matters, for it may be set until then: those of proxies.
+pub fn variable(name: &str) -> Option<OsString> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    std::env::var_os(name)
+}
+
 /// True if `MAGIC_MODULE_MANIFEST_URL` is set: all that `import magic_module` asks.
 pub fn names_a_manifest() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-    std::env::var_os("MAGIC_MODULE_MANIFEST_URL").is_some_and(|url| !url.is_empty())
+    variable("MAGIC_MODULE_MANIFEST_URL").is_some_and(|url| !url.is_empty())
 }
 
 impl Settings {
     pub fn from_env() -> Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-        Self::read(|name| std::env::var_os(name))
+        Self::read(variable)
     }
 
     fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
-        let text = |name: &str| -> Result<Option<String>> {
+        let exact = |name: &str| -> Result<Option<String>> {
             match get(name) {
                 None => Ok(None),
                 Some(value) if value.is_empty() => Ok(None),
@@ -107,8 +111,13 @@ impl Settings {
                 }
             }
         };
+        let text = |name: &str| -> Result<Option<String>> {
+            let trimmed = exact(name)?.map(|text| text.trim().to_owned());
+            Ok(trimmed.filter(|text| !text.is_empty()))
+        };
+        let word = |name: &str| Ok(text(name)?.map(|text| text.to_ascii_lowercase()));
         let flag = |name: &str| -> Result<bool> {
-            match text(name)?.as_deref() {
+            match word(name)?.as_deref() {
                 None | Some("0" | "false" | "no" | "off") => Ok(false),
                 Some("1" | "true" | "yes" | "on") => Ok(true),
                 Some(_) => Err(wrong(name, "must be 1 or 0")),
@@ -132,7 +141,11 @@ impl Settings {
             cache_dir,
             cache_limit: text("MAGIC_MODULE_CACHE_LIMIT")?
                 .as_deref()
-                .map(parse_size)
+                .map(|text| {
+                    parse_size(text).ok_or_else(|| {
+                        wrong("MAGIC_MODULE_CACHE_LIMIT", "must be a size such as 500M or 2G")
+                    })
+                })
                 .transpose()?,
             trusted_owners: text("MAGIC_MODULE_TRUSTED_OWNERS")?
                 .as_deref()
@@ -140,7 +153,7 @@ impl Settings {
                 .transpose()?
                 .unwrap_or_default(),
             offline: flag("MAGIC_MODULE_OFFLINE")?,
-            progress: text("MAGIC_MODULE_PROGRESS")?
+            progress: word("MAGIC_MODULE_PROGRESS")?
                 .as_deref()
                 .map(parse_show)
                 .transpose()?
@@ -150,12 +163,12 @@ impl Settings {
                 .map(parse_concurrency)
                 .transpose()?
                 .unwrap_or(DEFAULT_CONCURRENCY),
-            verify_full: match text("MAGIC_MODULE_VERIFY")?.as_deref() {
+            verify_full: match word("MAGIC_MODULE_VERIFY")?.as_deref() {
                 None | Some("default") => false,
                 Some("full") => true,
                 Some(_) => return Err(wrong("MAGIC_MODULE_VERIFY", "must be default or full")),
             },
-            key_password: text("MAGIC_MODULE_KEY_PASSWORD")?.map(Secret),
+            key_password: exact("MAGIC_MODULE_KEY_PASSWORD")?.map(Secret),
             certificates: path("SSL_CERT_FILE"),
             netrc: path("NETRC").or_else(default_netrc),
             source_date_epoch: text("SOURCE_DATE_EPOCH")?
@@ -214,22 +227,20 @@ pub fn parse_pins(text: &str) -> Result<BTreeMap<UnitName, Version>> {
     split(text).into_iter().map(pin).collect()
 }
 
-/// Parses `1048576`, `512M`, `2G`.
-pub fn parse_size(text: &str) -> Result<u64> {
-    let text = text.trim().trim_end_matches(['B', 'b']).trim_end_matches('i');
-    let (digits, factor) = match text.char_indices().last() {
-        Some((at, 'K' | 'k')) => (&text[..at], 1 << 10),
-        Some((at, 'M' | 'm')) => (&text[..at], 1 << 20),
-        Some((at, 'G' | 'g')) => (&text[..at], 1 << 30),
-        Some((at, 'T' | 't')) => (&text[..at], 1 << 40),
-        _ => (text, 1_u64),
+/// Parses `1048576`, `512M`, `2 GiB`: powers of 1024, here and for every option.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let factor: u64 = match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "K" | "KB" | "KIB" => 1 << 10,
+        "M" | "MB" | "MIB" => 1 << 20,
+        "G" | "GB" | "GIB" => 1 << 30,
+        "T" | "TB" | "TIB" => 1 << 40,
+        _ => return None,
     };
-    digits
-        .trim()
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(factor))
-        .ok_or_else(|| wrong("MAGIC_MODULE_CACHE_LIMIT", "must be a size such as 500M or 2G"))
+    digits.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 fn parse_owners(text: &str) -> Result<Vec<u32>> {
@@ -286,12 +297,59 @@ mod tests {
     }
 
     #[test]
+    fn spaces_and_capitals_are_no_other_value() {
+        let settings = read(&[
+            ("MAGIC_MODULE_CACHE_DIR", "/x"),
+            ("MAGIC_MODULE_OFFLINE", " True "),
+            ("MAGIC_MODULE_ALLOW_HTTP", "OFF"),
+            ("MAGIC_MODULE_CONCURRENCY", " 8\n"),
+            ("MAGIC_MODULE_PROGRESS", "JSON"),
+            ("MAGIC_MODULE_VERIFY", "Full"),
+            ("MAGIC_MODULE_MANIFEST_URL", "  "),
+            ("MAGIC_MODULE_KEY_PASSWORD", " secret "),
+        ])
+        .unwrap();
+        assert!(settings.offline && !settings.allow_http && settings.verify_full);
+        assert_eq!((settings.concurrency, settings.progress), (8, Show::Json));
+        assert_eq!(settings.manifest_url, None);
+        assert_eq!(settings.key_password.unwrap().reveal(), " secret ");
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, size) in [
+            ("0", Some(0)),
+            ("1048576", Some(1 << 20)),
+            ("7B", Some(7)),
+            ("500M", Some(500 << 20)),
+            ("500MB", Some(500 << 20)),
+            (" 500 mib ", Some(500 << 20)),
+            ("2t", Some(2 << 40)),
+            ("", None),
+            ("M", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5G", None),
+            ("5BB", None),
+            ("5i", None),
+            ("\u{661}", None),
+            ("99999999999T", None),
+            ("99999999999999999999999", None),
+        ] {
+            assert_eq!(parse_size(text), size, "{text}");
+        }
+    }
+
+    #[test]
     fn a_wrong_value_names_its_variable() {
         for (name, value) in [
             ("MAGIC_MODULE_OFFLINE", "maybe"),
             ("MAGIC_MODULE_PINS", "alpha=1"),
             ("MAGIC_MODULE_CACHE_LIMIT", "lots"),
             ("MAGIC_MODULE_CONCURRENCY", "0"),
+            ("MAGIC_MODULE_CONCURRENCY", "-1"),
+            ("MAGIC_MODULE_CONCURRENCY", "99999999999999999999"),
+            ("MAGIC_MODULE_CONCURRENCY", "8 lanes"),
             ("MAGIC_MODULE_PROGRESS", "loud"),
             ("MAGIC_MODULE_VERIFY", "off"),
             ("MAGIC_MODULE_TRUSTED_OWNERS", "root"),

@@ -13,6 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::ConfigVerifierExt;
 
+use super::proxy::Proxies;
 use super::{Fault, OriginError};
 
 pub const USER_AGENT: &str = concat!("magic_module/", env!("CARGO_PKG_VERSION"));
@@ -50,10 +51,20 @@ fn only(roots: RootCertStore) -> ClientConfig {
     ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
-/// Redirects are judged one by one by the caller; a `Referer` could hold a token. `direct`:
-/// whatever the proxy variables say.
-pub fn build(connect: Duration, trust: ClientConfig, direct: bool) -> Result<Client, OriginError> {
-    let builder = if direct { Client::builder().no_proxy() } else { Client::builder() };
+/// Redirects are judged one by one by the caller; a `Referer` could hold a token. Without
+/// `proxies` every server is asked itself.
+pub fn build(
+    connect: Duration,
+    trust: ClientConfig,
+    proxies: Option<Proxies>,
+) -> Result<Client, OriginError> {
+    let builder = match proxies {
+        None => Client::builder().no_proxy(),
+        // The caller has seen to it that they are of use.
+        Some(proxies) => Client::builder().proxy(reqwest::Proxy::custom(move |url| {
+            proxies.of(url).ok().flatten().map(|proxy| proxy.url)
+        })),
+    };
     let client = builder
         .user_agent(USER_AGENT)
         .referer(false)

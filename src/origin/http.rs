@@ -21,7 +21,10 @@ use url::Url;
 use super::answer::{broken, read};
 use super::client::{self, Access};
 use super::netrc::Netrc;
+use super::proxy::Proxies;
 use super::redirect::{allowed, next, redirected};
+use crate::settings;
+
 use super::{BoxFuture, Fault, Origin, OriginError, Request, Response, is_loopback, redact};
 
 const REDIRECTS: usize = 10;
@@ -30,7 +33,7 @@ const REDIRECTS: usize = 10;
 #[derive(Debug)]
 pub struct Http {
     client: OnceLock<Client>,
-    /// For this machine.
+    /// Past every proxy.
     direct: OnceLock<Client>,
     known: Arc<Known>,
     connect: Duration,
@@ -43,6 +46,7 @@ struct Known {
     access: Access,
     trust: OnceLock<ClientConfig>,
     netrc: OnceLock<Netrc>,
+    proxies: OnceLock<Proxies>,
 }
 
 /// Whether the way so far has stayed at the origin that was asked first.
@@ -55,7 +59,12 @@ enum Way {
 impl Http {
     /// `connect` and `headers` are how long a connection and an answer may take.
     pub fn new(connect: Duration, headers: Duration, access: Access) -> Self {
-        let known = Known { access, trust: OnceLock::new(), netrc: OnceLock::new() };
+        let known = Known {
+            access,
+            trust: OnceLock::new(),
+            netrc: OnceLock::new(),
+            proxies: OnceLock::new(),
+        };
         Self::over(Arc::new(known), connect, headers)
     }
 
@@ -69,12 +78,13 @@ impl Http {
     }
 
     fn client(&self, url: &Url) -> Result<&Client, OriginError> {
-        let direct = is_loopback(url);
-        let place = if direct { &self.direct } else { &self.client };
+        let proxy = self.known.proxies().of(url)?;
+        let place = if proxy.is_some() { &self.client } else { &self.direct };
         if let Some(client) = place.get() {
             return Ok(client);
         }
-        let client = client::build(self.connect, self.known.trust()?.clone(), direct)?;
+        let proxies = proxy.map(|_| self.known.proxies().clone());
+        let client = client::build(self.connect, self.known.trust()?.clone(), proxies)?;
         Ok(place.get_or_init(|| client))
     }
 
@@ -145,7 +155,7 @@ impl Http {
         request.sent.fetch_add(1, Ordering::Relaxed);
         let answer = self.request(url, way)?.headers(headers).send();
         match tokio::time::timeout(self.headers, answer).await {
-            Ok(answer) => answer.map_err(broken),
+            Ok(answer) => answer.map_err(|error| self.not_sent(error, url)),
             Err(_) => Err(OriginError {
                 silent: true,
                 ..OriginError::new(
@@ -158,6 +168,22 @@ impl Http {
     }
 }
 
+impl Http {
+    /// Where a proxy was asked, it is the proxy that could not be reached.
+    fn not_sent(&self, error: reqwest::Error, url: &Url) -> OriginError {
+        let connecting = error.is_connect();
+        let error = broken(error);
+        match self.known.proxies().of(url) {
+            Ok(Some(proxy)) if connecting && error.fault == Fault::Temporary => {
+                let (variable, shown) = (proxy.variable, redact(&proxy.url));
+                let hint = format!("check the proxy {shown} that {variable} names").into();
+                OriginError { hint, ..error }
+            }
+            _ => error,
+        }
+    }
+}
+
 impl Known {
     fn trust(&self) -> Result<&ClientConfig, OriginError> {
         if let Some(trust) = self.trust.get() {
@@ -165,6 +191,10 @@ impl Known {
         }
         let trust = client::trust(self.access.certificates.as_deref())?;
         Ok(self.trust.get_or_init(|| trust))
+    }
+
+    fn proxies(&self) -> &Proxies {
+        self.proxies.get_or_init(|| Proxies::read(settings::variable))
     }
 
     fn netrc(&self) -> &Netrc {

@@ -10,6 +10,7 @@ pub mod client;
 pub mod file;
 pub mod http;
 pub mod netrc;
+pub mod proxy;
 mod redirect;
 
 use std::borrow::Cow;

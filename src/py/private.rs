@@ -17,7 +17,7 @@ use crate::error::{Error, Kind};
 use crate::mount::{Mount, now};
 use crate::name::Namespace;
 use crate::publish::{Compiler, Options, publish};
-use crate::settings::Settings;
+use crate::settings::{Settings, parse_size};
 use crate::sign::secret::{Signer, generate, needs_password};
 use crate::store::prune::usage;
 use crate::store::tree::Tree;
@@ -42,6 +42,12 @@ fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("key_password", settings.key_password.is_some())?;
     dict.set_item("verify", if settings.verify_full { "full" } else { "default" })?;
     Ok(dict)
+}
+
+/// Bytes, as `MAGIC_MODULE_CACHE_LIMIT` says them; None if it is no size.
+#[pyfunction]
+fn _parse_size(text: &str) -> Option<u64> {
+    parse_size(text)
 }
 
 #[pyfunction]
@@ -350,6 +356,7 @@ fn _distributions(py: Python<'_>) -> PyResult<Vec<(String, String)>> {
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(pyo3::wrap_pyfunction!(_settings, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_parse_size, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_publish, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_ignore_lock, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_freeze, module)?)?;

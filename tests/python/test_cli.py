@@ -317,6 +317,14 @@ def test_doctor(engine: Any, capsys: pytest.CaptureFixture[str], monkeypatch: py
     ]
 
 
+@pytest.mark.parametrize("text", ["524288000", "500M", "500MB", "500MiB", "500 mib"])
+def test_a_limit_is_said_as_in_its_variable(engine: Any, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    report = {"ok": True, "units": 0, "files": 0, "bytes": 0, "problems": [], "removed": []}
+    made = engine(prune=SimpleNamespace(**report))
+    assert run(capsys, "prune", "--limit", text)[0] == 0
+    assert made.called("prune") == [((), {"limit": 500 << 20})]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -325,7 +333,11 @@ def test_doctor(engine: Any, capsys: pytest.CaptureFixture[str], monkeypatch: py
         (["info"], "magic-module info: the following arguments are required: NAME; see magic-module info --help"),
         (["serve", ".", "--port", "70000"], "argument --port: 70000 is no port, which is a number from 0 to 65535"),
         (["prune", "--limit", "lots"], "argument --limit: 'lots' is no size such as 500M or 2G"),
+        (["prune", "--limit", "-1"], "argument --limit: '-1' is no size such as 500M or 2G"),
+        (["prune", "--limit=1.5X"], "argument --limit: '1.5X' is no size such as 500M or 2G"),
         (["publish", "a", "b", "--drop-older-than", "-1"], "argument --drop-older-than"),
+        (["publish", "a", "b", "--drop-older-than", "9" * 30], f"{'9' * 30} is no number of days"),
+        (["serve", ".", "--port", "x"], "argument --port: x is no port, which is a number from 0 to 65535"),
     ],
 )
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str) -> None:

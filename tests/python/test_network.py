@@ -226,3 +226,51 @@ def test_a_proxy_that_wants_other_credentials_names_its_variables(site: World, s
             **{f"{scheme.upper()}_PROXY": f"http://me:{SECRET}@127.0.0.1:{proxy.port}"},
         )
     assert line.endswith("; check the credentials in the proxy variables")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HTTP_PROXY", "not a url"),
+        ("http_proxy", f"socks5://me:{SECRET}@127.0.0.1:1"),
+        ("ALL_PROXY", "ftp://127.0.0.1:1"),
+        ("all_proxy", f"http://me:{SECRET}@127.0.0.1:port"),
+    ],
+)
+def test_a_proxy_that_cannot_be_asked_is_never_passed_by(site: World, variable: str, value: str) -> None:
+    url = "http://units.invalid/manifest.json"
+    line = failing(site, url, MAGIC_MODULE_ALLOW_HTTP="1", **{variable: value})
+    assert line.startswith(f"FetchError: cannot fetch {url}: {variable} ")
+    assert f"; set {variable} to http://HOST:PORT" in line
+
+
+def test_a_proxy_variable_that_nothing_is_asked_through_fails_nothing(site: World) -> None:
+    env = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), "socks5://127.0.0.1:1")
+    assert site.run(IMPORT, env={"MAGIC_MODULE_MANIFEST_URL": site.serve().manifest_url, **env}).stdout == "42\n"
+
+
+@pytest.mark.parametrize("spelling", ["127.0.0.1:{}", " //127.0.0.1:{} ", "HTTP://127.0.0.1:{}/"])
+def test_a_proxy_is_asked_however_it_is_spelled(site: World, spelling: str) -> None:
+    server = site.serve()
+    with Proxy({"units.invalid": server.port}) as proxy:
+        env = {
+            "HTTP_PROXY": "",
+            "http_proxy": spelling.format(proxy.port),
+            "MAGIC_MODULE_ALLOW_HTTP": "1",
+            "MAGIC_MODULE_MANIFEST_URL": f"http://units.invalid:{server.port}/manifest.json",
+        }
+        assert site.run(IMPORT, env=env).stdout == "42\n"
+        assert len(proxy.asked) == 2
+
+
+def test_a_proxy_that_is_not_there_is_named(site: World) -> None:
+    with Proxy({}) as proxy:
+        gone = proxy.port
+    line = failing(
+        site,
+        "http://units.invalid/manifest.json",
+        MAGIC_MODULE_ALLOW_HTTP="1",
+        HTTP_PROXY=f"http://me:{SECRET}@127.0.0.1:{gone}",
+    )
+    assert line.startswith("FetchError: ")
+    assert line.endswith(f"check the proxy http://127.0.0.1:{gone}/ that HTTP_PROXY names")

@@ -3,11 +3,13 @@
 import io
 import json
 import sys
+import textwrap
 import types
 from typing import Any
 
 import pytest
 
+from kit.world import World
 from magic_module._py import progress
 
 
@@ -202,3 +204,69 @@ def test_a_terminal_ipython_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_sizes(count: int, text: str) -> None:
     assert progress.size(count) == text
+
+
+#: Ways to replace stderr; each made an import fail that shows progress.
+ODD = {
+    "none": "sys.stderr = None",
+    "closed": "sys.stderr = io.StringIO(); sys.stderr.close()",
+    "binary": "sys.stderr = io.BytesIO()",
+    "without flush": "sys.stderr = types.SimpleNamespace(write=lambda text: None, isatty=lambda: True)",
+    "without anything": "sys.stderr = object()",
+    "text in memory": "sys.stderr = io.StringIO()",
+    "only ascii": "sys.stderr = io.TextIOWrapper(io.BytesIO(), encoding='ascii')",
+    **{
+        error: f"""
+            class Odd(io.StringIO):
+                def write(self, text):
+                    raise {error}
+                isatty = flush = write
+            sys.stderr = Odd()
+            """
+        for error in (
+            "OSError(5, 'x')",
+            "BlockingIOError(11, 'x', 0)",
+            "BrokenPipeError(32, 'x')",
+            "UnicodeEncodeError('ascii', 'x', 0, 1, 'x')",
+            "RuntimeError('x')",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("mode", ["json", "bar", "auto"])
+def test_no_stderr_ends_an_import(world: World, mode: str) -> None:
+    world.publish({f"unit{number}.py": f"VALUE = {number}\n" for number in range(len(ODD))})
+    server = world.serve()
+    steps = ["import importlib, io, sys, types", "first = sys.stderr"]
+    for number, change in enumerate(ODD.values()):
+        importing = f"importlib.import_module('magic_module.unit{number}')"
+        steps += [
+            textwrap.dedent(change),
+            f"value = {importing}.VALUE",
+            "sys.stderr = first",
+            f"assert value == {number}",
+        ]
+    steps.append("print('done')")
+    assert (
+        world.run(
+            "\n".join(steps), env={"MAGIC_MODULE_MANIFEST_URL": server.manifest_url, "MAGIC_MODULE_PROGRESS": mode}
+        ).stdout
+        == "done\n"
+    )
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_no_stderr_is_too_odd_for_a_renderer(monkeypatch: pytest.MonkeyPatch, odd: str) -> None:
+    stderr = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stderr", stderr)
+    exec(textwrap.dedent(ODD[odd]), {"io": io, "sys": sys, "types": types})
+    progress.json_lines(fetch(1))
+    for mode in ("auto", "bar"):
+        shown = progress.renderer(mode)
+        if isinstance(shown, progress.Bar):
+            shown._clock = clock = Clock()
+            shown(fetch(0))
+            clock.now += 1
+            shown(fetch(500))
+            shown(fetch(1000, status="done"))

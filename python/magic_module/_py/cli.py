@@ -76,9 +76,11 @@ def _fail(options: argparse.Namespace, error: MagicModuleError) -> int:
     return 1
 
 
-def _say(stream: TextIO, text: str) -> None:
-    # Flushed at once, so that a broken pipe shows here and not at exit.
-    print(text, file=stream, flush=True)
+def _say(stream: TextIO | None, text: str) -> None:
+    # Without a stderr, `print` would take stdout for it.
+    if stream is not None:
+        # Flushed at once, so that a broken pipe shows here and not at exit.
+        print(text, file=stream, flush=True)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -163,24 +165,27 @@ def _add_common(command: argparse.ArgumentParser, at_top: bool) -> None:
     add(command, "--json", action="store_true", default=False, help="one object with a schema number")
 
 
+def _number(text: str) -> int:
+    # A number in digits that everybody reads, and not so long that it is none of anything.
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else -1
+
+
 def _port(text: str) -> int:
-    number = int(text)
+    number = _number(text)
     if not 0 <= number <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is no port, which is a number from 0 to 65535")
     return number
 
 
 def _days(text: str) -> int:
-    number = int(text)
+    number = _number(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is no number of days")
     return number
 
 
 def _bytes(text: str) -> int:
-    """As in `MAGIC_MODULE_CACHE_LIMIT`: bytes, or with a suffix K, M, G, T (powers of 1024)."""
-    power = "KMGT".find(text[-1:].upper()) + 1 if text else 0
-    digits = text[:-1] if power else text
-    if not (digits.isascii() and digits.isdigit()):
+    size = _native._parse_size(text)
+    if size is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size such as 500M or 2G")
-    return int(digits) * int(1024**power)
+    return size

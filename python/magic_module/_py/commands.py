@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from magic_module import _native
-from magic_module._py.progress import size, styled
+from magic_module._py.progress import say, size, styled
 from magic_module.errors import SCHEMA, ConfigurationError, MagicModuleError
 
 OWN = "magic_module"
@@ -109,7 +109,7 @@ def serve(options: argparse.Namespace) -> Answer | None:
 
     def log(request: Request) -> None:
         if not options.json:
-            print(styled(str(request), "2", sys.stderr), file=sys.stderr, flush=True)
+            say(sys.stderr, styled(str(request), "2", sys.stderr) + "\n")
 
     directory = Path(options.directory)
     if not (directory / "manifest.json").is_file():

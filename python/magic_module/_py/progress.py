@@ -8,9 +8,11 @@ renderer("off")    nothing
 ```
 
 A renderer is called with every event, on the thread that waits. A bar appears half a second after the first byte
-was asked for, so that a quick import stays silent, and goes away with the last event of the operation.
+was asked for, so that a quick import stays silent, and goes away with the last event of the operation. Whatever
+stderr or the notebook do with it, nothing that shows progress ends what it shows.
 """
 
+import contextlib
 import html
 import json
 import os
@@ -37,23 +39,41 @@ def renderer(mode: str) -> Renderer | None:
     if in_notebook():
         return Bar(Notebook())
     stream = sys.stderr
-    if stream is None or not (mode == "bar" or stream.isatty()):
+    if stream is None or not (mode == "bar" or is_terminal(stream)):
         return None
     return Bar(Terminal(stream))
 
 
 def json_lines(event: dict[str, Any]) -> None:
     """One event as one line of JSON on stderr."""
-    if sys.stderr is not None:
-        sys.stderr.write(json.dumps(event) + "\n")
-        sys.stderr.flush()
+    say(sys.stderr, json.dumps(event) + "\n")
+
+
+def say(stream: TextIO | None, text: str) -> None:
+    """Writes what nothing depends on: a stream that is closed, full or of another kind does not get it."""
+    # A program may put any object in the place of stderr, and it may raise anything.
+    with contextlib.suppress(Exception):
+        if stream is not None:
+            stream.write(text)
+            stream.flush()
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person looks at it; a stream that cannot tell is none."""
+    try:
+        return stream.isatty()
+    except Exception:
+        return False
 
 
 def in_notebook() -> bool:
     """Whether output goes to a kernel's front end. Nothing is imported for this: who has a kernel has IPython."""
     ipython = sys.modules.get("IPython")
-    shell = getattr(ipython, "get_ipython", lambda: None)()
-    return getattr(shell, "kernel", None) is not None
+    try:
+        shell = getattr(ipython, "get_ipython", lambda: None)()
+        return getattr(shell, "kernel", None) is not None
+    except Exception:
+        return False
 
 
 def size(count: float) -> str:
@@ -69,7 +89,7 @@ def size(count: float) -> str:
 
 def styled(text: str, code: str, stream: TextIO) -> str:
     """The text in a terminal's style, unless the stream is no terminal or `NO_COLOR` is set."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not is_terminal(stream):
         return text
     return f"\x1b[{code}m{text}\x1b[0m"
 
@@ -140,7 +160,7 @@ class Terminal:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        encoding = (getattr(stream, "encoding", None) or "ascii").lower()
+        encoding = str(getattr(stream, "encoding", None) or "ascii").lower()
         self._full, self._empty = ("━", "─") if encoding.startswith("utf") else ("#", "-")
 
     def show(self, label: str, done: int, total: int) -> None:
@@ -159,21 +179,17 @@ class Terminal:
 
     def clear(self) -> None:
         """Leaves an empty line, the cursor at its start."""
-        if self._stream.isatty():
+        if is_terminal(self._stream):
             self._write("\r" + self._rest())
         else:
             self._write("\n")
 
     def _rest(self) -> str:
         """Removes what an older and longer line left behind."""
-        return "\x1b[K" if self._stream.isatty() else ""
+        return "\x1b[K" if is_terminal(self._stream) else ""
 
     def _write(self, text: str) -> None:
-        try:
-            self._stream.write(text)
-            self._stream.flush()
-        except (OSError, ValueError):
-            return  # a closed terminal must not fail the import
+        say(self._stream, text)
 
 
 class Notebook:
@@ -196,8 +212,9 @@ class Notebook:
         self._handle = None
 
     def _update(self, text: str) -> None:
-        display = sys.modules["IPython"].display
-        if self._handle is None:
-            self._handle = display.display(display.HTML(text), display_id=True)
-        else:
-            self._handle.update(display.HTML(text))
+        with contextlib.suppress(Exception):
+            display = sys.modules["IPython"].display
+            if self._handle is None:
+                self._handle = display.display(display.HTML(text), display_id=True)
+            else:
+                self._handle.update(display.HTML(text))
