@@ -44,6 +44,10 @@ class _KeyPair(TypedDict):
     public_key: str
     id: str
 
+class _LeftOut(TypedDict):
+    path: str
+    reason: str
+
 class _Published(TypedDict):
     changed: bool
     signed: bool
@@ -51,6 +55,7 @@ class _Published(TypedDict):
     manifest: str
     units: list[_PublishedUnit]
     dropped: int
+    left_out: list[_LeftOut]
 
 class _Finding(TypedDict):
     check: str

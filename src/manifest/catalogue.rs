@@ -102,7 +102,8 @@ impl Catalogue {
         bytes: &[u8],
     ) -> Result<Modules> {
         let Object(leaf): Object<Leaf> = from_json(bytes)?;
-        check::records(namespace, &leaf.modules)?;
+        // Whether it needs `paths` stands in the manifest, which is not at hand.
+        check::records(namespace, &leaf.modules, true)?;
         match leaf.modules.0.keys().find(|name| self.slot(name.as_str()) != slot) {
             Some(stray) => {
                 Err(wrong(&place_of(stray), "stands in a leaf that its name does not choose"))

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{Body, File, Manifest, Modules, Pack, PackFormat, Record, place_of, wrong};
+use super::{Body, File, Manifest, Modules, PATHS, Pack, PackFormat, Record, place_of, wrong};
 use crate::error::Result;
 use crate::name::{FilePath, Namespace, UnitName, folded};
 
@@ -17,7 +17,8 @@ pub(super) fn manifest(manifest: &Manifest) -> Result<()> {
     }
     match &manifest.body {
         Body::Modules(modules) => {
-            records(&manifest.namespace, modules)?;
+            let any_form = manifest.needs.iter().any(|need| need == PATHS);
+            records(&manifest.namespace, modules, any_form)?;
             requires(modules)
         }
         Body::Catalogue(_) if manifest.namespace.is_empty() => Err(wrong(
@@ -28,8 +29,9 @@ pub(super) fn manifest(manifest: &Manifest) -> Result<()> {
     }
 }
 
-/// Checks records that came together: a whole manifest, or one leaf of a catalogue.
-pub(super) fn records(namespace: &Namespace, modules: &Modules) -> Result<()> {
+/// Checks records that came together: a whole manifest, or one leaf of a catalogue. Paths of
+/// data may be in `any_form` of Unicode where the manifest says so.
+pub(super) fn records(namespace: &Namespace, modules: &Modules, any_form: bool) -> Result<()> {
     let mut units: HashMap<String, &UnitName> = HashMap::new();
     for name in modules.0.keys() {
         let place = place_of(name);
@@ -43,7 +45,7 @@ pub(super) fn records(namespace: &Namespace, modules: &Modules) -> Result<()> {
     let mut paths: HashMap<String, (String, &UnitName)> = HashMap::new();
     for (name, record) in &modules.0 {
         let place = place_of(name);
-        record_alone(name, record, &place)?;
+        record_alone(name, record, &place, any_form)?;
         for (index, file) in record.files.iter().enumerate() {
             let here = format!("{place}.files[{index}].path");
             if let Some((there, owner)) = paths.insert(file.path.folded(), (here.clone(), name)) {
@@ -60,8 +62,8 @@ pub(super) fn records(namespace: &Namespace, modules: &Modules) -> Result<()> {
     Ok(())
 }
 
-fn record_alone(name: &UnitName, record: &Record, place: &str) -> Result<()> {
-    files(name, &record.files, place)?;
+fn record_alone(name: &UnitName, record: &Record, place: &str, any_form: bool) -> Result<()> {
+    files(name, &record.files, place, any_form)?;
     packs(record, &record.files, &record.packs, place)?;
     for (index, variant) in record.variants.iter().enumerate() {
         let place = format!("{place}.variants[{index}]");
@@ -71,7 +73,7 @@ fn record_alone(name: &UnitName, record: &Record, place: &str) -> Result<()> {
                 &format!("{:?} is not a wheel tag of three parts", variant.tag),
             ));
         }
-        files(name, &variant.files, &place)?;
+        files(name, &variant.files, &place, any_form)?;
         packs(record, &variant.files, &variant.packs, &place)?;
     }
     for (version, older) in &record.versions {
@@ -88,18 +90,21 @@ fn record_alone(name: &UnitName, record: &Record, place: &str) -> Result<()> {
                 "older records have no versions of their own",
             ));
         }
-        record_alone(name, older, &place)?;
+        record_alone(name, older, &place, any_form)?;
     }
     Ok(())
 }
 
-fn files(name: &UnitName, files: &[File], place: &str) -> Result<()> {
+fn files(name: &UnitName, files: &[File], place: &str, any_form: bool) -> Result<()> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut parents: HashMap<String, (usize, &str)> = HashMap::new();
     let mut flat = None;
     let mut below = None;
     for (index, file) in files.iter().enumerate() {
         let here = format!("{place}.files[{index}].path");
+        if !any_form || file.path.is_code() {
+            file.path.is_composed().map_err(|why| wrong(&here, &why.to_string()))?;
+        }
         match owner_rule(name, &file.path) {
             Some(Territory::Flat) => flat = Some(&file.path),
             Some(Territory::Folder) => below = Some(&file.path),

@@ -26,7 +26,10 @@ use crate::name::{Namespace, UnitName};
 
 /// The `manifest` numbers and `needs` features that this version understands.
 pub const FORMAT: u64 = 1;
-const FEATURES: &[&str] = &["packs", "variants", "versions", "lazy", "catalogue"];
+const FEATURES: &[&str] = &["packs", "variants", "versions", "lazy", "catalogue", PATHS];
+
+/// Paths of data may be in any Unicode normal form.
+pub const PATHS: &str = "paths";
 
 /// The largest manifest that is read, in bytes.
 pub const SIZE_LIMIT: u64 = 256 << 20;

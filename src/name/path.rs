@@ -1,7 +1,7 @@
 //! Paths of files in a unit, which strangers choose.
 
 use serde::{Deserialize, Serialize};
-use unicode_normalization::{UnicodeNormalization, is_nfc};
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
 use super::{BadName, RESERVED_ON_WINDOWS, bad, text_type};
 
@@ -22,10 +22,20 @@ impl FilePath {
         for part in text.split('/') {
             Self::check_part(part).map_err(|why| BadName(format!("{text:?} {why}")))?;
         }
-        if !is_nfc(text) {
-            return bad(format!("{text:?} is not in Unicode normal form C"));
-        }
         Ok(Self(text.to_owned()))
+    }
+
+    /// Refuses all Unicode normal forms but C, in which the interpreter and most authors write.
+    pub fn is_composed(&self) -> Result<(), BadName> {
+        if is_nfc(&self.0) {
+            return Ok(());
+        }
+        bad(format!("{:?} is not in Unicode normal form C", self.0))
+    }
+
+    /// True for what the interpreter finds by a name in its own form: sources and extensions.
+    pub fn is_code(&self) -> bool {
+        [".py", ".so", ".pyd"].iter().any(|suffix| self.0.ends_with(suffix))
     }
 
     fn check_part(part: &str) -> Result<(), &'static str> {
@@ -108,11 +118,17 @@ mod tests {
             "a\u{202e}b",
             "a\nb",
             "x:stream",
-            "e\u{301}.txt",
             "lpt1 .txt",
         ] {
             assert!(FilePath::new(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_path_is_spelled_as_its_author_likes() {
+        let decomposed = FilePath::new("e\u{301}.txt").unwrap();
+        assert!(decomposed.is_composed().is_err());
+        assert!(FilePath::new("é.txt").unwrap().is_composed().is_ok());
     }
 
     #[test]

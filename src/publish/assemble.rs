@@ -9,6 +9,8 @@
 
 use std::collections::BTreeSet;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use super::code::{self, Compiler};
 use super::distribution::{self, Distribution};
 use super::overrides::{self, Overrides, RecordOverrides, Yanked};
@@ -39,7 +41,7 @@ struct Planned {
     lazy: bool,
 }
 
-pub(super) fn plan(source: &Source, overrides: &Overrides) -> Result<Vec<Plan>> {
+pub(super) fn plan(source: &mut Source, overrides: &Overrides) -> Result<Vec<Plan>> {
     let distributions = distribution::read_all(source)?;
     let none = RecordOverrides::default();
     let mut plans = Vec::new();
@@ -154,7 +156,8 @@ fn lazy(plan: &mut Plan, globs: &[String]) -> Result<()> {
                 None if path.starts_with(&stem) && !path[parent..].contains('/') => &path[parent..],
                 None => continue,
             };
-            if !is_code(path) && glob::matches(pattern, below) {
+            let below: String = below.nfc().collect();
+            if !is_code(path) && glob::matches(&pattern.nfc().collect::<String>(), &below) {
                 planned.lazy = true;
                 found = true;
             }
@@ -243,8 +246,13 @@ fn eager(planned: &[Planned]) -> Vec<&SourceFile> {
     planned.iter().filter(|it| !it.lazy).map(|it| &it.file).collect()
 }
 
+/// Names in an archive have one Unicode normal form, because extractors choose; others come alone.
+fn packable(planned: &[Planned]) -> Vec<&SourceFile> {
+    eager(planned).into_iter().filter(|file| file.path.is_composed().is_ok()).collect()
+}
+
 fn packs(planned: &[Planned], before: Option<&Record>, site: &mut Site) -> Result<Vec<Pack>> {
-    let groups = pack::groups(eager(planned));
+    let groups = pack::groups(packable(planned));
     let kept: Vec<Option<Pack>> = groups
         .iter()
         .map(|group| before.and_then(|before| reusable(before, group, site)))

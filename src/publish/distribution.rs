@@ -6,11 +6,12 @@
 //! (<https://packaging.python.org/en/latest/specifications/recording-installed-packages/>).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::source::{Source, SourceFile};
-use super::{refused, unreadable};
+use super::{LeftOut, refused, unreadable, walk};
 use crate::error::Result;
 use crate::name::{UnitName, Version};
 
@@ -32,15 +33,24 @@ pub(super) struct Distribution {
 
 /// The distributions of SRC that have at least one unit there. Others only carry
 /// scripts or requirements, and nothing of theirs could ever be imported.
-pub(super) fn read_all(source: &Source) -> Result<Vec<Distribution>> {
-    let mut owners: BTreeMap<&str, &UnitName> = BTreeMap::new();
+pub(super) fn read_all(source: &mut Source) -> Result<Vec<Distribution>> {
+    let mut owners: BTreeMap<String, &UnitName> = BTreeMap::new();
     for (name, unit) in &source.units {
-        owners.extend(unit.files.iter().map(|file| (file.path.as_str(), name)));
+        owners.extend(unit.files.iter().map(|file| (file.path.as_str().nfc().collect(), name)));
     }
-    let mut distributions = Vec::new();
+    let (mut distributions, mut left_out) = (Vec::new(), Vec::new());
     for (folder, files) in &source.distributions {
-        distributions.extend(read(folder, files, source, &owners)?);
+        let found = read(folder, files, source, &owners)?;
+        if found.is_none() {
+            let reason = "it describes no unit of the source folder";
+            left_out.push(LeftOut::new(folder.clone(), true, reason));
+        } else if let Some(private) = files.iter().find(|file| is_private(file)) {
+            let reason = "it tells where the publisher installed the distribution from";
+            left_out.push(LeftOut::new(private.path.to_string(), false, reason));
+        }
+        distributions.extend(found);
     }
+    source.left_out.extend(left_out);
     Ok(distributions)
 }
 
@@ -48,7 +58,7 @@ fn read(
     folder: &str,
     files: &[SourceFile],
     source: &Source,
-    owners: &BTreeMap<&str, &UnitName>,
+    owners: &BTreeMap<String, &UnitName>,
 ) -> Result<Option<Distribution>> {
     let text = |name: &str| -> Result<Option<String>> {
         let path = format!("{folder}/{name}");
@@ -94,8 +104,7 @@ fn read(
         .filter(|(key, value)| key == "requires-dist" && !needs_extra(value))
         .map(|(_, value)| value.clone())
         .collect();
-    // Where the publisher installed it from is nobody's business.
-    let served = files.iter().filter(|file| file.path.file_name() != "direct_url.json");
+    let served = files.iter().filter(|file| !is_private(file));
     Ok(Some(Distribution {
         name,
         version,
@@ -106,6 +115,36 @@ fn read(
         home,
         files: served.cloned().collect(),
     }))
+}
+
+/// Where the publisher installed it from is nobody's business.
+fn is_private(file: &SourceFile) -> bool {
+    file.path.file_name() == "direct_url.json"
+}
+
+/// Files with a dotted name, or in a folder with one, that a `RECORD` directly below `folder`
+/// lists, and those folders: they belong to what was installed, as `.dylibs` of a wheel does.
+pub(super) fn dotted(folder: &Path) -> Result<BTreeSet<String>> {
+    let mut dotted = BTreeSet::new();
+    let failed = |error: std::io::Error| unreadable(walk::shown(folder, folder), &error);
+    for entry in fs_err::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        if !name.to_str().is_some_and(|name| name.ends_with(".dist-info")) {
+            continue;
+        }
+        // What is missing or cannot be read is told where the distribution is read.
+        let Ok(record) = fs_err::read(entry.path().join("RECORD")) else { continue };
+        for path in paths_of_record(&String::from_utf8_lossy(&record)) {
+            for end in path.match_indices('/').map(|(at, _)| at).chain([path.len()]) {
+                let above = &path[..end];
+                if above.rsplit('/').next().is_some_and(|name| name.starts_with('.')) {
+                    dotted.insert(above.to_owned());
+                }
+            }
+        }
+    }
+    Ok(dotted)
 }
 
 /// The headers before the first empty line, keys in lower case, folded lines joined.
@@ -128,7 +167,7 @@ fn headers(text: &str) -> Vec<(String, String)> {
 }
 
 /// The first column of each line of a CSV file; paths with a comma are quoted.
-fn units_of_record(record: &str, owners: &BTreeMap<&str, &UnitName>) -> BTreeSet<UnitName> {
+fn paths_of_record(record: &str) -> impl Iterator<Item = String> + '_ {
     let path = |line: &str| match line.strip_prefix('"') {
         Some(quoted) => {
             let end = quoted.rfind("\",").unwrap_or(quoted.len());
@@ -136,11 +175,13 @@ fn units_of_record(record: &str, owners: &BTreeMap<&str, &UnitName>) -> BTreeSet
         }
         None => line.split(',').next().unwrap_or(line).to_owned(),
     };
-    let unit = |line: &str| {
-        let path: String = path(line.trim()).replace('\\', "/").nfc().collect();
-        owners.get(path.as_str()).map(|name| (*name).clone())
-    };
-    record.lines().filter_map(unit).collect()
+    record.lines().map(move |line| path(line.trim()).replace('\\', "/").nfc().collect())
+}
+
+fn units_of_record(record: &str, owners: &BTreeMap<String, &UnitName>) -> BTreeSet<UnitName> {
+    paths_of_record(record)
+        .filter_map(|path| owners.get(&path).map(|name| (*name).clone()))
+        .collect()
 }
 
 fn units_of_top_level(names: &str, source: &Source) -> BTreeSet<UnitName> {

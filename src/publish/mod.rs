@@ -27,7 +27,7 @@ mod walk;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-use crate::manifest::{Body, FORMAT, Manifest, Modules};
+use crate::manifest::{Body, FORMAT, Manifest, Modules, PATHS};
 use crate::name::{Namespace, UnitName, Version};
 use crate::sign::secret::Signer;
 
@@ -68,6 +68,23 @@ pub struct Published {
     pub dropped_versions: u64,
     /// Files that were deleted.
     pub dropped: u64,
+    /// What SRC holds and the site does not, by path.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A file or folder of SRC that is not published.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeftOut {
+    /// As it stands in SRC; a folder ends in a slash, and stands for all that is below it.
+    pub path: String,
+    pub reason: &'static str,
+}
+
+impl LeftOut {
+    fn new(path: String, folder: bool, reason: &'static str) -> Self {
+        let path = if folder { path + "/" } else { path };
+        Self { path, reason }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +102,11 @@ pub struct PublishedUnit {
 pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Published> {
     let (source, output) = apart(source, output)?;
     let overrides = overrides::read(&source)?;
-    let source = source::read(&source, &options.namespace, &overrides)?;
-    let plans = assemble::plan(&source, &overrides)?;
+    let mut source = source::read(&source, &options.namespace, &overrides)?;
+    let plans = assemble::plan(&mut source, &overrides)?;
+    let mut left_out = source.left_out;
+    left_out.sort();
+    left_out.dedup();
 
     let mut site = site::Site::open(&output)?;
     let previous = history::previous(&site, &options.namespace)?;
@@ -127,6 +147,7 @@ pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Publis
         removed,
         dropped_versions: merged.dropped,
         dropped,
+        left_out,
     })
 }
 
@@ -145,7 +166,7 @@ fn write(
         serial: Some(serial),
         created: Some(history::rfc3339(options.clock)),
         max_age,
-        needs: Vec::new(),
+        needs: if modules.any_form() { vec![PATHS.to_owned()] } else { Vec::new() },
         body: Body::Modules(modules.clone()),
     };
     // What a client would refuse is never published: the records are read back

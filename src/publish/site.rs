@@ -92,7 +92,7 @@ impl Site {
     pub fn holds(&self, relative: &str, size: u64, sha256: &Digest) -> bool {
         let path = self.root.join(relative);
         fs_err::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == size)
-            && digest_of(&path).is_ok_and(|(_, digest, _)| digest == *sha256)
+            && digest_of(&path).is_ok_and(|(_, digest)| digest == *sha256)
     }
 
     /// Copies a file of SRC, if it is not there yet, and says where it is.
@@ -293,25 +293,9 @@ pub(super) fn part_path(digest: &Digest) -> String {
     format!("parts/{digest}.json")
 }
 
-/// Size and sha256 of a file, and whether it can be run.
-pub(super) fn digest_of(path: &Path) -> std::io::Result<(u64, Digest, bool)> {
-    let mut file = File::open(path)?;
-    let executable = is_executable(&file.metadata()?);
-    let (size, digest) = copy(&mut file, None)?;
-    Ok((size, digest, executable))
-}
-
-fn is_executable(metadata: &std::fs::Metadata) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        metadata.mode() & 0o111 != 0
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        false
-    }
+/// Size and sha256 of a file.
+pub(super) fn digest_of(path: &Path) -> std::io::Result<(u64, Digest)> {
+    copy(&mut File::open(path)?, None)
 }
 
 fn copy(reader: &mut File, mut writer: Option<&mut File>) -> std::io::Result<(u64, Digest)> {

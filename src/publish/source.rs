@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::overrides::Overrides;
 use super::walk::{Found, walk};
-use super::{refused, unreadable};
+use super::{LeftOut, distribution, refused, unreadable};
 use crate::error::Result;
 use crate::manifest::owner_rule;
 use crate::name::{Digest, FilePath, Namespace, UnitName};
@@ -56,6 +56,8 @@ pub(super) struct Source {
     pub units: BTreeMap<UnitName, SourceUnit>,
     /// The files of each `x.dist-info`, by the folder's name.
     pub distributions: BTreeMap<String, Vec<SourceFile>>,
+    /// What is not published.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Whose a path is.
@@ -68,12 +70,13 @@ enum Owner {
 pub(super) fn read(root: &Path, namespace: &Namespace, overrides: &Overrides) -> Result<Source> {
     let folders: Vec<PathBuf> =
         overrides.variant_folders().map(|folder| root.join(folder)).collect();
-    let found = walk(root, root, &folders)?;
-    let owners = Owners::new(&found, overrides)?;
+    let listed = distribution::dotted(root)?;
     let mut source = Source::default();
+    let found = walk(root, root, &folders, &listed, &mut source.left_out)?;
+    let owners = Owners::new(&found, overrides)?;
     for found in found {
         let owner = owners.of(&found)?;
-        let file = hashed(found)?;
+        let file = hashed(found, &mut source.left_out)?;
         match owner {
             Owner::Unit(name) => source.units.entry(name).or_default().files.push(file),
             Owner::Distribution(folder) => {
@@ -165,7 +168,7 @@ fn variants(
             let files = match folders.entry(variant.folder.as_str()) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
-                    let found = variant_folder(root, &variant.folder)?;
+                    let found = variant_folder(root, &variant.folder, &mut source.left_out)?;
                     entry.insert(
                         found
                             .into_iter()
@@ -180,7 +183,7 @@ fn variants(
                     Owner::Distribution(_) => *taken = true,
                     Owner::Unit(owner) if owner == *name => {
                         *taken = true;
-                        chosen.push(hashed(found.clone())?);
+                        chosen.push(hashed(found.clone(), &mut source.left_out)?);
                     }
                     Owner::Unit(_) => {}
                 }
@@ -204,7 +207,11 @@ fn variants(
     Ok(())
 }
 
-fn variant_folder(root: &Path, folder: &FilePath) -> Result<Vec<Found>> {
+fn variant_folder(
+    root: &Path,
+    folder: &FilePath,
+    left_out: &mut Vec<LeftOut>,
+) -> Result<Vec<Found>> {
     let disk = root.join(folder.as_str());
     // A link would lead out of SRC unseen.
     if !fs_err::symlink_metadata(&disk).is_ok_and(|meta| meta.is_dir()) {
@@ -214,7 +221,7 @@ fn variant_folder(root: &Path, folder: &FilePath) -> Result<Vec<Found>> {
             "correct `folder` in magic-module.toml, or create it",
         ));
     }
-    walk(root, &disk, &[])
+    walk(root, &disk, &[], &distribution::dotted(&disk)?, left_out)
 }
 
 /// What must hold between the files and the names of units.
@@ -263,8 +270,27 @@ fn check(source: &Source, namespace: &Namespace, overrides: &Overrides) -> Resul
     Ok(())
 }
 
-fn hashed(found: Found) -> Result<SourceFile> {
-    let (size, sha256, executable) =
-        super::site::digest_of(&found.disk).map_err(|error| unreadable(&found.path, &error))?;
+fn hashed(found: Found, left_out: &mut Vec<LeftOut>) -> Result<SourceFile> {
+    let failed = |error: std::io::Error| unreadable(&found.path, &error);
+    let mode = mode_of(&fs_err::metadata(&found.disk).map_err(failed)?);
+    if mode & 0o6000 != 0 {
+        let reason = "published, but without the right to act as its owner or group (setuid)";
+        left_out.push(LeftOut::new(found.path.to_string(), false, reason));
+    }
+    let executable = mode & 0o111 != 0;
+    let (size, sha256) = super::site::digest_of(&found.disk).map_err(failed)?;
     Ok(SourceFile { path: found.path, disk: found.disk, size, sha256, executable })
+}
+
+fn mode_of(metadata: &std::fs::Metadata) -> u32 {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        metadata.mode()
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        0
+    }
 }

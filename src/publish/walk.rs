@@ -1,20 +1,28 @@
 //! Every file below a folder of SRC, with the path that it has in a manifest.
 //!
-//! Skipped: `__pycache__`, `*.pyc`, names that start with a dot, and at the top
-//! `bin/` (scripts that installers put there) and `magic-module.toml`. Links are
-//! followed to regular files inside SRC only: anything else would publish what the
-//! author does not see in the folder.
+//! ```text
+//! left out, and named      names that start with a dot, but for those that a RECORD lists;
+//!                          `*.pyc` without its source; `bin/` at the top
+//! left out                 `__pycache__`, `*.pyc` beside its source, `magic-module.toml`
+//! kept, although dotted    what keeps a folder of a unit that would be empty: `.gitkeep`
+//! ```
+//!
+//! Code, its folders and the names of units are written in Unicode normal form C, in which
+//! the interpreter looks for them; any other file keeps the name that its author gave it.
+//! Links are followed to regular files inside SRC only: anything else would publish what
+//! the author does not see in the folder.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::{overrides, refused, unreadable};
+use super::{LeftOut, overrides, refused, unreadable};
 use crate::error::Result;
-use crate::name::FilePath;
+use crate::name::{FilePath, folded};
 
 const RENAME: &str = "rename it, or move it out of the source folder";
+const DOTTED: &str = "its name starts with a dot";
 
 /// A file of SRC that was not read yet.
 #[derive(Debug, Clone)]
@@ -23,48 +31,69 @@ pub(super) struct Found {
     pub disk: PathBuf,
 }
 
-/// The files below `folder`, sorted by path; `skip` are folders that belong elsewhere.
-pub(super) fn walk(root: &Path, folder: &Path, skip: &[PathBuf]) -> Result<Vec<Found>> {
-    let mut walk = Walk { root, skip, found: Vec::new(), shown: HashMap::new() };
+/// The files below `folder`, sorted by path; `skip` are folders that belong elsewhere,
+/// `listed` dotted names that are published. What else is left out joins `left_out`.
+pub(super) fn walk(
+    root: &Path,
+    folder: &Path,
+    skip: &[PathBuf],
+    listed: &BTreeSet<String>,
+    left_out: &mut Vec<LeftOut>,
+) -> Result<Vec<Found>> {
+    let mut walk = Walk { root, skip, listed, left_out, found: Vec::new() };
     walk.folder(folder, "")?;
-    walk.found.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(walk.found)
+    let found = walk.found;
+    named(root, found)
 }
 
 struct Walk<'a> {
     root: &'a Path,
     skip: &'a [PathBuf],
-    found: Vec<Found>,
-    /// The path on disk by the path as a case-insensitive file system sees it.
-    shown: HashMap<String, (FilePath, PathBuf)>,
+    listed: &'a BTreeSet<String>,
+    left_out: &'a mut Vec<LeftOut>,
+    /// The path below the folder, as it is spelled on disk, and the place.
+    found: Vec<(String, PathBuf)>,
 }
 
 impl Walk<'_> {
     fn folder(&mut self, folder: &Path, prefix: &str) -> Result<()> {
-        let shown =
-            |path: &Path| path.strip_prefix(self.root).unwrap_or(path).display().to_string();
         let listing = || -> std::io::Result<Vec<_>> { fs_err::read_dir(folder)?.collect() };
-        let mut entries = listing().map_err(|error| unreadable(shown(folder), &error))?;
+        let mut entries =
+            listing().map_err(|error| unreadable(shown(self.root, folder), &error))?;
         entries.sort_by_key(|entry| entry.file_name());
+        let names: BTreeSet<_> = entries.iter().map(|entry| entry.file_name()).collect();
+        let before = (self.found.len(), self.left_out.len());
+        let mut placeholder = None;
+        // A folder at the top that holds nothing is no unit.
+        let inside = prefix.matches('/').nth(1).is_some();
         for entry in entries {
             let disk = entry.path();
-            let what = disk.strip_prefix(self.root).unwrap_or(&disk).display().to_string();
+            let what = shown(self.root, &disk);
             let name = entry.file_name();
             let Some(name) = name.to_str() else {
                 return Err(refused(what, "its name is not valid Unicode", RENAME));
             };
             let kind = entry.file_type().map_err(|error| unreadable(&what, &error))?;
-            if skipped(name, prefix.is_empty(), kind.is_dir()) || self.skip.contains(&disk) {
+            let path = format!("{prefix}{name}");
+            if self.skip.contains(&disk) || is_unneeded(name, prefix.is_empty(), kind.is_dir()) {
                 continue;
             }
-            let path = format!("{prefix}{}", name.nfc().collect::<String>());
-            if kind.is_dir() {
+            let has_source = || {
+                name.strip_suffix('c').is_some_and(|it| names.contains(std::ffi::OsStr::new(it)))
+            };
+            if let Some(reason) = self.reason(&path, kind.is_dir()) {
+                if kind.is_file() && matches!(name, ".gitkeep" | ".keep") && inside {
+                    placeholder = Some((path, disk));
+                } else if !(name.ends_with(".pyc") && has_source()) {
+                    self.left_out.push(LeftOut::new(what, kind.is_dir(), reason));
+                }
+            } else if kind.is_dir() {
                 self.folder(&disk, &format!("{path}/"))?;
             } else if kind.is_symlink() {
                 self.link(&disk, &what)?;
-                self.file(&path, disk)?;
+                self.found.push((path, disk));
             } else if kind.is_file() {
-                self.file(&path, disk)?;
+                self.found.push((path, disk));
             } else {
                 return Err(refused(
                     what,
@@ -73,7 +102,29 @@ impl Walk<'_> {
                 ));
             }
         }
+        if self.found.len() > before.0 {
+            let needless = placeholder.map(|(_, disk)| shown(self.root, &disk));
+            self.left_out.extend(needless.map(|path| LeftOut::new(path, false, DOTTED)));
+        } else if let Some(kept) = placeholder {
+            self.found.push(kept);
+        } else if self.left_out.len() == before.1 && !prefix.is_empty() {
+            let reason = "it is empty; a .gitkeep in it would keep it";
+            self.left_out.push(LeftOut::new(shown(self.root, folder), true, reason));
+        }
         Ok(())
+    }
+
+    /// Why a file or folder is not published.
+    fn reason(&self, path: &str, folder: bool) -> Option<&'static str> {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        if name.starts_with('.') && !self.listed.contains(&path.nfc().collect::<String>()) {
+            return Some(DOTTED);
+        }
+        if path == "bin" && folder {
+            return Some("scripts that an installer put there belong to no unit");
+        }
+        (name.ends_with(".pyc") && !folder)
+            .then_some("it is compiled code without its source, which one interpreter can run")
     }
 
     fn link(&self, disk: &Path, what: &str) -> Result<()> {
@@ -83,34 +134,86 @@ impl Walk<'_> {
         if !target.starts_with(self.root) {
             return Err(refused(what, "it is a link out of the source folder", remedy));
         }
-        if !target.is_file() {
+        if target.is_dir() {
             return Err(refused(what, "it is a link to a folder", remedy));
         }
-        Ok(())
-    }
-
-    fn file(&mut self, path: &str, disk: PathBuf) -> Result<()> {
-        let what = disk.strip_prefix(self.root).unwrap_or(&disk).display().to_string();
-        let path = FilePath::new(path).map_err(|why| refused(&what, why, RENAME))?;
-        if let Some((other, first)) = self.shown.get(&path.folded()) {
-            let first = first.strip_prefix(self.root).unwrap_or(first).display();
-            let why = if *other == path {
-                format!("{first} has the same name in Unicode normal form C")
-            } else {
-                format!("{first} is the same file where case does not count")
-            };
-            return Err(refused(&what, why, "rename one of them"));
+        if !target.is_file() {
+            let why = "it is a link to what is neither a file nor a folder";
+            return Err(refused(what, why, "move it out of the source folder"));
         }
-        self.shown.insert(path.folded(), (path.clone(), disk.clone()));
-        self.found.push(Found { path, disk });
         Ok(())
     }
 }
 
-fn skipped(name: &str, top: bool, folder: bool) -> bool {
-    name == "__pycache__"
-        || name.ends_with(".pyc")
-        || name.starts_with('.')
-        || (top && folder && name == "bin")
-        || (top && !folder && name == overrides::FILE_NAME)
+/// Neither published nor worth a word.
+fn is_unneeded(name: &str, top: bool, folder: bool) -> bool {
+    (folder && name == "__pycache__") || (top && !folder && name == overrides::FILE_NAME)
+}
+
+/// Gives each file its path in the manifest. Two that some file system takes for one, or
+/// whose folders it does, are refused.
+fn named(root: &Path, found: Vec<(String, PathBuf)>) -> Result<Vec<Found>> {
+    // Folders that hold code, at whatever depth, as they are spelled on disk.
+    let mut of_code: BTreeSet<String> = BTreeSet::new();
+    for (path, _) in found.iter().filter(|(path, _)| is_code(path)) {
+        of_code.extend(parents(path).map(str::to_owned));
+    }
+    let mut named = Vec::with_capacity(found.len());
+    // The disk's spelling and place, by the path as a case-insensitive file system sees it.
+    let mut seen: HashMap<String, (String, PathBuf)> = HashMap::new();
+    for (path, disk) in found {
+        let what = shown(root, &disk);
+        let mut place = disk.as_path();
+        for part in std::iter::once(path.as_str()).chain(parents(&path)) {
+            let (other, first) =
+                seen.entry(folded(part)).or_insert_with(|| (part.to_owned(), place.to_owned()));
+            let is_file = part == path;
+            if other != part || (is_file && *first != disk) {
+                let first = shown(root, first);
+                let why = if other.nfc().eq(part.nfc()) {
+                    format!("{first} has the same name in Unicode normal form C")
+                } else {
+                    format!("{first} is the same file where case does not count")
+                };
+                let what = if is_file { what } else { shown(root, place) };
+                return Err(refused(what, why, "rename one of them"));
+            }
+            place = place.parent().unwrap_or(root);
+        }
+        let spelled = spelled(&path, &of_code);
+        let path = FilePath::new(&spelled).map_err(|why| refused(&what, why, RENAME))?;
+        named.push(Found { path, disk });
+    }
+    named.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(named)
+}
+
+/// What names code in normal form C, everything else as it stands.
+fn spelled(path: &str, of_code: &BTreeSet<String>) -> String {
+    if is_code(path) {
+        return path.nfc().collect();
+    }
+    let known = parents(path).find(|folder| of_code.contains(*folder));
+    // At the top stands the name of a unit: a folder, or all before the first dot.
+    let end = known.map_or_else(|| path.find(['/', '.']).unwrap_or(path.len()), str::len);
+    let (code, rest) = path.split_at(end);
+    code.nfc().collect::<String>() + rest
+}
+
+fn is_code(path: &str) -> bool {
+    FilePath::new(path).is_ok_and(|path| path.is_code())
+}
+
+/// The folders above a path, the nearest first.
+fn parents(path: &str) -> impl Iterator<Item = &str> {
+    let above = |path: &str| path.rsplit_once('/').map(|(above, _)| above.len());
+    std::iter::successors(above(path), move |end| above(&path[..*end])).map(|end| &path[..end])
+}
+
+/// A path below SRC for people; what would move or hide the text around it is escaped.
+pub(super) fn shown(root: &Path, path: &Path) -> String {
+    let text = path.strip_prefix(root).unwrap_or(path).display().to_string();
+    let plain = |c: char| !crate::name::is_control_or_directional(c);
+    let escaped = |c: char| if plain(c) { c.to_string() } else { c.escape_default().to_string() };
+    text.chars().map(escaped).collect()
 }

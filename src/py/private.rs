@@ -103,6 +103,14 @@ fn _publish<'py>(
         units.append(entry)?;
     }
     dict.set_item("units", units)?;
+    let left_out = PyList::empty(py);
+    for left in &published.left_out {
+        let entry = PyDict::new(py);
+        entry.set_item("path", &left.path)?;
+        entry.set_item("reason", left.reason)?;
+        left_out.append(entry)?;
+    }
+    dict.set_item("left_out", left_out)?;
     Ok(dict)
 }
 

@@ -59,6 +59,7 @@ impl<'a> Central<'a> {
         let refuse = |why: &str| Err(Refusal::Rule(format!("holds {name:?} {why}")));
         let is_folder = name.ends_with('/');
         let path = FilePath::new(name.strip_suffix('/').unwrap_or(name))
+            .and_then(|path| path.is_composed().map(|()| path))
             .map_err(|why| Refusal::Rule(format!("holds a name that is not allowed: {why}")))?;
         if flags & ENCRYPTED != 0 {
             return refuse("encrypted");

@@ -5,7 +5,6 @@ And what it leaves out, which it names.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -178,3 +177,207 @@ def test_libraries_need_no_executable_bit(world: World) -> None:
     (tree,) = world.trees()
     runnable = sorted(path.name for path in (tree / "alpha").iterdir() if path.stat().st_mode & 0o111)
     assert runnable == ["run.py"]
+
+
+def left_out(published: Any) -> dict[str, str]:
+    return {left["path"]: left["reason"] for left in published["left_out"]}
+
+
+DOT = "its name starts with a dot"
+COMPILED = "it is compiled code without its source, which one interpreter can run"
+EMPTY = "it is empty; a .gitkeep in it would keep it"
+
+
+def test_what_is_left_out_is_named(world: World) -> None:
+    published = publish(
+        world,
+        {
+            "alpha/__init__.py": "",
+            "alpha/.env": "SECRET=1",
+            "alpha/.cache/x": "",
+            "alpha/.cache/y": "",
+            "alpha/lost.pyc": b"code",
+            "alpha/.gitkeep": "",
+            "empty/.gitkeep": "",
+            "alpha/none/": "",
+            "alpha/only/hidden/.x": "",
+            "beta/__init__.pyc": b"code",
+            "beta/deep/x.pyc": b"code",
+            "beta/data.txt": "",
+            "bin/tool": "",
+            ".git/config": "",
+            "ghost-1.0.dist-info/METADATA": "Name: ghost\nVersion: 1.0\n",
+            "ghost-1.0.dist-info/RECORD": "../../bin/ghost,,\n",
+            "alpha-1.0.dist-info/METADATA": "Name: alpha\nVersion: 1.0\n",
+            "alpha-1.0.dist-info/RECORD": "alpha/__init__.py,,\n",
+            "alpha-1.0.dist-info/direct_url.json": "{}",
+        },
+    )
+    assert left_out(published) == {
+        ".git/": DOT,
+        "alpha-1.0.dist-info/direct_url.json": "it tells where the publisher installed the distribution from",
+        "alpha/.cache/": DOT,
+        "alpha/.env": DOT,
+        "alpha/.gitkeep": DOT,
+        "alpha/lost.pyc": COMPILED,
+        "alpha/none/": EMPTY,
+        "alpha/only/hidden/.x": DOT,
+        "beta/__init__.pyc": COMPILED,
+        "beta/deep/x.pyc": COMPILED,
+        "bin/": "scripts that an installer put there belong to no unit",
+        "empty/.gitkeep": DOT,
+        "ghost-1.0.dist-info/": "it describes no unit of the source folder",
+    }
+
+
+def test_what_only_repeats_a_source_is_not_worth_a_word(world: World) -> None:
+    sources: Sources = {
+        "alpha/__init__.py": "",
+        "alpha/__init__.pyc": b"code",
+        "alpha/__pycache__/__init__.cpython-312.pyc": b"code",
+        "magic-module.toml": "",
+    }
+    assert left_out(publish(world, sources)) == {}
+
+
+def test_the_command_names_what_it_leaves_out(world: World) -> None:
+    write_tree(world.path / "sources", {"alpha.py": "", ".a\nb": "", **{f".hidden{at:02}": "" for at in range(21)}})
+    arguments = ["-m", "magic_module", "publish", str(world.path / "sources"), str(world.path / "site")]
+    lines = world.run(None, args=arguments).stdout.splitlines()
+    assert lines[1:4] == [f"left out: .a\\nb ({DOT})", f"left out: .hidden00 ({DOT})", f"left out: .hidden01 ({DOT})"]
+    assert lines[21:-1] == ["left out: 2 more, which --json names"]
+
+
+def test_what_a_wheel_keeps_in_dotted_folders_is_published(world: World) -> None:
+    """As delocate does with the libraries of wheels for macOS."""
+    published = publish(
+        world,
+        {
+            "alpha/__init__.py": "",
+            "alpha/.dylibs/libz.dylib": "lib",
+            "alpha/.dylibs/stray": "",
+            "alpha/.settings": "x = 1",
+            "alpha-1.0.dist-info/METADATA": "Name: alpha\nVersion: 1.0\n",
+            "alpha-1.0.dist-info/RECORD": "alpha/__init__.py,,\nalpha/.dylibs/libz.dylib,,\nalpha/.settings,,\n",
+        },
+    )
+    assert left_out(published) == {}
+    serve(world)
+    script = """
+import pathlib, magic_module.alpha as alpha
+here = pathlib.Path(alpha.__file__).parent
+print(sorted(path.name for path in here.rglob("*")), (here / ".settings").read_text())
+"""
+    expected = "['.dylibs', '.settings', '__init__.py', 'libz.dylib', 'stray'] x = 1\n"
+    assert world.run(script).stdout == expected
+
+
+@pytest.mark.parametrize("keeper", [".gitkeep", ".keep"])
+def test_a_folder_that_is_kept_empty_is_there(world: World, keeper: str) -> None:
+    published = publish(
+        world,
+        {
+            "alpha/__init__.py": "",
+            f"alpha/plugins/{keeper}": "",
+            f"alpha/deep/er/{keeper}": "",
+            "alpha/deep/er/__pycache__/x.cpython-312.pyc": b"",
+            f"alpha/full/{keeper}": "",
+            "alpha/full/x.txt": "",
+        },
+    )
+    assert left_out(published) == {f"alpha/full/{keeper}": DOT}
+    serve(world)
+    script = """
+import pathlib, magic_module.alpha as alpha
+here = pathlib.Path(alpha.__file__).parent
+print([(here / name).is_dir() for name in ("plugins", "deep/er", "full")])
+"""
+    assert world.run(script).stdout == "[True, True, True]\n"
+
+
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+def test_data_keeps_the_name_that_its_author_gave_it(world: World) -> None:
+    """Also where many small files come as a pack, and where the folder has such a name."""
+    published = publish(
+        world,
+        {
+            "alpha/__init__.py": "",
+            f"alpha/{NFD}.txt": "one",
+            f"alpha/{NFD}/{NFD}.txt": "two",
+            f"alpha/{NFC}s.txt": "three",
+            **{f"alpha/data/{at}.txt": str(at) for at in range(20)},
+        },
+    )
+    assert left_out(published) == {}
+    serve(world)
+    script = f"""
+import pathlib, magic_module as mm, magic_module.alpha as alpha
+from importlib.resources import files
+here = pathlib.Path(alpha.__file__).parent
+print((here / {NFD + ".txt"!r}).read_text(), (here / {NFD!r} / {NFD + ".txt"!r}).read_text())
+print(ascii(sorted(path.name for path in here.iterdir())))
+print(files(alpha).joinpath({NFD!r}, {NFD + ".txt"!r}).read_text())
+print(files(alpha).joinpath({NFC + "s.txt"!r}).read_text())
+print(mm.data_path("magic_module.alpha", {NFD + ".txt"!r}).read_text())
+"""
+    names = ascii(["__init__.py", NFD, f"{NFD}.txt", f"{NFC}s.txt", "data"])
+    expected = f"one two\n{names}\ntwo\nthree\none\n"
+    assert world.run(script).stdout == expected
+    world.run("import magic_module as mm; assert mm.verify().problems == []")
+    assert world.run(script).stdout == expected
+
+
+def test_code_is_found_by_the_name_that_is_imported(world: World) -> None:
+    """The interpreter looks for names in one form, whatever the file system gave the author."""
+    publish(
+        world,
+        {
+            f"{NFD}.py": "X = 1",
+            f"{NFD}.csv": "a,b",
+            f"beta/{NFD}/__init__.py": "X = 2",
+            f"beta/{NFD}/{NFD}.txt": "text",
+            f"beta/{NFD}/more/{NFD}.py": "X = 3",
+            "beta/__init__.py": "",
+        },
+    )
+    serve(world)
+    script = f"""
+import pathlib
+import magic_module.{NFC} as one, magic_module.beta.{NFC} as two, magic_module.beta.{NFC}.more.{NFC} as three
+print(one.X, two.X, three.X, pathlib.Path(one.__file__).with_suffix(".csv").read_text())
+print((pathlib.Path(two.__file__).parent / {NFD + ".txt"!r}).read_text())
+"""
+    assert world.run(script).stdout == "1 2 3 a,b\ntext\n"
+
+
+def test_a_manifest_says_that_it_needs_names_in_another_form(world: World) -> None:
+    """So that versions which would refuse such a path tell what to install."""
+    import json
+
+    for sources, needs in [({"alpha/x.txt": ""}, None), ({f"alpha/{NFD}.txt": ""}, ["paths"])]:
+        publish(world, {"alpha/__init__.py": "", **sources})
+        assert json.loads((world.path / "site" / "manifest.json").read_bytes()).get("needs") == needs
+    # Still needed by those who have pinned the version before.
+    publish(world, {"alpha/__init__.py": "X = 1"})
+    assert json.loads((world.path / "site" / "manifest.json").read_bytes()).get("needs") == ["paths"]
+
+
+@pytest.mark.parametrize("names", [(f"{NFD}.txt", f"{NFC}.txt"), (f"{NFD}/a", f"{NFC}/b"), ("Data/a", "data/b")])
+def test_two_names_that_some_file_system_takes_for_one_are_refused(world: World, names: Sequence[str]) -> None:
+    from magic_module.errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError) as caught:
+        publish(world, {"alpha/__init__.py": "", **{f"alpha/{name}": "" for name in names}})
+    assert "rename one of them" in str(caught.value)
+
+
+def test_a_lazy_file_is_found_by_a_glob_in_any_form(world: World) -> None:
+    publish(
+        world,
+        {"alpha/__init__.py": "", f"alpha/{NFD}.bin": "lazy", "magic-module.toml": f"[alpha]\nlazy = ['{NFC}.*']\n"},
+    )
+    serve(world)
+    script = f"import magic_module as mm; print(mm.data_path('magic_module.alpha', {NFD + '.bin'!r}).read_text())"
+    assert world.run(script).stdout == "lazy\n"

@@ -31,6 +31,9 @@ UPGRADE_FIELDS = (
 )
 REPORT_FIELDS = ("ok", "units", "files", "bytes", "problems", "removed")
 
+LEFT_OUT_SHOWN = 20
+"""A folder of many installed distributions would fill the screen."""
+
 
 @dataclass
 class Answer:
@@ -61,6 +64,10 @@ def publish(options: argparse.Namespace) -> Answer:
         lines.append(f"{count(same, 'unit')} unchanged")
     if done["dropped"]:
         lines.append(f"{count(done['dropped'], 'file')} dropped")
+    left_out = done.get("left_out", [])
+    lines += [f"left out: {left['path']} ({left['reason']})" for left in left_out[:LEFT_OUT_SHOWN]]
+    if len(left_out) > LEFT_OUT_SHOWN:
+        lines.append(f"left out: {len(left_out) - LEFT_OUT_SHOWN} more, which --json names")
     state = f"serial {done['serial']}" if done["changed"] else "nothing changed"
     if done["signed"]:
         state += ", signed" if done["changed"] else ", but a signature was added"
