@@ -28,8 +28,10 @@ pub struct Moved {
 struct Effort {
     /// Everything is fetched, whatever is here.
     force: bool,
-    /// Whatever is here is hashed first, and no pack is fetched.
+    /// Whatever is here is hashed first.
     distrust: bool,
+    /// Packs may be fetched.
+    packs: bool,
 }
 
 impl Session {
@@ -52,14 +54,17 @@ impl Session {
             return Ok(Moved::default());
         }
         self.store.create()?;
-        let plans = self.plans(&missing, Effort { force, distrust: false })?;
+        let plans = self.plans(&missing, Effort { force, distrust: false, packs: true })?;
         let error = match self.fetch_and_build(&missing, &plans, progress, force).await {
-            Err(error) if error.kind() == Kind::Integrity || is_absent(&error) => error,
+            Err(error) if matches!(error.kind(), Kind::Integrity | Kind::Fetch | Kind::Policy) => {
+                error
+            }
             other => return other,
         };
         // What was taken from the cache is damaged, or a pack is: every byte that is here is
-        // looked at, and the rest comes file by file.
-        let again = self.plans(&missing, Effort { force, distrust: true })?;
+        // looked at, and the rest comes file by file. The same if a pack cannot be had.
+        let distrust = error.kind() == Kind::Integrity || is_absent(&error);
+        let again = self.plans(&missing, Effort { force, distrust, packs: false })?;
         let wanted = |plans: &[Plan]| -> BTreeSet<Digest> {
             plans.iter().flat_map(|plan| &plan.wanted).map(|wanted| wanted.sha256).collect()
         };
@@ -78,13 +83,13 @@ impl Session {
     }
 
     fn plans(&self, members: &[Member], effort: Effort) -> Result<Vec<Plan>> {
-        let Effort { force, distrust } = effort;
+        let Effort { force, distrust, packs } = effort;
         let one = |member: &Member| {
             if distrust {
                 self.drop_damaged_blobs(&member.record);
             }
             let reusable = if distrust { Reusable::default() } else { self.reusable(member)? };
-            Ok(plan(&member.record, self.store.blobs(), &reusable, force, !distrust))
+            Ok(plan(&member.record, self.store.blobs(), &reusable, force, packs))
         };
         members.iter().map(one).collect()
     }

@@ -1,6 +1,7 @@
 //! One artifact into its blob, or one document into memory, in as many attempts as it takes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use url::Url;
@@ -10,12 +11,13 @@ use super::once::Leader;
 use super::operation::{Operation, Shown};
 use super::resume::{Answer, Resume};
 use super::retry::{Attempts, Failure, GivenUp, Pace};
+use super::room::{Place, crowded};
 use super::verify::Sink;
 use super::{Artifact, Fetcher, Transport, Validator, failed, late};
 use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
-use crate::origin::{Fault, OriginError, Request, Response, Status, redact};
+use crate::origin::{Fault, OriginError, Request, Response, Status, encoded, redact};
 use crate::store::blob::BlobWriter;
 
 /// A small document, and what to ask with the next time.
@@ -25,15 +27,27 @@ pub enum Document {
     Body { bytes: Vec<u8>, validator: Option<Validator> },
 }
 
+/// How a download ended that did not fail.
+pub(super) enum Ended {
+    Done,
+    /// The server serves others now; the place in the room was given up. To be tried again.
+    Crowded(Duration),
+}
+
 /// The state of one artifact over its attempts.
-struct Download<'a> {
+struct Download<'a, 'b> {
     artifact: &'a Artifact,
     operation: &'a Operation,
     lane: &'a Lane,
     leader: &'a Leader<'a>,
     shown: &'a Shown<'a>,
+    place: &'a mut Place<'b>,
     sink: Sink,
     resume: Resume,
+    /// The last attempt got as far as an answer with a body.
+    answered: bool,
+    /// How the server says that it encoded the bytes.
+    coding: Option<String>,
 }
 
 impl Operation {
@@ -44,20 +58,49 @@ impl Operation {
         artifact: &Artifact,
         leader: &Leader<'_>,
         shown: &Shown<'_>,
-    ) -> Result<()> {
+        place: &mut Place<'_>,
+    ) -> Result<Ended> {
         let sink = Sink::new(writer, artifact.size, &self.shared.queue)?;
-        let resume = Resume::default();
-        let mut download =
-            Download { artifact, operation: self, lane, leader, shown, sink, resume };
+        let (resume, answered, coding) = (Resume::default(), false, None);
+        let operation = self;
+        let mut download = Download {
+            artifact,
+            operation,
+            lane,
+            leader,
+            shown,
+            place,
+            sink,
+            resume,
+            answered,
+            coding,
+        };
         let limit = self.limits.time_for(artifact.size);
-        let done = tokio::time::timeout(limit, download.all_attempts()).await;
-        done.unwrap_or_else(|_| Err(late(&artifact.url, limit)))
-            .map_err(|error| error.or_name(&artifact.label))?;
-        let (digest, writer) = download.sink.finish().await?;
-        if digest != artifact.sha256 {
-            return Err(wrong_digest(artifact, digest));
+        loop {
+            let done = tokio::time::timeout(limit, download.all_attempts()).await;
+            let ended = done
+                .unwrap_or_else(|_| Err(late(&artifact.url, limit)))
+                .map_err(|error| error.or_name(&artifact.label))?;
+            if let Ended::Crowded(_) = ended {
+                return Ok(ended);
+            }
+            let (digest, writer) = download.sink.finish().await?;
+            if digest == artifact.sha256 {
+                self.commit(writer).await?;
+                return Ok(Ended::Done);
+            }
+            if !download.resume.begin_again() {
+                let wrong = || wrong_digest(artifact, digest);
+                return Err(download.coding.map_or_else(wrong, |coding| {
+                    let cause = GivenUp::Origin(encoded(&coding));
+                    failed(&artifact.url, cause).or_name(&artifact.label)
+                }));
+            }
+            let mut writer = writer;
+            writer.restart()?;
+            download.sink = Sink::new(writer, artifact.size, &self.shared.queue)?;
+            download.set_received(0);
         }
-        self.commit(writer).await
     }
 }
 
@@ -97,7 +140,7 @@ impl Fetcher {
             Failure::Broken(OriginError::new(Fault::Lasting, why, "check the address"))
         };
         let shared = self.shared();
-        let Response { status, length, validator, mut body } =
+        let Response { status, length, validator, coding, mut body } =
             shared.origin(&shared.lane, request.url)?.get(request).await?;
         if status == Status::NotModified {
             return Ok(Document::NotModified);
@@ -113,29 +156,45 @@ impl Fetcher {
             }
             bytes.extend_from_slice(&chunk);
         }
+        // Every document is text.
+        if let Some(coding) = coding.filter(|_| std::str::from_utf8(&bytes).is_err()) {
+            return Err(encoded(&coding).into());
+        }
         Ok(Document::Body { bytes, validator })
     }
 }
 
-impl Download<'_> {
-    async fn all_attempts(&mut self) -> Result<()> {
-        let mut attempts = Attempts::new(&self.operation.limits);
+impl Download<'_, '_> {
+    async fn all_attempts(&mut self) -> Result<Ended> {
+        let limits = &self.operation.limits;
+        let mut attempts = Attempts::new(limits);
         loop {
             let before = self.resume.received;
-            let Err(failure) = self.attempt().await else { return Ok(()) };
+            let Err(failure) = self.attempt().await else { return Ok(Ended::Done) };
+            if !self.answered
+                && let Some(pause) = crowded(&failure, self.resume.received, limits)
+                && self.place.give_up()
+            {
+                self.set_received(0);
+                return Ok(Ended::Crowded(pause));
+            }
             let gained = match self.resume.rest() {
                 Some((received, _)) => received.saturating_sub(before),
                 None => 0,
             };
-            attempts
-                .again(failure, gained)
-                .await
-                .map_err(|given_up: GivenUp| failed(&self.artifact.url, given_up))?;
+            attempts.again(failure, gained).await.map_err(|mut given_up| {
+                if let GivenUp::Origin(error) = &mut given_up {
+                    self.operation.room.advise(error, limits);
+                }
+                failed(&self.artifact.url, given_up)
+            })?;
         }
     }
 
     async fn attempt(&mut self) -> Result<(), Failure> {
         let size = self.artifact.size;
+        self.answered = false;
+        self.place.begin();
         let request = Request {
             url: &self.artifact.url,
             transport: self.operation.transport,
@@ -145,20 +204,22 @@ impl Download<'_> {
             sent: &self.operation.requests,
         };
         let resuming = request.rest.is_some();
-        let answer =
-            self.operation.shared.origin(self.lane, &self.artifact.url)?.get(request).await;
-        let mut response = answer.map_err(|mut error| match error.status {
+        let shared = &self.operation.shared;
+        let lane = if self.operation.room.is_narrow() { &shared.lane } else { self.lane };
+        let answer = shared.origin(lane, &self.artifact.url)?.get(request).await;
+        let mut response = answer.map_err(|mut error| {
             // The rest cannot be had; the whole may.
-            Some(416) if resuming => {
+            if resuming && error.status.is_some() && error.fault != Fault::Temporary {
                 self.resume.forget();
                 error.fault = Fault::Temporary;
-                error
             }
-            _ => error,
+            error
         })?;
+        self.answered = true;
+        self.coding.clone_from(&response.coding);
         if self.resume.judge(&response, size)? == Answer::Afresh {
             if let Some(length) = response.length.filter(|length| *length != size) {
-                return Err(wrong_size(self.artifact, format!("{length} bytes")).into());
+                return Err(self.wrong_size(format!("{length} bytes")));
             }
             if self.resume.received > 0 {
                 self.sink.restart()?;
@@ -166,12 +227,25 @@ impl Download<'_> {
             }
         }
         let mut pace = Pace::new(&self.operation.limits);
-        while let Some(chunk) = pace.next(&mut *response.body).await? {
+        loop {
+            let chunk = match pace.next(&mut *response.body).await {
+                Ok(Some(chunk)) => chunk,
+                // All of it is here, however the answer ends: the hash decides.
+                Err(Failure::Broken(_) | Failure::Slow(_)) if self.resume.received == size => break,
+                Ok(None) => break,
+                Err(failure) => return Err(failure),
+            };
             let length = chunk.len() as u64;
             self.operation.bytes.fetch_add(length, Ordering::Relaxed);
             let received = self.resume.received + length;
             if received > size {
-                return Err(wrong_size(self.artifact, "more".to_owned()).into());
+                if self.resume.begin_again() {
+                    self.sink.restart()?;
+                    self.set_received(0);
+                    let why = "the server sent more than the rest that was asked for";
+                    return Err(OriginError::new(Fault::Temporary, why, "try again later").into());
+                }
+                return Err(self.wrong_size("more".to_owned()));
             }
             let from = Instant::now();
             self.sink.write(chunk).await?;
@@ -184,6 +258,13 @@ impl Download<'_> {
         // The length was not announced, so this may be the end or a broken connection.
         let got = format!("the body ended after {} of {size} bytes", self.resume.received);
         Err(OriginError::new(Fault::Temporary, got, "try again later").into())
+    }
+
+    fn wrong_size(&self, got: String) -> Failure {
+        match &self.coding {
+            Some(coding) => encoded(coding).into(),
+            None => wrong_size(self.artifact, got).into(),
+        }
     }
 
     fn set_received(&mut self, received: u64) {

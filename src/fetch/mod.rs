@@ -16,6 +16,7 @@ mod operation;
 mod process;
 mod resume;
 mod retry;
+mod room;
 mod verify;
 
 use std::collections::HashSet;
@@ -45,6 +46,7 @@ use lane::{Lane, Threaded};
 use once::Once;
 use operation::Operation;
 use retry::GivenUp;
+use room::Rooms;
 
 /// Up to so many artifacts are synced one by one, more of them by one sync of the file system.
 const SYNC_EACH: usize = 4;
@@ -89,6 +91,7 @@ struct Shared {
     files: Files,
     once: Once,
     queue: Arc<Semaphore>,
+    rooms: Rooms,
     /// Blobs that another process writes and this one waits for.
     waiting: AtomicUsize,
 }
@@ -144,10 +147,12 @@ impl Fetcher {
         for artifact in &missing {
             progress.expect(artifact.size);
         }
+        let shared = self.shared().clone();
         let operation = Operation {
             blobs: self.blobs.clone(),
             limits: self.limits.clone(),
-            shared: self.shared().clone(),
+            room: shared.rooms.enter(self.concurrency),
+            shared,
             sync: missing.len() <= SYNC_EACH || !cfg!(target_os = "linux"),
             artifacts: missing.into_iter().cloned().collect(),
             taken: AtomicUsize::new(0),
@@ -176,6 +181,7 @@ impl Shared {
             files: Files,
             once: Once::default(),
             queue: Arc::new(Semaphore::new(verify::QUEUE)),
+            rooms: Rooms::default(),
             waiting: AtomicUsize::new(0),
         }
     }

@@ -9,8 +9,10 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
+use super::download::Ended;
 use super::lane::{Lane, Running};
 use super::once::{Leader, Outcome, Role};
+use super::room::Room;
 use super::{Artifact, Fetched, Limits, Shared, Transport, download, lane};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
@@ -25,6 +27,7 @@ pub struct Operation {
     pub blobs: BlobStore,
     pub limits: Limits,
     pub shared: Arc<Shared>,
+    pub room: Arc<Room>,
     pub artifacts: Vec<Artifact>,
     /// So many of them have been taken by a lane.
     pub taken: AtomicUsize,
@@ -129,6 +132,7 @@ impl Operation {
         loop {
             // Nobody waits for another process while it is its turn, and who waits
             // goes to the end of the queue: first what nobody else does.
+            let mut place = self.room.place().await;
             let turn = self.turn(lane, artifact.size).await;
             let again = self.force && stamp() == before;
             let here = waited && !again && self.blobs.has(&artifact.sha256, artifact.size);
@@ -136,30 +140,34 @@ impl Operation {
                 true => Begin::Ready,
                 false => self.blobs.begin(&artifact.sha256, artifact.size, again)?,
             };
-            match begun {
+            let writer = match begun {
                 Begin::Ready => {
                     shown.at(artifact.size);
                     leader.at(artifact.size);
                     return Ok(self.force && stamp() != before);
                 }
-                Begin::Writer(writer) => {
-                    self.download(lane, writer, artifact, leader, shown).await?;
-                    return Ok(true);
-                }
+                Begin::Writer(writer) => writer,
                 Begin::Busy { bytes }
                     if other.rests(bytes, self.limits.standstill(artifact.size)) =>
                 {
-                    let writer = self.blobs.begin_apart(&artifact.sha256)?;
-                    self.download(lane, writer, artifact, leader, shown).await?;
-                    return Ok(true);
+                    self.blobs.begin_apart(&artifact.sha256)?
                 }
                 Begin::Busy { bytes } => {
-                    drop(turn);
+                    drop((turn, place));
                     shown.at(bytes.min(artifact.size));
                     leader.at(bytes.min(artifact.size));
                     let waiting = Waiting::new(&self.shared.waiting);
                     tokio::time::sleep(waiting.pause()).await;
                     waited = true;
+                    continue;
+                }
+            };
+            match self.download(lane, writer, artifact, leader, shown, &mut place).await? {
+                Ended::Done => return Ok(true),
+                Ended::Crowded(pause) => {
+                    drop((turn, place));
+                    self.gather();
+                    tokio::time::sleep(pause).await;
                 }
             }
         }
@@ -171,6 +179,14 @@ impl Operation {
         let is_shared = std::ptr::eq(lane, &raw const self.shared.lane);
         let all = if is_shared { None } else { Some(self.shared.lane.turn(size).await) };
         (own, all)
+    }
+
+    /// A server that takes few connections has none to spare for idle ones: from here on all
+    /// lanes share those of one client.
+    fn gather(&self) {
+        for threaded in self.shared.lanes.get().into_iter().flatten() {
+            threaded.lane.http.forget();
+        }
     }
 
     /// Nothing to ask for.

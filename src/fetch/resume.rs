@@ -9,6 +9,10 @@ use crate::origin::{Fault, OriginError, Response, Status, Validator};
 pub struct Resume {
     pub received: u64,
     validator: Option<Validator>,
+    /// Some of the bytes came as the rest of what another answer began.
+    continued: bool,
+    /// That turned out wrong once already.
+    began_again: bool,
 }
 
 /// What to do with a body.
@@ -33,6 +37,15 @@ impl Resume {
         self.validator = None;
     }
 
+    /// True if what came in parts is wrong, and is worth one attempt at the whole.
+    pub fn begin_again(&mut self) -> bool {
+        let worth = self.continued && !self.began_again;
+        if worth {
+            *self = Self { began_again: true, ..Self::default() };
+        }
+        worth
+    }
+
     pub fn judge(&mut self, response: &Response, size: u64) -> Result<Answer, OriginError> {
         match response.status {
             Status::Part(_) if self.is_of_another(response.validator.as_ref()) => {
@@ -48,6 +61,7 @@ impl Resume {
                     && part.last.checked_add(1) == Some(size)
                     && part.total.is_none_or(|total| total == size) =>
             {
+                self.continued = true;
                 Ok(Answer::Append)
             }
             Status::Part(_) => {
@@ -60,6 +74,7 @@ impl Resume {
             }
             Status::Whole | Status::NotModified => {
                 self.validator.clone_from(&response.validator);
+                self.continued = false;
                 Ok(Answer::Afresh)
             }
         }

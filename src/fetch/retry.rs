@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::origin::{Body, Fault, OriginError};
 
 /// An attempt that brought this much was not in vain.
-const PROGRESS: u64 = 1 << 20;
+pub(super) const PROGRESS: u64 = 1 << 20;
 
 #[derive(Debug, Clone)]
 pub struct Limits {

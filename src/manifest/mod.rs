@@ -143,6 +143,14 @@ impl Manifest {
 
 /// Parses JSON; an error names the place in the document.
 pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    // Some editors begin a file with a mark that says nothing of UTF-8.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if let Some(encoding) = other_encoding(bytes) {
+        return Err(Error::new(Kind::Manifest, format!("the manifest is {encoding}, not UTF-8"))
+            .expected("UTF-8")
+            .got(encoding)
+            .hint("ask its author to save it as UTF-8 and publish it again"));
+    }
     let start = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
     if start.is_some_and(|byte| *byte == b'<') {
         return Err(Error::new(Kind::Manifest, "the manifest is not JSON but looks like HTML")
@@ -166,6 +174,18 @@ pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         Error::new(Kind::Manifest, "the manifest is not valid JSON").caused_by(&error)
     })?;
     Ok(value)
+}
+
+/// JSON begins with two ASCII characters: where their zero bytes stand tells the encoding
+/// (<https://www.rfc-editor.org/rfc/rfc4627#section-3>), as a byte-order mark does.
+fn other_encoding(bytes: &[u8]) -> Option<&'static str> {
+    match *bytes {
+        [0xff, 0xfe, 0, 0, ..] | [_, 0, 0, 0, ..] => Some("UTF-32LE"),
+        [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, _, ..] => Some("UTF-32BE"),
+        [0xff, 0xfe, ..] | [1..=127, 0, ..] => Some("UTF-16LE"),
+        [0xfe, 0xff, ..] | [0, 1..=127, ..] => Some("UTF-16BE"),
+        _ => None,
+    }
 }
 
 /// serde_json appends " at line 1 column 80"; the document path says it better.

@@ -180,3 +180,20 @@ fn a_catalogue_finds_its_leaf() {
     let flat = Catalogue { bits: [0, 0], ..catalogue };
     assert_eq!(flat.slot("alpha"), (0, 0));
 }
+
+#[test]
+fn a_mark_before_the_document_says_nothing() {
+    let text = r#"{"manifest": 1, "namespace": "acme", "modules": {}}"#;
+    Manifest::parse(&[b"\xef\xbb\xbf", text.as_bytes()].concat()).unwrap();
+    for (bytes, encoding) in [
+        (&b"{\0\"\0"[..], "UTF-16LE"),
+        (b"\0{\0\"", "UTF-16BE"),
+        (b"\xff\xfe{\0", "UTF-16LE"),
+        (b"\xfe\xff\0{", "UTF-16BE"),
+        (b"{\0\0\0", "UTF-32LE"),
+        (b"\0\0\0{", "UTF-32BE"),
+    ] {
+        let error = Manifest::parse(bytes).unwrap_err();
+        assert_eq!(error.details().got.as_deref(), Some(encoding), "{error}");
+    }
+}

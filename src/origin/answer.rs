@@ -13,6 +13,10 @@ use super::{Body, BoxFuture, Fault, OriginError, PartOf, Request, Response, Stat
 
 const PROXY_CREDENTIALS: &str = "check the credentials in the proxy variables";
 
+/// Codings that change bytes.
+const CODINGS: &[&str] =
+    &["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "aws-chunked"];
+
 /// An answer that is of use, or why it is none.
 pub(super) fn read(
     answer: reqwest::Response,
@@ -23,22 +27,19 @@ pub(super) fn read(
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let status = match answer.status() {
         StatusCode::OK => Status::Whole,
-        StatusCode::PARTIAL_CONTENT if request.rest.is_some() => {
-            Status::Part(text(header::CONTENT_RANGE).and_then(content_range))
+        StatusCode::PARTIAL_CONTENT => {
+            let part = text(header::CONTENT_RANGE).and_then(content_range);
+            match part {
+                _ if request.rest.is_some() => Status::Part(part),
+                // Nobody asked for a part, and all of it is here.
+                Some(part) if part.is_all() => Status::Whole,
+                _ => return Err(refused(answer.status(), headers, url)),
+            }
         }
         StatusCode::NOT_MODIFIED if request.unless.is_some() => Status::NotModified,
         status => return Err(refused(status, headers, url)),
     };
-    match text(header::CONTENT_ENCODING) {
-        None | Some("" | "identity") => {}
-        Some(encoding) => {
-            return Err(OriginError::new(
-                Fault::Lasting,
-                format!("the server encoded it as {encoding}, which was not asked for"),
-                "switch compression off for this file on the server",
-            ));
-        }
-    }
+    let coding = coding(headers);
     let validator = Validator {
         etag: text(header::ETAG).map(str::to_owned),
         last_modified: text(header::LAST_MODIFIED).map(str::to_owned),
@@ -46,9 +47,28 @@ pub(super) fn read(
     Ok(Response {
         status,
         length: answer.content_length(),
+        coding,
         validator: (validator != Validator::default()).then_some(validator),
         body: Box::new(Stream(answer)),
     })
+}
+
+/// What the server says that it did to the bytes. Many say of plain bytes that they are encoded
+/// as `none`, `utf-8` or `binary`: whether bytes are right, they tell themselves.
+fn coding(headers: &HeaderMap) -> Option<String> {
+    let named = headers.get_all(header::CONTENT_ENCODING).iter();
+    let named = named.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
+    let mut named = named.map(|coding| coding.trim().to_lowercase());
+    named.find(|coding| CODINGS.contains(&coding.as_str()))
+}
+
+/// Bytes that are really encoded, although that was not asked for.
+pub fn encoded(coding: &str) -> OriginError {
+    OriginError::new(
+        Fault::Lasting,
+        format!("the server encoded it as {coding}, which was not asked for"),
+        "switch compression off for this file on the server",
+    )
 }
 
 fn content_range(text: &str) -> Option<PartOf> {

@@ -34,6 +34,7 @@ fn open(request: Request<'_>) -> Result<Response, OriginError> {
     Ok(Response {
         status: Status::Whole,
         length: Some(metadata.len()),
+        coding: None,
         validator: None,
         body: Box::new(Reader(file)),
     })

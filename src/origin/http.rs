@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use reqwest::Client;
 use reqwest::header::{self, HeaderMap, HeaderValue};
@@ -32,9 +33,9 @@ const REDIRECTS: usize = 10;
 /// Built at the first request: the system's certificates take 3 ms to load.
 #[derive(Debug)]
 pub struct Http {
-    client: OnceLock<Client>,
+    client: Mutex<Option<Client>>,
     /// Past every proxy.
-    direct: OnceLock<Client>,
+    direct: Mutex<Option<Client>>,
     known: Arc<Known>,
     connect: Duration,
     headers: Duration,
@@ -74,18 +75,25 @@ impl Http {
     }
 
     fn over(known: Arc<Known>, connect: Duration, headers: Duration) -> Self {
-        Self { client: OnceLock::new(), direct: OnceLock::new(), known, connect, headers }
+        Self { client: Mutex::default(), direct: Mutex::default(), known, connect, headers }
     }
 
-    fn client(&self, url: &Url) -> Result<&Client, OriginError> {
+    fn client(&self, url: &Url) -> Result<Client, OriginError> {
         let proxy = self.known.proxies().of(url)?;
         let place = if proxy.is_some() { &self.client } else { &self.direct };
-        if let Some(client) = place.get() {
-            return Ok(client);
+        if let Some(client) = &*place.lock() {
+            return Ok(client.clone());
         }
         let proxies = proxy.map(|_| self.known.proxies().clone());
         let client = client::build(self.connect, self.known.trust()?.clone(), proxies)?;
-        Ok(place.get_or_init(|| client))
+        Ok(place.lock().get_or_insert(client).clone())
+    }
+
+    /// Closes its connections: the idle ones now, the others when they have done their work.
+    pub fn forget(&self) {
+        for place in [&self.client, &self.direct] {
+            *place.lock() = None;
+        }
     }
 
     /// The request for `url`, with what may be told to its server.

@@ -13,6 +13,8 @@ pub mod netrc;
 pub mod proxy;
 mod redirect;
 
+pub use answer::encoded;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
@@ -75,6 +77,8 @@ pub struct Response {
     pub status: Status,
     /// Of this body, where it is known before it has arrived.
     pub length: Option<u64>,
+    /// How the server says that it encoded the body; the bytes tell whether it did.
+    pub coding: Option<String>,
     pub validator: Option<Validator>,
     pub body: Box<dyn Body>,
 }
@@ -93,6 +97,12 @@ pub struct PartOf {
     pub first: u64,
     pub last: u64,
     pub total: Option<u64>,
+}
+
+impl PartOf {
+    pub fn is_all(self) -> bool {
+        self.first == 0 && self.last.checked_add(1) == self.total
+    }
 }
 
 pub trait Body: Send {

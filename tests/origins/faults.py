@@ -26,6 +26,54 @@ def forbidden(reply: Reply) -> None:
     reply.whole(403, b"no\n")
 
 
+def bad_request(reply: Reply) -> None:
+    """400, whatever is asked."""
+    reply.whole(400, b"no\n")
+
+
+def unauthorized(reply: Reply) -> None:
+    """401, for want of a login."""
+    reply.whole(401, HTML, {"WWW-Authenticate": "Basic", "Content-Type": "text/html"})
+
+
+def method_not_allowed(reply: Reply) -> None:
+    """405, as some object stores answer for what they do not list."""
+    reply.whole(405, b"no\n")
+
+
+def unavailable_for_legal_reasons(reply: Reply) -> None:
+    """451, as a filter on the way answers."""
+    reply.whole(451, HTML, {"Content-Type": "text/html"})
+
+
+def redirect_to_login(reply: Reply) -> None:
+    """302 to a page on which people sign in."""
+    if reply.request.path != "/login":
+        reply.whole(302, headers={"Location": "/login"})
+        return
+    reply.whole(200, HTML, {"Content-Type": "text/html"})
+
+
+def two_at_a_time(reply: Reply, status: int = 503, headers: dict[str, str] | None = None) -> None:
+    """503 while two others are served."""
+    with reply.origin.seat(2) as seated:
+        if not seated:
+            reply.whole(status, headers=headers)
+            return
+        reply.wait(0.02)
+        reply.well()
+
+
+def two_at_a_time_and_when(reply: Reply) -> None:
+    """503 while two others are served, come back in a second."""
+    two_at_a_time(reply, 503, {"Retry-After": "1"})
+
+
+def two_at_a_time_and_much_later(reply: Reply) -> None:
+    """429 while two others are served, come back in an hour."""
+    two_at_a_time(reply, 429, {"Retry-After": "3600"})
+
+
 def server_error(reply: Reply) -> None:
     """500, every time."""
     reply.whole(500, b"Traceback (most recent call last): ...\n")
@@ -195,6 +243,21 @@ def deeply_nested_field(reply: Reply) -> None:
 def compressed_bomb(reply: Reply) -> None:
     """64 MiB of white space in 64 KiB, as Content-Encoding: gzip, which nobody asked for."""
     reply.whole(200, gzip.compress(b" " * (64 << 20)), {"Content-Encoding": "gzip"})
+
+
+def compressed(reply: Reply) -> None:
+    """The right bytes, really compressed, which nobody asked for."""
+    reply.whole(200, gzip.compress(reply.body or b""), {"Content-Encoding": "gzip"})
+
+
+def called_compressed(reply: Reply) -> None:
+    """The right bytes, which are called compressed and are not."""
+    reply.whole(200, reply.body or b"", {"Content-Encoding": "gzip"})
+
+
+def with_byte_order_mark(reply: Reply) -> None:
+    """UTF-8 as some editors write it."""
+    reply.whole(200, b"\xef\xbb\xbf" + (reply.body or b"{}"))
 
 
 def not_utf_8(reply: Reply) -> None:

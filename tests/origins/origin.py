@@ -12,8 +12,8 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -128,6 +128,9 @@ class Origin:
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._left: dict[str, int] = {}
+        self._seated = 0
+        #: So many connections at a time; more are broken off at once.
+        self.most: int | None = None
         self._connections: set[socket.socket] = set()
         self._server = _Server(("127.0.0.1", port), self)
         self.port: int = self._server.server_address[1]
@@ -169,6 +172,18 @@ class Origin:
             self.faults.clear()
             self._left.clear()
             self.requests.clear()
+
+    @contextmanager
+    def seat(self, seats: int) -> Iterator[bool]:
+        """True for at most ``seats`` answers at a time."""
+        with self._lock:
+            seated = self._seated < seats
+            self._seated += seated
+        try:
+            yield seated
+        finally:
+            with self._lock:
+                self._seated -= seated
 
     def stop(self) -> None:
         """Refuse connections from now on; every thread has ended afterwards."""
@@ -220,8 +235,13 @@ class _Server(ThreadingHTTPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
         with self.origin._lock:
-            self.origin._connections.add(connection)
-        return connection, address
+            most = self.origin.most
+            if most is None or len(self.origin._connections) < most:
+                self.origin._connections.add(connection)
+                return connection, address
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+        raise ConnectionRefusedError("there are enough connections")
 
     def shutdown_request(self, request: Any) -> None:
         with self.origin._lock:

@@ -374,19 +374,99 @@ def test_what_is_no_pack(cache: Path, site: Site, origin: Origin, spoil: Callabl
             assert outcome.details["hint"]
 
 
-@pytest.mark.parametrize("fault", [faults.not_found, faults.wrong_bytes], ids=lambda fault: fault.__name__)
+#: Whatever is wrong with a pack alone.
+WITHOUT = [
+    *(fault for fault in LASTING if fault not in SLOW),
+    faults.bad_request,
+    faults.unauthorized,
+    faults.method_not_allowed,
+    faults.unavailable_for_legal_reasons,
+    faults.unavailable,
+    faults.redirect_to_login,
+    faults.compressed,
+]
+
+
+@pytest.mark.parametrize("fault", WITHOUT, ids=lambda fault: fault.__name__)
 def test_a_pack_that_cannot_be_had_is_not_the_end(cache: Path, site: Site, origin: Origin, fault: Fault) -> None:
     """`files` are always complete, so a pack is never needed."""
     pack = site.pack({"alpha.py": CODE.encode(), "alpha.csv": DATA.encode()})
     site.modules["alpha"]["packs"] = [pack]
     site.write()
     origin.fail(f"/{pack['url']}", fault)
+    if fault is faults.redirect_to_login:
+        origin.fail("/login", fault)
     with Interpreter(cache, origin.manifest_url) as python:
-        outcome = python.attempt(IMPORT)
-        if outcome != 5000:
-            assert outcome.kind == LASTING[fault]
-            origin.heal()
-            assert python.do(IMPORT) == 5000
+        assert python.do(IMPORT) == 5000
+        site.unit("alpha", {"alpha.py": CODE, "alpha.csv": "1,2\n" * 6000}, version="1.1")
+        pack = site.pack({"alpha.py": CODE.encode(), "alpha.csv": b"1,2\n" * 6000})
+        site.modules["alpha"]["packs"] = [pack]
+        site.write()
+        origin.fail(f"/{pack['url']}", fault)
+        assert python.do("alpha._upgrade(force=True); result = alpha.rows()") == 6000
+
+
+def test_a_pack_in_a_forbidden_place_is_not_the_end(cache: Path, site: Site, origin: Origin) -> None:
+    pack = site.pack({"alpha.py": CODE.encode(), "alpha.csv": DATA.encode()})
+    site.modules["alpha"]["packs"] = [{**pack, "url": "http://packs.invalid/alpha.zip"}]
+    site.write()
+    with Interpreter(cache, origin.manifest_url) as python:
+        assert python.do(IMPORT) == 5000
+
+
+BUSY = [faults.two_at_a_time, faults.two_at_a_time_and_when, faults.two_at_a_time_and_much_later, None]
+
+
+@pytest.mark.parametrize("fault", BUSY, ids=lambda fault: fault.__name__ if fault else "two_connections")
+def test_a_server_that_takes_two_at_a_time_is_enough(
+    cache: Path, site: Site, origin: Origin, fault: Fault | None
+) -> None:
+    """Also where it counts connections, idle ones included, and breaks off more of them."""
+    many = {f"many/part_{number}.py": f"VALUE = {number}\n" for number in range(40)}
+    site.unit("many", {"many/__init__.py": "", **many})
+    site.write()
+    if fault is None:
+        origin.most = 2
+    else:
+        origin.fail("*", fault)
+    with Interpreter(cache, origin.manifest_url) as python:
+        assert python.do("from magic_module.many import part_7; result = part_7.VALUE") == 7
+
+
+def test_a_server_that_is_busy_for_everybody_names_the_setting(cache: Path, site: Site, origin: Origin) -> None:
+    many = {f"many/part_{number}.py": f"VALUE = {number}\n" for number in range(40)}
+    site.unit("many", {"many/__init__.py": "", **many})
+    site.write()
+    origin.fail("/files/*", lambda reply: reply.whole(503))
+    with Interpreter(cache, origin.manifest_url) as python:
+        failure = python.fail("import magic_module.many")
+    sentences.check("artifact", "busy", f"{failure.kind}: {failure.sentence}")
+    assert "MAGIC_MODULE_CONCURRENCY" in failure.details["hint"]
+
+
+#: What servers write into Content-Encoding although they change nothing.
+CODINGS = ["", "identity", "none", "utf-8", "aws-chunked", "binary", "gzip", "GZIP, identity", "x-gzip", "br"]
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_the_hash_decides_what_was_encoded(cache: Path, site: Site, origin: Origin, coding: str) -> None:
+    """Manifest, files and packs."""
+    origin.fail("*", lambda reply: reply.whole(200, reply.body or b"", {"Content-Encoding": coding}))
+    site.modules["alpha"]["packs"] = [site.pack({"alpha.py": CODE.encode(), "alpha.csv": DATA.encode()})]
+    site.write()
+    with Interpreter(cache, origin.manifest_url) as python:
+        assert python.do(IMPORT) == 5000
+        assert python.do("import magic_module.beta as beta; result = beta.VALUE") == 2
+    assert len(origin.paths("/files/*")) == 2, "one pack, one file"
+
+
+@pytest.mark.parametrize("path", ["/manifest.json", "/files/*"])
+def test_what_is_really_encoded_is_told(cache: Path, site: Site, origin: Origin, path: str) -> None:
+    origin.fail(path, faults.compressed)
+    with Interpreter(cache, origin.manifest_url) as python:
+        failure = python.fail("import magic_module.beta")
+    assert failure.kind == "FetchError"
+    assert "encoded it as gzip" in failure.sentence and "compression off" in failure.details["hint"]
 
 
 def test_a_url_of_the_readers_disk_is_refused(cache: Path, site: Site, origin: Origin, tmp_path: Path) -> None:

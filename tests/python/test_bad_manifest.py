@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,6 +131,24 @@ def test_one_failure_is_not_noticed(cache: Path, origin: Origin, status: Fault) 
     with Interpreter(cache, origin.manifest_url) as python:
         assert python.do(IMPORT) == 1
     assert origin.paths("/manifest.json") == ["/manifest.json"] * 2
+
+
+def test_a_byte_order_mark_is_no_part_of_a_manifest(cache: Path, origin: Origin) -> None:
+    origin.fail("/manifest.json", faults.with_byte_order_mark)
+    with Interpreter(cache, origin.manifest_url) as python:
+        assert python.do(IMPORT) == 1
+        assert python.do("result = alpha._upgrade().changed") is False
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["bare", "marked"])
+def test_another_encoding_is_named(cache: Path, site: Site, origin: Origin, encoding: str, mark: str) -> None:
+    text = mark * (encoding[-3:] in ("-le", "-be")) + json.dumps(site.document)
+    (site.folder / "manifest.json").write_bytes(text.encode(encoding))
+    with Interpreter(cache, origin.manifest_url) as python:
+        failure = python.fail(IMPORT)
+    assert failure.kind == "ManifestError"
+    assert f" is {encoding[:6].upper()}" in failure.sentence and "UTF-8" in failure.details["hint"]
 
 
 def closed_port() -> int:

@@ -198,6 +198,9 @@ async fn the_whole_is_answered_to_a_range() {
 #[tokio::test]
 async fn the_range_is_refused() {
     answered_rest("416 Range Not Satisfiable", "bytes */1000", 0..0).await;
+    answered_rest("400 Bad Request", "", 0..0).await;
+    answered_rest("403 Forbidden", "", 0..0).await;
+    answered_rest("501 Not Implemented", "", 0..0).await;
 }
 
 #[tokio::test]
@@ -385,11 +388,96 @@ async fn something_else_than_http() {
 
 #[tokio::test]
 async fn compressed_without_being_asked() {
+    for body in [&b"\x1f\x8bshort"[..], b"\x1f\x8bexact", b"\x1f\x8b longer"] {
+        let server = Server::start(move |_, connection| {
+            connection.body(body, &[("Content-Encoding", "gzip")])
+        });
+        let bench = Bench::new();
+        let wanted = artifact(server.url("x"), b"1234567");
+        let error = bench.fetch(&wanted).await.unwrap_err();
+        let text = sentence(&error, Kind::Fetch, "the server encoded it as gzip");
+        assert!(text.ends_with("switch compression off for this file on the server"), "{text}");
+        assert_eq!(server.count(), 1);
+        bench.has_nothing(&wanted);
+    }
+}
+
+#[tokio::test]
+async fn the_hash_decides_whatever_the_encoding_is_called() {
+    for coding in ["identity", "none", "utf-8", "aws-chunked", "binary", "gzip", "x-gzip, br", ""] {
+        let server = Server::start(move |_, connection| {
+            connection.body(b"x", &[("Content-Encoding", coding)])
+        });
+        Bench::new().fetch(&artifact(server.url("x"), b"x")).await.unwrap();
+        assert_eq!(server.count(), 1, "{coding}");
+    }
     let server =
-        Server::start(|_, connection| connection.body(b"x", &[("Content-Encoding", "gzip")]));
+        Server::start(|_, connection| connection.body(b"y", &[("Content-Encoding", "utf-8")]));
     let error = Bench::new().fetch(&artifact(server.url("x"), b"x")).await.unwrap_err();
-    sentence(&error, Kind::Fetch, "the server encoded it as gzip");
-    assert_eq!(server.count(), 1);
+    sentence(&error, Kind::Integrity, "its sha256 is not the one that was pinned");
+}
+
+#[tokio::test]
+async fn all_of_it_is_answered_as_a_part() {
+    let server = Server::start(|_, connection| {
+        connection.head("206 Partial Content", &[("Content-Range", "bytes 0-0/1")])?;
+        connection.stream.write_all(b"x")
+    });
+    Bench::new().fetch(&artifact(server.url("x"), b"x")).await.unwrap();
+}
+
+/// A download that breaks off, and a rest that does not fit what came before.
+#[tokio::test]
+async fn a_rest_that_is_wrong_is_fetched_again_from_the_beginning() {
+    for size in [1000_usize, 100_000, 9 << 20] {
+        let body = data(size);
+        for more in [0, 1] {
+            let sent = body.clone();
+            let server = Server::start(move |seen, connection| match seen.number {
+                0 => {
+                    let length = size.to_string();
+                    connection.head("200 OK", &[STRONG, ("Content-Length", length.as_str())])?;
+                    connection.stream.write_all(&sent[..size / 2])
+                }
+                1 => {
+                    let range = format!("bytes {}-{}/{size}", size / 2, size - 1);
+                    let length = (size / 2 + more).to_string();
+                    let own = [("Content-Range", range.as_str()), ("Content-Length", &length)];
+                    connection.head("206 Partial Content", &own)?;
+                    connection.stream.write_all(&vec![b'x'; size / 2 + more])
+                }
+                _ => {
+                    assert_eq!(seen.header("range"), None);
+                    connection.body(&sent, &[STRONG])
+                }
+            });
+            let bench = Bench::new();
+            let wanted = artifact(server.url("a.bin"), &body);
+            bench.fetch(&wanted).await.unwrap();
+            assert_eq!(bench.bytes(&wanted), body);
+            assert_eq!((server.count(), bench.progress.done()), (3, size as u64));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rest_that_is_always_wrong_is_fetched_again_once() {
+    let server = Server::start(|seen, connection| match seen.header("range") {
+        None => {
+            connection.head("200 OK", &[STRONG, ("Content-Length", "1000")])?;
+            connection.stream.write_all(&data(1000)[..500])
+        }
+        Some(_) => {
+            connection.head("206 Partial Content", &[("Content-Range", "bytes 500-999/1000")])?;
+            connection.stream.write_all(&[b'x'; 500])
+        }
+    });
+    let bench = Bench::new();
+    let wanted = artifact(server.url("a.bin"), &data(1000));
+    let error = bench.fetch(&wanted).await.unwrap_err();
+    sentence(&error, Kind::Integrity, "its sha256 is not the one that was pinned");
+    assert_eq!(server.count(), 4);
+    bench.has_nothing(&wanted);
 }
 
 #[tokio::test]
