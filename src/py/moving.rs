@@ -127,16 +127,19 @@ fn apply(py: Python<'_>, session: &'static Arc<Session>, prepared: &Prepared) ->
     let before = session.preview(prepared);
     let result = reload
         .call_method1("reload", (&saved,))
-        .map(drop)
-        .and_then(|()| py.detach(|| session.commit(prepared)).or_raise(py));
-    if let Err(error) = result {
-        if let Some(before) = before {
-            prepared.mount.rebind(before);
+        .and_then(|stale| stale.extract::<bool>())
+        .and_then(|stale| py.detach(|| session.commit(prepared)).or_raise(py).map(|_| stale));
+    let restart_required = match result {
+        Ok(stale) => stale,
+        Err(error) => {
+            if let Some(before) = before {
+                prepared.mount.rebind(before);
+            }
+            reload.call_method1("restore", (&saved,))?;
+            return Err(error);
         }
-        reload.call_method1("restore", (&saved,))?;
-        return Err(error);
-    }
-    Ok(Applied { restart_required: false })
+    };
+    Ok(Applied { restart_required })
 }
 
 impl Applied {
