@@ -119,14 +119,7 @@ impl Session {
         let active = mount.bound().and_then(|bound| {
             self.active_entry(mount, &bound, name).map(|(_, active)| active.clone())
         });
-        let mut versions = vec![record.version.to_string()];
-        let mut older: Vec<(&Option<u64>, String)> = record
-            .versions
-            .values()
-            .map(|record| (&record.published, record.version.to_string()))
-            .collect();
-        older.sort_by(|a, b| b.cmp(a));
-        versions.extend(older.into_iter().map(|(_, version)| version));
+        let versions = record.newest_first().into_iter().map(ToString::to_string).collect();
         let cached = active
             .as_ref()
             .is_some_and(|active| matches!(Tree::open(&self.store, &active.tree), Ok(Some(_))));

@@ -49,8 +49,8 @@ impl Session {
             record.versions.get(version).cloned()
         };
         let chosen = chosen.ok_or_else(|| {
-            let mut have = vec![record.version.to_string()];
-            have.extend(record.versions.keys().map(ToString::to_string));
+            let have: Vec<&str> =
+                record.newest_first().into_iter().map(|version| version.as_str()).collect();
             Error::new(
                 Kind::Requirement,
                 format!("{} has no version {version}", mount.namespace.join(name)),

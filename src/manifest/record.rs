@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::Digest as _;
 
 use super::object::{Object, objects, objects_by};
-use crate::name::{Digest, FilePath, UnitName, Version};
+use crate::name::{Age, Digest, FilePath, UnitName, Version};
 
 /// Records by unit name. JSON allows a key twice, a manifest does not.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -151,6 +151,18 @@ impl Record {
     /// True if something outside of the unit decides whether it can be used.
     pub fn has_conditions(&self) -> bool {
         self.requires_python.is_some() || !self.dependencies.is_empty()
+    }
+
+    /// The version and those that came before it, the newest first.
+    pub fn newest_first(&self) -> Vec<&Version> {
+        let mut records: Vec<&Record> = self.versions.values().chain([self]).collect();
+        records.sort_by_cached_key(|record| std::cmp::Reverse(record.age()));
+        records.into_iter().map(|record| &record.version).collect()
+    }
+
+    /// The greater is the newer one.
+    pub fn age(&self) -> Age {
+        self.version.age(self.published)
     }
 
     pub fn file(&self, path: &str) -> Option<&File> {

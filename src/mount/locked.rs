@@ -59,6 +59,7 @@ impl Mount {
 
     fn as_locked(&self, unit: &str, locked: &Locked, record: Record) -> Result<Record> {
         let full = self.namespace.join(unit);
+        let have = names(&record);
         let mut all = record.versions.clone();
         all.insert(record.version.clone(), Record { versions: Default::default(), ..record });
         let found = all.remove(&locked.version);
@@ -76,7 +77,7 @@ impl Mount {
             )
             .name(full.clone())
             .expected(locked.tree.to_hex())
-            .got(all.keys().map(Version::as_str).collect::<Vec<_>>().join(", "))
+            .got(have)
             .hint(format!(
                 "find out why it changed, then lock what there is now with `magic-module pin {full}`"
             ))),
@@ -89,9 +90,7 @@ impl Mount {
             return Ok(record);
         }
         record.versions.remove(version).ok_or_else(|| {
-            let have: Vec<&str> = std::iter::once(record.version.as_str())
-                .chain(record.versions.keys().map(Version::as_str))
-                .collect();
+            let have = names(&record);
             Error::new(
                 Kind::Requirement,
                 format!(
@@ -101,8 +100,14 @@ impl Mount {
             )
             .name(self.namespace.join(unit))
             .expected(version.as_str())
-            .got(have.join(", "))
-            .hint(format!("pin one of {}", have.join(", ")))
+            .got(have.as_str())
+            .hint(format!("pin one of {have}"))
         })
     }
+}
+
+/// The versions of a unit, the newest first.
+fn names(record: &Record) -> String {
+    let names = record.newest_first().into_iter().map(Version::as_str);
+    names.collect::<Vec<_>>().join(", ")
 }

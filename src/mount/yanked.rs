@@ -85,8 +85,8 @@ pub fn newest_good(record: &Record) -> Option<&Record> {
     if record.yanked.is_none() {
         return Some(record);
     }
-    let order = |record: &&Record| (record.published, record.version.clone());
-    record.versions.values().filter(|older| older.yanked.is_none()).max_by_key(order)
+    let good = record.versions.values().filter(|older| older.yanked.is_none());
+    good.max_by_key(|older| older.age())
 }
 
 /// Shown where a reason is empty.

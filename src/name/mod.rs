@@ -15,15 +15,15 @@ mod digest;
 mod key;
 mod path;
 mod unit;
+mod version;
 
 use std::fmt;
-
-use serde::{Deserialize, Serialize};
 
 pub use digest::Digest;
 pub use key::Key;
 pub use path::{FilePath, folded, is_control_or_directional};
 pub use unit::{API_NAMES, Namespace, UnitName, is_identifier, prefixes};
+pub use version::{Age, Version};
 
 /// Device names that Windows reserves in every directory, with any suffix.
 const RESERVED_ON_WINDOWS: &[&str] = &[
@@ -85,21 +85,3 @@ macro_rules! text_type {
     };
 }
 use text_type;
-
-/// A version as its author wrote it. Compared for equality only, never ordered.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Version(String);
-text_type!(Version);
-
-impl Version {
-    pub fn new(text: &str) -> Result<Self, BadName> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-+!".contains(c);
-        if text.is_empty() || text.len() > 100 || !text.chars().all(allowed) {
-            return bad(format!(
-                "version {text:?} must be 1 to 100 ASCII letters, digits, or any of . _ - + !"
-            ));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping
 
@@ -416,3 +417,67 @@ def test_metadata_is_of_the_version_in_use(world: World) -> None:
     assert use(world, url, show).stdout.split() == ["2.0", "2.0"]
     assert use(world, url, show, ", pins={'thing': '1.0'}").stdout.split() == ["1.0", "1.0"]
     assert use(world, url, show).stdout.split() == ["2.0", "2.0"]
+
+
+#: Newest first, as PEP 440 has it; the last two are none of its versions.
+ORDERED = ["1!0.5", "1.10", "1.10rc2", "1.10rc1", "1.9.post1", "1.9", "1.9.dev1", "1.2", "build-10", "build-9"]
+
+
+def by_hand(world: World, current: str, **fields: object) -> str:
+    """A manifest of every version above, none of which tells when it was published."""
+    site = world.path / "site"
+    old = {version: record(site, version, {"alpha.py": f"V = {version!r}\n"}) for version in sorted(ORDERED)}
+    newest = {**old.pop(current), "versions": old, **fields}
+    write_manifest(site, "acme", {"alpha": newest})
+    return (world.servers or [world.serve()])[0].manifest_url
+
+
+def test_versions_are_told_newest_first(world: World) -> None:
+    for current in ("1.10", "1!0.5", "build-9"):
+        result = use(world, by_hand(world, current), "print(json.dumps(magic_module.info('acme.alpha').versions))")
+        assert result.json == ORDERED
+
+
+def test_a_version_that_was_taken_back_gives_way_to_the_newest_good_one(world: World) -> None:
+    url = by_hand(world, "1!0.5", yanked="it deletes files")
+    attempt = """
+        try:
+            import acme.alpha
+        except ImportError as error:
+            print(error.expected, error.hint.count('"1.10"'))
+        """
+    assert use(world, url, attempt).stdout == "1.10 1\n"
+    shutil.rmtree(world.cache)
+    by_hand(world, "1.9")
+    use(world, url, "import acme.alpha")
+    by_hand(world, "1!0.5", yanked="it deletes files")
+    assert use(world, url, "print(magic_module.upgrade('acme.alpha')[0].new_version)").stdout == "1.10\n"
+
+
+def test_a_version_that_is_not_there_is_refused_with_the_newest_first(world: World) -> None:
+    url = by_hand(world, "1.10")
+    choice = ", ".join(ORDERED)
+    for body, options in (
+        ("magic_module.prefetch('acme.alpha==7')", ""),
+        ("import acme.alpha", ", pins={'alpha': '7'}"),
+    ):
+        result = use(world, url, body, options, status=1)
+        assert f"one of {choice}" in result.stderr, result.stderr
+
+
+def test_versions_of_content_are_told_by_time(world: World) -> None:
+    """Their digits are those of a digest, which grows in no direction."""
+    seen = []
+    for number, time in ((1, 100), (2, 200), (3, 300), (4, 400)):
+        from magic_module import _native
+
+        source = world.path / "sources"
+        source.mkdir(exist_ok=True)
+        (source / "alpha.py").write_text(f"X = {number}\n")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SOURCE_DATE_EPOCH", str(time))
+            published = _native._publish(str(source), str(world.path / "site"), "acme")
+        seen.append(published["units"][0]["version"])
+    url = world.serve().manifest_url
+    result = use(world, url, "print(json.dumps(magic_module.info('acme.alpha').versions))")
+    assert result.json == seen[::-1]
