@@ -20,6 +20,9 @@ impl Session {
         match looked {
             Lookup::Located(Located { unit, .. }) => Ok(unit),
             _ => {
+                if let Some(unit) = self.unit_without_module(mount, name)? {
+                    return Ok(unit);
+                }
                 let manifest = self.known_manifest(mount).await?;
                 Err(self.not_in_manifest(mount, &manifest, name))
             }

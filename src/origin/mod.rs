@@ -185,12 +185,13 @@ pub fn file_name(url: &Url) -> &str {
     url.path().rsplit('/').find(|part| !part.is_empty()).unwrap_or("/")
 }
 
-/// True for this machine, as far as a URL tells.
+/// True for this machine, as far as a URL tells. Of names only `localhost` itself: those below
+/// it should be this machine, too, but many resolvers ask others for them.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Domain(name)) => name == "localhost",
         None => false,
     }
 }
@@ -227,7 +228,13 @@ mod tests {
             ("http://127.0.0.1:80/", true),
             ("http://[::1]/", true),
             ("http://localhost/", true),
+            ("http://LOCALHOST/", true),
+            ("http://localhost./", false),
+            ("http://127.1/", true),
+            ("http://app.localhost/", false),
+            ("http://localhost.localhost/", false),
             ("http://localhost.example/", false),
+            ("http://0.0.0.0/", false),
             ("http://127.0.0.1.example/", false),
             ("http://10.0.0.1/", false),
         ] {

@@ -156,6 +156,22 @@ impl Session {
         Ok(Lookup::Absent)
     }
 
+    /// A unit whose name is that of no module: one of metadata alone, as distributions have
+    /// that only require others. It can be fetched, not imported.
+    pub fn unit_without_module(&self, mount: &Arc<Mount>, name: &str) -> Result<Option<Arc<Unit>>> {
+        let Some(bound) = mount.bound() else { return Ok(None) };
+        if let Some(unit) = self.active_unit(mount, &bound, name)? {
+            return Ok(Some(unit));
+        }
+        let Some(manifest) = bound.manifest.filter(|_| UnitName::new(name).is_ok()) else {
+            return Ok(None);
+        };
+        match mount.record(&self.store, &manifest, name)? {
+            Answer::Record(record) => self.unit_of(mount, name, manifest, &record).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// The unit that an API name (`magic_module.alpha`) means.
     pub fn mount_of(&self, full: &str) -> Result<(Arc<Mount>, String)> {
         let unknown = || {
@@ -168,6 +184,7 @@ impl Session {
         let first = serving.first().cloned().ok_or_else(unknown)?;
         let knows = |(mount, relative): &(Arc<Mount>, String)| {
             !matches!(self.lookup_in(mount, relative), Ok(Lookup::Absent))
+                || matches!(self.unit_without_module(mount, relative), Ok(Some(_)))
         };
         Ok(serving.into_iter().find(knows).unwrap_or(first))
     }

@@ -481,3 +481,56 @@ def test_versions_of_content_are_told_by_time(world: World) -> None:
     url = world.serve().manifest_url
     result = use(world, url, "print(json.dumps(magic_module.info('acme.alpha').versions))")
     assert result.json == seen[::-1]
+
+
+METADATA = {"alpha-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: alpha\nVersion: 1.0\n"}
+
+
+@pytest.mark.parametrize("files", [METADATA, {**METADATA, "alpha-1.0.dist-info/RECORD": ""}], ids=["alone", "RECORD"])
+@pytest.mark.parametrize("name", ["acme.alpha", "acme.alpha==1.0"])
+def test_a_unit_of_metadata_alone_is_fetched_and_found(world: World, files: Mapping[str, str], name: str) -> None:
+    """As distributions are that hold no module; like those, it cannot be imported."""
+    site = world.path / "site"
+    write_manifest(site, "acme", {"alpha": record(site, "1.0", files)})
+    server = world.serve()
+    use(world, server.manifest_url, f"magic_module.prefetch({name!r})")
+    server.stop()
+    result = use(
+        world,
+        server.manifest_url,
+        """
+        import importlib.metadata, importlib.util, pkgutil, acme
+        place = magic_module.data_path("acme.alpha", "alpha-1.0.dist-info/METADATA")
+        found = importlib.metadata.distribution("alpha")
+        print(json.dumps([magic_module.info("acme.alpha").cached, found.version, found.metadata["Name"],
+            place.read_text() == found.read_text("METADATA"), importlib.util.find_spec("acme.alpha"),
+            [module.name for module in pkgutil.iter_modules(acme.__path__)]]))
+        """,
+    )
+    assert result.json == [True, "1.0", "alpha", True, None, []]
+
+
+def test_units_without_a_module_are_fetched(world: World) -> None:
+    """Data alone, nothing but what it requires, and at the top level."""
+    site = world.path / "site"
+    write_manifest(
+        site,
+        "",
+        {
+            "zz_data": record(site, "1", {"zz_data.csv": "a,b\n"}),
+            "zz_all": record(site, "2", {}, requires=["zz_mod"]),
+            "zz_mod": record(site, "3", {"zz_mod.py": "X = 1\n"}),
+        },
+    )
+    url = world.serve().manifest_url
+    mounts = f"import magic_module as mm\nmm.mount('', {url!r})\n"
+    fetch = "mm.prefetch('zz_data', 'zz_all')\nprint(mm.data_path('zz_data', 'zz_data.csv').read_text(), end='')\n"
+    check = "print(mm.info('zz_mod').cached, mm.upgrade('zz_data')[0].changed)"
+    assert world.run(mounts + fetch + check).stdout == "a,b\nTrue False\n"
+
+
+def test_a_name_that_is_no_unit_is_still_none(world: World) -> None:
+    site = world.path / "site"
+    write_manifest(site, "acme", {"alpha": record(site, "1.0", METADATA)})
+    result = use(world, world.serve().manifest_url, "magic_module.prefetch('acme.alpha.inner')", status=1)
+    assert "UnitNotFoundError: acme.alpha.inner is not in the manifest" in result.stderr

@@ -167,3 +167,19 @@ def test_the_hook_hears_of_each_request_before_its_answer_arrives(site: Path) ->
 )
 def test_content_types(name: str, kind: str) -> None:
     assert content_type(name) == kind
+
+
+def test_what_ended_clients_asked_is_counted(site: Path) -> None:
+    """Also where they did not wait for an answer, and the server is slow to take their connections."""
+    server = Server(site)
+    address = ("127.0.0.1", int(server.url.rstrip("/").rsplit(":", 1)[1]))
+    # Nobody accepts yet: all of it waits in the queue of the socket.
+    for number in range(20):
+        with socket.create_connection(address) as client:
+            client.sendall(b"GET /empty?%d HTTP/1.1\r\nHost: x\r\n\r\n" % number)
+    with server:
+        server.settle()
+        assert sorted(request.path for request in server.take_requests()) == sorted(f"/empty?{n}" for n in range(20))
+        server.settle()
+        assert server.take_requests() == []
+    server.settle()

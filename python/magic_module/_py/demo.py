@@ -188,7 +188,7 @@ class _Stage:
         for line in lines[1:]:
             self.say(f"    {line}" + ('"' if line is lines[-1] else ""))
         _, output = self.child(["-c", code], expected=0)
-        self.requests = self.server.take_requests()
+        self.requests = self.take_requests()
         total = sum(request.bytes for request in self.requests)
         requests = f"{len(self.requests)} request" + ("" if len(self.requests) == 1 else "s")
         self.say(f"  {requests}" + (f", {size(total)}" if total else ""))
@@ -200,8 +200,13 @@ class _Stage:
         """Runs a command of `magic-module`, and shows it with its output."""
         self.say(f"  $ magic-module {' '.join(arguments)}")
         result = self.child(["-m", "magic_module", *arguments], expected)
-        self.server.take_requests()
+        self.take_requests()
         return result
+
+    def take_requests(self) -> list[Request]:
+        """What the process asked that has just ended, also where it did not wait for the answer."""
+        self.server.settle()
+        return self.server.take_requests()
 
     def child(self, arguments: list[str], expected: int) -> tuple[int, str]:
         """Runs a fresh interpreter in the folder."""

@@ -106,6 +106,18 @@ class Server:
             taken, self._requests = self._requests, []
             return taken
 
+    def settle(self) -> None:
+        """Waits until everything that processes asked which have ended is answered, and so counted.
+
+        What they sent may still wait to be read. Connections are taken in the order in which they were made: once our
+        own is, all before it were, and each of those ends with what its client sent.
+        """
+        if self._thread is not None:
+            with socket.socket(self._http.address_family) as last:
+                last.connect(self._http.server_address)
+                self._http.wait_for(last.getsockname())
+        self._http.wait_for(None)
+
     def start(self) -> "Server":
         """Serves in a thread of its own."""
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -164,8 +176,8 @@ class _HTTPServer(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], owner: Server) -> None:
         self.owner = owner
-        self._connections: set[socket.socket] = set()
-        self._connections_lock = threading.Lock()
+        self._connections: dict[socket.socket, object] = {}
+        self._connections_lock = threading.Condition()
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
@@ -177,13 +189,24 @@ class _HTTPServer(ThreadingHTTPServer):
 
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
         with self._connections_lock:
-            self._connections.add(request)
+            self._connections[request] = client_address
+            self._connections_lock.notify_all()
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
         with self._connections_lock:
-            self._connections.discard(request)
+            self._connections.pop(request, None)
+            self._connections_lock.notify_all()
         super().shutdown_request(request)
+
+    def wait_for(self, client: object) -> None:
+        """Until the connection of `client` is taken; without one, until no connection is left."""
+
+        def is_so() -> bool:
+            return client in self._connections.values() if client else not self._connections
+
+        with self._connections_lock:
+            self._connections_lock.wait_for(is_so)
 
     def close_connections(self) -> None:
         with self._connections_lock:
