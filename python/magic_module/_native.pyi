@@ -65,7 +65,10 @@ class _Finding(TypedDict):
 
 @final
 class Mount:
-    """A namespace bound to where its units come from; leaving the context closes it."""
+    """A namespace bound to where its units come from; leaving the context closes it.
+
+    Made by `mount()`. Two are equal if they are the same mount.
+    """
 
     @property
     def namespace(self) -> str:
@@ -77,32 +80,46 @@ class Mount:
     def identity(self) -> str:
         """The digest under which the store keeps this mount's generations."""
     def close(self) -> None:
-        """Undo the mount; what is imported stays imported."""
-    def __enter__(self) -> Self: ...
+        """Undo the mount; what is imported stays imported.
+
+        Example:
+            >>> mount.close()
+        """
+    def __enter__(self) -> Self:
+        """The mount itself."""
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
         exc_value: BaseException | None,
         traceback: TracebackType | None,
         /,
-    ) -> None: ...
+    ) -> None:
+        """Undo the mount, whatever happened in the context.
+
+        Args:
+            exc_type: not looked at.
+            exc_value: not looked at; it goes on to the caller.
+            traceback: not looked at.
+        """
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class ModuleInfo:
-    """What is known about a unit."""
+    """What is known about a unit: made by `info()` and `available()`."""
 
     @property
     def name(self) -> str:
         """What follows `import`."""
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """The version that an import uses: the one in the cache, else the newest."""
     @property
     def versions(self) -> list[str]:
         """Every version that the manifest offers, newest first."""
     @property
-    def summary(self) -> str | None: ...
+    def summary(self) -> str | None:
+        """The author's one line about it, if there is one."""
     @property
     def size(self) -> int:
         """Bytes of all files that are not lazy."""
@@ -111,7 +128,7 @@ class ModuleInfo:
         """Whether an import makes no request."""
     @property
     def hidden_by(self) -> str | None:
-        """The installed file that wins over this unit."""
+        """The installed file that wins over this unit, if there is one."""
     @property
     def yanked(self) -> str | None:
         """Why the author took this version back; None for a good one."""
@@ -120,47 +137,57 @@ class ModuleInfo:
 
 @final
 class Upgrade:
-    """What an upgrade or a rollback did."""
+    """What an upgrade or a rollback did to one unit."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What follows `import`."""
     @property
-    def old_version(self) -> str | None: ...
+    def old_version(self) -> str | None:
+        """The version before; None where none was in use."""
     @property
     def new_version(self) -> str | None:
-        """None where a rollback took the unit out of use."""
+        """The version now; None where a rollback took the unit out of use."""
     @property
-    def changed(self) -> bool: ...
+    def changed(self) -> bool:
+        """Whether anything is different from before."""
     @property
-    def files_changed(self) -> int: ...
+    def files_changed(self) -> int:
+        """How many files are new, gone or different."""
     @property
     def bytes(self) -> int:
         """Bytes that were downloaded."""
     @property
-    def seconds(self) -> float: ...
+    def seconds(self) -> float:
+        """How long it took, in seconds."""
     @property
     def restart_required(self) -> bool:
-        """A loaded extension module changed: only a new process uses the new version."""
+        """Whether only a new process is sure to use the new version alone."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Report:
-    """What `verify` found or `prune` removed."""
+    """What `verify()` found or `prune()` removed."""
 
     @property
-    def ok(self) -> bool: ...
+    def ok(self) -> bool:
+        """Whether everything is well, or was healed."""
     @property
-    def units(self) -> int: ...
+    def units(self) -> int:
+        """How many units were checked."""
     @property
-    def files(self) -> int: ...
+    def files(self) -> int:
+        """How many files were checked."""
     @property
     def bytes(self) -> int:
         """Bytes that were checked, or freed."""
     @property
-    def problems(self) -> list[str]: ...
+    def problems(self) -> list[str]:
+        """A sentence about each thing that was found."""
     @property
-    def removed(self) -> list[str]: ...
+    def removed(self) -> list[str]:
+        """What was removed, for people."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -175,37 +202,192 @@ def mount(
     max_age: Literal["warn", "fail"] = "warn",
     frozen: bool = False,
 ) -> Mount:
-    """Serve `namespace` from a manifest; the same call twice is the same mount."""
+    """Serve `namespace` from a manifest; the same call twice is the same mount.
+
+    Nothing is asked before a name of the namespace is looked up.
+
+    Args:
+        namespace: the importable prefix, such as a package's `__name__`; empty for top-level names.
+        manifest_url: where the `manifest.json` is: https, http to this machine, or a file.
+        public_key: a minisign key, or several of which one must have signed; None asks for none.
+        first: serve top-level names before what is installed; for an empty namespace only.
+        pins: versions by unit that are used whatever is newest: `{"alpha": "1.1.0"}`.
+        allow_http: accept plain http from other machines, too.
+        max_age: what a manifest that is too old does: "warn" or "fail".
+        frozen: refuse all that the project's `magic.lock` does not hold.
+
+    Returns:
+        The mount, a context manager that undoes it.
+
+    Raises:
+        ConfigurationError: an argument is wrong, or contradicts an earlier mount.
+        StoreError: the cache directory cannot be used.
+        ValueError: `max_age` is neither of the two.
+
+    Example:
+        >>> mm.mount("acme", "https://example.com/acme/manifest.json")
+    """
 
 def available(namespace: str = "magic_module") -> list[ModuleInfo]:
-    """Every unit of a namespace, downloaded or not."""
+    """Every unit of a namespace, downloaded or not, by name.
+
+    Args:
+        namespace: one that is mounted; its manifest is asked for if none is known.
+
+    Returns:
+        What is known about each unit.
+
+    Raises:
+        ConfigurationError: nothing is mounted there.
+        FetchError: no manifest is known, and the server does not give one.
+        OfflineError: no manifest is known, and `MAGIC_MODULE_OFFLINE` is set.
+
+    Example:
+        >>> [unit.name for unit in mm.available("acme")]
+    """
 
 def info(name: str) -> ModuleInfo:
-    """What is known about one unit."""
+    """What is known about one unit; nothing of it is downloaded.
+
+    Args:
+        name: what follows `import`, such as `acme.heavy`.
+
+    Raises:
+        UnitNotFoundError: the manifest does not have it.
+        FetchError: no manifest is known, and the server does not give one.
+
+    Example:
+        >>> mm.info("acme.heavy").versions
+    """
 
 def prefetch(*names: str, progress: Callable[[dict[str, Any]], object] | None = None) -> None:
-    """Download units (`acme.heavy`, `acme.heavy==1.1.0`) and what they require; import nothing."""
+    """Download units and what they require now, in parallel; import nothing.
+
+    Args:
+        names: what follows `import`, also in a version of its own: `acme.heavy==1.1.0`.
+        progress: called with each event of the download (`bytes`, `total`, `percentage`), at most
+            10 times a second, on this thread.
+
+    Raises:
+        UnitNotFoundError: a manifest does not have a name.
+        FetchError: the network or the server failed.
+        IntegrityError: bytes are not what was pinned.
+        RequirementError: there is no such version, or something required is not installed.
+        PolicyError: the version was taken back, or a lock does not hold it.
+
+    Example:
+        >>> mm.prefetch("acme.heavy", "acme.light==1.1.0")
+    """
 
 def upgrade(*names: str) -> list[Upgrade]:
-    """Move units, or all that are active, to their newest version."""
+    """Move units to their newest versions, reload what is loaded of them, or change nothing.
+
+    Args:
+        names: what follows `import`; without names, every unit that is in use.
+
+    Returns:
+        What happened, for each unit that was named or moved.
+
+    Raises:
+        UnitNotFoundError: a manifest does not have a name.
+        FetchError: the network or the server failed; everything is as before.
+        IntegrityError: bytes are not what was pinned; everything is as before.
+        RequirementError: the new version does not fit what is installed.
+
+    Example:
+        >>> mm.upgrade("acme.heavy")[0].new_version
+    """
 
 def rollback(name: str) -> Upgrade:
-    """Undo the last move of a unit, and of what moved with it."""
+    """Undo the last move of a unit, and of what moved with it.
+
+    Args:
+        name: what follows `import`.
+
+    Returns:
+        What happened to the unit; nothing, if it was never moved.
+
+    Raises:
+        UnitNotFoundError: no mounted namespace holds the name.
+        StoreError: the version before is neither in the cache nor published any more.
+
+    Example:
+        >>> mm.rollback("acme.heavy").changed
+    """
 
 def verify(*names: str) -> Report:
-    """Hash what is cached, and heal what is damaged."""
+    """Hash what is cached, and heal what is damaged; only that may be downloaded.
+
+    Args:
+        names: what follows `import`; without names, all that is in use.
+
+    Returns:
+        What was checked, with the `problems` that were found; `ok` is true if all are healed.
+
+    Raises:
+        UnitNotFoundError: a name is not in the cache.
+        StoreError: the cache directory cannot be used.
+
+    Example:
+        >>> mm.verify().problems
+    """
 
 def prune(*, limit: int | None = None) -> Report:
-    """Remove what no generation needs; above `limit` bytes also what previous versions could be rebuilt from."""
+    """Remove what no version in use, or before it, needs.
+
+    Args:
+        limit: above so many bytes, also what previous versions could be rebuilt from; without one,
+            `MAGIC_MODULE_CACHE_LIMIT`.
+
+    Returns:
+        What was `removed`, and the `bytes` that this freed.
+
+    Raises:
+        StoreError: something cannot be read or removed.
+
+    Example:
+        >>> mm.prune(limit=500 * 2**20).bytes
+    """
 
 def data_path(name: str, path: str) -> Path:
-    """A data file of a unit on disk, fetched if it is lazy."""
+    """The path of a data file on disk, fetched first if it is lazy.
+
+    Args:
+        name: the unit, as it follows `import`.
+        path: the file's path in the unit: below its folder, or as the manifest has it.
+
+    Raises:
+        UnitNotFoundError: there is no such unit, or it has no such file.
+        FetchError: the file is not here, and the server does not give it.
+        IntegrityError: the file's bytes are not what was pinned.
+
+    Example:
+        >>> mm.data_path("acme.heavy", "weights.bin").stat().st_size
+    """
 
 def on_event(callback: Callable[[dict[str, Any]], object] | None) -> None:
-    """Tell `callback` what happens (resolve, fetch, verify, load, upgrade); None tells nobody."""
+    """Tell somebody what happens: resolve, fetch, verify, load, upgrade.
+
+    Args:
+        callback: called with each event, a dict, on the thread that waits, at most 10 times a second
+            with progress; what it raises ends the act. None tells nobody.
+
+    Raises:
+        TypeError: `callback` cannot be called.
+
+    Example:
+        >>> mm.on_event(lambda event: print(event["event"], event["unit"]))
+    """
 
 def cache_dir() -> Path:
-    """Where downloads are kept."""
+    """Where downloads are kept: `MAGIC_MODULE_CACHE_DIR`, or the user's cache folder.
+
+    Raises:
+        StoreError: the directory cannot be used.
+
+    Example:
+        >>> mm.cache_dir()
+    """
 
 @final
 class _Unit:

@@ -55,6 +55,21 @@ pub fn prepare(py: Python<'_>, session: &Session) -> PyResult<()> {
     if session.python.tags.get().is_none() { load_tags(py, session) } else { Ok(()) }
 }
 
+/// Every unit of a namespace, downloaded or not, by name.
+///
+/// Args:
+///     namespace: one that is mounted; its manifest is asked for if none is known.
+///
+/// Returns:
+///     What is known about each unit.
+///
+/// Raises:
+///     ConfigurationError: nothing is mounted there.
+///     FetchError: no manifest is known, and the server does not give one.
+///     OfflineError: no manifest is known, and `MAGIC_MODULE_OFFLINE` is set.
+///
+/// Example:
+///     >>> [unit.name for unit in mm.available("acme")]
 #[pyfunction]
 #[pyo3(signature = (namespace="magic_module"))]
 fn available(py: Python<'_>, namespace: &str) -> PyResult<Vec<ModuleInfo>> {
@@ -76,6 +91,17 @@ fn available(py: Python<'_>, namespace: &str) -> PyResult<Vec<ModuleInfo>> {
     Ok(all)
 }
 
+/// What is known about one unit; nothing of it is downloaded.
+///
+/// Args:
+///     name: what follows `import`, such as `acme.heavy`.
+///
+/// Raises:
+///     UnitNotFoundError: the manifest does not have it.
+///     FetchError: no manifest is known, and the server does not give one.
+///
+/// Example:
+///     >>> mm.info("acme.heavy").versions
 #[pyfunction]
 fn info(py: Python<'_>, name: &str) -> PyResult<ModuleInfo> {
     let session = session(py)?;
@@ -96,6 +122,22 @@ fn hidden_by(py: Python<'_>, session: &Session, name: &str) -> PyResult<Option<S
     py.import("magic_module._py.loader")?.call_method1("hidden_by", (name, root))?.extract()
 }
 
+/// Download units and what they require now, in parallel; import nothing.
+///
+/// Args:
+///     names: what follows `import`, also in a version of its own: `acme.heavy==1.1.0`.
+///     progress: called with each event of the download (`bytes`, `total`, `percentage`), at most
+///         10 times a second, on this thread.
+///
+/// Raises:
+///     UnitNotFoundError: a manifest does not have a name.
+///     FetchError: the network or the server failed.
+///     IntegrityError: bytes are not what was pinned.
+///     RequirementError: there is no such version, or something required is not installed.
+///     PolicyError: the version was taken back, or a lock does not hold it.
+///
+/// Example:
+///     >>> mm.prefetch("acme.heavy", "acme.light==1.1.0")
 #[pyfunction]
 #[pyo3(signature = (*names, progress=None))]
 fn prefetch(py: Python<'_>, names: Vec<String>, progress: Option<Py<PyAny>>) -> PyResult<()> {
@@ -167,6 +209,20 @@ fn fetch(
     Ok(())
 }
 
+/// Hash what is cached, and heal what is damaged; only that may be downloaded.
+///
+/// Args:
+///     names: what follows `import`; without names, all that is in use.
+///
+/// Returns:
+///     What was checked, with the `problems` that were found; `ok` is true if all are healed.
+///
+/// Raises:
+///     UnitNotFoundError: a name is not in the cache.
+///     StoreError: the cache directory cannot be used.
+///
+/// Example:
+///     >>> mm.verify().problems
 #[pyfunction]
 #[pyo3(signature = (*names))]
 fn verify(py: Python<'_>, names: Vec<String>) -> PyResult<Report> {
@@ -198,6 +254,20 @@ fn verify(py: Python<'_>, names: Vec<String>) -> PyResult<Report> {
     Ok(report)
 }
 
+/// Remove what no version in use, or before it, needs.
+///
+/// Args:
+///     limit: above so many bytes, also what previous versions could be rebuilt from; without one,
+///         `MAGIC_MODULE_CACHE_LIMIT`.
+///
+/// Returns:
+///     What was `removed`, and the `bytes` that this freed.
+///
+/// Raises:
+///     StoreError: something cannot be read or removed.
+///
+/// Example:
+///     >>> mm.prune(limit=500 * 2**20).bytes
 #[pyfunction]
 #[pyo3(signature = (*, limit=None))]
 fn prune(py: Python<'_>, limit: Option<u64>) -> PyResult<Report> {
@@ -217,6 +287,19 @@ fn prune(py: Python<'_>, limit: Option<u64>) -> PyResult<Report> {
     })
 }
 
+/// The path of a data file on disk, fetched first if it is lazy.
+///
+/// Args:
+///     name: the unit, as it follows `import`.
+///     path: the file's path in the unit: below its folder, or as the manifest has it.
+///
+/// Raises:
+///     UnitNotFoundError: there is no such unit, or it has no such file.
+///     FetchError: the file is not here, and the server does not give it.
+///     IntegrityError: the file's bytes are not what was pinned.
+///
+/// Example:
+///     >>> mm.data_path("acme.heavy", "weights.bin").stat().st_size
 #[pyfunction]
 fn data_path<'py>(py: Python<'py>, name: &str, path: &str) -> PyResult<Bound<'py, PyAny>> {
     let session = session(py)?;
@@ -232,6 +315,17 @@ fn data_path<'py>(py: Python<'py>, name: &str, path: &str) -> PyResult<Bound<'py
     py.import("pathlib")?.getattr("Path")?.call1((place.to_string_lossy().as_ref(),))
 }
 
+/// Tell somebody what happens: resolve, fetch, verify, load, upgrade.
+///
+/// Args:
+///     callback: called with each event, a dict, on the thread that waits, at most 10 times a second
+///         with progress; what it raises ends the act. None tells nobody.
+///
+/// Raises:
+///     TypeError: `callback` cannot be called.
+///
+/// Example:
+///     >>> mm.on_event(lambda event: print(event["event"], event["unit"]))
 #[pyfunction]
 fn on_event(py: Python<'_>, callback: Option<Py<PyAny>>) -> PyResult<()> {
     if callback.as_ref().is_some_and(|callback| !callback.bind(py).is_callable()) {
@@ -241,6 +335,13 @@ fn on_event(py: Python<'_>, callback: Option<Py<PyAny>>) -> PyResult<()> {
     Ok(())
 }
 
+/// Where downloads are kept: `MAGIC_MODULE_CACHE_DIR`, or the user's cache folder.
+///
+/// Raises:
+///     StoreError: the directory cannot be used.
+///
+/// Example:
+///     >>> mm.cache_dir()
 #[pyfunction]
 fn cache_dir(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let session = session(py)?;

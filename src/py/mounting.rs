@@ -15,7 +15,9 @@ use crate::mount::{Mount as CoreMount, MountRequest, WhenOld};
 use crate::name::{Namespace, UnitName, Version};
 use crate::session::Session;
 
-/// A namespace bound to where its units come from.
+/// A namespace bound to where its units come from; leaving the context closes it.
+///
+/// Made by `mount()`. Two are equal if they are the same mount.
 #[pyclass(frozen, eq, module = "magic_module")]
 pub struct Mount(Arc<CoreMount>);
 
@@ -27,22 +29,28 @@ impl PartialEq for Mount {
 
 #[pymethods]
 impl Mount {
+    /// The importable prefix that is served; empty for top-level names.
     #[getter]
     fn namespace(&self) -> &str {
         self.0.namespace.as_str()
     }
 
+    /// Where the units come from, without credentials.
     #[getter]
     fn manifest_url(&self) -> String {
         self.0.shown_url()
     }
 
+    /// The digest under which the store keeps this mount's generations.
     #[getter]
     fn identity(&self) -> String {
         self.0.identity.to_hex()
     }
 
-    /// Undoes the mount; what is imported stays imported.
+    /// Undo the mount; what is imported stays imported.
+    ///
+    /// Example:
+    ///     >>> mount.close()
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let session = session(py)?;
         session.close(&self.0);
@@ -54,18 +62,26 @@ impl Mount {
         Ok(())
     }
 
+    /// The mount itself.
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }
 
-    #[pyo3(signature = (_exc_type, _exc_value, _traceback, /))]
+    /// Undo the mount, whatever happened in the context.
+    ///
+    /// Args:
+    ///     exc_type: not looked at.
+    ///     exc_value: not looked at; it goes on to the caller.
+    ///     traceback: not looked at.
+    #[pyo3(signature = (exc_type, exc_value, traceback, /))]
     fn __exit__(
         &self,
         py: Python<'_>,
-        _exc_type: &Bound<'_, PyAny>,
-        _exc_value: &Bound<'_, PyAny>,
-        _traceback: &Bound<'_, PyAny>,
+        exc_type: &Bound<'_, PyAny>,
+        exc_value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
+        let _ = (exc_type, exc_value, traceback);
         self.close(py)
     }
 
@@ -104,6 +120,30 @@ pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) ->
     path.call_method1("append", (entry,)).map(drop)
 }
 
+/// Serve `namespace` from a manifest; the same call twice is the same mount.
+///
+/// Nothing is asked before a name of the namespace is looked up.
+///
+/// Args:
+///     namespace: the importable prefix, such as a package's `__name__`; empty for top-level names.
+///     manifest_url: where the `manifest.json` is: https, http to this machine, or a file.
+///     public_key: a minisign key, or several of which one must have signed; None asks for none.
+///     first: serve top-level names before what is installed; for an empty namespace only.
+///     pins: versions by unit that are used whatever is newest: `{"alpha": "1.1.0"}`.
+///     allow_http: accept plain http from other machines, too.
+///     max_age: what a manifest that is too old does: "warn" or "fail".
+///     frozen: refuse all that the project's `magic.lock` does not hold.
+///
+/// Returns:
+///     The mount, a context manager that undoes it.
+///
+/// Raises:
+///     ConfigurationError: an argument is wrong, or contradicts an earlier mount.
+///     StoreError: the cache directory cannot be used.
+///     ValueError: `max_age` is neither of the two.
+///
+/// Example:
+///     >>> mm.mount("acme", "https://example.com/acme/manifest.json")
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of the public function")]
 #[pyo3(signature = (namespace, manifest_url, *, public_key=None, first=false, pins=None, allow_http=false, max_age="warn", frozen=false))]

@@ -21,6 +21,22 @@ use crate::session::Session;
 use crate::store::generation::Active;
 use crate::upgrade::{Move, Prepared};
 
+/// Move units to their newest versions, reload what is loaded of them, or change nothing.
+///
+/// Args:
+///     names: what follows `import`; without names, every unit that is in use.
+///
+/// Returns:
+///     What happened, for each unit that was named or moved.
+///
+/// Raises:
+///     UnitNotFoundError: a manifest does not have a name.
+///     FetchError: the network or the server failed; everything is as before.
+///     IntegrityError: bytes are not what was pinned; everything is as before.
+///     RequirementError: the new version does not fit what is installed.
+///
+/// Example:
+///     >>> mm.upgrade("acme.heavy")[0].new_version
 #[pyfunction]
 #[pyo3(signature = (*names))]
 fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
@@ -84,6 +100,20 @@ fn upgrade_in(
     apply(py, session, &prepared)?.finish(py, session, &prepared, &names)
 }
 
+/// Undo the last move of a unit, and of what moved with it.
+///
+/// Args:
+///     name: what follows `import`.
+///
+/// Returns:
+///     What happened to the unit; nothing, if it was never moved.
+///
+/// Raises:
+///     UnitNotFoundError: no mounted namespace holds the name.
+///     StoreError: the version before is neither in the cache nor published any more.
+///
+/// Example:
+///     >>> mm.rollback("acme.heavy").changed
 #[pyfunction]
 fn rollback(py: Python<'_>, name: &str) -> PyResult<Upgrade> {
     let session = session(py)?;

@@ -6,16 +6,25 @@ use pyo3::types::PyType;
 
 use crate::inventory::Description;
 
+/// What is known about a unit: made by `info()` and `available()`.
 #[pyclass(frozen, eq, hash, get_all, module = "magic_module")]
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ModuleInfo {
+    /// What follows `import`.
     name: String,
+    /// The version that an import uses: the one in the cache, else the newest.
     version: String,
+    /// Every version that the manifest offers, newest first.
     versions: Vec<String>,
+    /// The author's one line about it, if there is one.
     summary: Option<String>,
+    /// Bytes of all files that are not lazy.
     size: u64,
+    /// Whether an import makes no request.
     cached: bool,
+    /// The installed file that wins over this unit, if there is one.
     hidden_by: Option<String>,
+    /// Why the author took this version back; None for a good one.
     yanked: Option<String>,
 }
 
@@ -39,16 +48,25 @@ impl ModuleInfo {
     }
 }
 
+/// What an upgrade or a rollback did to one unit.
 #[pyclass(frozen, eq, get_all, module = "magic_module")]
 #[derive(Clone, PartialEq)]
 pub struct Upgrade {
+    /// What follows `import`.
     pub name: String,
+    /// The version before; None where none was in use.
     pub old_version: Option<String>,
+    /// The version now; None where a rollback took the unit out of use.
     pub new_version: Option<String>,
+    /// Whether anything is different from before.
     pub changed: bool,
+    /// How many files are new, gone or different.
     pub files_changed: usize,
+    /// Bytes that were downloaded.
     pub bytes: u64,
+    /// How long it took, in seconds.
     pub seconds: f64,
+    /// Whether only a new process is sure to use the new version alone.
     pub restart_required: bool,
 }
 
@@ -84,14 +102,21 @@ impl Upgrade {
     }
 }
 
+/// What `verify()` found or `prune()` removed.
 #[pyclass(frozen, eq, hash, get_all, module = "magic_module")]
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Report {
+    /// Whether everything is well, or was healed.
     pub ok: bool,
+    /// How many units were checked.
     pub units: u64,
+    /// How many files were checked.
     pub files: u64,
+    /// Bytes that were checked, or freed.
     pub bytes: u64,
+    /// A sentence about each thing that was found.
     pub problems: Vec<String>,
+    /// What was removed, for people.
     pub removed: Vec<String>,
 }
 

@@ -41,6 +41,9 @@ async def aprefetch(*names: str, progress: Callable[[dict[str, Any]], object] | 
 
     Raises:
         MagicModuleError: as `prefetch` does.
+
+    Example:
+        >>> await mm.aprefetch("acme.heavy", "acme.light==1.1.0")
     """
     listener = _Listener(progress)
 
