@@ -6,23 +6,24 @@ use std::time::Instant;
 use crate::error::{Error, Kind, Result};
 use crate::mount::{Answer, Context, Mount};
 use crate::name::{Digest, prefixes};
-use crate::session::{Lookup, Session};
+use crate::newer::Doubt;
+use crate::session::{Lookup, Session, may_be_mended};
 
 impl Session {
     /// Asks what [`Lookup::Ask`] could not tell, and looks again.
     pub async fn ask(&self, mount: &Arc<Mount>, relative: &str, required: bool) -> Result<Lookup> {
         let context = self.context();
-        let known = mount.bound().and_then(|bound| bound.manifest);
-        let readable = known.filter(|digest| mount.manifest(&self.store, digest).is_ok());
+        let known = mount.known();
+        let readable = known.manifest.filter(|digest| mount.manifest(&self.store, digest).is_ok());
         let document = readable.and_then(|digest| mount.manifest(&self.store, &digest).ok());
         if let (Some(digest), true) = (readable, required) {
             if document.is_some_and(|document| mount.should_ask_first(&document)) {
                 // If there is no answer, the old one decides; its age is judged once more
                 // before anything is downloaded.
-                let _ = mount.refresh(&context, false).await;
+                let _ = self.newer(mount, Doubt::Old, known).await;
             }
             let digest = mount.bound().and_then(|bound| bound.manifest).unwrap_or(digest);
-            self.ask_parts(mount, &context, &digest, relative).await?;
+            self.ask_parts(mount, &digest, relative).await?;
         } else {
             match self.refresh_in_turn(mount, &context, relative).await {
                 Err(error) if required => return Err(error.or_name(mount.namespace.join(relative))),
@@ -31,10 +32,23 @@ impl Session {
                 Ok(None) => {}
             }
             if let Some(digest) = mount.bound().and_then(|bound| bound.manifest) {
-                self.ask_parts(mount, &context, &digest, relative).await?;
+                self.ask_parts(mount, &digest, relative).await?;
             }
         }
-        let looked = self.lookup_in(mount, relative)?;
+        let looked = match self.lookup_in(mount, relative) {
+            Err(error)
+                if mount.known().answers == known.answers
+                    && may_be_mended(mount, relative, &error) =>
+            {
+                Box::pin(self.ask_again(mount, relative, error)).await?
+            }
+            looked => looked?,
+        };
+        if let Lookup::Located(found) = &looked
+            && mount.known().answers != known.answers
+        {
+            found.unit.set_asked();
+        }
         if let Lookup::Ask { required: true, .. } = looked {
             let manifest = mount.bound().and_then(|bound| bound.manifest);
             return Err(self.unreadable(mount, manifest, relative));
@@ -44,6 +58,28 @@ impl Session {
             return Ok(Lookup::Absent);
         }
         Ok(looked)
+    }
+
+    /// As [`Lookup::Refused`] says; what was mended meanwhile is looked up again.
+    pub async fn ask_again(
+        &self,
+        mount: &Arc<Mount>,
+        relative: &str,
+        refusal: Error,
+    ) -> Result<Lookup> {
+        let known = mount.known();
+        if !self.newer(mount, Doubt::Refused, known).await? {
+            return Err(refusal);
+        }
+        match self.lookup_in(mount, relative)? {
+            Lookup::Ask { required, .. } => self.ask(mount, relative, required).await,
+            looked => {
+                if let Lookup::Located(found) = &looked {
+                    found.unit.set_asked();
+                }
+                Ok(looked)
+            }
+        }
     }
 
     /// All that decides was fetched. A name is not absent because it cannot be read back.
@@ -93,25 +129,13 @@ impl Session {
         Ok(None)
     }
 
-    async fn ask_parts(
-        &self,
-        mount: &Arc<Mount>,
-        context: &Context,
-        manifest: &Digest,
-        relative: &str,
-    ) -> Result<()> {
-        let error = match self.parts(mount, context, manifest, relative).await {
-            Err(error) if matches!(error.kind(), Kind::Fetch | Kind::Integrity) => error,
-            other => return other,
-        };
-        // Part of an older catalogue may be gone from the site.
-        if !mount.refresh(context, true).await.unwrap_or(false) {
-            return Err(error);
-        }
-        match mount.bound().and_then(|bound| bound.manifest) {
-            Some(newest) => self.parts(mount, context, &newest, relative).await,
-            None => Err(error),
-        }
+    /// Part of an older catalogue may be gone from the site.
+    async fn ask_parts(&self, mount: &Arc<Mount>, known: &Digest, relative: &str) -> Result<()> {
+        self.or_newer(mount, || async {
+            let newest = mount.known().manifest.unwrap_or(*known);
+            self.parts(mount, &self.context(), &newest, relative).await
+        })
+        .await
     }
 
     async fn parts(

@@ -22,6 +22,10 @@ impl Session {
         unit: &Arc<Unit>,
         path: &str,
     ) -> Result<PathBuf> {
+        self.or_newer(mount, || self.place_of(mount, unit, path)).await
+    }
+
+    async fn place_of(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, path: &str) -> Result<PathBuf> {
         let record = self.closure(unit).await?.into_iter().next().map(|member| member.record);
         let inside = format!("{}/{path}", unit.name.to_path());
         let file =

@@ -83,6 +83,11 @@ impl Error {
         self.0.kind
     }
 
+    /// A manifest that is not newer than one seen before.
+    pub fn is_of_serial(&self) -> bool {
+        self.kind() == Kind::Integrity && self.0.path.as_deref() == Some("serial")
+    }
+
     pub fn details(&self) -> &Details {
         &self.0
     }

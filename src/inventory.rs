@@ -7,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, Record};
 use crate::mount::{Answer, Mount, reason_of};
 use crate::name::{Digest, Key};
+use crate::newer::Doubt;
 use crate::session::Session;
 use crate::store::tree::Tree;
 
@@ -98,21 +99,35 @@ impl Session {
         mount: &Arc<Mount>,
         name: &str,
     ) -> Result<Arc<Record>> {
-        let mut manifest = self.known_manifest(mount).await?;
-        for again in [true, false] {
-            mount.fetch_parts(&self.context(), &manifest, name).await?;
-            if let Answer::Record(record) = mount.record(&self.store, &manifest, name)? {
+        self.or_newer(mount, || async {
+            let manifest = self.known_manifest(mount).await?;
+            if let Some(record) = self.record_in(mount, &manifest, name).await? {
                 return Ok(record);
             }
-            if !again
-                || !mount.may_ask_for(name)
-                || mount.refresh(&self.context(), false).await.is_err()
-            {
-                break;
+            let known = mount.known();
+            if mount.may_ask_for(name) && self.newer(mount, Doubt::Absent, known).await? {
+                let manifest = self.known_manifest(mount).await?;
+                if let Some(record) = self.record_in(mount, &manifest, name).await? {
+                    return Ok(record);
+                }
             }
-            manifest = self.known_manifest(mount).await?;
-        }
-        Err(self.not_in_manifest(mount, &manifest, name))
+            let manifest = self.known_manifest(mount).await?;
+            Err(self.not_in_manifest(mount, &manifest, name))
+        })
+        .await
+    }
+
+    async fn record_in(
+        &self,
+        mount: &Arc<Mount>,
+        manifest: &Digest,
+        name: &str,
+    ) -> Result<Option<Arc<Record>>> {
+        mount.fetch_parts(&self.context(), manifest, name).await?;
+        Ok(match mount.record(&self.store, manifest, name)? {
+            Answer::Record(record) => Some(record),
+            Answer::Absent | Answer::NotHere => None,
+        })
     }
 
     fn describe(&self, mount: &Arc<Mount>, name: &str, record: &Record) -> Description {

@@ -9,7 +9,7 @@
 //!
 //! - A [`name`] belongs to the [`mount`] with the longest namespace. The [`session`] holds
 //!   the mounts of a process and tells what a name is, without ever waiting; [`ask`]
-//!   finds out what it could not tell.
+//!   finds out what it could not tell, [`newer`] whether what is wrong was mended since.
 //! - The mount's [`manifest`] has a record for the unit. From the record alone follow its
 //!   [`layout`] and with it the whole spec, before anything is downloaded.
 //! - When the module's code is wanted, the [`unit`] is made usable: [`activate`] finds what
@@ -29,8 +29,8 @@
 //! | 1 formats  | `manifest` `layout` `lockfile`                                           |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
-//! | 4 uses     | `mount` `unit` `session` `ask` `activate` `obtain` `upgrade` `rollback`  |
-//! |            | `inventory` `listing` `data` `verify` `pin` `publish`                    |
+//! | 4 uses     | `mount` `unit` `session` `ask` `newer` `activate` `obtain` `upgrade`     |
+//! |            | `rollback` `inventory` `listing` `data` `verify` `pin` `publish`         |
 //! | 5 Python   | `py`                                                                     |
 //!
 //! A lower floor never imports a higher one, and only `py` knows Python.
@@ -50,6 +50,7 @@ pub mod lockfile;
 pub mod manifest;
 pub mod mount;
 pub mod name;
+pub mod newer;
 pub mod obtain;
 pub mod origin;
 pub mod pin;

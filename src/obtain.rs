@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::activate::{Member, Moved};
+use crate::activate::Member;
 use crate::error::{Error, Kind, Result};
 use crate::mount::Mount;
 use crate::name::{Key, UnitName};
@@ -82,52 +82,12 @@ impl Session {
     pub async fn fetch(&self, mount: &Arc<Mount>, members: &[Member], label: &str) -> Result<u64> {
         let _kept = self.keep().await?;
         let progress = Progress::new(label, self.events.clone());
-        let moved = match self.materialize(members, &progress, false).await {
-            Ok(moved) => moved,
-            Err(error) if error.kind() == Kind::Fetch || error.kind() == Kind::Integrity => {
-                self.after_a_miss(mount, members, &progress, error).await?
-            }
-            Err(error) => return Err(error),
-        };
+        let moved = self.materialize(members, &progress, false).await?;
         match self.activate(mount, members) {
             // A cache that cannot be written serves what it has.
             Err(error) if error.kind() == Kind::Store && moved.bytes == 0 => Ok(0),
             Err(error) => Err(error),
             Ok(()) => Ok(moved.bytes),
         }
-    }
-
-    /// An artifact is gone, or is not what was pinned: the manifest may have moved on.
-    async fn after_a_miss(
-        &self,
-        mount: &Arc<Mount>,
-        members: &[Member],
-        progress: &Arc<Progress>,
-        error: Error,
-    ) -> Result<Moved> {
-        let context = self.context();
-        if mount.refresh(&context, true).await.is_err() {
-            return Err(error);
-        }
-        let manifest = mount.bound().and_then(|bound| bound.manifest);
-        let moved_on = |member: &Member| Some(member.manifest) != manifest;
-        let (Some(manifest), true) = (manifest, members.iter().any(moved_on)) else {
-            return Err(error);
-        };
-        let mut again = Vec::new();
-        for member in members {
-            mount.fetch_parts(&context, &manifest, member.unit.name.as_str()).await?;
-            match self.member_of_tree(mount, &manifest, &member.unit) {
-                Some(member) => again.push(member),
-                None => {
-                    let name = &member.unit.full_name;
-                    return Err(error.hint(format!(
-                        "another version of {name} was published meanwhile, which cannot take its \
-                         place while it is being imported: import it again"
-                    )));
-                }
-            }
-        }
-        self.materialize(&again, progress, false).await
     }
 }

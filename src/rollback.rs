@@ -8,6 +8,7 @@ use crate::activate::Member;
 use crate::error::{Error, Kind, Result};
 use crate::mount::Mount;
 use crate::name::{Key, UnitName};
+use crate::newer::Doubt;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::store::generation::{Active, Generation};
@@ -83,12 +84,9 @@ impl Session {
             Ok(unit) => return Ok(unit),
             Err(error) => error,
         };
-        let context = self.context();
-        mount.refresh(&context, false).await?;
-        let Some(manifest) = mount.bound().and_then(|bound| bound.manifest) else {
-            return Err(error);
-        };
-        mount.fetch_parts(&context, &manifest, key.unit()).await?;
+        self.newer(mount, Doubt::Unknown, mount.known()).await?;
+        let Some(manifest) = mount.known().manifest else { return Err(error) };
+        mount.fetch_parts(&self.context(), &manifest, key.unit()).await?;
         self.active_entry_unit(mount, key, &Active { manifest, ..active.clone() })
     }
 

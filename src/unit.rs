@@ -2,6 +2,7 @@
 //! and its tree, once it is there.
 
 use std::path::{MAIN_SEPARATOR_STR, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
@@ -54,6 +55,8 @@ pub struct Unit {
     pub checked: bool,
     pub layout: Layout,
     pub folder: PathBuf,
+    /// It was found by asking for the manifest just now, and not used since.
+    asked: AtomicBool,
     tree: Mutex<Option<Arc<Tree>>>,
     /// What [`Unit::of_tree`] read of the tree: [`Unit::prepare`] need not read it again.
     unchecked: Mutex<Option<Tree>>,
@@ -91,6 +94,7 @@ impl Unit {
             checked: record.has_conditions(),
             layout: Layout::new(record.files.iter().map(|file| file.path.as_str())),
             folder: folder_of(store, &digest),
+            asked: AtomicBool::new(false),
             tree: Mutex::new(None),
             unchecked: Mutex::new(None),
             code: OnceLock::new(),
@@ -119,11 +123,22 @@ impl Unit {
             checked: active.checked,
             layout: Layout::new(tree.files.iter().map(|file| file.path.as_str())),
             folder: tree.folder.clone(),
+            asked: AtomicBool::new(false),
             tree: Mutex::new(None),
             unchecked: Mutex::new(Some(tree)),
             code: OnceLock::new(),
             sharing: OnceLock::new(),
         }))
+    }
+
+    /// It was found by asking for the manifest just now.
+    pub fn set_asked(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// True once if it was.
+    pub fn take_asked(&self) -> bool {
+        self.asked.swap(false, Ordering::Relaxed)
     }
 
     pub fn mount(&self) -> Result<Arc<Mount>> {

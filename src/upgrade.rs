@@ -14,7 +14,6 @@ use std::time::Instant;
 
 use crate::activate::{Member, commit, holds, successor, use_generation};
 use crate::error::{Error, Kind, Result};
-use crate::fetch::is_absent;
 use crate::mount::{Answer, Bound, Mount, newest_good};
 use crate::name::{Digest, Key, UnitName};
 use crate::progress::{Event, Progress};
@@ -52,26 +51,39 @@ pub struct Prepared {
 }
 
 impl Session {
-    /// Finds what an upgrade of `names` (relative to the mount) moves, and fetches it.
+    /// Asks for the newest manifest, which an upgrade does once, however much there is to move.
+    pub async fn ask_for_upgrade(&self, mount: &Arc<Mount>, force: bool) -> Result<()> {
+        let context = self.context();
+        let error = match mount.refresh(&context, force).await {
+            Err(error) if error.is_of_serial() || error.kind() == Kind::Signature => error,
+            asked => return asked.map(drop),
+        };
+        // Of two servers behind one name, one may be a version behind. Perhaps the other one
+        // answers now; nobody is led back in any case.
+        mount.refresh(&context, true).await.map(drop).map_err(|_| error)
+    }
+
+    /// Asks, finds what an upgrade of `names` (relative to the mount) moves, and fetches it.
     pub async fn prepare_upgrade(
         &self,
         mount: &Arc<Mount>,
         names: &[String],
         force: bool,
     ) -> Result<Prepared> {
+        self.ask_for_upgrade(mount, force).await?;
+        self.prepare_asked(mount, names, force).await
+    }
+
+    /// The same once the newest manifest was asked for.
+    pub async fn prepare_asked(
+        &self,
+        mount: &Arc<Mount>,
+        names: &[String],
+        force: bool,
+    ) -> Result<Prepared> {
         let started = Instant::now();
-        let context = self.context();
-        mount.refresh(&context, force).await?;
-        match self.prepare_moves(mount, names, force, started).await {
-            // What was published is gone or not what was pinned: perhaps more was published since.
-            Err(error) if error.kind() == Kind::Integrity || is_absent(&error) => {
-                match mount.refresh(&context, true).await {
-                    Ok(true) => self.prepare_moves(mount, names, force, started).await,
-                    _ => Err(error),
-                }
-            }
-            prepared => prepared,
-        }
+        let prepare = || self.prepare_moves(mount, names, force, started);
+        self.or_newer_than(mount, mount.known().before(), prepare).await
     }
 
     async fn prepare_moves(
@@ -141,10 +153,15 @@ impl Session {
         })
     }
 
-    /// The units in use that can move: those that the newest manifest still has.
+    /// Asks which units in use can move: those that the newest manifest still has.
     pub async fn upgradable(&self, mount: &Arc<Mount>) -> Result<Vec<String>> {
+        self.ask_for_upgrade(mount, false).await?;
+        self.movable(mount).await
+    }
+
+    /// The same once the newest manifest was asked for.
+    pub async fn movable(&self, mount: &Arc<Mount>) -> Result<Vec<String>> {
         let context = self.context();
-        mount.refresh(&context, false).await?;
         let Some(bound) = mount.bound() else { return Ok(Vec::new()) };
         let Some(manifest) = bound.manifest else { return Ok(Vec::new()) };
         let names: BTreeSet<&str> = bound.generation.active.keys().map(Key::unit).collect();

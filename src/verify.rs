@@ -82,7 +82,8 @@ impl Session {
             return Ok(());
         }
         unit.reset();
-        let mended = self.mend(mount, unit, !sources_whole).await;
+        let mend = || self.mend(mount, unit, !sources_whole);
+        let mended = self.or_newer(mount, mend).await;
         if let Err(error) = mended {
             verified.healed = false;
             verified.problems.push(error.to_string());

@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::Record;
 use crate::mount::{Answer, Mount};
 use crate::name::{Digest, UnitName};
+use crate::newer::Doubt;
 use crate::session::Session;
 use crate::unit::Unit;
 
@@ -65,17 +66,18 @@ impl Session {
         Ok(())
     }
 
-    /// The record of a unit, from the manifest that it came from, or from the newest one
-    /// that still has the same tree.
+    /// The record of a unit, from the newest manifest if that still has the same tree, else from
+    /// the one that it came from.
     async fn record_for(&self, mount: &Arc<Mount>, unit: &Arc<Unit>) -> Result<Member> {
-        if let Some(member) = self.member_of_tree(mount, &unit.manifest, unit) {
+        let known = mount.known();
+        let found = |manifest| self.member_of_tree(mount, &manifest, unit);
+        if let Some(member) = known.manifest.and_then(found).or_else(|| found(unit.manifest)) {
             return Ok(member);
         }
-        let context = self.context();
-        mount.refresh(&context, false).await?;
-        if let Some(newest) = mount.bound().and_then(|bound| bound.manifest) {
-            mount.fetch_parts(&context, &newest, unit.name.as_str()).await?;
-            if let Some(member) = self.member_of_tree(mount, &newest, unit) {
+        self.newer(mount, Doubt::Unknown, known).await?;
+        if let Some(newest) = mount.known().manifest {
+            mount.fetch_parts(&self.context(), &newest, unit.name.as_str()).await?;
+            if let Some(member) = found(newest) {
                 return Ok(member);
             }
         }

@@ -21,7 +21,7 @@ impl Mount {
     /// Notes that the newest manifest, which this process asked for, does not have `name`.
     pub fn remember_absent(&self, name: &str) {
         if self.namespace.is_empty()
-            || !self.answered.load(Ordering::Relaxed)
+            || self.answers.load(Ordering::Relaxed) == 0
             || self.is_remembered(name)
         {
             return;

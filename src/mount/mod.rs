@@ -70,8 +70,8 @@ pub struct Mount {
     /// When this process last asked whether there is a newer manifest, in seconds since the
     /// epoch; 0: never.
     asked: AtomicU64,
-    /// … and was told.
-    answered: AtomicBool,
+    /// How often it was told.
+    answers: AtomicU64,
     trusted: AtomicBool,
     turn: PerProcess<Turn>,
 }
@@ -88,6 +88,22 @@ pub struct Bound {
     pub lock: Option<Arc<Shared>>,
     /// While an upgrade is tried out: the generation that it would follow.
     pub base: Option<Generation>,
+}
+
+/// What this process knows of what was published: whoever fails compares it with what it
+/// knew before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    pub manifest: Option<Digest>,
+    pub answers: u64,
+}
+
+impl Known {
+    /// As it was before the answer that has just come.
+    #[must_use]
+    pub fn before(self) -> Self {
+        Self { answers: self.answers.wrapping_sub(1), ..self }
+    }
 }
 
 /// What a manifest says of a unit.
@@ -128,7 +144,7 @@ impl Mount {
             yanked: Mutex::default(),
             project: OnceLock::new(),
             asked: AtomicU64::new(0),
-            answered: AtomicBool::new(false),
+            answers: AtomicU64::new(0),
             trusted: AtomicBool::new(false),
             turn: PerProcess::new(Turn::default()),
         }))
@@ -176,6 +192,11 @@ impl Mount {
         let manifest = state.manifest.or(generation.manifest);
         let bound = Arc::new(Bound { generation, manifest, lock: lock.map(Arc::new), base: None });
         Some(self.bound.lock().get_or_insert(bound).clone())
+    }
+
+    pub fn known(&self) -> Known {
+        let manifest = self.bound().and_then(|bound| bound.manifest);
+        Known { manifest, answers: self.answers.load(Ordering::Relaxed) }
     }
 
     pub fn is_bound(&self) -> bool {
@@ -236,7 +257,7 @@ impl Mount {
 
     /// This process looks names up in `digest` from now on. True if it did not before.
     fn take(&self, digest: Option<Digest>) -> bool {
-        self.answered.store(true, Ordering::Relaxed);
+        self.answers.fetch_add(1, Ordering::Relaxed);
         let before = self.bound().and_then(|bound| bound.manifest);
         self.change_bound(|bound| bound.manifest = digest);
         before != digest

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyImportError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use super::errors::OrRaise;
 use super::finder::refresh_filter;
+use super::newer::{Attempt, attempted, or_newer};
 use super::runtime::{self, block, block_with_tags};
 use super::state::{load_tags, session};
 use super::types::{ModuleInfo, Report};
@@ -142,71 +143,56 @@ fn hidden_by(py: Python<'_>, session: &Session, name: &str) -> PyResult<Option<S
 #[pyo3(signature = (*names, progress=None))]
 fn prefetch(py: Python<'_>, names: Vec<String>, progress: Option<Py<PyAny>>) -> PyResult<()> {
     let session = session(py)?;
-    let groups = wanted(py, session, &names, progress.as_ref())?;
-    let newest = || -> Vec<_> {
-        session.mounts().iter().map(|mount| mount.bound().map(|bound| bound.manifest)).collect()
-    };
-    let before = newest();
-    match fetch(py, session, groups, &names, progress.as_ref()) {
-        // What was published meanwhile takes the place of what is gone.
-        Err(error) if error.is_instance_of::<PyImportError>(py) && before != newest() => {
-            let groups = wanted(py, session, &names, progress.as_ref())?;
-            fetch(py, session, groups, &names, progress.as_ref())
-        }
-        fetched => fetched,
-    }
-}
-
-type Groups = Vec<(Arc<CoreMount>, Vec<Member>)>;
-
-/// What each name needs, by mount.
-fn wanted(
-    py: Python<'_>,
-    session: &'static Arc<Session>,
-    names: &[String],
-    progress: Option<&Py<PyAny>>,
-) -> PyResult<Groups> {
-    let mut groups: Groups = Vec::new();
-    for name in names {
+    let mut groups: Vec<(Arc<CoreMount>, Vec<Wanted>)> = Vec::new();
+    for name in &names {
         let (plain, version) = match name.split_once("==") {
             Some((plain, version)) => (plain, Some(version.to_owned())),
             None => (name.as_str(), None),
         };
         let (mount, relative) = locate(py, session, plain)?;
-        let members = block_with_tags(py, session, progress, || {
+        match groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &mount)) {
+            Some((_, all)) => all.push((relative, version)),
+            None => groups.push((mount, vec![(relative, version)])),
+        }
+    }
+    let label = names.join(", ");
+    for (mount, wanted) in &groups {
+        let attempt = || fetch(py, session, mount, wanted, &label, progress.as_ref());
+        or_newer(py, session, mount, mount.known(), None, attempt)?;
+    }
+    Ok(())
+}
+
+/// A name relative to its mount, perhaps in a version of its own.
+type Wanted = (String, Option<String>);
+
+/// What the names of one mount need: found, checked, fetched.
+fn fetch(
+    py: Python<'_>,
+    session: &'static Arc<Session>,
+    mount: &Arc<CoreMount>,
+    names: &[Wanted],
+    label: &str,
+    progress: Option<&Py<PyAny>>,
+) -> Attempt<()> {
+    let mut members: Vec<Member> = Vec::new();
+    for (relative, version) in names {
+        let found = attempted(py, session, progress, || {
             let (session, mount) = (session.clone(), mount.clone());
             let (relative, version) = (relative.clone(), version.clone());
             async move { session.wanted(&mount, &relative, version.as_deref()).await }
         })?;
-        super::loader::check(py, session, &members)?;
-        match groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &mount)) {
-            Some((_, all)) => all.extend(members),
-            None => groups.push((mount, members)),
-        }
+        super::loader::check(py, session, &found)?;
+        members.extend(found);
     }
-    Ok(groups)
-}
-
-fn fetch(
-    py: Python<'_>,
-    session: &'static Arc<Session>,
-    groups: Groups,
-    names: &[String],
-    progress: Option<&Py<PyAny>>,
-) -> PyResult<()> {
-    let label = names.join(", ");
-    for (mount, mut members) in groups {
-        let mut seen = std::collections::BTreeSet::new();
-        members.retain(|member| seen.insert(member.unit.key.clone()));
-        let (session_, label) = (session.clone(), label.clone());
-        block(
-            py,
-            session,
-            progress,
-            async move { session_.fetch(&mount, &members, &label).await },
-        )?;
-    }
-    Ok(())
+    let mut seen = std::collections::BTreeSet::new();
+    members.retain(|member| seen.insert(member.unit.key.clone()));
+    let fetching = || {
+        let (session, mount) = (session.clone(), mount.clone());
+        let (members, label) = (members.clone(), label.to_owned());
+        async move { session.fetch(&mount, &members, &label).await }
+    };
+    attempted(py, session, progress, fetching).map(drop)
 }
 
 /// Hash what is cached, and heal what is damaged; only that may be downloaded.

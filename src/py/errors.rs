@@ -21,6 +21,27 @@ fn class_of(kind: Kind) -> &'static str {
     }
 }
 
+/// The kind of an exception of ours; `None` if it is none.
+pub fn kind_of(py: Python<'_>, error: &PyErr) -> Option<Kind> {
+    const KINDS: [Kind; 10] = [
+        Kind::UnitNotFound,
+        Kind::Configuration,
+        Kind::Manifest,
+        Kind::Fetch,
+        Kind::Offline,
+        Kind::Signature,
+        Kind::Integrity,
+        Kind::Policy,
+        Kind::Requirement,
+        Kind::Store,
+    ];
+    let classes = py.import("magic_module.errors").ok()?;
+    KINDS.into_iter().find(|kind| {
+        let class = classes.getattr(class_of(*kind));
+        class.is_ok_and(|class| error.is_instance(py, &class))
+    })
+}
+
 pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     match build(py, error) {
         Ok(exception) => PyErr::from_value(exception),

@@ -265,6 +265,7 @@ pub fn resolve<'py>(
     top_level: TopLevel,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let mut looked = session.lookup(name, top_level);
+    let mut asked = false;
     for _ in 0..16 {
         match looked {
             Err(error) if needs_tags(&error) => {
@@ -287,8 +288,20 @@ pub fn resolve<'py>(
                     .call_method1("virtual_namespace", (fullname, entry.to_string_lossy().as_ref()))
                     .map(Some);
             }
+            Ok(Lookup::Refused { error, .. }) if asked => return Err(error).or_raise(py),
+            Ok(Lookup::Refused { mount, relative, error }) => {
+                asked = true;
+                let session_ = session.clone();
+                let asking = async move { session_.ask_again(&mount, &relative, error).await };
+                looked = ask(py, session, asking)?;
+            }
             Ok(Lookup::Ask { mount, relative, required }) => {
-                looked = ask(py, session, &mount, relative, required)?;
+                let asking = {
+                    let (session, mount) = (session.clone(), mount.clone());
+                    async move { session.ask(&mount, &relative, required).await }
+                };
+                looked = ask(py, session, asking)?;
+                asked = true;
                 // An earlier mount did not have it: the next one may.
                 if matches!(looked, Ok(Lookup::Absent)) && mount.namespace.is_empty() {
                     looked = session.lookup(name, top_level);
@@ -303,19 +316,14 @@ pub fn resolve<'py>(
 fn ask(
     py: Python<'_>,
     session: &'static Arc<Session>,
-    mount: &Arc<Mount>,
-    relative: String,
-    required: bool,
+    asking: impl Future<Output = crate::error::Result<Lookup>> + Send + 'static,
 ) -> PyResult<crate::error::Result<Lookup>> {
     let _busy = busy();
     let lock = ImportLock::release(py)?;
-    let asking = {
-        let (session, mount) = (session.clone(), mount.clone());
-        async move {
-            match session.ask(&mount, &relative, required).await {
-                Err(error) if needs_tags(&error) => Ok(Err(error)),
-                other => other.map(Ok),
-            }
+    let asking = async move {
+        match asking.await {
+            Err(error) if needs_tags(&error) => Ok(Err(error)),
+            other => other.map(Ok),
         }
     };
     let answer = runtime::block(py, session, None, asking);

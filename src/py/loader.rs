@@ -18,6 +18,7 @@ use pyo3::types::{PyBytes, PyString};
 use super::audit;
 use super::errors::OrRaise;
 use super::import_lock::busy;
+use super::newer::{Attempt, attempted, or_newer};
 use super::runtime;
 use super::sharing::sharing;
 use super::spec::{UnitHandle, machinery};
@@ -85,20 +86,21 @@ pub fn check(py: Python<'_>, session: &'static Arc<Session>, members: &[Member])
 }
 
 fn materialize(py: Python<'_>, session: &'static Arc<Session>, unit: &Arc<Unit>) -> PyResult<()> {
-    let members = runtime::block_with_tags(py, session, None, || {
-        let (session, unit) = (session.clone(), unit.clone());
-        async move { session.closure(&unit).await }
-    })?;
-    check(py, session, &members)?;
     let mount = unit.mount().or_raise(py)?;
-    let (label, session_) = (unit.full_name.clone(), session.clone());
-    runtime::block(
-        py,
-        session,
-        None,
-        async move { session_.fetch(&mount, &members, &label).await },
-    )?;
-    Ok(())
+    let known = if unit.take_asked() { mount.known().before() } else { mount.known() };
+    let attempt = || -> Attempt<()> {
+        let members = attempted(py, session, None, || {
+            let (session, unit) = (session.clone(), unit.clone());
+            async move { session.closure(&unit).await }
+        })?;
+        check(py, session, &members)?;
+        attempted(py, session, None, || {
+            let (session, mount, members) = (session.clone(), mount.clone(), members.clone());
+            async move { session.fetch(&mount, &members, &members[0].unit.full_name).await }
+        })
+        .map(drop)
+    };
+    or_newer(py, session, &mount, known, Some(unit), attempt)
 }
 
 /// As [`ready`]; what was published meanwhile takes the place of what is gone.

@@ -24,6 +24,7 @@ mod install;
 mod loader;
 mod mounting;
 mod moving;
+mod newer;
 mod notices;
 mod private;
 mod runtime;

@@ -42,6 +42,7 @@ use crate::upgrade::{Move, Prepared};
 fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
     let session = session(py)?;
     let mut groups: Vec<(Arc<CoreMount>, Vec<String>)> = Vec::new();
+    let mut asked: Vec<Arc<CoreMount>> = Vec::new();
     if names.is_empty() {
         let _ = session.own_mount();
         refresh_filter(session);
@@ -49,9 +50,11 @@ fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
             if mount.bound().is_none_or(|bound| bound.generation.active.is_empty()) {
                 continue;
             }
+            ask(py, session, &mount, false)?;
+            asked.push(mount.clone());
             let movable = block_with_tags(py, session, None, || {
                 let (session, mount) = (session.clone(), mount.clone());
-                async move { session.upgradable(&mount).await }
+                async move { session.movable(&mount).await }
             })?;
             groups.push((mount, movable));
         }
@@ -68,6 +71,9 @@ fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
         names.sort();
         names.dedup();
         if !names.is_empty() {
+            if !asked.iter().any(|known| Arc::ptr_eq(known, &mount)) {
+                ask(py, session, &mount, false)?;
+            }
             done.extend(upgrade_in(py, session, mount, names, false)?);
         }
     }
@@ -79,10 +85,22 @@ fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
 fn _upgrade_unit(py: Python<'_>, name: &str, force: bool) -> PyResult<Upgrade> {
     let session = session(py)?;
     let (mount, relative) = locate(py, session, name)?;
+    ask(py, session, &mount, force)?;
     let done = upgrade_in(py, session, mount, vec![relative], force)?;
     done.into_iter().find(|upgrade| upgrade.name == name).ok_or_else(|| {
         pyo3::exceptions::PyRuntimeError::new_err(format!("{name} was not upgraded"))
     })
+}
+
+fn ask(
+    py: Python<'_>,
+    session: &'static Arc<Session>,
+    mount: &Arc<CoreMount>,
+    force: bool,
+) -> PyResult<()> {
+    let (session_, mount) = (session.clone(), mount.clone());
+    let asking = async move { session_.ask_for_upgrade(&mount, force).await };
+    runtime::block(py, session, None, asking)
 }
 
 fn upgrade_in(
@@ -94,7 +112,7 @@ fn upgrade_in(
 ) -> PyResult<Vec<Upgrade>> {
     let prepared = block_with_tags(py, session, None, || {
         let (session, mount, names) = (session.clone(), mount.clone(), names.clone());
-        async move { session.prepare_upgrade(&mount, &names, force).await }
+        async move { session.prepare_asked(&mount, &names, force).await }
     })?;
     super::loader::check(py, session, &prepared.members)?;
     apply(py, session, &prepared)?.finish(py, session, &prepared, &names)

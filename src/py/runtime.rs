@@ -127,13 +127,18 @@ pub fn block<T: Send + 'static>(
         }
     };
     if outcome.is_err() {
-        let renderer = LISTENERS.lock().renderer.as_ref().map(|renderer| renderer.clone_ref(py));
-        let _ = call_if_there(py, renderer.as_ref(), "fail");
+        fail(py);
     }
     interrupt.remove(py)?;
     let value = outcome?;
     super::notices::warn(py, session)?;
     Ok(value)
+}
+
+/// What is shown gives way to what is printed about a failure.
+pub fn fail(py: Python<'_>) {
+    let renderer = LISTENERS.lock().renderer.as_ref().map(|renderer| renderer.clone_ref(py));
+    let _ = call_if_there(py, renderer.as_ref(), "fail");
 }
 
 /// Waits like `block`; the tags of this interpreter are looked up only if a record has

@@ -35,6 +35,8 @@ pub fn succeed<'py>(
         },
     };
     let Some(found) = session(py)?.successor_of(&handle.get().unit) else { return Ok(None) };
+    // The manifest that has it came just now.
+    found.unit.set_asked();
     let next = spec_of(py, fullname, &found)?;
     let next_loader = next.getattr(intern!(py, "loader"))?;
     if !next_loader.get_type().is(loader.get_type()) {

@@ -15,6 +15,7 @@ use crate::layout::Found;
 use crate::manifest::Body;
 use crate::mount::{Answer, Mount};
 use crate::name::{UnitName, prefixes};
+use crate::newer::Doubt;
 use crate::unit::Unit;
 
 /// What a name is.
@@ -31,6 +32,12 @@ pub enum Lookup {
         mount: Arc<Mount>,
         relative: String,
         required: bool,
+    },
+    /// What the manifest has is refused. Perhaps its author has mended it.
+    Refused {
+        mount: Arc<Mount>,
+        relative: String,
+        error: Error,
     },
 }
 
@@ -79,9 +86,12 @@ impl Session {
         let serving = self.serving(full, top_level)?;
         let mut outcome = Lookup::Foreign;
         for (mount, relative) in serving {
-            match self.lookup_in(&mount, &relative)? {
-                Lookup::Absent => outcome = Lookup::Absent,
-                other => return Ok(other),
+            match self.lookup_in(&mount, &relative) {
+                Ok(Lookup::Absent) => outcome = Lookup::Absent,
+                Err(error) if may_be_mended(&mount, &relative, &error) => {
+                    return Ok(Lookup::Refused { mount, relative, error });
+                }
+                other => return other,
             }
         }
         Ok(outcome)
@@ -200,4 +210,11 @@ impl Session {
             _ => None,
         }
     }
+}
+
+/// True if a newer manifest may allow what is refused now; what the project's own lock refuses,
+/// none can.
+pub fn may_be_mended(mount: &Mount, relative: &str, error: &Error) -> bool {
+    Doubt::in_error(error) == Some(Doubt::Refused)
+        && prefixes(relative).all(|name| mount.locked(name).is_ok())
 }

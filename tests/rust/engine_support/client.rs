@@ -80,6 +80,9 @@ impl Client {
             Lookup::Ask { mount, relative, required } => {
                 self.wait(self.session.ask(&mount, &relative, required))?
             }
+            Lookup::Refused { mount, relative, error } => {
+                self.wait(self.session.ask_again(&mount, &relative, error))?
+            }
             other => other,
         };
         Ok(match looked {
@@ -93,8 +96,11 @@ impl Client {
         let located = self.find(name)?;
         let unit = located.unwrap_or_else(|| panic!("{name} was not found")).unit;
         if !self.session.is_ready(&unit)? {
-            let members = self.wait(self.session.closure(&unit))?;
-            self.wait(self.session.fetch(&self.mount, &members, &unit.full_name))?;
+            let attempt = || async {
+                let members = self.session.closure(&unit).await?;
+                self.session.fetch(&self.mount, &members, &unit.full_name).await
+            };
+            self.wait(self.session.or_newer(&self.mount, attempt))?;
         }
         Ok(unit)
     }
