@@ -8,11 +8,21 @@
 //! <failed act>: <root cause>; <hint>
 //! ```
 //!
+//! What a server, a file or a caller wrote into it may be of any length: no sentence is
+//! longer than [`SENTENCE`].
+//!
 //! The kinds mirror the exception classes of `magic_module.errors` one to one.
 
-use std::fmt::{self, Write as _};
+use std::borrow::Cow;
+use std::fmt;
 
 use crate::name::is_control_or_directional;
+
+/// The longest sentence that is shown, in bytes.
+pub const SENTENCE: usize = 2000;
+
+/// The longest of its parts.
+const PART: usize = 660;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -199,28 +209,41 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_safely(f, &self.0.message)?;
+        f.write_str(&shown(&self.0.message, PART))?;
         if let Some(root) = self.0.causes.last() {
-            f.write_str(": ")?;
-            write_safely(f, root)?;
+            write!(f, ": {}", shown(root, PART))?;
         }
         if let Some(hint) = &self.0.hint {
-            f.write_str("; ")?;
-            write_safely(f, hint)?;
+            write!(f, "; {}", shown(hint, PART))?;
         }
         Ok(())
     }
 }
 
-/// What a stranger wrote into a name cannot break the line, nor speak to the terminal.
-fn write_safely(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    text.chars().try_for_each(|c| {
+/// What a stranger wrote into a name cannot break the line, nor speak to the terminal, nor
+/// fill it: of what is longer than `limit` bytes, both ends are shown.
+pub fn shown(text: &str, limit: usize) -> Cow<'_, str> {
+    /// `[… 18446744073709551615 bytes …]`
+    const NOTE: usize = 38;
+    if text.len() <= limit && !text.chars().any(is_control_or_directional) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len().min(2 * limit));
+    for c in text.chars() {
         if is_control_or_directional(c) {
-            write!(f, "{}", c.escape_default())
+            safe.extend(c.escape_default());
         } else {
-            f.write_char(c)
+            safe.push(c);
         }
-    })
+    }
+    if safe.len() > limit {
+        let room = limit.saturating_sub(NOTE);
+        let head = safe.floor_char_boundary(room - room / 4);
+        let tail = safe.ceil_char_boundary(safe.len() - room / 4);
+        let note = format!("[… {} bytes …]", tail - head);
+        safe.replace_range(head..tail, &note);
+    }
+    Cow::Owned(safe)
 }
 
 impl fmt::Debug for Error {
@@ -271,6 +294,21 @@ mod tests {
     fn display_is_one_line_that_no_terminal_obeys() {
         let error = Error::new(Kind::Manifest, "wrong at \x1b[2Jalpha\n").hint("h\u{202e}");
         assert_eq!(error.to_string(), r"wrong at \u{1b}[2Jalpha\n; h\u{202e}");
+    }
+
+    #[test]
+    fn no_sentence_is_longer_than_people_read() {
+        for c in ["a", "\x1b", "\u{1f642}"] {
+            let long = c.repeat(1 << 20);
+            let error = Error::new(Kind::Manifest, format!("start {long} end"))
+                .caused_by(&std::io::Error::other(format!("start {long} end")))
+                .hint(format!("start {long} end"));
+            let text = error.to_string();
+            assert!(text.len() <= SENTENCE, "{}", text.len());
+            assert_eq!(text.matches("start").count() + text.matches(" end").count(), 6);
+            assert_eq!(text.matches(" bytes …]").count(), 3);
+        }
+        assert!(matches!(shown(&"a".repeat(PART), PART), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -31,6 +31,8 @@ hides an outage or a damaged download.
 from collections.abc import Sequence
 from typing import Any
 
+from magic_module import _native
+
 __all__ = [
     "ConfigurationError",
     "FetchError",
@@ -49,6 +51,9 @@ __all__ = [
 ]
 
 SCHEMA = 1
+
+_LONG = 1000
+"""The longest attribute: what a server or a caller wrote may be of any length."""
 
 
 class MagicModuleError(ImportError):
@@ -82,12 +87,14 @@ class MagicModuleError(ImportError):
         hint: str | None = None,
         causes: Sequence[str] = (),
     ) -> None:
-        super().__init__(message, name=name, path=path)
-        self.url = url
-        self.expected = expected
-        self.got = got
-        self.hint = hint
-        self.causes = tuple(causes)
+        # A path of a usual length stays what it is: it is there to be used.
+        path = path if path is None or len(path) <= _LONG else _shown(path)
+        super().__init__(_native._shown(message), name=_shown(name), path=path)
+        self.url = _shown(url)
+        self.expected = _shown(expected)
+        self.got = _shown(got)
+        self.hint = _shown(hint)
+        self.causes = tuple(_native._shown(cause, _LONG) for cause in causes)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that is known, ready for JSON; fields that do not apply are None."""
@@ -103,6 +110,10 @@ class MagicModuleError(ImportError):
             "hint": self.hint,
             "causes": list(self.causes),
         }
+
+
+def _shown(text: str | None) -> str | None:
+    return None if text is None else _native._shown(text, _LONG)
 
 
 class UnitNotFoundError(MagicModuleError, ModuleNotFoundError):

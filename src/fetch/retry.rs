@@ -144,7 +144,10 @@ impl<'a> Attempts<'a> {
         };
         let wanted = error.retry_after.unwrap_or_default();
         if wanted > self.limits.retry_after {
-            error.hint = format!("try again in {}", people_time(wanted)).into();
+            error.hint = match people_time(wanted) {
+                Some(time) => format!("try again in {time}").into(),
+                None => "try again later".into(),
+            };
             return Err(GivenUp::Origin(error));
         }
         if self.made >= self.limits.attempts {
@@ -163,12 +166,16 @@ impl<'a> Attempts<'a> {
     }
 }
 
-fn people_time(time: Duration) -> String {
-    match time.as_secs() {
+/// `None` for what nobody means: no server knows what will be in a month.
+fn people_time(time: Duration) -> Option<String> {
+    const DAY: u64 = 86_400;
+    Some(match time.as_secs() {
         seconds @ ..=180 => format!("{seconds} seconds"),
         seconds @ ..=10_800 => format!("{} minutes", seconds.div_ceil(60)),
-        seconds => format!("{} hours", seconds.div_ceil(3600)),
-    }
+        seconds if seconds <= 3 * DAY => format!("{} hours", seconds.div_ceil(3600)),
+        seconds if seconds <= 31 * DAY => format!("{} days", seconds.div_ceil(DAY)),
+        _ => return None,
+    })
 }
 
 /// Reads a body, and notices when it hardly moves: a time limit on each read
@@ -246,8 +253,12 @@ mod tests {
 
     #[test]
     fn people_read_times() {
-        assert_eq!(people_time(Duration::from_secs(30)), "30 seconds");
-        assert_eq!(people_time(Duration::from_secs(601)), "11 minutes");
-        assert_eq!(people_time(Duration::from_secs(36_000)), "10 hours");
+        let text = |seconds| people_time(Duration::from_secs(seconds)).unwrap_or_default();
+        assert_eq!(text(30), "30 seconds");
+        assert_eq!(text(601), "11 minutes");
+        assert_eq!(text(36_000), "10 hours");
+        assert_eq!(text(864_000), "10 days");
+        assert_eq!(text(31_536_000), "");
+        assert_eq!(text(u64::MAX), "");
     }
 }

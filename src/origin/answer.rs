@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::{self, HeaderMap};
+use rustls::CertificateError;
 use url::Url;
 
 use super::http::is_private;
@@ -104,8 +105,8 @@ fn refused(status: StatusCode, headers: &HeaderMap, url: &Url) -> OriginError {
 
 /// Seconds, or a date (<https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>).
 fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
@@ -133,10 +134,12 @@ pub(super) fn broken(error: reqwest::Error) -> OriginError {
     if error.is_builder() {
         (fault, hint) = (Fault::Lasting, "check the address");
     }
+    let mut said = None;
     let mut layer: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(cause) = layer {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             fault = Fault::Lasting;
+            said = in_words(tls);
             hint = match tls {
                 rustls::Error::InvalidCertificate(_) => {
                     "check the server's certificate, or let SSL_CERT_FILE name a file with the authority that signed it"
@@ -156,7 +159,24 @@ pub(super) fn broken(error: reqwest::Error) -> OriginError {
         let inner = io.and_then(io::Error::get_ref).map(|inner| inner as &dyn std::error::Error);
         layer = inner.or_else(|| cause.source());
     }
-    OriginError { silent, ..OriginError::new(fault, error, hint) }
+    let error = match said {
+        Some(said) => OriginError::new(fault, said, hint),
+        None => OriginError::new(fault, error, hint),
+    };
+    OriginError { silent, ..error }
+}
+
+/// What rustls would print as it is written in its source: `Other(OtherError(…))`.
+fn in_words(error: &rustls::Error) -> Option<String> {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else {
+        return None;
+    };
+    let mut text = other.to_string();
+    // The commonest: a certificate that somebody made for himself, of the kind that signs others.
+    if text == "CaUsedAsEndEntity" {
+        text = "it is an authority's own, not a server's (CaUsedAsEndEntity)".to_owned();
+    }
+    Some(format!("invalid peer certificate: {text}"))
 }
 
 #[cfg(test)]
@@ -175,6 +195,9 @@ mod tests {
         assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
         let date = httpdate::fmt_http_date(now + Duration::from_secs(90));
         assert_eq!(retry_after(&date, now), Some(Duration::from_secs(90)));
-        assert_eq!(retry_after("soon", now), None);
+        assert_eq!(retry_after(&"9".repeat(99), now), Some(Duration::from_secs(u64::MAX)));
+        for wrong in ["", "soon", "-5", "+5", "1.5"] {
+            assert_eq!(retry_after(wrong, now), None, "{wrong}");
+        }
     }
 }

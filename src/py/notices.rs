@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+use crate::error::{SENTENCE, shown};
 use crate::progress::NoticeKind;
 use crate::session::Session;
 
@@ -12,7 +13,8 @@ pub fn warn(py: Python<'_>, session: &Session) -> PyResult<()> {
             NoticeKind::OldManifest => "OldManifestWarning",
             NoticeKind::Yanked => "YankedWarning",
         };
-        py.import("magic_module._py.notices")?.call_method1("warn", (category, notice.text))?;
+        py.import("magic_module._py.notices")?
+            .call_method1("warn", (category, shown(&notice.text, SENTENCE)))?;
     }
     Ok(())
 }

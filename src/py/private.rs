@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyString};
 
 use super::api::{locate, mount_called, prepare};
 use super::errors::OrRaise;
@@ -13,7 +13,7 @@ use super::finder::refresh_filter;
 use super::mounting::join_search_path;
 use super::runtime::block;
 use super::state::{code_of, session};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, SENTENCE, shown};
 use crate::mount::{Mount, now};
 use crate::name::Namespace;
 use crate::publish::{Compiler, Options, publish};
@@ -42,6 +42,13 @@ fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("key_password", settings.key_password.is_some())?;
     dict.set_item("verify", if settings.verify_full { "full" } else { "default" })?;
     Ok(dict)
+}
+
+/// Text of a stranger, as it may be shown to people.
+#[pyfunction]
+#[pyo3(signature = (text, limit=SENTENCE))]
+fn _shown(text: &Bound<'_, PyString>, limit: usize) -> String {
+    shown(&text.to_string_lossy(), limit).into_owned()
 }
 
 /// Bytes, as `MAGIC_MODULE_CACHE_LIMIT` says them; None if it is no size.
@@ -365,6 +372,7 @@ fn _distributions(py: Python<'_>) -> PyResult<Vec<(String, String)>> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(pyo3::wrap_pyfunction!(_settings, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_parse_size, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(_shown, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_publish, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_ignore_lock, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(_freeze, module)?)?;

@@ -23,7 +23,7 @@ use super::errors::OrRaise;
 use super::import_lock::busy;
 use super::state::{load_tags, needs_tags};
 use crate::audit::{self, Act, Watcher};
-use crate::error::Result;
+use crate::error::{Result, SENTENCE, shown};
 use crate::progress::{self, Event, Heard};
 use crate::session::Session;
 use crate::settings::Show;
@@ -279,9 +279,9 @@ fn as_dict<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>> 
     let dict = PyDict::new(py);
     let event = event.shown();
     dict.set_item("event", event.event)?;
-    dict.set_item("unit", event.unit)?;
-    dict.set_item("artifact", event.artifact)?;
-    dict.set_item("url", event.url)?;
+    for (key, text) in [("unit", event.unit), ("artifact", event.artifact), ("url", event.url)] {
+        dict.set_item(key, shown(text, SENTENCE))?;
+    }
     dict.set_item("bytes", event.bytes)?;
     dict.set_item("total", event.total)?;
     dict.set_item("percentage", event.percentage())?;

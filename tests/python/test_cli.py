@@ -400,3 +400,15 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
 )
 def test_sizes(text: str, number: int) -> None:
     assert cli._bytes(text) == number
+
+
+def test_what_an_author_wrote_fills_no_screen_and_speaks_to_no_terminal(
+    engine: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = "\x1b[2J\u202e" * 100_000
+    unit = SimpleNamespace(**{**vars(ALPHA), "summary": odd, "yanked": odd})
+    engine(available=[unit], info=unit)
+    for arguments in (["list"], ["info", "magic_module.alpha"]):
+        status, text, _ = run(capsys, *arguments)
+        assert status == 0 and "\\u{1b}[2J" in text
+        assert "\x1b" not in text and "\u202e" not in text and len(text.encode()) < 10_000

@@ -86,7 +86,7 @@ def _say(stream: TextIO | None, text: str) -> None:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line instead of the whole usage."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {_native._shown(message, 1500)}; see {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from magic_module import _native
+from magic_module._native import _shown as shown
 from magic_module._py.progress import say, size, styled
 from magic_module.errors import SCHEMA, ConfigurationError, MagicModuleError
 
@@ -116,7 +117,7 @@ def serve(options: argparse.Namespace) -> Answer | None:
 
     def log(request: Request) -> None:
         if not options.json:
-            say(sys.stderr, styled(str(request), "2", sys.stderr) + "\n")
+            say(sys.stderr, styled(shown(str(request)), "2", sys.stderr) + "\n")
 
     directory = Path(options.directory)
     if not (directory / "manifest.json").is_file():
@@ -158,8 +159,8 @@ def list_units(options: argparse.Namespace) -> Answer:
         for unit in found
     ]
     lines = table(rows, right=(2,)) or [f"the manifest of {namespace or 'the top level'} lists no unit"]
-    lines += [f"{unit.name} is hidden by {unit.hidden_by}" for unit in found if unit.hidden_by]
-    lines += [f"{unit.name} {unit.version} was taken back: {unit.yanked}" for unit in found if unit.yanked]
+    lines += [shown(f"{unit.name} is hidden by {unit.hidden_by}") for unit in found if unit.hidden_by]
+    lines += [shown(f"{unit.name} {unit.version} was taken back: {unit.yanked}") for unit in found if unit.yanked]
     return Answer({"namespace": namespace, "modules": [_fields(unit, MODULE_FIELDS) for unit in found]}, lines)
 
 
@@ -341,7 +342,7 @@ def _mounted_by_its_package(namespace: str, needed: bool) -> None:
 
 def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
     """Rows as aligned lines; the last column is ragged, `right` columns are flush right."""
-    grid = [tuple(row) for row in rows]
+    grid = [tuple(shown(cell) for cell in row) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*grid, strict=True)]
     lines = []
     for row in grid:

@@ -76,7 +76,7 @@ def reload(saved: Saved) -> bool:
     stale = False
     for name in _order(saved.modules):
         module = saved.modules[name]
-        if sys.modules.get(name) is not module:
+        if name not in sys.modules or sys.modules[name] is not module:
             continue
         if _is_gone(name, saved.folders):
             _forget(name, module)

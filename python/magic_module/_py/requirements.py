@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 from packaging.markers import UndefinedEnvironmentName
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.tags import sys_tags
-from packaging.version import InvalidVersion
 
 from magic_module.errors import RequirementError
 
@@ -46,7 +45,8 @@ def _check_python(name: str, requires_python: str) -> None:
     running = ".".join(str(part) for part in sys.version_info[:3])
     try:
         fits = SpecifierSet(requires_python).contains(running, prereleases=True)
-    except InvalidSpecifier as error:
+    # Also raised for a number that is longer than Python converts.
+    except ValueError as error:
         hint = f"publish {name} again with a version specifier such as >=3.10"
         raise RequirementError(
             f"cannot import {name}: its requires_python {requires_python!r} is no version specifier; {hint}",
@@ -84,7 +84,7 @@ def _unmet(
     try:
         requirement = Requirement(text)
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
-    except (InvalidRequirement, UndefinedEnvironmentName) as error:
+    except (ValueError, UndefinedEnvironmentName) as error:
         hint = f"publish {name} again with requirements as PEP 508 defines them"
         raise RequirementError(
             f"cannot import {name}: its dependency {text!r} is no requirement; {hint}",
@@ -120,7 +120,7 @@ def _misfit(requirement: Requirement, installed: Distribution) -> str | None:
         return "installed without a version"
     try:
         fits = requirement.specifier.contains(version, prereleases=True)
-    except InvalidVersion:
+    except ValueError:
         fits = False
     return None if fits else f"{version} is installed"
 
@@ -130,7 +130,7 @@ def _holds_without_extra(text: str) -> bool:
     try:
         marker = Requirement(text).marker
         return marker is None or marker.evaluate({"extra": ""})
-    except (InvalidRequirement, UndefinedEnvironmentName):
+    except (ValueError, UndefinedEnvironmentName):
         return False
 
 
