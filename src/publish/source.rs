@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::overrides::Overrides;
-use super::walk::{Found, walk};
+use super::walk::{self, Found, walk};
 use super::{LeftOut, distribution, refused, unreadable};
 use crate::error::Result;
 use crate::manifest::owner_rule;
@@ -259,6 +259,10 @@ fn check(source: &Source, namespace: &Namespace, overrides: &Overrides) -> Resul
                 "correct the name, or remove it; a submodule is a unit only if `units` lists it",
             ));
         }
+    }
+    let compiled = source.left_out.iter().find(|left| left.reason == walk::COMPILED);
+    if let Some(left) = compiled.filter(|_| source.units.is_empty()) {
+        return Err(refused(&left.path, left.reason, "put the sources into the source folder"));
     }
     if source.units.is_empty() {
         return Err(refused(

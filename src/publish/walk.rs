@@ -22,6 +22,8 @@ use crate::error::Result;
 use crate::name::{FilePath, folded};
 
 const RENAME: &str = "rename it, or move it out of the source folder";
+pub(super) const COMPILED: &str =
+    "it is compiled code without its source, which one interpreter can run";
 const DOTTED: &str = "its name starts with a dot";
 
 /// A file of SRC that was not read yet.
@@ -123,8 +125,7 @@ impl Walk<'_> {
         if path == "bin" && folder {
             return Some("scripts that an installer put there belong to no unit");
         }
-        (name.ends_with(".pyc") && !folder)
-            .then_some("it is compiled code without its source, which one interpreter can run")
+        (name.ends_with(".pyc") && !folder).then_some(COMPILED)
     }
 
     fn link(&self, disk: &Path, what: &str) -> Result<()> {

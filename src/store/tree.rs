@@ -229,12 +229,14 @@ impl Tree {
                 continue;
             };
             let stamp = Stamp::of(&metadata);
-            // A file system without these bits shows its own for every file, then as now.
+            // A file system without these bits shows its own for every file, then as now; and
+            // what can be run although it should not does no harm, as after `chmod -R 755`.
             let touched = full || stamp != file.stamp;
+            let mode_counts = touched && (full || file.executable);
             if !metadata.is_file()
                 || metadata.len() != file.size
                 || open_to_others(&metadata)
-                || (touched && !has_mode(&metadata, file.executable))
+                || (mode_counts && !has_mode(&metadata, file.executable))
             {
                 checked.damaged.push(at);
             } else if touched || !self.same_boot {

@@ -381,3 +381,56 @@ def test_a_lazy_file_is_found_by_a_glob_in_any_form(world: World) -> None:
     serve(world)
     script = f"import magic_module as mm; print(mm.data_path('magic_module.alpha', {NFD + '.bin'!r}).read_text())"
     assert world.run(script).stdout == "lazy\n"
+
+
+def test_compiled_code_alone_is_refused(world: World) -> None:
+    from magic_module.errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError) as caught:
+        publish(world, {"alpha/__init__.pyc": b"code", "alpha/deep/x.pyc": b"code"})
+    assert str(caught.value) == (
+        f"cannot publish alpha/__init__.pyc: {COMPILED}; put the sources into the source folder"
+    )
+
+
+def test_a_mode_that_does_no_harm_ends_no_import(world: World) -> None:
+    """A cache in an image, made readable by `chmod -R 755`, cannot be mended and need not be."""
+    publish(world, ALPHA, ["alpha/tool"])
+    serve(world)
+    world.run(RUN)
+    for path in tool(world).parent.iterdir():
+        path.chmod(0o555)
+    assert "'data.txt': '0o555'" in world.run(RUN).stdout
+
+
+def test_what_is_no_file_is_refused_and_named_in_one_line(world: World) -> None:
+    import os
+
+    from magic_module.errors import ConfigurationError
+
+    source = write_tree(world.path / "sources", {"alpha/__init__.py": ""})
+    os.mkfifo(source / ".pipe")
+    (source / "alpha" / "link").symlink_to("../.pipe")
+    from magic_module import _native
+
+    with pytest.raises(ConfigurationError) as caught:
+        _native._publish(str(source), str(world.path / "site"), "magic_module")
+    assert "alpha/link: it is a link to what is neither a file nor a folder; " in str(caught.value)
+    (source / "alpha" / "link").unlink()
+    (source / "alpha" / "a\nb").touch()
+    with pytest.raises(ConfigurationError) as caught:
+        _native._publish(str(source), str(world.path / "site"), "magic_module")
+    assert str(caught.value).startswith("cannot publish alpha/a\\nb: ")
+    (source / "alpha" / "a\nb").unlink()
+    assert left_out(_native._publish(str(source), str(world.path / "site"), "magic_module")) == {".pipe": DOT}
+
+
+def test_a_right_to_act_as_the_owner_is_left_out(world: World) -> None:
+    source = write_tree(world.path / "sources", ALPHA)
+    (source / "alpha" / "tool").chmod(0o4755)
+    from magic_module import _native
+
+    published = _native._publish(str(source), str(world.path / "site"), "magic_module")
+    assert list(left_out(published)) == ["alpha/tool"]
+    serve(world)
+    assert world.run(RUN).stdout == "tool\n" + MODES
