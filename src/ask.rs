@@ -42,7 +42,13 @@ impl Session {
             {
                 Box::pin(self.ask_again(mount, relative, error)).await?
             }
-            looked => looked?,
+            Err(error) => {
+                if may_be_mended(mount, relative, &error) {
+                    mount.remember_refused();
+                }
+                return Err(error);
+            }
+            Ok(looked) => looked,
         };
         if let Lookup::Located(found) = &looked
             && mount.known().answers != known.answers

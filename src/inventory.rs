@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, Record};
-use crate::mount::{Answer, Mount, reason_of};
+use crate::mount::{Answer, Known, Mount, reason_of};
 use crate::name::{Digest, Key};
 use crate::newer::Doubt;
 use crate::session::Session;
@@ -29,7 +29,7 @@ pub struct Description {
 impl Session {
     /// All units of a mount, by name. Asks for the manifest if none is known.
     pub async fn available(&self, mount: &Arc<Mount>) -> Result<Vec<Description>> {
-        let manifest = self.known_manifest(mount).await?;
+        let manifest = self.listed_manifest(mount).await?;
         let modules = mount.all_records(&self.context(), &manifest).await?;
         Ok(modules
             .0
@@ -39,8 +39,22 @@ impl Session {
     }
 
     pub async fn info(&self, mount: &Arc<Mount>, name: &str) -> Result<Description> {
-        let record = self.record_or_refresh(mount, name).await?;
+        let known = mount.known();
+        self.listed_manifest(mount).await?;
+        let record = self.record_or_newer(mount, name, known).await?;
         Ok(self.describe(mount, name, &record))
+    }
+
+    /// The manifest that people are shown: if something in it was refused, it is asked whether
+    /// that was mended.
+    async fn listed_manifest(&self, mount: &Arc<Mount>) -> Result<Digest> {
+        let known = mount.known();
+        let manifest = self.known_manifest(mount).await?;
+        if mount.known().answers != known.answers || !mount.is_refused() {
+            return Ok(manifest);
+        }
+        self.newer(mount, Doubt::Refused, known).await?;
+        self.known_manifest(mount).await
     }
 
     /// Asks for the manifest, whatever is known, and counts its units.
@@ -99,7 +113,16 @@ impl Session {
         mount: &Arc<Mount>,
         name: &str,
     ) -> Result<Arc<Record>> {
-        self.or_newer(mount, || async {
+        self.record_or_newer(mount, name, mount.known()).await
+    }
+
+    async fn record_or_newer(
+        &self,
+        mount: &Arc<Mount>,
+        name: &str,
+        known: Known,
+    ) -> Result<Arc<Record>> {
+        self.or_newer_than(mount, known, || async {
             let manifest = self.known_manifest(mount).await?;
             if let Some(record) = self.record_in(mount, &manifest, name).await? {
                 return Ok(record);

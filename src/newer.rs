@@ -8,6 +8,7 @@
 //! | or is not what was pinned                          |                                 | stands       |
 //! | a name that the manifest does not have             | once per process, and not again | it is absent |
 //! |                                                    | within an hour                  |              |
+//! | what is listed, after a refusal                    | once for each list              | the old list |
 //! | a version in use that no known manifest has        | always                          | is the error |
 //! | a manifest that is older than it should be         | once after it has expired       | the old one  |
 //! |                                                    |                                 | decides      |
@@ -58,7 +59,13 @@ impl Doubt {
 impl Session {
     /// True if this process knows a newer manifest than at `known`; perhaps it is asked for.
     pub async fn newer(&self, mount: &Arc<Mount>, doubt: Doubt, known: Known) -> Result<bool> {
-        let moved = || mount.known().manifest != known.manifest;
+        let moved = || {
+            let moved = mount.known().manifest != known.manifest;
+            if doubt == Doubt::Refused && !moved {
+                mount.remember_refused();
+            }
+            moved
+        };
         if doubt == Doubt::Refused && mount.known().answers != known.answers {
             return Ok(moved());
         }

@@ -1,4 +1,4 @@
-//! Names that are not in a manifest: asked about once per process, and remembered for an hour.
+//! What a manifest does not have, remembered for an hour, and that it has something that is refused.
 
 use std::sync::atomic::Ordering;
 
@@ -36,6 +36,20 @@ impl Mount {
                 state.absent.insert(name.to_owned(), now);
             }
         });
+    }
+
+    /// Notes that something that the newest manifest has is refused.
+    pub fn remember_refused(&self) {
+        if self.is_refused() {
+            return;
+        }
+        // As above: not being able to remember is no failure.
+        let Ok(Some(lock)) = self.folder.try_lock() else { return };
+        let _ = self.change_state(&lock, |state| state.refused = true);
+    }
+
+    pub fn is_refused(&self) -> bool {
+        self.folder.state().refused
     }
 
     fn is_remembered(&self, name: &str) -> bool {

@@ -127,6 +127,7 @@ impl Mount {
         }))?;
         if state.manifest != Some(digest) {
             state.absent.clear();
+            state.refused = false;
         }
         state.manifest = Some(digest);
         state.validator = validator;

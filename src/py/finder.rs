@@ -288,7 +288,10 @@ pub fn resolve<'py>(
                     .call_method1("virtual_namespace", (fullname, entry.to_string_lossy().as_ref()))
                     .map(Some);
             }
-            Ok(Lookup::Refused { error, .. }) if asked => return Err(error).or_raise(py),
+            Ok(Lookup::Refused { mount, error, .. }) if asked => {
+                mount.remember_refused();
+                return Err(error).or_raise(py);
+            }
             Ok(Lookup::Refused { mount, relative, error }) => {
                 asked = true;
                 let session_ = session.clone();

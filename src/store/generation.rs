@@ -73,6 +73,9 @@ pub struct State {
     /// Names that the newest manifest did not have, with the second in which it was asked.
     #[serde(default)]
     pub absent: BTreeMap<String, u64>,
+    /// Something that the newest manifest has was refused: whoever lists it asks once more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
     /// Versions that the newest manifest takes back.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub yanked: Yanked,

@@ -132,6 +132,24 @@ def test_a_refusal_stands_where_nobody_answers(
 
 
 @EVERY
+def test_what_is_listed_after_a_refusal_is_what_there_is_now(
+    cache: Path, site: Site, origin: Origin, refused: str, case: str
+) -> None:
+    step = "import magic_module as mm; result = [unit.version for unit in mm.available()]"
+    info = "import magic_module as mm; result = mm.info('magic_module.alpha').version"
+    with Interpreter(cache, origin.manifest_url) as python:
+        assert python.fail(IMPORT).kind == refused
+    good(site, "1.1")
+    site.write()
+    origin.heal()
+    with Interpreter(cache, origin.manifest_url) as python:
+        assert python.do(step) == ["1.1", "1.0"]
+        assert python.do(info) == "1.1"
+        assert python.do(step) == ["1.1", "1.0"]
+        assert origin.paths() == [MANIFEST], "once it was mended, nobody asks any more"
+
+
+@EVERY
 def test_command_line(cache: Path, site: Site, origin: Origin, refused: str, case: str) -> None:
     arguments = ("fetch", "magic_module.alpha")
     assert command_line(*arguments, cache=cache, manifest_url=origin.manifest_url).status == 1
