@@ -57,6 +57,18 @@ impl Session {
         self.known_manifest(mount).await
     }
 
+    /// The names of the units that are known without asking: of a large catalogue, those that
+    /// are here.
+    pub fn known_names(&self, mount: &Mount) -> Vec<String> {
+        let Some(bound) = mount.bound() else { return Vec::new() };
+        let document = bound.manifest.and_then(|it| mount.manifest(&self.store, &it).ok());
+        let names: BTreeSet<String> = match document.as_deref().map(|document| &document.body) {
+            Some(Body::Modules(modules)) => modules.0.keys().map(ToString::to_string).collect(),
+            _ => bound.generation.active.keys().map(|key| key.unit().to_owned()).collect(),
+        };
+        names.into_iter().collect()
+    }
+
     /// Asks for the manifest, whatever is known, and counts its units.
     pub async fn available_now(&self, mount: &Arc<Mount>) -> Result<u64> {
         mount.refresh(&self.context(), false).await?;

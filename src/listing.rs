@@ -1,42 +1,100 @@
 //! What can be imported from a folder of the store, as search paths see it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use crate::error::Result;
 use crate::layout::{Found, Layout};
 use crate::manifest::Body;
 use crate::mount::Mount;
-use crate::name::Digest;
-use crate::session::{Located, Session};
+use crate::name::{Digest, prefixes};
+use crate::session::{Located, Serving, Session};
 use crate::unit::Unit;
 
 impl Session {
-    /// The unit whose tree `folder` lies in, and the folder relative to it.
-    fn unit_at(&self, folder: &Path) -> Option<(Arc<Unit>, String)> {
-        let below = folder.strip_prefix(self.store.trees()).ok()?;
-        let digest = Digest::new(below.components().next()?.as_os_str().to_str()?).ok()?;
-        let inside = below.components().skip(1).collect::<PathBuf>();
-        let unit = self.mounts().iter().find_map(|mount| mount.unit_of_tree(&digest))?;
-        Some((unit, inside.to_str()?.replace('\\', "/")))
+    /// An absolute path as the store writes it, if it lies there: search paths are also
+    /// written through links, or with `..`.
+    pub fn in_store(&self, path: &Path) -> Option<PathBuf> {
+        let path = plain(path);
+        let root = self.store.root();
+        if path.starts_with(root) {
+            return Some(path);
+        }
+        if !path.components().any(|part| part.as_os_str() == "v1") {
+            return None;
+        }
+        let real = fs_err::canonicalize(root).ok()?;
+        let below = |path: &Path| path.strip_prefix(&real).ok().map(|below| root.join(below));
+        below(&path).or_else(|| below(&fs_err::canonicalize(&path).ok()?))
     }
 
-    /// What `tail` is in a folder of a tree.
-    pub fn located_in(&self, folder: &Path, tail: &str) -> Option<Located> {
-        let (unit, inside) = self.unit_at(folder)?;
-        let relative = if inside.is_empty() {
-            tail.to_owned()
-        } else {
-            format!("{}.{tail}", inside.replace('/', "."))
-        };
-        let found = unit.find(&relative, &self.python.suffixes)?;
-        Some(Located { root: relative == unit.name.as_str(), found, unit })
+    /// The unit whose tree `folder` lies in, and the folder relative to it. Where several
+    /// mounts have that tree, the unit is meant that the module called `name` is a part of.
+    fn unit_at(&self, folder: &Path, name: &str) -> Option<(Arc<Unit>, String)> {
+        let below = folder.strip_prefix(self.store.trees()).ok()?;
+        let mut parts = below.components();
+        let digest = Digest::new(parts.next()?.as_os_str().to_str()?).ok()?;
+        let inside = parts.as_path().to_str()?.replace('\\', "/");
+        let mut found: Option<Arc<Unit>> = None;
+        for mount in self.mounts() {
+            let Some(unit) = mount.unit_of_tree(&digest) else { continue };
+            let own = prefixes(name).any(|above| above == unit.full_name);
+            if own || found.is_none() {
+                found = Some(unit);
+            }
+            if own {
+                break;
+            }
+        }
+        Some((found.or_else(|| self.active_unit_of(&digest))?, inside))
+    }
+
+    /// A tree that is on a search path of a process that has imported nothing of it yet.
+    fn active_unit_of(&self, tree: &Digest) -> Option<Arc<Unit>> {
+        self.mounts().iter().find_map(|mount| {
+            mount.trust(&self.store).ok()?;
+            let bound = mount.bound()?;
+            let (key, _) =
+                bound.generation.active.iter().find(|(_, active)| active.tree == *tree)?;
+            self.active_unit(mount, &bound, key.unit()).ok()?
+        })
+    }
+
+    /// The unit that stands in the place of `unit` by now: what was put on a search path
+    /// before an upgrade still names the old tree.
+    fn present(&self, unit: Arc<Unit>) -> Result<Arc<Unit>> {
+        let Ok(mount) = unit.mount() else { return Ok(unit) };
+        let Some(bound) = mount.bound() else { return Ok(unit) };
+        Ok(self.active_unit(&mount, &bound, unit.name.as_str())?.unwrap_or(unit))
+    }
+
+    /// What the last part of `name` is in a folder of a tree.
+    pub fn located_in(&self, folder: &Path, name: &str) -> Result<Option<Located>> {
+        let Some((unit, inside)) = self.unit_at(folder, name) else { return Ok(None) };
+        let unit = self.present(unit)?;
+        let relative = dotted(&inside, name);
+        let found = unit.find(&relative, &self.python.suffixes);
+        let located = found.map(|found| Located {
+            root: relative == unit.name.as_str(),
+            found,
+            unit: unit.clone(),
+        });
+        Ok(located.filter(|located| !self.is_of_another(name, located)))
+    }
+
+    /// The mount that may have the last part of `name` as a unit of its own, in a folder of
+    /// a tree that does not have it.
+    pub fn beside(&self, folder: &Path, name: &str) -> Option<Serving> {
+        let (unit, inside) = self.unit_at(folder, name)?;
+        let mount = unit.mount().ok()?;
+        (!inside.is_empty()).then(|| (mount, dotted(&inside, name)))
     }
 
     /// True if `located` lies in what another mount serves than the one that `name` belongs
     /// to: a folder there is no part of a namespace that is mounted by itself. A unit that is
     /// the namespace's own package is like an installed one: what it ships is its own.
-    pub fn is_of_another(&self, name: &str, located: &Located) -> bool {
+    fn is_of_another(&self, name: &str, located: &Located) -> bool {
         if self.mount_named(name).is_some() {
             return matches!(located.found, Found::Namespace { .. });
         }
@@ -54,13 +112,14 @@ impl Session {
 
     /// `(name, is package)` for each module in a folder of a tree.
     pub fn modules_in_tree(&self, folder: &Path) -> Vec<(String, bool)> {
-        let Some((unit, inside)) = self.unit_at(folder) else { return Vec::new() };
+        let Some((unit, inside)) = self.unit_at(folder, "") else { return Vec::new() };
+        let unit = self.present(unit.clone()).unwrap_or(unit);
         unit.layout.modules_in(&inside, &self.python.suffixes)
     }
 
     /// Lazy files below a folder of a tree, relative to it.
     pub fn lazy_files(&self, folder: &Path) -> Vec<String> {
-        let Some((unit, inside)) = self.unit_at(folder) else { return Vec::new() };
+        let Some((unit, inside)) = self.unit_at(folder, "") else { return Vec::new() };
         let Some(tree) = unit.tree() else { return Vec::new() };
         let above = if inside.is_empty() { inside } else { format!("{inside}/") };
         let lazy = tree.files.iter().filter(|file| file.lazy);
@@ -69,7 +128,7 @@ impl Session {
 
     /// The unit that a path in the store belongs to, and the path relative to its tree.
     pub fn unit_of_file(&self, path: &Path) -> Option<(Arc<Unit>, String)> {
-        let (unit, folder) = self.unit_at(path.parent()?)?;
+        let (unit, folder) = self.unit_at(path.parent()?, "")?;
         let name = path.file_name()?.to_str()?;
         Some((unit, if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }))
     }
@@ -77,7 +136,7 @@ impl Session {
     /// True for a file of a tree, and for what a search path names inside of it: an
     /// archive that a unit brings along is for whoever reads archives.
     pub fn is_in_file_of_tree(&self, path: &Path) -> bool {
-        let Some((unit, inside)) = self.unit_at(path) else { return false };
+        let Some((unit, inside)) = self.unit_at(path, "") else { return false };
         Path::new(&inside)
             .ancestors()
             .filter_map(Path::to_str)
@@ -134,4 +193,23 @@ impl Session {
         }
         Some(found.into_iter().collect())
     }
+}
+
+/// The last part of a module's name below a folder of a tree, as a name relative to the tree.
+fn dotted(folder: &str, name: &str) -> String {
+    let tail = name.rsplit('.').next().unwrap_or(name);
+    if folder.is_empty() { tail.to_owned() } else { format!("{}.{tail}", folder.replace('/', ".")) }
+}
+
+/// A path without `..`. No folder of a tree is a link.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir {
+            plain.pop();
+        } else {
+            plain.push(part);
+        }
+    }
+    plain
 }

@@ -23,7 +23,7 @@ use crate::store::Store;
 use crate::store::lock::Shared;
 use crate::unit::Python;
 
-pub use lookup::{Located, Lookup, TopLevel, may_be_mended};
+pub use lookup::{Located, Lookup, Serving, TopLevel, may_be_mended};
 pub use units::NEEDS_TAGS;
 
 pub const OWN: &str = "magic_module";

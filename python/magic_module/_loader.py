@@ -26,6 +26,28 @@ class UnitLoader(_external.SourceFileLoader):
     _unit: "_native._Unit"
     _root = False
 
+    def __init__(self, fullname: str, path: str) -> None:
+        self.name = fullname
+        self._path = path
+
+    @property
+    def path(self) -> str:  # type: ignore[override]
+        """The file. Whoever reads this may open it: the unit is fetched, and the file is right, before it is told."""
+        if "_unit" in self.__dict__:
+            _native._make_whole(self, self._unit)
+        return self._path
+
+    def __hash__(self) -> int:
+        return hash(self.name) ^ hash(self._path)
+
+    def __eq__(self, other: object) -> bool:
+        return self.__class__ == other.__class__ and self.__dict__ == other.__dict__
+
+    @_external._check_name  # type: ignore[attr-defined, untyped-decorator]
+    def get_filename(self, name: "str | None" = None) -> str:
+        """The file, which need not be there yet."""
+        return self._path
+
     def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
         """A plain module; the root of a unit has `_upgrade`, which its body may redefine."""
         return adopt(type(sys)(spec.name)) if self._root else None
@@ -42,9 +64,10 @@ class UnitLoader(_external.SourceFileLoader):
     def get_resource_reader(self, name: "Any" = None) -> "Any":
         """The package's data, lazy files included."""
         _native._ready(self._unit)
-        directory = self.path.rpartition(_external.path_sep)[0]
+        directory = self._path.rpartition(_external.path_sep)[0]
         if not _native._lazy_files(directory):
-            return _external.FileLoader.get_resource_reader(self, name)
+            # Data is read by path as it is; the source of the package is not looked at for it.
+            return _external.SourceFileLoader(self.name, self._path).get_resource_reader(name or self.name)
         from magic_module._py.resources import reader
 
         return reader(self, directory)

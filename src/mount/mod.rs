@@ -64,7 +64,8 @@ pub struct Mount {
     keys: Keys,
     bound: Mutex<Option<Arc<Bound>>>,
     manifests: Mutex<HashMap<Digest, Arc<Manifest>>>,
-    units: Mutex<HashMap<(UnitName, Digest), Arc<Unit>>>,
+    /// By their trees: nearly always one for each.
+    units: Mutex<HashMap<Digest, Vec<Arc<Unit>>>>,
     yanked: Mutex<Arc<Yanked>>,
     project: OnceLock<Arc<Project>>,
     /// When this process last asked whether there is a newer manifest, in seconds since the
@@ -230,20 +231,22 @@ impl Mount {
 
     /// The one object of this process for a unit in one tree.
     pub fn intern(&self, unit: Unit) -> Arc<Unit> {
-        let key = (unit.name.clone(), unit.digest);
-        self.units.lock().entry(key).or_insert_with(|| Arc::new(unit)).clone()
+        let mut units = self.units.lock();
+        let same = units.entry(unit.digest).or_default();
+        if let Some(known) = same.iter().find(|known| known.name == unit.name) {
+            return known.clone();
+        }
+        let unit = Arc::new(unit);
+        same.push(unit.clone());
+        unit
     }
 
     pub fn interned(&self, name: &UnitName, tree: &Digest) -> Option<Arc<Unit>> {
-        self.units.lock().get(&(name.clone(), *tree)).cloned()
+        self.units.lock().get(tree)?.iter().find(|unit| unit.name == *name).cloned()
     }
 
     pub fn unit_of_tree(&self, tree: &Digest) -> Option<Arc<Unit>> {
-        self.units
-            .lock()
-            .iter()
-            .find(|((_, digest), _)| digest == tree)
-            .map(|(_, unit)| unit.clone())
+        self.units.lock().get(tree)?.first().cloned()
     }
 
     pub fn offline(&self, what: &str) -> Error {

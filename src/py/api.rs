@@ -84,7 +84,7 @@ fn available(py: Python<'_>, namespace: &str) -> PyResult<Vec<ModuleInfo>> {
         };
         for description in block(py, session, None, work)? {
             if !all.iter().any(|known| known.name() == description.name) {
-                let hidden_by = hidden_by(py, session, &description.name)?;
+                let hidden_by = hidden_by(py, session, &mount, &description.name)?;
                 all.push(ModuleInfo::new(description, hidden_by));
             }
         }
@@ -109,18 +109,25 @@ fn info(py: Python<'_>, name: &str) -> PyResult<ModuleInfo> {
     prepare(py, session)?;
     let (mount, relative) = locate(py, session, name)?;
     let work = {
-        let session = session.clone();
+        let (session, mount) = (session.clone(), mount.clone());
         async move { session.info(&mount, &relative).await }
     };
     let description = block(py, session, None, work)?;
-    let hidden_by = hidden_by(py, session, &description.name)?;
+    let hidden_by = hidden_by(py, session, &mount, &description.name)?;
     Ok(ModuleInfo::new(description, hidden_by))
 }
 
-/// The installed file that wins over a unit.
-fn hidden_by(py: Python<'_>, session: &Session, name: &str) -> PyResult<Option<String>> {
+/// The installed file, or the importer, that wins over a unit.
+pub fn hidden_by(
+    py: Python<'_>,
+    session: &Session,
+    mount: &CoreMount,
+    name: &str,
+) -> PyResult<Option<String>> {
     let root = session.store.root().to_string_lossy().into_owned();
-    py.import("magic_module._py.loader")?.call_method1("hidden_by", (name, root))?.extract()
+    // At top level a mount that comes first gives way to nothing.
+    let first = mount.namespace.is_empty() && mount.request.first;
+    py.import("magic_module._py.loader")?.call_method1("hidden_by", (name, root, first))?.extract()
 }
 
 /// Download units and what they require now, in parallel; import nothing.

@@ -8,22 +8,26 @@
 //! to come first. The one behind serves all other top-level names, once nobody else
 //! knew them. What an installed package ships itself is looked up before any manifest.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::absolute;
-use super::import_lock::{ImportLock, busy, is_busy};
-use super::install::{has_placeholder, is_placeholder};
-use super::spec::{is_in_trees, spec_of};
-use super::state::{existing, load_tags, needs_tags, session};
-use super::{errors::OrRaise, runtime};
+use super::elsewhere::{Asking, Wanted, in_folders, is_asking, is_real, known_to_finders};
+use super::errors::OrRaise;
+use super::folders::{any_in_trees, joined, only_folder, submodule, virtual_namespace};
+use super::import_lock::is_busy;
+use super::install::has_placeholder;
+use super::resolve::{Outcome, Supply, resolve};
+use super::spec::{in_trees, spec_of};
+use super::state::{existing, session};
+use super::whole::found;
 use crate::layout::Found;
 use crate::mount::Mount;
-use crate::session::{Located, Lookup, OWN, Session, TopLevel};
+use crate::session::{OWN, Session, TopLevel};
 
 /// What lets the finder pass over foreign names without looking at the session.
 #[derive(Default)]
@@ -79,17 +83,20 @@ impl Finder {
                 let look = !behind && filter.behind;
                 // A path may run Python, which must not meet this lock.
                 drop(filter);
-                return if look && is_below_unit(path) && !is_busy() {
-                    find_below(fullname, name)
-                } else {
-                    Ok(None)
-                };
+                let below_unit = look
+                    && path.is_some_and(|path| {
+                        existing().is_some_and(|session| any_in_trees(session, path))
+                    });
+                if !below_unit {
+                    return Ok(None);
+                }
             }
         }
-        if is_busy() {
+        if is_busy() || is_asking(name) {
             return Ok(None);
         }
-        find(slf, fullname, name, path, target)
+        let wanted = Wanted { fullname, name, path, target };
+        if behind { find_behind(wanted) } else { find(slf, wanted) }
     }
 
     /// Nothing is cached here that the file system could contradict.
@@ -120,74 +127,110 @@ impl Finder {
 
 fn find<'py>(
     slf: &Bound<'py, Finder>,
-    fullname: &Bound<'py, PyString>,
-    name: &str,
-    path: Option<&Bound<'py, PyAny>>,
-    target: Option<&Bound<'py, PyAny>>,
+    wanted: Wanted<'_, 'py>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = slf.py();
+    let (py, name) = (wanted.py(), wanted.name);
     // Our own files and whatever else starts with an underscore are never units.
     if name == OWN || name.strip_prefix(OWN).is_some_and(|rest| rest.starts_with("._")) {
         return Ok(None);
     }
-    if slf.get().behind {
-        return find_behind(py, fullname, name);
-    }
-    let below_own = name.strip_prefix(OWN).is_some_and(|rest| rest.starts_with('.'));
-    let foreign = foreign_entries(py, path)?;
-    if let Some(entries) = foreign.as_ref()
-        && below_own
-        && let Some(spec) = installed(py, fullname, entries, target)?
+    let namespace = |session: &'static Arc<Session>| match mounted_at(session, name) {
+        Some(mount) if !is_asking(&as_namespace(name)) => {
+            namespace_of(slf, wanted, &mount).map(Some)
+        }
+        _ => Ok(None),
+    };
+    let Some(path) = wanted.path.filter(|path| !path.is_none()) else {
+        let session = session(py)?;
+        return match namespace(session)? {
+            Some(spec) => Ok(Some(spec)),
+            None => find_first(session, wanted),
+        };
+    };
+    if let Some(session) = existing()
+        && let Some(folder) = only_folder(session, path)
     {
-        return Ok(Some(spec));
+        if let Some(spec) = namespace(session)? {
+            return Ok(Some(spec));
+        }
+        let located = session.located_in(Path::new(folder.to_str()?), name).or_raise(py)?;
+        if let Some(located) = located {
+            return found(session, wanted, &located).map(Some);
+        }
     }
-    let session = session(py)?;
-    if let Some(mount) = mounted_at(session, name) {
-        return namespace_of(slf, fullname, path, target, &mount).map(Some);
-    }
-    if let Some(entries) = foreign
-        && !below_own
-        && session.mount_around(name).is_some()
-        && let Some(spec) = installed(py, fullname, &entries, target)?
-    {
-        return Ok(Some(spec));
-    }
-    resolve(py, session, fullname, name, TopLevel::First)
+    submodule(wanted, path, namespace)
 }
 
-/// True if a parent's `__path__` is a folder of a tree: the parent is a top-level unit.
-fn is_below_unit(path: Option<&Bound<'_, PyAny>>) -> bool {
-    let (Some(path), Some(session)) = (path, existing()) else { return false };
-    let first = path.get_item(0);
-    first.is_ok_and(|entry| entry.extract::<&str>().is_ok_and(|entry| is_in_trees(session, entry)))
-}
-
-/// A submodule of a top-level unit, by its name: a reload after an upgrade finds the new
-/// tree although the parent's `__path__` is still the old one.
-fn find_below<'py>(
-    fullname: &Bound<'py, PyString>,
-    name: &str,
+/// A top-level name in the mounts that come first.
+fn find_first<'py>(
+    session: &'static Arc<Session>,
+    wanted: Wanted<'_, 'py>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    match existing() {
-        Some(session) => resolve(fullname.py(), session, fullname, name, TopLevel::Behind),
-        None => Ok(None),
+    let py = wanted.py();
+    let serving = session.serving(wanted.name, TopLevel::First).or_raise(py)?;
+    let supply = Supply { serving: &serving, roots: false };
+    match resolve(session, wanted, &supply, || own_folder(session, wanted))? {
+        Outcome::Absent => Ok(None),
+        Outcome::Spec(spec) => Ok(Some(spec)),
+        Outcome::Folder { place, located } => match in_folders(wanted, None)? {
+            // A folder without code comes before nothing.
+            Some(spec) if is_real(&spec)? => Ok(Some(spec)),
+            Some(_) => joined(wanted, None, Some(&place)),
+            None => match located {
+                Some(located) => spec_of(py, wanted.fullname, &located).map(Some),
+                None => virtual_namespace(wanted, &place),
+            },
+        },
     }
+}
+
+/// A unit that puts a folder of its own on `sys.path`, and imports its own name once more,
+/// means what lies there.
+fn own_folder<'py>(
+    session: &'static Arc<Session>,
+    wanted: Wanted<'_, 'py>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = wanted.py();
+    let path = py.import("sys")?.getattr("path")?;
+    for entry in path.try_iter()? {
+        let entry = entry?;
+        let Ok(folder) = entry.extract::<&str>() else { continue };
+        if !in_trees(session, folder) {
+            continue;
+        }
+        let located = session.located_in(Path::new(folder), wanted.name).or_raise(py)?;
+        if let Some(located) = located
+            && located.unit.full_name == wanted.name
+            && !located.root
+            && !matches!(located.found, Found::Namespace { .. })
+        {
+            return found(session, wanted, &located).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// What is left once nobody else knew a name.
-fn find_behind<'py>(
-    py: Python<'py>,
-    fullname: &Bound<'py, PyString>,
-    name: &str,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
+fn find_behind<'py>(wanted: Wanted<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = wanted.py();
     let Some(session) = existing() else { return Ok(None) };
-    if FILTER.read().behind
-        && let Some(spec) = resolve(py, session, fullname, name, TopLevel::Behind)?
-    {
-        return Ok(Some(spec));
+    // What stands nowhere has no parts.
+    let path = wanted.path.filter(|path| !path.is_none());
+    let somewhere = path.is_none_or(|path| path.is_truthy().unwrap_or(true));
+    if FILTER.read().behind && somewhere {
+        let serving = session.serving(wanted.name, TopLevel::Behind).or_raise(py)?;
+        let supply = Supply { serving: &serving, roots: path.is_some() };
+        match resolve(session, wanted, &supply, || known_to_finders(wanted, true))? {
+            Outcome::Absent => {}
+            Outcome::Spec(spec) => return Ok(Some(spec)),
+            Outcome::Folder { located: Some(located), .. } => {
+                return spec_of(py, wanted.fullname, &located).map(Some);
+            }
+            Outcome::Folder { place, located: None } => return virtual_namespace(wanted, &place),
+        }
     }
-    if !name.contains('.') {
-        absolute::explain(py, session, name)?;
+    if !wanted.name.contains('.') {
+        absolute::explain(py, session, wanted.name)?;
     }
     Ok(None)
 }
@@ -201,135 +244,22 @@ fn mounted_at(session: &Session, name: &str) -> Option<Arc<Mount>> {
     Some(session.mount_named(name).unwrap_or(at_or_below))
 }
 
-/// The parts of a parent's `__path__` that are not the store's. `None`: there is no
-/// path, or all of it is ours.
-fn foreign_entries<'py>(
-    py: Python<'py>,
-    path: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Option<Bound<'py, PyList>>> {
-    let Some(path) = path else { return Ok(None) };
-    let root = existing().map(|session| session.store.root().to_string_lossy());
-    let is_ours = |entry: &str| {
-        is_placeholder(entry) || root.as_ref().is_some_and(|root| entry.starts_with(root.as_ref()))
-    };
-    let mut entries: Option<Bound<'py, PyList>> = None;
-    for entry in path.try_iter()? {
-        let entry = entry?;
-        if !entry.extract::<&str>().is_ok_and(is_ours) {
-            match &entries {
-                Some(entries) => entries.append(entry)?,
-                None => entries = Some(PyList::new(py, [entry])?),
-            }
-        }
-    }
-    Ok(entries)
-}
-
-/// What an installed package ships itself.
-fn installed<'py>(
-    py: Python<'py>,
-    fullname: &Bound<'py, PyString>,
-    entries: &Bound<'py, PyList>,
-    target: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let spec = py
-        .import(intern!(py, "_frozen_importlib_external"))?
-        .getattr(intern!(py, "PathFinder"))?
-        .call_method1(intern!(py, "find_spec"), (fullname, entries, target))?;
-    // A folder without `__init__` is no module that could win over a unit.
-    let real = !spec.is_none() && !spec.getattr(intern!(py, "loader"))?.is_none();
-    Ok(real.then_some(spec))
+/// While others are asked for a namespace, a unit may still be what they look for.
+fn as_namespace(name: &str) -> String {
+    format!("{name}.")
 }
 
 /// The namespace itself: whoever knows it provides it, and our entry joins its `__path__`.
 fn namespace_of<'py>(
     slf: &Bound<'py, Finder>,
-    fullname: &Bound<'py, PyString>,
-    path: Option<&Bound<'py, PyAny>>,
-    target: Option<&Bound<'py, PyAny>>,
+    wanted: Wanted<'_, 'py>,
     mount: &Mount,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let py = slf.py();
-    let exact = mount.namespace.as_str() == fullname.to_str()?;
+    let _asking = Asking::for_name(&as_namespace(wanted.name));
+    let exact = mount.namespace.as_str() == wanted.name;
     let entry = exact.then(|| mount.folder.entry().to_string_lossy().into_owned());
-    py.import("magic_module._py.loader")?
-        .call_method1("namespace_spec", (fullname, path, target, slf, entry))
-}
-
-/// Asks the core, and the server where the core cannot tell.
-pub fn resolve<'py>(
-    py: Python<'py>,
-    session: &'static Arc<Session>,
-    fullname: &Bound<'py, PyString>,
-    name: &str,
-    top_level: TopLevel,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let mut looked = session.lookup(name, top_level);
-    let mut asked = false;
-    for _ in 0..16 {
-        match looked {
-            Err(error) if needs_tags(&error) => {
-                let _busy = busy();
-                load_tags(py, session)?;
-                looked = session.lookup(name, top_level);
-            }
-            Err(error) => return Err(error).or_raise(py),
-            Ok(Lookup::Foreign | Lookup::Absent) => return Ok(None),
-            // A folder is no part of a namespace that is mounted by itself.
-            Ok(
-                Lookup::Located(Located { found: Found::Namespace { .. }, .. })
-                | Lookup::Namespace(..),
-            ) if session.mount_named(name).is_some() => return Ok(None),
-            Ok(Lookup::Located(located)) => return spec_of(py, fullname, &located).map(Some),
-            Ok(Lookup::Namespace(mount, relative)) => {
-                let entry = mount.folder.entry().join(relative.replace('.', "/"));
-                return py
-                    .import("magic_module._py.loader")?
-                    .call_method1("virtual_namespace", (fullname, entry.to_string_lossy().as_ref()))
-                    .map(Some);
-            }
-            Ok(Lookup::Refused { mount, error, .. }) if asked => {
-                mount.remember_refused();
-                return Err(error).or_raise(py);
-            }
-            Ok(Lookup::Refused { mount, relative, error }) => {
-                asked = true;
-                let session_ = session.clone();
-                let asking = async move { session_.ask_again(&mount, &relative, error).await };
-                looked = ask(py, session, asking)?;
-            }
-            Ok(Lookup::Ask { mount, relative, required }) => {
-                let asking = {
-                    let (session, mount) = (session.clone(), mount.clone());
-                    async move { session.ask(&mount, &relative, required).await }
-                };
-                looked = ask(py, session, asking)?;
-                asked = true;
-                // An earlier mount did not have it: the next one may.
-                if matches!(looked, Ok(Lookup::Absent)) && mount.namespace.is_empty() {
-                    looked = session.lookup(name, top_level);
-                }
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Asks the server without the import lock: other threads import, and fork, meanwhile.
-fn ask(
-    py: Python<'_>,
-    session: &'static Arc<Session>,
-    asking: impl Future<Output = crate::error::Result<Lookup>> + Send + 'static,
-) -> PyResult<crate::error::Result<Lookup>> {
-    let _busy = busy();
-    let lock = ImportLock::release(py)?;
-    let asking = async move {
-        match asking.await {
-            Err(error) if needs_tags(&error) => Ok(Err(error)),
-            other => other.map(Ok),
-        }
-    };
-    let answer = runtime::block(py, session, None, asking);
-    lock.take_back(py)?;
-    answer
+    wanted
+        .py()
+        .import("magic_module._py.loader")?
+        .call_method1("namespace_spec", (wanted.fullname, wanted.path, wanted.target, slf, entry))
 }

@@ -138,7 +138,7 @@ fn _get_code<'py>(
     }
     let (session, handle) = ready_or_succeeded(loader, handle, fullname, None)?;
     let unit = &handle.get().unit;
-    let origin = loader.getattr(intern!(py, "path"))?.cast_into::<PyString>()?;
+    let origin = loader.getattr(intern!(py, "_path"))?.cast_into::<PyString>()?;
     let path = relative(unit, &origin)?;
     session.events.emit(|| Event::Load { unit: fullname.to_string(), path: path.clone() });
     runtime::deliver(py, session)?;
@@ -295,7 +295,7 @@ fn _ready_extension<'py>(
     let fullname = spec.getattr(intern!(py, "name"))?.cast_into::<PyString>()?;
     let (session, handle) = ready_or_succeeded(loader, handle, &fullname, Some(spec))?;
     let unit = &handle.get().unit;
-    let origin = &loader.getattr(intern!(py, "path"))?.cast_into::<PyString>()?;
+    let origin = &loader.getattr(intern!(py, "_path"))?.cast_into::<PyString>()?;
     let path = relative(unit, origin)?;
     let sha256 = unit.digest_of(&path).map(|digest| digest.to_hex());
     audit::raise(py, ("magic_module.load", fullname, origin, sha256))?;

@@ -16,9 +16,11 @@
 mod absolute;
 mod api;
 mod audit;
+mod elsewhere;
 mod entry;
 mod errors;
 mod finder;
+mod folders;
 mod import_lock;
 mod install;
 mod loader;
@@ -27,12 +29,14 @@ mod moving;
 mod newer;
 mod notices;
 mod private;
+mod resolve;
 mod runtime;
 mod sharing;
 mod spec;
 mod state;
 mod succeed;
 mod types;
+mod whole;
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -48,6 +52,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     moving::register(module)?;
     api::register(module)?;
     loader::register(module)?;
+    elsewhere::register(module)?;
+    whole::register(module)?;
     private::register(module)?;
     install::register(module)
 }

@@ -55,7 +55,7 @@ impl Mount {
         let session = session(py)?;
         session.close(&self.0);
         refresh_filter(session);
-        if let Some(path) = search_path(py, self.0.namespace.as_str())? {
+        if let Some(path) = search_path(py, &self.0)? {
             let entry = self.0.folder.entry();
             let _ = path.call_method1("remove", (entry.to_string_lossy().as_ref(),));
         }
@@ -94,16 +94,26 @@ impl Mount {
     }
 }
 
-/// The `__path__` of a namespace that is imported already.
-fn search_path<'py>(py: Python<'py>, namespace: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let modules = py.import("sys")?.getattr("modules")?;
-    Ok(modules.get_item(namespace).and_then(|module| module.getattr("__path__")).ok())
+/// The `__path__` of a namespace that is imported already; for top-level names `sys.path`,
+/// unless the mount comes before that.
+fn search_path<'py>(py: Python<'py>, mount: &CoreMount) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let sys = py.import("sys")?;
+    if mount.namespace.is_empty() {
+        return if mount.request.first { Ok(None) } else { sys.getattr("path").map(Some) };
+    }
+    let namespace = sys.getattr("modules")?.get_item(mount.namespace.as_str());
+    Ok(namespace.and_then(|module| module.getattr("__path__")).ok())
 }
 
 /// Puts a mount's entry into the `__path__` of its namespace.
 pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) -> PyResult<()> {
-    let Some(path) = search_path(py, mount.namespace.as_str())? else { return Ok(()) };
+    let Some(path) = search_path(py, mount)? else { return Ok(()) };
     let entry = mount.folder.entry().to_string_lossy().into_owned();
+    if mount.namespace.is_empty() {
+        // A child inherits `sys.path`, and may have looked for the folder before we claimed it.
+        let known = py.import("sys")?.getattr("path_importer_cache")?;
+        known.call_method1("pop", (&entry, py.None()))?;
+    }
     let root = session.store.mounts().to_string_lossy().into_owned();
     let others: Vec<String> = path
         .try_iter()?
@@ -112,6 +122,9 @@ pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) ->
         .collect();
     if others.contains(&entry) {
         return Ok(());
+    }
+    if mount.namespace.is_empty() {
+        return path.call_method1("append", (entry,)).map(drop);
     }
     // The mount that this one replaces.
     for other in others.iter().filter(|other| other.ends_with("units")) {
@@ -182,9 +195,7 @@ fn mount(
     };
     let mount = session.mount(request).or_raise(py)?;
     refresh_filter(session);
-    if !mount.namespace.is_empty() {
-        join_search_path(py, session, &mount)?;
-    }
+    join_search_path(py, session, &mount)?;
     Ok(Mount(mount))
 }
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use super::api::{locate, mount_called, prepare};
+use super::api::{hidden_by, locate, mount_called, prepare};
 use super::errors::OrRaise;
 use super::finder::refresh_filter;
 use super::mounting::join_search_path;
@@ -324,6 +324,12 @@ fn _diagnose(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
             .hint("run `magic-module verify`"))
         };
         add("units", units)?;
+        for unit in session.known_names(&mount) {
+            let name = mount.namespace.join(&unit);
+            if let Some(by) = hidden_by(py, session, &mount, &name)? {
+                add("hidden", Ok(format!("{name} is hidden by {by}")))?;
+            }
+        }
     }
     Ok(findings)
 }

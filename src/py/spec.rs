@@ -1,6 +1,6 @@
 //! From what the core located to a `ModuleSpec`, complete before anything is downloaded.
 
-use std::path::{MAIN_SEPARATOR, MAIN_SEPARATOR_STR, Path};
+use std::path::{MAIN_SEPARATOR, MAIN_SEPARATOR_STR};
 use std::sync::Arc;
 
 use pyo3::intern;
@@ -28,7 +28,7 @@ pub struct Machinery {
     sys: Py<PyModule>,
     /// What stands in place of `.py` in the name of a bytecode file.
     bytecode_suffix: String,
-    module_spec: Py<PyAny>,
+    pub module_spec: Py<PyAny>,
     source: Py<PyAny>,
 }
 
@@ -53,7 +53,7 @@ pub fn machinery(py: Python<'_>) -> PyResult<&'static Machinery> {
 }
 
 /// The handle of a unit: one for all modules of it.
-fn handle<'py>(py: Python<'py>, unit: &Arc<Unit>) -> PyResult<Bound<'py, UnitHandle>> {
+pub fn handle<'py>(py: Python<'py>, unit: &Arc<Unit>) -> PyResult<Bound<'py, UnitHandle>> {
     static HANDLES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     let handles = HANDLES.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
     // An address identifies a unit for as long as its handle keeps it alive.
@@ -150,7 +150,10 @@ fn cached<'py>(
     Ok(PyString::new(py, &text).into_any())
 }
 
-/// True if `path` lies in a tree of the store.
-pub fn is_in_trees(session: &Session, path: &str) -> bool {
-    Path::new(path).starts_with(session.store.trees())
+/// True if `path` lies in a tree of the store, and is written as the store writes it.
+pub fn in_trees(session: &Session, path: &str) -> bool {
+    let below = session.store.root().to_str().and_then(|root| path.strip_prefix(root));
+    let below = below.and_then(|below| below.strip_prefix(MAIN_SEPARATOR));
+    let below = below.and_then(|below| below.strip_prefix("trees"));
+    below.is_some_and(|below| below.starts_with(MAIN_SEPARATOR) && !below.contains(".."))
 }

@@ -42,7 +42,7 @@ pub fn succeed<'py>(
     if !next_loader.get_type().is(loader.get_type()) {
         return Ok(None);
     }
-    for name in ["path", "_unit"] {
+    for name in ["_path", "_unit"] {
         loader.setattr(name, next_loader.getattr(name)?)?;
     }
     for name in ["origin", "cached", "submodule_search_locations"] {

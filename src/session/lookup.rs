@@ -49,6 +49,9 @@ pub struct Located {
     pub root: bool,
 }
 
+/// A mount, and the name that it is asked for, relative to its namespace.
+pub type Serving = (Arc<Mount>, String);
+
 /// Which finder asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopLevel {
@@ -62,7 +65,7 @@ pub enum TopLevel {
 
 impl Session {
     /// The mounts that may serve `full`: the longest namespace, or the empty ones.
-    fn serving(&self, full: &str, top_level: TopLevel) -> Result<Vec<(Arc<Mount>, String)>> {
+    pub fn serving(&self, full: &str, top_level: TopLevel) -> Result<Vec<Serving>> {
         let below = full.strip_prefix(OWN).is_some_and(|rest| rest.starts_with('.'));
         if below && top_level != TopLevel::Behind {
             self.own_mount()?;
@@ -83,12 +86,17 @@ impl Session {
 
     /// What `full` is, as far as it can be told without waiting.
     pub fn lookup(&self, full: &str, top_level: TopLevel) -> Result<Lookup> {
-        let serving = self.serving(full, top_level)?;
+        self.first_of(&self.serving(full, top_level)?)
+    }
+
+    /// What the first of these mounts has that has anything.
+    pub fn first_of(&self, serving: &[Serving]) -> Result<Lookup> {
         let mut outcome = Lookup::Foreign;
         for (mount, relative) in serving {
-            match self.lookup_in(&mount, &relative) {
+            match self.lookup_in(mount, relative) {
                 Ok(Lookup::Absent) => outcome = Lookup::Absent,
-                Err(error) if may_be_mended(&mount, &relative, &error) => {
+                Err(error) if may_be_mended(mount, relative, &error) => {
+                    let (mount, relative) = (mount.clone(), relative.clone());
                     return Ok(Lookup::Refused { mount, relative, error });
                 }
                 other => return other,

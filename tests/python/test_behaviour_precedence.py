@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kit.sources import write_tree
 from kit.world import Acme, World
 
@@ -326,3 +328,235 @@ def test_a_neighbour_that_is_asked_for_at_top_level_is_named(world: World) -> No
     assert "acme.alpha imports the unit acme.neighbour_unit by the absolute name neighbour_unit" in sentence
     assert sentence.endswith("or install the distribution that holds neighbour_unit")
     assert own == ["neighbour_unit", "No module named 'neighbour_unit'"], "who is no unit is told nothing new"
+
+
+# A finder as editable installs have it: it maps names to files that lie anywhere.
+MAPPING = """
+    import importlib.util, sys
+    class Mapped:
+        {decorator}
+        def find_spec({self}name, path=None, target=None):
+            place = {mapping!r}.get(name)
+            return None if place is None else importlib.util.spec_from_file_location(name, place)
+    sys.meta_path.append(Mapped{call})
+    """
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("namespace", ["acme", ""], ids=["named", "top level"])
+@pytest.mark.parametrize("kind", ["class", "instance"])
+def test_what_a_finder_behind_knows_wins_and_is_never_sent(world: World, namespace: str, when: str, kind: str) -> None:
+    own = write_tree(
+        world.path / "elsewhere", {"plain.py": "WHO = 'editable'\n", "pack/__init__.py": "WHO = 'editable'\n"}
+    )
+    prefix = f"{namespace}." if namespace else ""
+    mapping = {f"{prefix}plain": str(own / "plain.py"), f"{prefix}pack": str(own / "pack" / "__init__.py")}
+    world.publish({"plain.py": "WHO = 'unit'\n", "pack/__init__.py": "WHO = 'unit'\n", "rest.py": ""}, namespace)
+    server = world.serve()
+    instance = kind == "instance"
+    finder = MAPPING.format(
+        mapping=mapping,
+        decorator="" if instance else "@staticmethod",
+        self="self, " if instance else "",
+        call="()" if instance else "",
+    )
+    mount = f"\n    import magic_module\n    magic_module.mount({namespace!r}, {server.manifest_url!r})\n"
+    steps = finder + mount if when == "before" else mount + finder
+    script = f"""{steps}
+    import importlib
+    print(*(importlib.import_module("{prefix}" + name).WHO for name in ("plain", "pack")))
+    """
+    assert world.run(script).stdout == "editable editable\n"
+    assert server.paths() == []
+    script = f"""{steps}
+    import json
+    print(json.dumps([[unit.name, unit.hidden_by] for unit in magic_module.available({namespace!r})]))
+    """
+    hidden = [[f"{prefix}{name}", mapping.get(f"{prefix}{name}")] for name in ("pack", "plain", "rest")]
+    assert world.run(script).json == hidden
+    # The manifest is known by now, and so are the units: they give way all the same.
+    script = f"""{steps}
+    import importlib
+    print(importlib.import_module("{prefix}rest").__name__, importlib.import_module("{prefix}plain").WHO)
+    """
+    assert world.run(script).stdout == f"{prefix}rest editable\n"
+
+
+def test_what_a_vendored_importer_knows_wins_with_the_server_down(world: World) -> None:
+    """As the vendored six does: an importer of the package's own knows names that no folder has."""
+    six = """
+        import importlib.machinery, sys, types
+        __path__ = []
+        class Importer:
+            known = {__name__ + ".moves", "acme.virtual"}
+            def find_spec(self, name, path=None, target=None):
+                return importlib.machinery.ModuleSpec(name, self, is_package=True) if name in self.known else None
+            def create_module(self, spec):
+                module = types.ModuleType(spec.name)
+                module.WHO = "importer"
+                return module
+            def exec_module(self, module):
+                pass
+        sys.meta_path.append(Importer())
+        """
+    own = {"_vendor/__init__.py": "", "_vendor/six.py": "\n".join(line[8:] for line in six.splitlines())}
+    made = Acme(world, "hook", {"virtual.py": "WHO = 'unit'\n"}, own=own)
+    assert made.server is not None
+    script = "import acme._vendor.six.moves as moves, acme.virtual as virtual; print(moves.WHO, virtual.WHO)"
+    assert world.run(script).stdout == "importer importer\n"
+    assert made.server.paths() == []
+    script = "import acme._vendor.six, magic_module; print(magic_module.info('acme.virtual').hidden_by)"
+    assert world.run(script).stdout == "acme._vendor.six.Importer on sys.meta_path\n"
+    made.server.stop()
+    script = "import acme._vendor.six.moves as moves, acme.virtual as virtual; print(moves.WHO, virtual.WHO)"
+    assert world.run(script).stdout == "importer importer\n"
+
+
+def test_a_finder_that_asks_the_others_is_told_what_they_know(world: World) -> None:
+    """One that stands at the end, asks everybody before it, and would else be asked for ever."""
+    finder = """
+        import sys
+        class Asks:
+            asked = []
+            def find_spec(self, name, path=None, target=None):
+                self.asked.append(name)
+                for finder in sys.meta_path:
+                    if finder is not self:
+                        spec = finder.find_spec(name, path, target)
+                        if spec is not None:
+                            return spec
+        sys.meta_path.append(Asks())
+        """
+    for namespace in ("acme", ""):
+        made = Acme(world, f"hook{namespace}", {"plain.py": "WHO = 'unit'\n"}, namespace=namespace, init=None)
+        name = f"{namespace}.plain".strip(".")
+        script = f"{finder}\n        import {name} as plain\n        print(plain.WHO, Asks.asked.count({name!r}))"
+        assert made.run(script).stdout == "unit 1\n"
+        (world.path / "site" / "manifest.json").unlink()
+
+
+@pytest.mark.parametrize("namespace", ["acme", ""], ids=["named", "top level"])
+@pytest.mark.parametrize("unit", ["plain.py", "plain/__init__.py", "plain/part.py"])
+def test_a_folder_without_code_hides_no_unit(world: World, namespace: str, unit: str) -> None:
+    (world.work / namespace / "plain" / "data").mkdir(parents=True)
+    (world.work / namespace / "plain" / "data" / "table.csv").touch()
+    world.publish({unit: "WHO = 'unit'\n"}, namespace)
+    server = world.serve()
+    name = f"{namespace}.{unit.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}".strip(".")
+    script = f"""
+        import importlib, importlib.util, magic_module
+        magic_module.mount({namespace!r}, {server.manifest_url!r})
+        assert importlib.util.find_spec({name!r}).origin
+        print(importlib.import_module({name!r}).WHO, [it.hidden_by for it in magic_module.available({namespace!r})])
+        """
+    for _ in range(2):
+        assert world.run(script).stdout == "unit [None]\n"
+
+
+def test_a_folder_without_code_is_importable_as_ever(world: World) -> None:
+    """Whoever has such a folder and no unit of its name keeps the namespace package."""
+    (world.work / "data").mkdir()
+    (world.work / "data" / "rows.py").write_text("WHO = 'disk'\n")
+    world.publish({"plain.py": "", "google/cloud/part.py": "WHO = 'unit'\n"}, "")
+    (world.work / "google" / "disk").mkdir(parents=True)
+    (world.work / "google" / "disk" / "part.py").write_text("WHO = 'disk'\n")
+    url = world.serve().manifest_url
+    for first in ("", ", first=True"):
+        script = f"""
+            import magic_module
+            magic_module.mount("", {url!r}{first})
+            import data.rows, google.cloud.part, google.disk.part
+            print(data.rows.WHO, google.cloud.part.WHO, google.disk.part.WHO)
+            """
+        assert world.run(script).stdout == "disk unit disk\n"
+
+
+def test_an_installed_package_shares_no_module_with_the_unit_that_it_hides(world: World) -> None:
+    installed = write_tree(
+        world.path / "site-packages", {"kp/__init__.py": "", "kp/own.py": "", "kp/sub/__init__.py": ""}
+    )
+    units = {"kp/__init__.py": "", "kp/extra.py": "WHO = 'unit'\n", "kp/sub/extra.py": "WHO = 'unit'\n"}
+    for namespace in ("", "acme"):
+        folder = installed if not namespace else write_tree(world.path / "named", {"acme/__init__.py": ""})
+        if namespace:
+            (installed / "kp").rename(folder / "acme" / "kp")
+        site = f"site{namespace}"
+        world.publish(units, namespace, site)
+        url = world.serve(site).manifest_url
+        prefix = f"{namespace}." if namespace else ""
+        script = f"""
+            import importlib, magic_module
+            magic_module.mount({namespace!r}, {url!r})
+            for name in ("kp.extra", "kp.sub.extra", "kp.own"):
+                try:
+                    print(importlib.import_module("{prefix}" + name).__name__)
+                except ModuleNotFoundError as error:
+                    print("no", error.name)
+            """
+        said = world.run(script, env={"PYTHONPATH": str(folder)}).stdout.splitlines()
+        assert said == [f"no {prefix}kp.extra", f"no {prefix}kp.sub.extra", f"{prefix}kp.own"]
+
+
+def test_what_is_put_on_the_search_path_later_wins(world: World) -> None:
+    installed = write_tree(world.path / "later", {"tool.py": "WHO = 'installed'\n"})
+    url = mounted(world, "", {"tool.py": "WHO = 'unit'\n", "other.py": "WHO = 'unit'\n"}, "site")
+    script = f"""
+        import sys, magic_module
+        mount = magic_module.mount("", {url!r})
+        magic_module.mount("", {url!r})
+        before = len(sys.path)
+        sys.path.append({str(installed)!r})
+        import other, tool
+        print(other.WHO, tool.WHO)
+        mount.close()
+        print(before - len(sys.path))
+        """
+    assert world.run(script).stdout.split() == ["unit", "installed", "0"]
+
+
+def test_a_search_path_that_is_made_new_hides_no_unit(world: World) -> None:
+    url = mounted(world, "", {"plain.py": "WHO = 'unit'\n"}, "site")
+    script = f"""
+        import sys
+        kept = list(sys.path)
+        import magic_module
+        magic_module.mount("", {url!r})
+        sys.path[:] = kept
+        import plain
+        print(plain.WHO)
+        """
+    assert world.run(script).stdout == "unit\n"
+
+
+def test_listing_the_search_path_asks_nobody(world: World) -> None:
+    world.publish({"plain.py": "", "pack/__init__.py": ""}, "")
+    server = world.serve()
+    script = f"""
+        import pkgutil, magic_module
+        magic_module.mount("", {server.manifest_url!r})
+        listed = lambda: sorted(it.name for it in pkgutil.iter_modules() if it.name in ("plain", "pack"))
+        print(listed())
+        import plain
+        print(listed())
+        """
+    assert world.run(script).stdout == "[]\n['pack', 'plain']\n"
+    assert server.paths().count("/manifest.json") == 1
+
+
+def test_the_doctor_and_the_list_tell_what_hides_a_unit(world: World) -> None:
+    installed = write_tree(world.path / "site-packages", {"acme/__init__.py": "", "acme/plain.py": ""})
+    url = mounted(world, "acme", {"plain.py": "", "rest.py": ""}, "site")
+    line = f"acme.plain is hidden by {installed / 'acme' / 'plain.py'}"
+    for command in ("doctor", "list"):
+        args = ["-m", "magic_module", command, "--manifest-url", url, "--namespace", "acme"]
+        result = world.run(None, args=args, env={"PYTHONPATH": str(installed)}, status=None)
+        assert line in result.stdout, result.stderr
+        assert "acme.rest is hidden" not in result.stdout
+
+
+def test_a_mount_that_comes_first_is_not_hidden(world: World) -> None:
+    installed = write_tree(world.path / "site-packages", {"tool.py": ""})
+    url = mounted(world, "", {"tool.py": ""}, "site")
+    for first, hidden in (("", str(installed / "tool.py")), (", first=True", "None")):
+        script = f"import magic_module as m; m.mount('', {url!r}{first}); print(m.info('tool').hidden_by)"
+        assert world.run(script, env={"PYTHONPATH": str(installed)}).stdout == f"{hidden}\n"

@@ -6,15 +6,18 @@ loaded already: a first import of an extension module stands on this file.
 
 import _frozen_importlib
 import _frozen_importlib_external as _external
+import _imp
+import _thread
+import _weakref
 import sys
 
 from magic_module import _native
-from magic_module._loader import UnitLoader, adopt
+from magic_module._loader import UnitLoader, _upgrade_of, adopt
 
 # Type checkers take this for true; importing `typing` would cost a warm import more than the rest of this file.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
@@ -33,14 +36,30 @@ class UnitExtensionLoader(_external.ExtensionFileLoader):
     _unit: "_native._Unit"
     _root = False
 
+    _path: str
+
+    __init__ = UnitLoader.__init__
+    path = UnitLoader.path
+    __hash__ = UnitLoader.__hash__
+    __eq__ = UnitLoader.__eq__
+    get_filename = UnitLoader.get_filename
     get_data = UnitLoader.get_data
     get_resource_reader = UnitLoader.get_resource_reader
 
     def create_module(self, spec: "ModuleSpec") -> "ModuleType":
         """Fetches and verifies the file, then lets the system load it."""
         _native._ready_extension(self, self._unit, spec)
-        module = super().create_module(spec)
+        # The stock method, which reads `path` for what it says with `-v`.
+        module = _frozen_importlib._call_with_frames_removed(_imp.create_dynamic, spec)  # type: ignore[attr-defined]
         return adopt(module) if self._root else module
+
+    def exec_module(self, module: "ModuleType") -> None:
+        """Runs what the file was loaded with."""
+        _frozen_importlib._call_with_frames_removed(_imp.exec_dynamic, module)  # type: ignore[attr-defined]
+
+    def is_package(self, fullname: str) -> bool:
+        """Whether the file is an `__init__`."""
+        return self._path.rpartition(_external.path_sep)[2].partition(".")[0] == "__init__"
 
 
 class UnitNamespaceLoader(_NamespaceLoader):
@@ -70,16 +89,47 @@ def namespace_spec(
 ) -> "Any":
     """The spec of a mounted namespace: whoever knows it provides it, and our entry joins its path."""
     spec: Any
+    folder: Any = None
     for finder in sys.meta_path:
         find_spec = None if finder is ours else getattr(finder, "find_spec", None)
         spec = find_spec and find_spec(fullname, path, target)
-        if spec is not None:
+        if spec is not None and spec.loader is not None:
             break
+        # A folder without code is what is left if nobody has more.
+        folder = folder or spec
     else:
-        return virtual_namespace(fullname, entry)
+        if folder is None:
+            return virtual_namespace(fullname, entry)
+        return folder if entry is None else _join(folder, entry)
     locations = spec.submodule_search_locations
     if entry is not None and locations is not None and entry not in locations:
-        locations.append(entry)
+        spec.submodule_search_locations = [*locations, entry]
+    return spec
+
+
+def joined_namespace(fullname: str, path: "Sequence[str] | None", entry: str | None) -> "ModuleSpec | None":
+    """The namespace package of all folders that have this name, and of one more."""
+    spec = _external.PathFinder.find_spec(fullname, path)
+    if spec is None or spec.loader is not None:
+        return spec
+    return spec if entry is None else _join(spec, entry)
+
+
+def _join(spec: "ModuleSpec", entry: str) -> "ModuleSpec":
+    """Adds a folder to a namespace package, for good: it looks for its folders anew whenever `sys.path` changes."""
+
+    def again(name: str, path: "Sequence[str]") -> "ModuleSpec | None":
+        found = _external.PathFinder.find_spec(name, path)
+        if found is not None and found.loader is None:
+            found.submodule_search_locations = add(found.submodule_search_locations)
+        return found
+
+    def add(locations: "Iterable[str] | None") -> "list[str]":
+        known = list(locations or [])
+        return known if entry in known else [*known, entry]
+
+    locations = add(spec.submodule_search_locations)
+    spec.submodule_search_locations = _external._NamespacePath(spec.name, locations, again)  # type: ignore[attr-defined]
     return spec
 
 
@@ -89,6 +139,41 @@ def virtual_namespace(fullname: str, entry: str | None) -> "ModuleSpec":
     locations = [] if entry is None else [entry]
     spec.submodule_search_locations = _external._NamespacePath(fullname, locations, _keep)  # type: ignore[attr-defined]
     return spec
+
+
+def is_importing(name: str) -> bool:
+    """Whether this thread is importing a module right now."""
+    return _import_of(name) is not None
+
+
+def _import_of(name: str) -> "Any":
+    reference = _frozen_importlib._module_locks.get(name)  # type: ignore[attr-defined]
+    lock = None if reference is None else reference()
+    return lock if getattr(lock, "owner", None) == _thread.get_ident() else None
+
+
+_adopted: "dict[str, Any]" = {}
+
+
+def adopt_later(name: str, place: str) -> None:
+    """Gives the root of a unit that another loader loads its `_upgrade`, once its import has ended.
+
+    The lock of a module is gone when nobody imports it any more.
+    """
+    lock = _import_of(name)
+    if lock is None:
+        return
+
+    def ended(_: object) -> None:
+        _adopted.pop(name, None)
+        module = sys.modules.get(name)
+        if isinstance(module, type(sys)):
+            # Not by attribute: a lazy module would begin to load.
+            content = object.__getattribute__(module, "__dict__")
+            if content.get("__file__") == place:
+                content.setdefault("_upgrade", _upgrade_of(name))
+
+    _adopted[name] = _weakref.ref(lock, ended)
 
 
 def explain_absolute_import(name: str, full: str, asking: str, namespace: str, url: str) -> None:
@@ -107,19 +192,36 @@ def explain_absolute_import(name: str, full: str, asking: str, namespace: str, u
     )
 
 
-def hidden_by(name: str, root: str) -> str | None:
-    """The installed file that wins over a unit; None if there is none."""
+def hidden_by(name: str, root: str, first: bool) -> str | None:
+    """The installed file, or the importer, that wins over a unit; None if there is none."""
     namespace, _, _ = name.rpartition(".")
-    if namespace:
-        parent = sys.modules.get(namespace)
-        path = None if parent is None else [entry for entry in parent.__path__ if not entry.startswith(root)]
-        if not path:
-            return None
-    else:
-        path = None
-        if name in sys.builtin_module_names:
-            return f"the built-in module {name}"
-    spec = _external.PathFinder.find_spec(name, path)
-    if spec is None or spec.loader is None or hasattr(spec.loader, "_unit"):
+    path = _folders(namespace) if namespace else None
+    if name in sys.builtin_module_names and (not first or name in sys.modules):
+        return f"the built-in module {name}"
+    if first or (namespace and path is None):
         return None
-    return spec.origin
+    folders = [entry for entry in (sys.path if path is None else path) if not str(entry).startswith(root)]
+    spec = _native._hidden_by(name, path, folders)
+    if spec is None or hasattr(spec.loader, "_unit"):
+        return None
+    return spec.origin or f"{_named(spec.loader)} on sys.meta_path"
+
+
+def _folders(package: str) -> "list[str] | None":
+    """Where the submodules of a package are looked for; it need not be imported for that."""
+    module = sys.modules.get(package)
+    if module is not None:
+        return list(getattr(module, "__path__", ()))
+    above, _, _ = package.rpartition(".")
+    try:
+        spec = _frozen_importlib._find_spec(package, _folders(above) if above else None)  # type: ignore[attr-defined]
+    except KeyError:
+        # A namespace package looks for its folders in a parent that is imported: there is no code that could hide.
+        return None
+    locations = None if spec is None else spec.submodule_search_locations
+    return None if locations is None else list(locations)
+
+
+def _named(loader: object) -> str:
+    kind = loader if isinstance(loader, type) else type(loader)
+    return f"{kind.__module__}.{kind.__qualname__}"
