@@ -25,7 +25,7 @@
 //!
 //! | floor      | files                                                                  |
 //! |------------|------------------------------------------------------------------------|
-//! | 0 words    | `error` `name` `settings` `progress` `audit`                             |
+//! | 0 words    | `error` `name` `settings` `progress` `audit` `descriptor` `threads`      |
 //! | 1 formats  | `manifest` `layout` `lockfile`                                           |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
@@ -41,6 +41,7 @@ pub mod assemble;
 pub mod audit;
 pub mod compile;
 pub mod data;
+pub mod descriptor;
 pub mod error;
 pub mod fetch;
 pub mod inventory;
@@ -64,6 +65,7 @@ pub mod session;
 pub mod settings;
 pub mod sign;
 pub mod store;
+pub mod threads;
 pub mod unit;
 pub mod unpack;
 pub mod upgrade;

@@ -21,6 +21,7 @@ use crate::progress::Events;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::lock::Shared;
+use crate::threads;
 use crate::unit::Python;
 
 pub use lookup::{Located, Lookup, Serving, TopLevel, may_be_mended};
@@ -56,6 +57,10 @@ impl Session {
         }
     }
 
+    pub fn fetcher(&self) -> &Fetcher {
+        &self.fetcher
+    }
+
     pub fn context(&self) -> Context {
         Context {
             store: self.store.clone(),
@@ -69,10 +74,10 @@ impl Session {
     pub async fn keep(&self) -> Result<Arc<Shared>> {
         self.store.create()?;
         let store = self.store.clone();
-        let kept = tokio::task::spawn_blocking(move || store.keep()).await;
-        let kept = kept.map_err(|error| {
-            Error::new(Kind::Store, "waiting for the cache ended unexpectedly").caused_by(&error)
-        })?;
+        let kept = threads::beside(move || store.keep())
+            .await
+            .ok_or_else(|| Error::new(Kind::Store, "waiting for the cache ended unexpectedly"))?;
+        self.take_lost_locks();
         kept.map(Arc::new)
     }
 

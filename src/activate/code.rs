@@ -27,6 +27,7 @@ use crate::progress::{Event, Finding, Progress};
 use crate::session::Session;
 use crate::store::BlobStore;
 use crate::store::code::CodePack;
+use crate::threads;
 use crate::unpack::{FRAME_LIMIT, Limits, Pack as Archive};
 
 /// Below this size the code of all members costs its round trip, and nothing else.
@@ -161,8 +162,8 @@ impl PublishedCode<'_> {
             true,
         );
         let (blobs, member, pack) = (session.store.blobs().clone(), member.clone(), pack.clone());
-        let kept = tokio::task::spawn_blocking(move || transfer(&blobs, &member, &pack, &code));
-        kept.await.unwrap_or(Ok(()))
+        let kept = threads::beside(move || transfer(&blobs, &member, &pack, &code)).await;
+        kept.unwrap_or(Ok(()))
     }
 }
 

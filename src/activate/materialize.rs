@@ -16,6 +16,7 @@ use crate::progress::Progress;
 use crate::session::Session;
 use crate::store::Store;
 use crate::store::tree::Tree;
+use crate::threads;
 use crate::unit::{Readiness, Unit};
 
 /// What came over the network.
@@ -140,10 +141,9 @@ impl Session {
         for (member, plan) in members.iter().zip(plans) {
             let (store, unit) = (self.store.clone(), member.unit.clone());
             let (member, plan) = (member.clone(), plan.clone());
-            let built = tokio::task::spawn_blocking(move || build(&store, &member, &plan, force));
-            unit.set_tree(built.await.map_err(|error| {
-                Error::new(Kind::Store, "building a tree ended unexpectedly").caused_by(&error)
-            })??);
+            let built = threads::beside(move || build(&store, &member, &plan, force)).await;
+            let ended = || Error::new(Kind::Store, "building a tree ended unexpectedly");
+            unit.set_tree(built.ok_or_else(ended)??);
         }
         Ok(())
     }

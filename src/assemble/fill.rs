@@ -21,6 +21,7 @@ use crate::manifest::{File, Record};
 use crate::name::{Digest, FilePath};
 use crate::store::Store;
 use crate::store::tree::Stamp;
+use crate::threads;
 
 /// From this many files on, unpacking is shared by threads.
 const ENOUGH_FOR_THREADS: usize = 64;
@@ -59,7 +60,7 @@ pub(super) fn fill(
     if jobs.len() < ENOUGH_FOR_THREADS {
         return place_all(&mut Packs::new(store, &declared), aside, &jobs);
     }
-    let (batches, threads) = batches(&jobs, &mut declared);
+    let (batches, count) = batches(&jobs, &mut declared);
     let next = AtomicUsize::new(0);
     let work = || {
         let (mut packs, mut stamps) = (Packs::new(store, &declared), Stamps::new());
@@ -68,16 +69,12 @@ pub(super) fn fill(
         }
         Ok(stamps)
     };
-    std::thread::scope(|scope| {
-        let count = threads.min(batches.len());
-        let workers: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
-        let mut stamps = Stamps::new();
-        for worker in workers {
-            let ended = Error::new(Kind::Store, "a thread that unpacked a tree ended unexpectedly");
-            stamps.extend(worker.join().map_err(|_| ended)??);
-        }
-        Ok(stamps)
-    })
+    let mut stamps = Stamps::new();
+    for share in threads::together(count.min(batches.len()), work) {
+        let ended = || Error::new(Kind::Store, "a thread that unpacked a tree ended unexpectedly");
+        stamps.extend(share.ok_or_else(ended)??);
+    }
+    Ok(stamps)
 }
 
 /// What a thread takes at a time, and how many threads there may be; `declared` learns

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::Compiled;
+use crate::descriptor::Own;
 
 /// Longer answers are none of a helper's.
 const LONGEST: usize = 64 << 20;
@@ -33,8 +34,8 @@ pub struct Launch {
 
 pub(super) struct Helper {
     child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    input: Option<Own<ChildStdin>>,
+    output: BufReader<Own<ChildStdout>>,
 }
 
 impl Helper {
@@ -48,8 +49,8 @@ impl Helper {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().ok()?;
-        let (input, output) = (child.stdin.take(), child.stdout.take());
-        let mut helper = Self { child, input, output: BufReader::new(output?) };
+        let (input, output) = (child.stdin.take().map(Own::new), child.stdout.take());
+        let mut helper = Self { child, input, output: BufReader::new(Own::new(output?)) };
         (helper.bytes()? == launch.greeting).then_some(helper)
     }
 

@@ -137,9 +137,9 @@ impl Sharing {
                 .spawn(move || sharing.work());
             if started.is_err() {
                 state.helpers -= 1;
-                state.ended = true;
             }
         }
+        state.ended = state.helpers == 0;
     }
 
     /// What comes first in a module is imported first, and before what waited already.

@@ -1,25 +1,33 @@
-//! Threads that download, each with a runtime and connections of its own.
+//! Lanes: a runtime and connections that belong together, and where many download at once.
 //!
 //! ```text
-//! few artifacts    the task that asked
+//! few artifacts    the lane of whoever asked
 //! many             lane ─ lane ─ lane ─ lane      each takes the largest that is left
 //! ```
 //!
 //! A small file costs less than waking the thread that waits for it: within a lane a
 //! connection, the file and its hash stay on one thread, and nobody is woken.
+//!
+//! A lane has a thread only while there is something to do. In between nobody waits for its
+//! descriptors, so that a program may close them: then the lane is left behind as it is.
 
+use std::cell::Cell;
 use std::future::Future;
+use std::io;
+use std::mem::ManuallyDrop;
 use std::num::NonZero;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::task::JoinHandle;
 
+use crate::descriptor::Witness;
 use crate::error::{Error, Kind, Result};
 use crate::origin::http::Http;
+use crate::threads;
 
 /// From this many artifacts on, lanes pay.
 pub const ENOUGH: usize = 12;
@@ -38,16 +46,25 @@ const LET_GO: Duration = Duration::from_secs(2);
 /// Where downloads run, and with which connections.
 #[derive(Debug)]
 pub struct Lane {
-    pub http: Http,
+    pub http: ManuallyDrop<Http>,
     /// How many at a time. A lane has its share of what the process may do at once.
     downloads: Semaphore,
     slots: usize,
+    /// Made when it is needed.
+    engine: OnceLock<Engine>,
+}
+
+#[derive(Debug)]
+struct Engine {
+    witness: Arc<Witness>,
+    runtime: Runtime,
 }
 
 impl Lane {
     pub fn new(http: Http, downloads: usize) -> Self {
         let slots = downloads.max(1);
-        Self { http, downloads: Semaphore::new(slots), slots }
+        let (http, downloads) = (ManuallyDrop::new(http), Semaphore::new(slots));
+        Self { http, downloads, slots, engine: OnceLock::new() }
     }
 
     /// One download's place, until it is dropped.
@@ -60,80 +77,168 @@ impl Lane {
     pub fn slots(&self) -> usize {
         self.slots
     }
+
+    /// False once the program has closed its descriptors, and in a forked child.
+    pub fn is_ours(&self) -> bool {
+        self.engine.get().is_none_or(|engine| engine.witness.is_ours())
+    }
+
+    pub fn runtime(&self) -> io::Result<&Runtime> {
+        if self.engine.get().is_none() {
+            let witness = Arc::new(Witness::new()?);
+            let (parking, woken) = (witness.clone(), witness.clone());
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .on_thread_park(move || rest_if_closed(&parking))
+                .on_thread_unpark(move || rest_if_closed(&woken))
+                .build()?;
+            self.engine.get_or_init(|| Engine { witness, runtime });
+        }
+        let engine = self.engine.get().ok_or(io::ErrorKind::NotFound)?;
+        Ok(&engine.runtime)
+    }
+
+    /// Drives `work` in a thread that was started for it.
+    pub fn drive_alone<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        DRIVES.set(true);
+        Some(Self::drive(self.runtime().ok()?, work))
+    }
+
+    /// Does `work` in this thread. What servers closed since the last time is seen first, and
+    /// last what becomes of the connections that the work does not need any more.
+    pub fn drive<T>(runtime: &Runtime, work: impl Future<Output = T>) -> T {
+        runtime.block_on(async {
+            turns().await;
+            let done = work.await;
+            turns().await;
+            done
+        })
+    }
 }
 
-/// A lane with a thread, which ends when this is dropped.
-#[derive(Debug)]
-pub struct Threaded {
-    pub lane: Arc<Lane>,
-    handle: Handle,
-    _running: oneshot::Sender<()>,
+/// Two turns of the runtime: it learns of what has happened in the first.
+async fn turns() {
+    tokio::task::yield_now().await;
+    tokio::task::yield_now().await;
 }
 
-/// As many lanes as pay here; none, where one thread does as well.
-pub fn start(http: &Http, concurrency: usize) -> Vec<Threaded> {
+thread_local! {
+    /// This thread drives a lane, and does nothing else.
+    static DRIVES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Nobody goes on with numbers that are not ours any more, or waits for them. A thread of ours
+/// rests here for ever: if it ended, it would close some of them. The caller's cannot.
+fn rest_if_closed(witness: &Witness) {
+    if witness.is_ours() {
+        return;
+    }
+    while DRIVES.get() {
+        std::thread::park();
+    }
+    std::panic::resume_unwind(Box::new("the descriptors of a download were closed"));
+}
+
+/// Work that is left as it is where its descriptors are not ours any more: dropped, it would
+/// wake and close what has their numbers.
+pub struct Kept<F> {
+    lane: Arc<Lane>,
+    work: ManuallyDrop<Pin<Box<F>>>,
+}
+
+impl<F> Kept<F> {
+    pub fn new(lane: Arc<Lane>, work: F) -> Self {
+        Self { lane, work: ManuallyDrop::new(Box::pin(work)) }
+    }
+}
+
+impl<F: Future> Future for Kept<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.work.as_mut().poll(context)
+    }
+}
+
+impl<F> Drop for Kept<F> {
+    fn drop(&mut self) {
+        if self.lane.is_ours() {
+            // SAFETY: dropped here only, and not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.work) };
+        }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if !self.is_ours() {
+            // Connections and runtime would close numbers that are not theirs any more.
+            std::mem::forget(self.engine.take());
+            return;
+        }
+        // SAFETY: dropped here only, and not used afterwards.
+        unsafe { ManuallyDrop::drop(&mut self.http) };
+        if let Some(engine) = self.engine.take() {
+            engine.runtime.shutdown_background();
+        }
+    }
+}
+
+/// As many lanes as pay beside that of `http`; none, where one does as well.
+pub fn beside(http: &Http, concurrency: usize) -> Vec<Arc<Lane>> {
     let count = std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST);
     if count < 2 || concurrency < 2 * count {
         return Vec::new();
     }
-    let one = |at: usize| {
-        let share = concurrency / count + usize::from(at < concurrency % count);
-        Threaded::start(Lane::new(http.beside(), share))
-    };
-    // Without threads it goes on more slowly.
-    (0..count).map(one).collect::<std::io::Result<_>>().unwrap_or_default()
+    let share = |at: usize| concurrency / count + usize::from(at < concurrency % count);
+    (0..count).map(|at| Arc::new(Lane::new(http.beside(), share(at)))).collect()
 }
 
-impl Threaded {
-    fn start(lane: Lane) -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .thread_name("magic_module-sync")
-            .enable_all()
-            .build()?;
-        let (running, ended) = oneshot::channel();
-        let handle = runtime.handle().clone();
-        let body = move || {
-            // Either outcome is the end.
-            let _ = runtime.block_on(ended);
-            runtime.shutdown_background();
-        };
-        std::thread::Builder::new().name("magic_module-lane".to_owned()).spawn(body)?;
-        Ok(Self { lane: Arc::new(lane), handle, _running: running })
-    }
-}
-
-/// Work on several lanes. Dropped before its end, it has ended when `drop` returns.
+/// Work on several lanes, in a thread for each. Dropped before its end, it has ended when
+/// `drop` returns.
 pub struct Running {
-    tasks: Vec<JoinHandle<Result<()>>>,
+    tasks: Vec<oneshot::Receiver<Result<()>>>,
+    /// Dropped, each of them ends the work of its lane.
+    cancel: Vec<oneshot::Sender<()>>,
     ended: mpsc::Receiver<()>,
 }
 
 impl Running {
+    /// `None` where there is no thread for any of them. Fewer threads leave more to each.
     pub fn start<F: Future<Output = Result<()>> + Send + 'static>(
-        lanes: &[Threaded],
+        lanes: &[Arc<Lane>],
         work: impl Fn(Arc<Lane>) -> F,
-    ) -> Self {
+    ) -> Option<Self> {
         let (sender, ended) = mpsc::channel();
-        let one = |threaded: &Threaded| {
-            let (work, running) = (work(threaded.lane.clone()), sender.clone());
-            threaded.handle.spawn(async move {
-                // Dropped last, whether the work is done or was cancelled.
-                let _running = running;
-                work.await
-            })
-        };
-        Self { tasks: lanes.iter().map(one).collect(), ended }
+        let mut started = Self { tasks: Vec::new(), cancel: Vec::new(), ended };
+        for lane in lanes.iter().filter(|lane| lane.runtime().is_ok()) {
+            let (answer, task) = oneshot::channel();
+            let (cancel, cancelled) = oneshot::channel();
+            let task_on = TaskOn {
+                work: Kept::new(lane.clone(), work(lane.clone())),
+                lane: lane.clone(),
+                cancelled,
+                answer,
+                _running: sender.clone(),
+            };
+            if threads::start("magic_module-lane", task_on, TaskOn::drive).is_err() {
+                break;
+            }
+            started.tasks.push(task);
+            started.cancel.push(cancel);
+        }
+        (!started.tasks.is_empty()).then_some(started)
     }
 
-    /// The first failure ends all of it.
-    pub async fn finish(mut self) -> Result<()> {
+    /// The first failure ends all of it. The lanes go on until this is dropped: they may share
+    /// connections, each of which is driven by one of them.
+    pub async fn finish(&mut self) -> Result<()> {
         use futures_util::StreamExt;
         use futures_util::stream::FuturesUnordered;
         let mut running: FuturesUnordered<_> = self.tasks.iter_mut().collect();
         while let Some(done) = running.next().await {
-            done.map_err(|error| {
+            done.map_err(|_| {
                 Error::new(Kind::Fetch, "a thread that downloads ended unexpectedly")
-                    .caused_by(&error)
                     .hint("try again")
             })??;
         }
@@ -141,15 +246,38 @@ impl Running {
     }
 }
 
+/// One lane's part of the work.
+struct TaskOn<F> {
+    work: Kept<F>,
+    lane: Arc<Lane>,
+    cancelled: oneshot::Receiver<()>,
+    answer: oneshot::Sender<Result<()>>,
+    /// Dropped last, whether the work is done or was cancelled.
+    _running: mpsc::Sender<()>,
+}
+
+impl<F: Future<Output = Result<()>>> TaskOn<F> {
+    fn drive(self) {
+        let Self { work, lane, mut cancelled, answer, _running } = self;
+        lane.drive_alone(async {
+            tokio::select! {
+                biased;
+                _ = &mut cancelled => (),
+                done = work => {
+                    // Nobody may wait for it any more.
+                    let _ = answer.send(done);
+                    let _ = cancelled.await;
+                }
+            }
+        });
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.tasks.iter().all(JoinHandle::is_finished) {
-            return;
-        }
-        for task in &self.tasks {
-            task.abort();
-        }
-        // Nobody sends: it returns when every task has let go.
+        // Each wakes its lane, if it has not ended.
+        self.cancel.clear();
+        // Nobody sends: it returns when every thread has let go, at once after the end.
         let _ = self.ended.recv_timeout(LET_GO);
     }
 }

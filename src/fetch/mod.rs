@@ -18,10 +18,12 @@ mod resume;
 mod retry;
 mod room;
 mod verify;
+mod work;
 
 use std::collections::HashSet;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -41,8 +43,9 @@ pub use crate::origin::{Transport, Validator};
 pub use download::Document;
 pub use process::PerProcess;
 pub use retry::Limits;
+pub use work::{Next, Work};
 
-use lane::{Lane, Threaded};
+use lane::Lane;
 use once::Once;
 use operation::Operation;
 use retry::GivenUp;
@@ -84,9 +87,9 @@ pub struct Fetcher {
 #[derive(Debug)]
 struct Shared {
     /// Where a few artifacts, and documents, come through.
-    lane: Lane,
-    /// Where many do. Started when they are needed.
-    lanes: OnceLock<Vec<Threaded>>,
+    lane: Arc<Lane>,
+    /// Where many do. Made when they are needed.
+    lanes: OnceLock<Vec<Arc<Lane>>>,
     concurrency: usize,
     files: Files,
     once: Once,
@@ -165,9 +168,19 @@ impl Fetcher {
         operation.run().await
     }
 
+    /// Begins what `work` makes of the way to tell its caller something. Nothing of it waits
+    /// for the caller but where no thread can be had: there it goes on while that waits.
+    pub fn begin<S, F>(&self, work: impl FnOnce(mpsc::Sender<S>) -> F) -> Result<Work<S>>
+    where
+        S: Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Work::begin(self.shared().lane.clone(), work)
+    }
+
     fn shared(&self) -> &Arc<Shared> {
         let make = || Arc::new(Shared::new(self.concurrency, &self.access, &self.limits));
-        self.shared.get(make)
+        self.shared.get_good(make, |shared| shared.is_ours())
     }
 }
 
@@ -175,7 +188,7 @@ impl Shared {
     fn new(concurrency: usize, access: &Access, limits: &Limits) -> Self {
         let http = Http::new(limits.connect, limits.headers, access.clone());
         Self {
-            lane: Lane::new(http, concurrency),
+            lane: Arc::new(Lane::new(http, concurrency)),
             lanes: OnceLock::new(),
             concurrency,
             files: Files,
@@ -186,13 +199,19 @@ impl Shared {
         }
     }
 
-    fn lanes(&self) -> &[Threaded] {
-        self.lanes.get_or_init(|| lane::start(&self.lane.http, self.concurrency))
+    fn lanes(&self) -> &[Arc<Lane>] {
+        self.lanes.get_or_init(|| lane::beside(&self.lane.http, self.concurrency))
+    }
+
+    /// False once the program has closed connections of it.
+    fn is_ours(&self) -> bool {
+        let mut lanes = self.lanes.get().into_iter().flatten().chain([&self.lane]);
+        lanes.all(|lane| lane.is_ours())
     }
 
     fn origin<'a>(&'a self, lane: &'a Lane, url: &Url) -> Result<&'a dyn Origin> {
         match url.scheme() {
-            "http" | "https" => Ok(&lane.http),
+            "http" | "https" => Ok(&*lane.http),
             "file" => Ok(&self.files),
             scheme => Err(Error::new(
                 Kind::Configuration,

@@ -19,6 +19,7 @@ use crate::name::Digest;
 use crate::origin::file_name;
 use crate::progress::Progress;
 use crate::store::blob::{Begin, BlobStore, BlobWriter};
+use crate::threads;
 
 /// How often another process's part file is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -60,14 +61,19 @@ impl Operation {
 
     async fn spread(self: Arc<Self>) -> Result<()> {
         let lanes = self.shared.lanes();
-        if lanes.is_empty() {
-            return self.share(&self.shared.lane).await;
-        }
         let work = |lane: Arc<Lane>| {
             let operation = self.clone();
             async move { operation.share(&lane).await }
         };
-        Running::start(lanes, work).finish().await
+        let Some(mut running) = Running::start(lanes, work) else {
+            return self.share(&self.shared.lane).await;
+        };
+        let done = running.finish().await;
+        if self.room.is_narrow() {
+            // They belong to lanes that end now.
+            self.shared.lane.http.forget();
+        }
+        done
     }
 
     /// What is left is taken piece by piece: a lane that is held up leaves it to the others.
@@ -176,7 +182,7 @@ impl Operation {
     /// Lanes share what the process may do at once with whatever else it does.
     async fn turn<'a>(&'a self, lane: &'a Lane, size: u64) -> impl Sized + 'a {
         let own = lane.turn(size).await;
-        let is_shared = std::ptr::eq(lane, &raw const self.shared.lane);
+        let is_shared = std::ptr::eq(lane, &raw const *self.shared.lane);
         let all = if is_shared { None } else { Some(self.shared.lane.turn(size).await) };
         (own, all)
     }
@@ -184,8 +190,8 @@ impl Operation {
     /// A server that takes few connections has none to spare for idle ones: from here on all
     /// lanes share those of one client.
     fn gather(&self) {
-        for threaded in self.shared.lanes.get().into_iter().flatten() {
-            threaded.lane.http.forget();
+        for lane in self.shared.lanes.get().into_iter().flatten() {
+            lane.http.forget();
         }
     }
 
@@ -218,12 +224,8 @@ impl Operation {
 
 /// A disk may take seconds to sync; the downloads beside it go on.
 async fn blocking(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => {
-            Err(Error::new(Kind::Store, "cannot finish writing to the cache").caused_by(&error))
-        }
-    }
+    let ended = || Error::new(Kind::Store, "cannot finish writing to the cache");
+    threads::beside(work).await.unwrap_or_else(|| Err(ended()))
 }
 
 /// What progress was told about one artifact.

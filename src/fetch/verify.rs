@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 use crate::store::blob::BlobWriter;
+use crate::threads;
 
 /// From this size on threads of its own pay.
 const THREAD_FROM: u64 = 8 << 20;
@@ -49,7 +50,8 @@ impl Sink {
         if size < THREAD_FROM {
             return Ok(Self::Here(hashed));
         }
-        Thread::start(hashed, queue.clone()).map(Self::Thread)
+        let thread = Thread::start(Box::new(hashed), queue.clone());
+        Ok(thread.map_or_else(|hashed| Self::Here(*hashed), Self::Thread))
     }
 
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
@@ -141,19 +143,20 @@ pub struct Thread {
 }
 
 impl Thread {
-    fn start(hashed: Hashed, queue: Arc<Semaphore>) -> Result<Self> {
+    /// What it would have written comes back where there is no thread.
+    fn start(hashed: Box<Hashed>, queue: Arc<Semaphore>) -> std::result::Result<Self, Box<Hashed>> {
         let (sender, messages) = mpsc::channel();
         let (running, ended) = mpsc::channel();
         let error = Arc::new(Mutex::new(None));
         let cancelled = Arc::new(AtomicBool::new(false));
         let (slot, stop) = (error.clone(), cancelled.clone());
-        let body = move || {
-            if let Err(error) = drain(hashed, messages, &stop) {
+        let body = move |hashed: Box<Hashed>| {
+            if let Err(error) = drain(*hashed, messages, &stop) {
                 *slot.lock() = Some(error);
             }
             drop(running);
         };
-        spawn("magic_module-write", body)?;
+        threads::start("magic_module-write", hashed, body)?;
         Ok(Self { queue, messages: Some(sender), error, cancelled, ended })
     }
 
@@ -182,38 +185,23 @@ impl Drop for Thread {
 }
 
 fn drain(hashed: Hashed, messages: mpsc::Receiver<Message>, stop: &AtomicBool) -> Result<()> {
-    let Hashed { mut writer, mut hasher } = hashed;
-    let (sender, written) = mpsc::channel();
-    let hashing = move || {
-        for step in written {
-            match step {
-                Written::Bytes(bytes, permit) => {
-                    hasher.update(&bytes);
-                    drop((bytes, permit));
-                }
-                Written::Restart => hasher = sha2::Sha256::new(),
-            }
-        }
-        hasher
-    };
-    let thread = spawn("magic_module-hash", hashing)?;
+    let Hashed { mut writer, hasher } = hashed;
+    let mut hashing = Hashing::start(hasher);
     for message in messages {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        // The hashing thread ends only when `sender` is dropped.
         match message {
             Message::Bytes(bytes, permit) => {
                 writer.write(&bytes)?;
-                let _ = sender.send(Written::Bytes(bytes, permit));
+                hashing.step(Written::Bytes(bytes, permit));
             }
             Message::Restart => {
                 writer.restart()?;
-                let _ = sender.send(Written::Restart);
+                hashing.step(Written::Restart);
             }
             Message::Finish(answer) => {
-                drop(sender);
-                let hasher = thread.join().map_err(|_| ended())?;
+                let hasher = hashing.finish().ok_or_else(ended)?;
                 // If nobody is there any more, the writer cleans up after itself.
                 let _ = answer.send(Hashed { writer, hasher }.finish());
                 break;
@@ -223,13 +211,54 @@ fn drain(hashed: Hashed, messages: mpsc::Receiver<Message>, stop: &AtomicBool) -
     Ok(())
 }
 
-fn spawn<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<std::thread::JoinHandle<T>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| {
-        Error::new(Kind::Store, "cannot start a thread that writes to the cache").caused_by(&error)
-    })
+/// Beside the writing, where there is one more thread; else between one piece and the next.
+enum Hashing {
+    Thread(mpsc::Sender<Written>, std::thread::JoinHandle<Option<sha2::Sha256>>),
+    Here(sha2::Sha256),
+}
+
+impl Hashing {
+    fn start(hasher: sha2::Sha256) -> Self {
+        let (sender, written) = mpsc::channel();
+        let work = |(mut hasher, written): (sha2::Sha256, mpsc::Receiver<Written>)| {
+            written.into_iter().for_each(|step| step.enter(&mut hasher));
+            hasher
+        };
+        match threads::start("magic_module-hash", (hasher, written), work) {
+            Ok(thread) => Self::Thread(sender, thread),
+            Err((hasher, _)) => Self::Here(hasher),
+        }
+    }
+
+    fn step(&mut self, step: Written) {
+        match self {
+            // It ends only when the sender is dropped.
+            Self::Thread(sender, _) => drop(sender.send(step)),
+            Self::Here(hasher) => step.enter(hasher),
+        }
+    }
+
+    fn finish(self) -> Option<sha2::Sha256> {
+        match self {
+            Self::Thread(sender, thread) => {
+                drop(sender);
+                thread.join().ok().flatten()
+            }
+            Self::Here(hasher) => Some(hasher),
+        }
+    }
+}
+
+impl Written {
+    fn enter(self, hasher: &mut sha2::Sha256) {
+        match self {
+            Self::Bytes(bytes, permit) => {
+                hasher.update(&bytes);
+                drop((bytes, permit));
+            }
+            Self::Restart => *hasher = sha2::Sha256::new(),
+        }
+    }
 }
 
 fn ended() -> Error {

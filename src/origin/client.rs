@@ -4,10 +4,12 @@
 //! SSL_CERT_FILE  >  the system's certificates  >  the bundled ones, where a system has none
 //! ```
 
+use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Client;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -15,6 +17,7 @@ use rustls_platform_verifier::ConfigVerifierExt;
 
 use super::proxy::Proxies;
 use super::{Fault, OriginError};
+use crate::threads;
 
 pub const USER_AGENT: &str = concat!("magic_module/", env!("CARGO_PKG_VERSION"));
 
@@ -73,8 +76,23 @@ pub fn build(
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .tls_backend_preconfigured(trust)
+        .dns_resolver(Names)
         .build();
     client.map_err(|error| failed(&error, "check the proxy variables"))
+}
+
+/// The system's name service, asked also where no thread can be had for it.
+struct Names;
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let look = move || (name.as_str(), 0).to_socket_addrs();
+            let found = threads::beside(look).await;
+            let found = found.ok_or("the name service ended unexpectedly")??;
+            Ok(Box::new(found) as Addrs)
+        })
+    }
 }
 
 /// Whoever names the certificates to trust wants no others: a file that is of no use is an error.

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use bytes::Bytes;
 
 use super::{Body, BoxFuture, Fault, Origin, OriginError, Request, Response, Status};
+use crate::descriptor::Own;
 
 const CHUNK: usize = 256 << 10;
 
@@ -36,11 +37,11 @@ fn open(request: Request<'_>) -> Result<Response, OriginError> {
         length: Some(metadata.len()),
         coding: None,
         validator: None,
-        body: Box::new(Reader(file)),
+        body: Box::new(Reader(Own::new(file))),
     })
 }
 
-struct Reader(fs_err::File);
+struct Reader(Own<fs_err::File>);
 
 impl Body for Reader {
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, OriginError>> {

@@ -16,6 +16,7 @@ use zstd_safe::{CCtx, CParameter};
 
 use super::source::SourceFile;
 use crate::error::{Error, Kind, Result};
+use crate::threads;
 
 /// Larger files are downloaded by themselves: they can be resumed and shared.
 pub(super) const SMALL: u64 = 1 << 20;
@@ -71,15 +72,11 @@ pub(super) fn each<T: Sync>(
     let next = AtomicUsize::new(0);
     let made: Vec<OnceLock<Result<Vec<u8>>>> = groups.iter().map(|_| OnceLock::new()).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..cores.min(THREADS).min(groups.len()) {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let (Some(group), Some(place)) = (groups.get(at), made.get(at)) else { break };
-                    place.get_or_init(|| pack(group));
-                }
-            });
+    threads::together(cores.min(THREADS).min(groups.len()), || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let (Some(group), Some(place)) = (groups.get(at), made.get(at)) else { break };
+            place.get_or_init(|| pack(group));
         }
     });
     made.into_iter().map(|pack| pack.into_inner().unwrap_or_else(|| Err(cannot_write()))).collect()

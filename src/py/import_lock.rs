@@ -28,26 +28,31 @@ impl Drop for Busy {
     }
 }
 
-/// The global import lock, given up however often this thread holds it.
-pub struct ImportLock {
+/// The global import lock, given up however often this thread holds it. Dropped, it takes it
+/// back to the same depth: whatever ends the work meanwhile, the import that waits is the
+/// holder's again.
+pub struct ImportLock<'py> {
+    imp: Bound<'py, PyModule>,
     depth: usize,
 }
 
-impl ImportLock {
-    pub fn release(py: Python<'_>) -> PyResult<Self> {
-        let imp = py.import("_imp")?;
-        let mut depth = 0;
-        while imp.call_method0("release_lock").is_ok() {
-            depth += 1;
+impl<'py> ImportLock<'py> {
+    pub fn release(py: Python<'py>) -> PyResult<Self> {
+        let mut given_up = Self { imp: py.import("_imp")?, depth: 0 };
+        while given_up.imp.call_method0("release_lock").is_ok() {
+            given_up.depth += 1;
         }
-        Ok(Self { depth })
+        Ok(given_up)
     }
+}
 
-    pub fn take_back(self, py: Python<'_>) -> PyResult<()> {
-        let imp = py.import("_imp")?;
+impl Drop for ImportLock<'_> {
+    fn drop(&mut self) {
         for _ in 0..self.depth {
-            imp.call_method0("acquire_lock")?;
+            // Waits for the lock, and has no other end.
+            if let Err(error) = self.imp.call_method0("acquire_lock") {
+                error.write_unraisable(self.imp.py(), Some(self.imp.as_any()));
+            }
         }
-        Ok(())
     }
 }

@@ -115,14 +115,12 @@ fn ask(
     asking: impl Future<Output = Result<Lookup>> + Send + 'static,
 ) -> PyResult<Result<Lookup>> {
     let _busy = busy();
-    let lock = ImportLock::release(py)?;
+    let _given_up = ImportLock::release(py)?;
     let asking = async move {
         match asking.await {
             Err(error) if needs_tags(&error) => Ok(Err(error)),
             other => other.map(Ok),
         }
     };
-    let answer = runtime::block(py, session, None, asking);
-    lock.take_back(py)?;
-    answer
+    runtime::block(py, session, None, asking)
 }

@@ -1,42 +1,33 @@
 //! The one function that waits for the network on behalf of Python.
 //!
-//! Work runs on a tokio runtime that belongs to this process (a forked child starts its
-//! own). The waiting thread wakes every 50 ms: it hands events to their listeners and
-//! lets signals through. What a listener or a signal handler raises ends the work.
+//! Work runs in a thread of its own, where there is one to be had (`fetch::Work`). The
+//! waiting thread wakes every 50 ms: it hands events to their listeners and lets signals
+//! through. What a listener or a signal handler raises ends the work.
 //! A listener with a method `tick` is asked at every one of them, so that it can end
 //! what makes no progress; a renderer with a method `fail` cleans up after a failure.
 //! Workers never touch Python.
 
 use std::future::Future;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyRuntimeError, PySystemExit};
+use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::errors::OrRaise;
 use super::import_lock::busy;
 use super::state::{load_tags, needs_tags};
 use crate::audit::{self, Act, Watcher};
-use crate::error::{Result, SENTENCE, shown};
+use crate::error::{Error, Kind, Result, SENTENCE, shown};
+use crate::fetch::{Next, Work};
 use crate::progress::{self, Event, Heard};
 use crate::session::Session;
 use crate::settings::Show;
 
 const TICK: Duration = Duration::from_millis(50);
-
-/// How long ended work may take to let go of its files.
-const ENDING: Duration = Duration::from_secs(2);
-
-const WORKERS: usize = 4;
-
-static RUNTIME: LazyLock<Mutex<Option<(u32, &'static Runtime)>>> =
-    LazyLock::new(|| Mutex::new(None));
 
 /// Who is told about events: the callback of `on_event`, and what shows progress.
 #[derive(Default)]
@@ -48,28 +39,6 @@ struct Listeners {
 
 static LISTENERS: Mutex<Listeners> =
     Mutex::new(Listeners { callback: None, renderer: None, renderer_asked: false });
-
-fn runtime() -> PyResult<&'static Runtime> {
-    let mut runtime = RUNTIME.lock();
-    let process = std::process::id();
-    if let Some((owner, runtime)) = *runtime
-        && owner == process
-    {
-        return Ok(runtime);
-    }
-    // A parent's runtime has no threads here: it is left behind, never dropped.
-    let made = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .thread_name("magic_module")
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            PyRuntimeError::new_err(format!("cannot start worker threads: {error}"))
-        })?;
-    let made: &'static Runtime = Box::leak(Box::new(made));
-    *runtime = Some((process, made));
-    Ok(made)
-}
 
 /// What a worker sends to the thread that waits for it.
 enum Step<T> {
@@ -86,45 +55,19 @@ pub fn block<T: Send + 'static>(
     future: impl Future<Output = Result<T>> + Send + 'static,
 ) -> PyResult<T> {
     listen(py, session)?;
-    let runtime = runtime()?;
     let heard = listener.map(|_| Heard::default());
     let interrupt = Interrupt::install(py)?;
-    let (sender, receiver) = channel();
-    let receiver = Mutex::new(receiver);
-    let watcher: Watcher = {
-        let sender = sender.clone();
-        Arc::new(move |acts, answer| drop(sender.send(Step::Permit(acts, answer))))
-    };
-    let work = progress::heard(heard.clone(), audit::watched(watcher, future));
-    let task = runtime.spawn(async move {
-        let _ = sender.send(Step::Done(work.await));
-    });
-    let outcome = loop {
-        let step = py.detach(|| receiver.lock().recv_timeout(TICK));
-        let permitted = match &step {
-            Ok(Step::Permit(acts, _)) => super::audit::acts(py, acts),
-            _ => Ok(()),
+    let begun = session.fetcher().begin(|sender| {
+        let watcher: Watcher = {
+            let sender = sender.clone();
+            Arc::new(move |acts, answer| drop(sender.send(Step::Permit(acts, answer))))
         };
-        let told = permitted
-            .and_then(|()| deliver(py, session))
-            .and_then(|()| tell(py, listener, heard.as_ref()))
-            .and_then(|()| call_if_there(py, listener, "tick"))
-            .and_then(|()| check(py));
-        match (step, told) {
-            (Ok(Step::Done(result)), Ok(())) => break result.or_raise(py),
-            (Ok(Step::Permit(_, answer)), Ok(())) => {
-                let _ = answer.send(());
-            }
-            (_, Err(raised)) => {
-                task.abort();
-                py.detach(|| while receiver.lock().recv_timeout(ENDING).is_ok() {});
-                break Err(raised);
-            }
-            (Err(RecvTimeoutError::Timeout), Ok(())) => {}
-            (Err(RecvTimeoutError::Disconnected), Ok(())) => {
-                break Err(PyRuntimeError::new_err("a worker ended unexpectedly"));
-            }
-        }
+        let work = progress::heard(heard.clone(), audit::watched(watcher, future));
+        async move { drop(sender.send(Step::Done(work.await))) }
+    });
+    let outcome = match begun {
+        Ok(work) => wait(py, session, listener, heard.as_ref(), work),
+        Err(error) => Err(error).or_raise(py),
     };
     if outcome.is_err() {
         fail(py);
@@ -139,6 +82,50 @@ pub fn block<T: Send + 'static>(
 pub fn fail(py: Python<'_>) {
     let renderer = LISTENERS.lock().renderer.as_ref().map(|renderer| renderer.clone_ref(py));
     let _ = call_if_there(py, renderer.as_ref(), "fail");
+}
+
+/// Tick by tick, until the work is done or something is raised.
+fn wait<T: Send + 'static>(
+    py: Python<'_>,
+    session: &Session,
+    listener: Option<&Py<PyAny>>,
+    heard: Option<&Heard>,
+    mut work: Work<Step<T>>,
+) -> PyResult<T> {
+    loop {
+        let next = py.detach(|| work.next(TICK));
+        let permitted = match &next {
+            Next::Told(Step::Permit(acts, _)) => super::audit::acts(py, acts),
+            _ => Ok(()),
+        };
+        let told = permitted
+            .and_then(|()| deliver(py, session))
+            .and_then(|()| tell(py, listener, heard))
+            .and_then(|()| call_if_there(py, listener, "tick"))
+            .and_then(|()| check(py));
+        match (next, told) {
+            (Next::Told(Step::Done(result)), Ok(())) => {
+                py.detach(|| work.end());
+                return result.or_raise(py);
+            }
+            (Next::Told(Step::Permit(_, answer)), Ok(())) => {
+                let _ = answer.send(());
+            }
+            (_, Err(raised)) => {
+                py.detach(|| work.end());
+                return Err(raised);
+            }
+            (Next::Tick, Ok(())) => {}
+            (Next::Ended, Ok(())) => {
+                let error = Error::new(Kind::Store, "a download ended unexpectedly");
+                return Err(error.hint("try again")).or_raise(py);
+            }
+            (Next::Closed, Ok(())) => {
+                let what = "a download ended: this program has closed its files and connections";
+                return Err(Error::new(Kind::Store, what).hint("try again")).or_raise(py);
+            }
+        }
+    }
 }
 
 /// Waits like `block`; the tags of this interpreter are looked up only if a record has

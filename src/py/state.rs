@@ -10,7 +10,7 @@ use crate::layout::Suffixes;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::store::code::Interpreter;
-use crate::store::lock;
+use crate::store::registry;
 use crate::unit::Python as Interpreted;
 
 static SESSION: OnceLock<Arc<Session>> = OnceLock::new();
@@ -89,7 +89,7 @@ pub fn after_fork_in_parent() {
 pub fn after_fork_in_child() {
     after_fork_in_parent();
     // Parent and child share the locks of open files: closed here, they stay the parent's.
-    lock::close_all_in_child();
+    registry::close_all_in_child();
     if let Some(session) = existing() {
         session.take_locks_again();
     }

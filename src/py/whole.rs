@@ -68,8 +68,8 @@ pub fn found<'py>(
 /// Fetches a unit, and makes sure of one file of it. Whoever holds the import lock gives
 /// it up meanwhile.
 fn make_whole(py: Python<'_>, handle: &Bound<'_, UnitHandle>, path: &str) -> PyResult<()> {
-    let lock = ImportLock::release(py)?;
-    let made = ready(py, handle.get()).and_then(|session| {
+    let _given_up = ImportLock::release(py)?;
+    ready(py, handle.get()).and_then(|session| {
         let unit = &handle.get().unit;
         let verify = |unit: &Arc<Unit>| py.detach(|| unit.verify_file(&session.store, path));
         match verify(unit) {
@@ -81,9 +81,7 @@ fn make_whole(py: Python<'_>, handle: &Bound<'_, UnitHandle>, path: &str) -> PyR
             }
             other => other.or_raise(py).map(drop),
         }
-    });
-    lock.take_back(py)?;
-    made
+    })
 }
 
 /// What `loader.path` does before it tells the path.

@@ -1,9 +1,12 @@
 //! What a `fork()` does to a session: no lock is ever copied in the hands of another thread.
+//! What a program does that closes our files is mended in the same way: they are locked again.
 
 use std::sync::Arc;
 
 use super::Session;
+use crate::mount::Mount;
 use crate::progress::ForkLock;
+use crate::store::lock::Shared;
 
 impl Session {
     /// Takes every lock that another thread could hold while this one forks.
@@ -35,10 +38,25 @@ impl Session {
             if mount.is_bound()
                 && let Some(bound) = mount.bound()
             {
-                let path = mount.folder.lock_of(bound.generation.number);
-                let lock = crate::store::lock::Shared::take(&path).ok().map(Arc::new);
-                mount.change_bound(|bound| bound.lock = lock);
+                lock_again(&mount, bound.generation.number);
             }
         }
     }
+
+    /// Keeps generations from being pruned whose lock the program has closed.
+    pub fn take_lost_locks(&self) {
+        for mount in self.mounts() {
+            if mount.is_bound()
+                && let Some(bound) = mount.bound()
+                && bound.lock.as_ref().is_some_and(|lock| !lock.is_held())
+            {
+                lock_again(&mount, bound.generation.number);
+            }
+        }
+    }
+}
+
+fn lock_again(mount: &Mount, generation: u64) {
+    let lock = Shared::take(&mount.folder.lock_of(generation)).ok().map(Arc::new);
+    mount.change_bound(|bound| bound.lock = lock);
 }

@@ -119,10 +119,10 @@ impl BlobStore {
         let part = self.tmp().join(format!("{digest}{SUFFIX}"));
         loop {
             let file = self.open(&part)?;
-            match file.file().try_lock() {
+            match file.just_opened().try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    let bytes = file.file().metadata().map_or(0, |metadata| metadata.len());
+                    let bytes = file.just_opened().metadata().map_or(0, |metadata| metadata.len());
                     return Ok(Begin::Busy { bytes });
                 }
                 Err(TryLockError::Error(error)) if unsupported(&error) => {
@@ -154,7 +154,7 @@ impl BlobStore {
         let part = self.unique(digest);
         let file = self.open(&part)?;
         // Keeps `sweep` away; without locks its age does.
-        let _ = file.file().try_lock();
+        let _ = file.just_opened().try_lock();
         Ok(self.writer(file, part, digest))
     }
 
@@ -237,8 +237,8 @@ impl BlobStore {
         options.write(true);
         no_follow(&mut options, 0);
         let file = OpenFile::new(options.open(path).ok()?);
-        let metadata = file.file().metadata().ok()?;
-        match file.file().try_lock() {
+        let metadata = file.just_opened().metadata().ok()?;
+        match file.just_opened().try_lock() {
             Ok(()) => {}
             Err(TryLockError::Error(error)) if unsupported(&error) => {
                 let age = metadata.modified().ok()?.elapsed().ok()?;
@@ -308,19 +308,20 @@ pub struct BlobWriter {
 
 impl BlobWriter {
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut file = self.file.file();
-        file.write_all(bytes).map_err(|error| self.failed(&error))
+        let write = || self.file.file()?.write_all(bytes);
+        write().map_err(|error| self.failed(&error))
     }
 
     /// Back to the beginning: what was written came from an answer that is void.
     pub fn restart(&mut self) -> Result<()> {
-        let mut file = self.file.file();
-        io::Seek::rewind(&mut file).map_err(|error| self.failed(&error))?;
+        let rewind = || io::Seek::rewind(&mut self.file.file()?);
+        rewind().map_err(|error| self.failed(&error))?;
         self.truncate()
     }
 
     fn truncate(&self) -> Result<()> {
-        self.file.file().set_len(0).map_err(|error| self.failed(&error))
+        let truncate = || self.file.file()?.set_len(0);
+        truncate().map_err(|error| self.failed(&error))
     }
 
     /// Gives the bytes, which the caller has verified, their name.
@@ -331,7 +332,7 @@ impl BlobWriter {
     }
 
     fn publish(&self, sync: bool) -> io::Result<()> {
-        let file = self.file.file();
+        let file = self.file.file()?;
         #[cfg(unix)]
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o444);
         #[cfg(not(unix))]

@@ -2,26 +2,28 @@
 //!
 //! A lock is an open file (`flock`, `LockFileEx`). A forked child inherits the
 //! open file and with it the lock: the parent's would outlive the parent. So
-//! every locked file is registered, and [`close_all_in_child`] closes them in the
-//! child, which leaves the parent's locks alone. A guard that was taken before a
-//! fork does nothing in the child.
+//! every locked file is registered (registry.rs), and closed in the child, which
+//! leaves the parent's locks alone. A guard that was taken before a
+//! fork does nothing in the child. A program may have closed them before, and have
+//! files of its own under their numbers: a file is known by device and inode.
 //!
 //! Where the file system knows no locks, everything goes on without them:
 //! what is written is written aside and renamed, so only work is done twice.
 
 use std::fs::TryLockError;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use fs_err::File;
 
+use super::registry;
+use crate::descriptor::{Identity, Own};
 use crate::error::{Error, Result};
 
 /// Held together with others.
 #[derive(Debug)]
 pub struct Shared {
-    _file: Option<OpenFile>,
+    file: Option<OpenFile>,
 }
 
 /// Held alone.
@@ -33,12 +35,17 @@ pub struct Exclusive {
 impl Shared {
     /// Waits while somebody holds `path` alone.
     pub fn take(path: &Path) -> Result<Self> {
-        acquire(path, File::lock_shared).map(|file| Self { _file: file })
+        acquire(path, File::lock_shared).map(|file| Self { file })
     }
 
     /// `None` while somebody holds `path` alone.
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
-        try_acquire(path, File::try_lock_shared).map(|taken| taken.map(|file| Self { _file: file }))
+        try_acquire(path, File::try_lock_shared).map(|taken| taken.map(|file| Self { file }))
+    }
+
+    /// False once the program has closed its file, and in a forked child.
+    pub fn is_held(&self) -> bool {
+        self.file.as_ref().is_none_or(OpenFile::is_ours)
     }
 }
 
@@ -58,7 +65,7 @@ impl Exclusive {
 fn acquire(path: &Path, lock: fn(&File) -> io::Result<()>) -> Result<Option<OpenFile>> {
     loop {
         let Some(file) = open(path)? else { return Ok(None) };
-        match lock(file.file()).and_then(|()| file.is_at(path)) {
+        match lock(file.just_opened()).and_then(|()| file.is_at(path)) {
             Ok(true) => return Ok(Some(file)),
             Ok(false) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -75,7 +82,8 @@ fn try_acquire(
 ) -> Result<Option<Option<OpenFile>>> {
     loop {
         let Some(file) = open(path)? else { return Ok(Some(None)) };
-        match lock(file.file()).and_then(|()| file.is_at(path).map_err(TryLockError::Error)) {
+        match lock(file.just_opened()).and_then(|()| file.is_at(path).map_err(TryLockError::Error))
+        {
             Ok(true) => return Ok(Some(Some(file))),
             Ok(false) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -152,27 +160,32 @@ pub(super) fn unsupported(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
 }
 
-/// An open file that may be locked: closed by its own process only.
+/// An open file that may be locked: used, and closed, by its own process only, and only while
+/// nobody else has closed it.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    file: ManuallyDrop<File>,
+    file: Own<File>,
     slot: Option<usize>,
-    process: u32,
 }
 
 impl OpenFile {
     pub(super) fn new(file: File) -> Self {
-        let slot = register(&file);
-        Self { file: ManuallyDrop::new(file), slot, process: std::process::id() }
+        let file = Own::new(file);
+        let slot = registry::register(&file);
+        Self { file, slot }
     }
 
-    pub(super) fn file(&self) -> &File {
-        &self.file
+    pub(super) fn file(&self) -> io::Result<&File> {
+        self.file.get()
     }
 
-    /// True in the process that opened it, false in a child that was forked from it.
+    /// The same without a look, right after it was opened.
+    pub(super) fn just_opened(&self) -> &File {
+        self.file.just_opened()
+    }
+
     pub(super) fn is_ours(&self) -> bool {
-        self.process == std::process::id()
+        self.file.is_ours()
     }
 
     /// True if `path` still names this file: whoever held the lock before may have
@@ -185,8 +198,8 @@ impl OpenFile {
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
-            let open = self.file().metadata()?;
-            Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
+            let open = self.file.identity();
+            Ok(open == Some(Identity { device: named.dev(), inode: named.ino() }))
         }
         #[cfg(not(unix))]
         {
@@ -194,7 +207,7 @@ impl OpenFile {
                 return Ok(false);
             }
             // Here a file has its number while it is open: both are, until they are compared.
-            let open = same_file::Handle::from_file(self.file().file().try_clone()?)?;
+            let open = same_file::Handle::from_file(self.just_opened().file().try_clone()?)?;
             match same_file::Handle::from_path(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
                 named => Ok(open == named?),
@@ -205,70 +218,15 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        if !self.is_ours() {
-            // Closed after the fork; the number may belong to another file by now.
+        if !self.file.is_of_this_process() {
+            // Closed after the fork; its place in the registry is the child's.
             return;
         }
         // A child that is forked before the file is closed must not keep the lock.
-        let _ = self.file.unlock();
-        unregister(self.slot);
-        // SAFETY: dropped here only, and not used afterwards.
-        unsafe { ManuallyDrop::drop(&mut self.file) };
+        let _ = self.file().map(File::unlock);
+        registry::unregister(self.slot);
     }
 }
-
-#[cfg(unix)]
-mod registry {
-    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-    use std::sync::atomic::{AtomicI32, Ordering};
-
-    use fs_err::File;
-
-    /// Without a mutex: another thread may have held it when the process was forked.
-    /// A file that finds no slot is closed in a child when that ends or executes.
-    static SLOTS: [AtomicI32; 4096] = [const { AtomicI32::new(-1) }; 4096];
-
-    pub fn register(file: &File) -> Option<usize> {
-        let number = file.as_raw_fd();
-        SLOTS.iter().position(|slot| {
-            slot.load(Ordering::Relaxed) == -1
-                && slot.compare_exchange(-1, number, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        })
-    }
-
-    pub fn unregister(slot: Option<usize>) {
-        if let Some(slot) = slot.and_then(|slot| SLOTS.get(slot)) {
-            slot.store(-1, Ordering::Release);
-        }
-    }
-
-    /// Call first in a forked child, where no other thread runs.
-    pub fn close_all_in_child() {
-        for slot in &SLOTS {
-            let number = slot.swap(-1, Ordering::AcqRel);
-            if number != -1 {
-                // SAFETY: the number was registered by an open file that nothing in this
-                // process will use or close: its guard belongs to the parent.
-                drop(unsafe { OwnedFd::from_raw_fd(number) });
-            }
-        }
-    }
-}
-
-#[cfg(not(unix))]
-mod registry {
-    pub fn register(_: &fs_err::File) -> Option<usize> {
-        None
-    }
-
-    pub fn unregister(_: Option<usize>) {}
-
-    /// There is no fork here.
-    pub fn close_all_in_child() {}
-}
-
-pub use registry::close_all_in_child;
-use registry::{register, unregister};
 
 #[cfg(test)]
 mod tests {

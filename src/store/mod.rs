@@ -21,6 +21,7 @@ pub mod code;
 pub mod generation;
 pub mod lock;
 pub mod prune;
+pub mod registry;
 pub mod tree;
 
 use std::io::{self, Read, Write};

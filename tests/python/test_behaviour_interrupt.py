@@ -133,7 +133,7 @@ def test_work_that_cannot_begin_leaves_the_handler_of_asyncio(world: World) -> N
             resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, limits[1]))
             try:
                 magic_module.prefetch("acme.small")
-            except RuntimeError as error:
+            except magic_module.errors.StoreError as error:
                 print(error)
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, limits)
@@ -142,7 +142,7 @@ def test_work_that_cannot_begin_leaves_the_handler_of_asyncio(world: World) -> N
         asyncio.run(main())
         """
     error, kept = world.run(script).stdout.splitlines()
-    assert error.startswith("cannot start worker threads: ")
+    assert error.startswith("cannot open what a download waits with: Too many open files")
     assert kept == "True"
 
 

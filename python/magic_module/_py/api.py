@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import contextvars
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from magic_module import _native
@@ -52,8 +54,19 @@ async def aprefetch(*names: str, progress: Callable[[dict[str, Any]], object] | 
         with contextlib.suppress(_Cancelled):
             _native.prefetch(*names, progress=listener)
 
+    # One of its own: the loop's would be left without a thread where none is to be had, and the loop with it.
+    executor = ThreadPoolExecutor(1, "magic_module")
     try:
-        await asyncio.to_thread(work)
+        waiting = asyncio.get_running_loop().run_in_executor(executor, contextvars.copy_context().run, work)
+    except RuntimeError:
+        # No thread is to be had: the loop waits.
+        waiting = None
+        work()
+    try:
+        if waiting is not None:
+            await waiting
     except asyncio.CancelledError:
         listener.cancelled = True
         raise
+    finally:
+        executor.shutdown(wait=False)

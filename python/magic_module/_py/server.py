@@ -173,6 +173,8 @@ class _HTTPServer(ThreadingHTTPServer):
     # The default of 5 drops connections when many processes start at once.
     request_queue_size = 256
     daemon_threads = True
+    #: The thread that accepts connections answers, too: none may keep it for itself.
+    alone = False
 
     def __init__(self, address: tuple[str, int], owner: Server) -> None:
         self.owner = owner
@@ -191,7 +193,13 @@ class _HTTPServer(ThreadingHTTPServer):
         with self._connections_lock:
             self._connections[request] = client_address
             self._connections_lock.notify_all()
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:
+            # No thread is to be had: one answer after the other.
+            self.alone = True
+            self.process_request_thread(request, client_address)
+            self.alone = False
 
     def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
         with self._connections_lock:
@@ -241,8 +249,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing on stderr: `Server.log` is the log."""
 
     def _answer(self, body: bool) -> None:
-        if int(self.headers.get("Content-Length") or 0) or self.headers.get("Transfer-Encoding"):
-            # A body that nobody reads would be taken for the next request.
+        body_follows = int(self.headers.get("Content-Length") or 0) or self.headers.get("Transfer-Encoding")
+        # A body that nobody reads would be taken for the next request.
+        if body_follows or self.server.alone:
             self.close_connection = True
         path = self.server.owner.find(self.path)
         try:

@@ -9,15 +9,14 @@ use std::collections::HashSet;
 use std::io::{Read, Seek, SeekFrom, Write};
 
 use super::{CodePack, Entry, FORMAT, HEADER, entry_at};
-use crate::store::lock::{no_follow, open_in_place};
+use crate::store::lock::{OpenFile, no_follow, open_in_place};
 use crate::store::open_to_others;
 
 /// The file that a process appends to.
 #[derive(Debug)]
 pub(super) struct Writer {
-    file: fs_err::File,
-    /// A forked child has its parent's file, and with it the parent's lock: it opens its own.
-    process: u32,
+    /// Of one process, or a forked child would have its parent's lock: it opens its own.
+    file: OpenFile,
     /// Where the whole entries end, as far as this process knows; 0 where it knows nothing.
     end: u64,
     /// What was appended since the pack was opened, by whomever: path, source, published.
@@ -41,27 +40,27 @@ impl CodePack {
     pub(super) fn append(&self, entries: &[u8]) -> std::io::Result<()> {
         let mut kept = self.writer.lock();
         let mut writer = match kept.take() {
-            Some(writer) if writer.process == std::process::id() => writer,
+            Some(writer) if writer.file.is_ours() => writer,
             _ => self.open_writer()?,
         };
         // Somebody else is writing: they, or the next process, will add it.
-        if writer.file.file().try_lock().is_err() {
+        if writer.file.file()?.file().try_lock().is_err() {
             *kept = Some(writer);
             return Ok(());
         }
-        let metadata = writer.file.metadata()?;
+        let metadata = writer.file.file()?.metadata()?;
         if open_to_others(&metadata) || is_gone(&metadata) {
             // Begun anew: who has the old one open for writing keeps that.
             if !is_gone(&metadata) {
                 fs_err::remove_file(&self.path)?;
             }
             writer = Writer { end: 0, ..self.open_writer()? };
-            if writer.file.file().try_lock().is_err() {
+            if writer.file.file()?.file().try_lock().is_err() {
                 return Ok(());
             }
         }
         let written = self.write(&mut writer, entries);
-        let _ = writer.file.file().unlock();
+        let _ = writer.file.file().map(fs_err::File::unlock);
         if written.is_ok() {
             *kept = Some(writer);
         }
@@ -73,13 +72,12 @@ impl CodePack {
         options.read(true).write(true).create(true).truncate(false);
         no_follow(&mut options, 0o644);
         let file = open_in_place(&options, &self.path)?;
-        let (process, end, appended) = (std::process::id(), self.held.end, HashSet::new());
-        Ok(Writer { file, process, end, appended })
+        Ok(Writer { file: OpenFile::new(file), end: self.held.end, appended: HashSet::new() })
     }
 
     /// Writes behind the last whole entry. The file's lock is held.
     fn write(&self, writer: &mut Writer, entries: &[u8]) -> std::io::Result<()> {
-        let length = writer.file.metadata()?.len();
+        let length = writer.file.file()?.metadata()?.len();
         if length != writer.end || writer.end == 0 {
             // Another process appended, or the end is damaged: find where the entries end.
             if length < writer.end {
@@ -88,12 +86,13 @@ impl CodePack {
             }
             self.find_end(writer)?;
             if writer.end == 0 {
-                writer.file.set_len(0)?;
-                writer.file.seek(SeekFrom::Start(0))?;
-                writer.file.write_all(&[FORMAT, &self.binding].concat())?;
+                let mut file = writer.file.file()?;
+                file.set_len(0)?;
+                file.seek(SeekFrom::Start(0))?;
+                file.write_all(&[FORMAT, &self.binding].concat())?;
                 writer.end = HEADER as u64;
             } else if writer.end < length {
-                writer.file.set_len(writer.end)?;
+                writer.file.file()?.set_len(writer.end)?;
             }
         }
         let (mut missing, mut at) = (Vec::with_capacity(entries.len()), 0);
@@ -105,8 +104,9 @@ impl CodePack {
                 writer.note(path, &entry);
             }
         }
-        writer.file.seek(SeekFrom::Start(writer.end))?;
-        writer.file.write_all(&missing)?;
+        let mut file = writer.file.file()?;
+        file.seek(SeekFrom::Start(writer.end))?;
+        file.write_all(&missing)?;
         writer.end += missing.len() as u64;
         Ok(())
     }
@@ -114,8 +114,9 @@ impl CodePack {
     /// Finds where the last whole entry ends, from the end of one on; 0 in a foreign file.
     fn find_end(&self, writer: &mut Writer) -> std::io::Result<()> {
         let mut bytes = Vec::new();
-        writer.file.seek(SeekFrom::Start(writer.end))?;
-        writer.file.read_to_end(&mut bytes)?;
+        let mut file = writer.file.file()?;
+        file.seek(SeekFrom::Start(writer.end))?;
+        file.read_to_end(&mut bytes)?;
         let mut at = 0;
         if writer.end == 0 {
             if !self.is_ours(&bytes) {
