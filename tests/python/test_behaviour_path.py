@@ -34,9 +34,7 @@ CHANGES = {
     "names it in another way": "__path__ = [os.path.join(__path__[0], '.', 'deep', '..', 'api')]",
     "names real folders": "__path__ = [os.path.realpath(__path__[0]) + '/api']",
     "names a relative folder": "__path__ = [os.path.relpath(__path__[0] + '/api')]",
-    "other kinds of entries": (
-        "import pathlib\n__path__[:0] = [pathlib.Path(__path__[0]) / 'api', os.fsencode(__path__[0])]"
-    ),
+    "other kinds of entries": ("import pathlib\n__path__[:0] = [pathlib.Path(__path__[0]) / 'api', None, 7]"),
     "folders outside": "__path__.insert(0, os.environ['OUTSIDE'])",
     "archives": "__path__.insert(0, os.environ['ARCHIVE'])",
     "by extend_path": "import pkgutil; __path__ = pkgutil.extend_path(__path__, __name__)",
