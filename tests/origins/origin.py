@@ -1,4 +1,4 @@
-"""A static HTTP server for tests, which can be told to fail.
+"""A static HTTP server for tests, which can be told to fail, to hold its bodies back, or to be slow.
 
 A good answer has a strong ETag and honours If-None-Match, Range and If-Range, so
 that a client under test can show all it knows. Every request is recorded.
@@ -10,6 +10,7 @@ import fnmatch
 import hashlib
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -20,14 +21,31 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+CHUNK = 64 << 10
 
-@dataclass(frozen=True)
+
+@dataclass
 class Request:
-    """One request as the server saw it; header names in lower case."""
+    """One request as the server saw it, without its query; header names in lower case."""
 
     method: str
     path: str
     headers: Mapping[str, str] = field(repr=False)
+    #: Of the answer; 0 as long as there is none.
+    status: int = 0
+
+
+@dataclass
+class Stall:
+    """Holds back every good body whose path contains `part` after `after` bytes, until `release` is set.
+
+    A body that has no more than `after` bytes is not held.
+    """
+
+    part: str
+    after: int
+    reached: threading.Event = field(default_factory=threading.Event)
+    release: threading.Event = field(default_factory=threading.Event)
 
 
 class Reply:
@@ -42,6 +60,7 @@ class Reply:
 
     def head(self, status: int, headers: Mapping[str, str] | None = None) -> None:
         """Send a status line and headers, nothing else."""
+        self.request.status = status
         self._handler.send_response(status)
         for name, value in (headers or {}).items():
             self._handler.send_header(name, value)
@@ -56,7 +75,20 @@ class Reply:
         """Send a complete answer."""
         self.head(status, {"Content-Length": str(len(body)), **(headers or {})})
         if self._handler.command != "HEAD":
-            self.send(body)
+            self._send_by_and_by(body)
+
+    def _send_by_and_by(self, body: bytes) -> None:
+        sent = 0
+        for stall in self.origin.stalls_of(self.request.path, len(body)):
+            self.send(body[sent : stall.after])
+            sent = max(sent, stall.after)
+            stall.reached.set()
+            stall.release.wait()
+        step = CHUNK if self.origin.pace else max(len(body), 1)
+        for at in range(sent, len(body), step):
+            self.send(body[at : at + step])
+            if self.origin.pace:
+                self.wait(CHUNK / self.origin.pace)
 
     def chunk(self, data: bytes) -> None:
         """Send one chunk of a body with ``Transfer-Encoding: chunked``."""
@@ -119,44 +151,61 @@ Fault = Callable[[Reply], None]
 
 
 class Origin:
-    """Serves a folder on 127.0.0.1 at a free port, with faults where they are asked for."""
+    """Serves a folder on a port of 127.0.0.1 from now on, with faults where they are asked for.
 
-    def __init__(self, directory: Path | str, faults: Mapping[str, Fault] | None = None, *, port: int = 0) -> None:
-        self.directory = Path(directory).resolve()
+    `stop` and `start` keep the port, so that URLs stay valid; as a context it ends for good.
+    """
+
+    def __init__(
+        self, folder: Path | str, faults: Mapping[str, Fault] | None = None, *, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.folder = Path(folder).resolve()
         self.faults: dict[str, Fault] = dict(faults or {})
+        self.stalls: list[Stall] = []
+        self.pace = 0.0
+        """Bytes a second on each connection, if it is a slow one."""
         self.requests: list[Request] = []
         self.stopping = threading.Event()
+        self._tls = tls
         self._lock = threading.Lock()
         self._left: dict[str, int] = {}
         self._seated = 0
         #: So many connections at a time; more are broken off at once.
         self.most: int | None = None
         self._connections: set[socket.socket] = set()
-        self._server = _Server(("127.0.0.1", port), self)
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._server: _Server | None = None
+        # Bound but never listening: while the server is stopped, nobody else gets its port, and clients are refused.
+        self._held = socket.socket()
+        _share(self._held)
+        self._held.bind(("127.0.0.1", 0))
+        self.port: int = self._held.getsockname()[1]
+        self.start()
 
     def __enter__(self) -> Origin:
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.close()
 
     @property
     def url(self) -> str:
         """``http://127.0.0.1:PORT``, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def manifest_url(self) -> str:
         """Where the folder's manifest is."""
         return f"{self.url}/manifest.json"
 
-    def paths(self, pattern: str = "*") -> list[str]:
-        """The paths of the requests so far that fit a glob."""
+    def take(self) -> list[Request]:
+        """The requests since the last call."""
         with self._lock:
-            return [request.path for request in self.requests if fnmatch.fnmatchcase(request.path, pattern)]
+            requests, self.requests = self.requests, []
+        return requests
+
+    def paths(self, pattern: str = "*") -> list[str]:
+        """Those of the paths asked for since the last call that fit a glob, in order."""
+        return [request.path for request in self.take() if fnmatch.fnmatchcase(request.path, pattern)]
 
     def fail(self, pattern: str, fault: Fault, *, times: int | None = None) -> None:
         """Answer what fits a glob with a fault from now on, or for the next ``times`` requests."""
@@ -166,10 +215,22 @@ class Origin:
             if times is not None:
                 self._left[pattern] = times
 
+    def stall(self, part: str, after: int = 0) -> Stall:
+        """Hold back good bodies from now on."""
+        stall = Stall(part, after)
+        self.stalls.append(stall)
+        return stall
+
+    def stalls_of(self, path: str, size: int) -> list[Stall]:
+        """What holds back a body of so many bytes."""
+        return [stall for stall in self.stalls if stall.part in path and stall.after < size]
+
     def heal(self) -> None:
         """Be a good server again, and forget the requests so far."""
         with self._lock:
             self.faults.clear()
+            self.stalls.clear()
+            self.pace = 0.0
             self._left.clear()
             self.requests.clear()
 
@@ -185,11 +246,26 @@ class Origin:
             with self._lock:
                 self._seated -= seated
 
+    def start(self) -> None:
+        """Listen, at first and after `stop`."""
+        assert self._server is None
+        self.stopping.clear()
+        self._server = _Server(("127.0.0.1", self.port), self)
+        if self._tls:
+            # The handshake is the connection's own thread's: who breaks it off delays nobody.
+            self._server.socket = self._tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
     def stop(self) -> None:
-        """Refuse connections from now on; every thread has ended afterwards."""
-        if self.stopping.is_set():
+        """Refuse connections from now on, and end the open ones; every thread has ended afterwards."""
+        if self._server is None:
             return
         self.stopping.set()
+        for stall in self.stalls:
+            stall.release.set()
         self._server.shutdown()
         with self._lock:
             connections = list(self._connections)
@@ -198,14 +274,20 @@ class Origin:
                 connection.shutdown(socket.SHUT_RDWR)
         self._server.server_close()
         self._thread.join()
+        self._server = None
+
+    def close(self) -> None:
+        """Stop for good."""
+        self.stop()
+        self._held.close()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         """Answer one request; called by the handler's thread."""
         path = unquote(urlsplit(handler.path).path)
         headers = {name.lower(): value for name, value in handler.headers.items()}
         request = Request(handler.command, path, headers)
-        file = (self.directory / path.lstrip("/")).resolve()
-        inside = file.is_relative_to(self.directory) and file.is_file()
+        file = (self.folder / path.lstrip("/")).resolve()
+        inside = file.is_relative_to(self.folder) and file.is_file()
         reply = Reply(self, handler, request, file.read_bytes() if inside else None)
         with self._lock:
             self.requests.append(request)
@@ -222,6 +304,13 @@ class Origin:
         return Reply.well
 
 
+def _share(held: socket.socket) -> None:
+    """Lets a listener of ours have the port that is held."""
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
 class _Server(ThreadingHTTPServer):
     """Ends its connections' threads when it is closed."""
 
@@ -231,6 +320,10 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], origin: Origin) -> None:
         self.origin = origin
         super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        _share(self.socket)
+        super().server_bind()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()

@@ -24,7 +24,6 @@ import pytest
 from kit.canaries import Canaries
 from kit.sources import Sources
 from kit.world import Acme, World
-from origins import Origin
 
 
 def pytest_configure() -> None:
@@ -54,8 +53,7 @@ def acme(world: World, how: str) -> Callable[..., Acme]:
 
 
 @pytest.fixture
-def canaries(world: World) -> Iterator[Canaries]:
+def canaries(world: World) -> Canaries:
     data = bytes(range(256)) * 512
     world.publish({"alpha/__init__.py": "VALUE = 1\n", "alpha/data.bin": data, "beta.py": "VALUE = 2\n"})
-    with Origin(world.path / "site") as origin, Origin(world.path / "site") as elsewhere:
-        yield Canaries(world, origin, elsewhere)
+    return Canaries(world, world.serve(), world.serve())

@@ -6,8 +6,8 @@ import signal
 import pytest
 
 import magic_module
-from kit.server import Stall
 from kit.world import World
+from origins import Stall
 
 SOURCES = {"alpha.py": "value = 1\n", "alpha.bin": "x" * (4 << 20), "beta.py": "value = 2\n"}
 

@@ -5,7 +5,6 @@ The Rust tests have an archive for every single rule; here a damaged pack is pin
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import random
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from kit.manifests import write_manifest
+from kit.site import Site
 from kit.world import World
 
 Tree = dict[str, bytes]
@@ -106,17 +105,12 @@ def in_format(archive: bytes, form: str) -> bytes:
 
 def site(folder: Path, form: str, *packs: tuple[bytes, Tree]) -> None:
     """A unit that is served as nothing but these packs of the files that are said to be in them."""
-    folder.mkdir(parents=True)
-    files: list[dict[str, Any]] = []
-    entries: list[dict[str, Any]] = []
-    for at, (pack, tree) in enumerate(packs):
-        (folder / f"{at}.zip").write_bytes(pack)
-        for path, data in tree.items():
-            digest = hashlib.sha256(data).hexdigest()
-            files.append({"path": path, "url": f"absent/{len(files)}", "size": len(data), "sha256": digest})
-        entry = {"format": form, "url": f"{at}.zip", "size": len(pack), "sha256": hashlib.sha256(pack).hexdigest()}
-        entries.append(entry | {"paths": list(tree)})
-    write_manifest(folder, folder.name, {"unit": {"version": "1", "files": files, "packs": entries}})
+    made = Site(folder, folder.name)
+    entries = [{"format": form, "paths": list(tree), **made.artifact(pack)} for pack, tree in packs]
+    unit = made.unit("unit", {path: data for _, tree in packs for path, data in tree.items()}, packs=entries)
+    for at, file in enumerate(unit["files"]):
+        file["url"] = f"absent/{at}"
+    made.write()
 
 
 def prefetch(world: World, sites: Path) -> dict[str, Any]:

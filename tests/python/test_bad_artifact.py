@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import sentences
-from handwritten import Site, zstd_frame
-from interpreter import PATIENCE, Interpreter, command_line
+from kit import sentences
+from kit.interpreter import PATIENCE, Interpreter, command_line
+from kit.site import Site, zstd_frame
 from origins import Fault, Origin, faults
 
 IMPORT = "import magic_module.alpha as alpha; result = alpha.rows()"
@@ -147,8 +147,8 @@ def test_command_line(cache: Path, site: Site, origin: Origin, fault: Fault) -> 
     origin.fail(data_path(site), fault)
     ended = command_line("fetch", "magic_module.alpha", cache=cache, manifest_url=origin.manifest_url)
     assert ended.status == 1
-    assert "Traceback" not in ended.errors
-    assert len(ended.errors.splitlines()) == 1
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
     origin.heal()
     assert command_line("fetch", "magic_module.alpha", cache=cache, manifest_url=origin.manifest_url).status == 0
 
@@ -220,8 +220,8 @@ def test_an_endless_body_does_not_fill_the_disk(cache: Path, site: Site, origin:
         # The shell's limit on file sizes: whoever writes more is ended by SIGXFSZ.
         before=["bash", "-c", 'ulimit -f 1024; exec "$@"', "-"],
     )
-    assert ended.status == 1, ended.errors
-    assert "Traceback" not in ended.errors
+    assert ended.status == 1, ended.stderr
+    assert "Traceback" not in ended.stderr
     assert sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) < 1 << 20
 
 
@@ -319,22 +319,21 @@ def pack_of(site: Site, evil: Archive) -> bytes:
 @pytest.mark.parametrize("framed", [False, True], ids=["zip", "zip+zstd"])
 @pytest.mark.parametrize("evil", EVIL, ids=lambda evil: evil.__name__)
 def test_evil_pack(cache: Path, site: Site, origin: Origin, evil: Archive, framed: bool, tmp_path: Path) -> None:
-    """Nothing of it is used; whether its files then come one by one is the product's choice."""
+    """Nothing of it is used, and without the files that it stands for, it is an error."""
     pack = pack_of(site, evil)
     artifact = site.artifact(zstd_frame(pack) if framed else pack)
     format = "zip+zstd" if framed else "zip"
     site.modules["alpha"]["packs"] = [{"format": format, "paths": ["alpha.py", "alpha.csv"], **artifact}]
-    for file in site.modules["alpha"]["files"]:  # so that the pack is what is asked for
-        file["url"] += "?slow"
+    for file in site.modules["alpha"]["files"]:
+        origin.fail(f"/{file['url']}", faults.not_found)
     site.write()
     with Interpreter(cache, origin.manifest_url) as python:
-        outcome = python.attempt(IMPORT)
-        if outcome != 5000:
-            assert outcome.kind == "IntegrityError"
-            sentences.check("artifact", f"pack-{evil.__name__}", f"{outcome.kind}: {outcome.sentence}")
-            del site.modules["alpha"]["packs"]
-            site.write()
-            assert python.do("alpha = None\n" + IMPORT) == 5000
+        failure = python.fail(IMPORT)
+        # A pack that is larger than its files is not asked for.
+        assert failure.kind == ("FetchError" if evil is bomb else "IntegrityError")
+        sentences.check("artifact", f"pack-{evil.__name__}", f"{failure.kind}: {failure.sentence}")
+        origin.heal()
+        assert python.do(IMPORT) == 5000, "its files come one by one"
     inside = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
     assert inside < 1 << 20, "never more than what was declared"
     escaped = [
@@ -366,12 +365,15 @@ def test_what_is_no_pack(cache: Path, site: Site, origin: Origin, spoil: Callabl
     pack = pack_of(site, good)
     pack = spoil(zstd_frame(pack) if format == "zip+zstd" else pack)
     site.modules["alpha"]["packs"] = [{"format": format, "paths": ["alpha.py", "alpha.csv"], **site.artifact(pack)}]
+    for file in site.modules["alpha"]["files"]:
+        origin.fail(f"/{file['url']}", faults.not_found)
     site.write()
     with Interpreter(cache, origin.manifest_url) as python:
-        outcome = python.attempt(IMPORT)
-        if outcome != 5000:
-            assert outcome.kind == "IntegrityError"
-            assert outcome.details["hint"]
+        failure = python.fail(IMPORT)
+        assert failure.kind == "IntegrityError"
+        assert failure.details["hint"]
+        origin.heal()
+        assert python.do(IMPORT) == 5000, "its files come one by one"
 
 
 #: Whatever is wrong with a pack alone.
@@ -499,6 +501,6 @@ def test_a_packs_address_is_shown_without_its_query(cache: Path, site: Site, ori
         origin.fail(f"/{file['url']}", faults.not_found)
     site.write()
     with Interpreter(cache, origin.manifest_url) as python:
-        outcome = python.attempt(IMPORT)
-        assert outcome.kind == "IntegrityError" and "no zstd frame" in outcome.sentence
-        assert "sesame" not in f"{outcome.sentence} {outcome.details}"
+        failure = python.fail(IMPORT)
+        assert failure.kind == "IntegrityError" and "no zstd frame" in failure.sentence
+        assert "sesame" not in f"{failure.sentence} {failure.details}"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import sentences
-from handwritten import Site
-from interpreter import Interpreter, command_line
+from kit import sentences
+from kit.interpreter import Interpreter, command_line
+from kit.site import Site
 from origins import Origin
 
 IMPORT = "import magic_module.alpha as alpha; result = alpha.VALUE"
@@ -185,8 +185,8 @@ def test_command_line(cache: Path, site: Site, origin: Origin, case: str) -> Non
     for arguments in (["fetch", "magic_module.alpha"], ["list"], ["info", "magic_module.alpha"]):
         ended = command_line(*arguments, cache=cache, manifest_url=origin.manifest_url)
         assert ended.status == 1, arguments
-        assert "Traceback" not in ended.errors
-        assert len(ended.errors.splitlines()) == 1
+        assert "Traceback" not in ended.stderr
+        assert len(ended.stderr.splitlines()) == 1
 
 
 def test_a_unit_twice(cache: Path, site: Site, origin: Origin) -> None:
@@ -222,12 +222,12 @@ def test_serials(cache: Path, site: Site, origin: Origin, case: str, serial: int
         if changed:
             site.unit("alpha", {"alpha.py": "VALUE = 0\n"}, version="0.9")
         site.write()
-        outcome = python.attempt("result = alpha._upgrade().changed")
         if not changed:
-            assert outcome is False
+            assert python.do("result = alpha._upgrade().changed") is False
             return
-        assert outcome.kind == "IntegrityError"
-        sentences.check("document", f"serial-{case}", f"{outcome.kind}: {outcome.sentence}", cache=cache)
+        failure = python.fail("alpha._upgrade()")
+        assert failure.kind == "IntegrityError"
+        sentences.check("document", f"serial-{case}", f"{failure.kind}: {failure.sentence}", cache=cache)
         assert python.do("result = alpha.VALUE") == 1
         site.document["serial"] = 101
         site.write()
@@ -251,7 +251,7 @@ def test_plain_http_elsewhere_is_between_the_reader_and_the_unit(cache: Path, si
 def test_the_namespace_must_be_the_mounts(cache: Path, site: Site, origin: Origin, namespace: str) -> None:
     mount = f"import magic_module; magic_module.mount({namespace!r}, {origin.manifest_url!r})"
     with Interpreter(cache) as python:
-        outcome = python.attempt(mount)
-        failure = outcome or python.fail(f"import {namespace + '.' if namespace else ''}alpha")
+        python.do(mount)
+        failure = python.fail(f"import {namespace + '.' if namespace else ''}alpha")
     assert failure.kind == "ManifestError"
     sentences.check("document", f"mount-{namespace or 'empty'}", f"{failure.kind}: {failure.sentence}")

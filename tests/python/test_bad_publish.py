@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import sentences
-from interpreter import Interpreter, command_line
+from kit import sentences
+from kit.interpreter import Interpreter, command_line
 
 Spoil = Callable[[Path], object]
 
@@ -72,8 +72,8 @@ def test_refused(tmp_path: Path, case: str) -> None:
     SPOILT[case](source)
     ended = command_line("publish", str(source), str(site), cache=cache)
     assert ended.status == 1, ended
-    assert "Traceback" not in ended.errors
-    lines = ended.errors.splitlines()
+    assert "Traceback" not in ended.stderr
+    lines = ended.stderr.splitlines()
     assert len(lines) == 1
     sentences.check("publish", case, lines[0], source=source, site=site)
     for path, data in before.items():
@@ -101,8 +101,8 @@ def test_wrong_folders(tmp_path: Path, case: str) -> None:
         (site / "manifest.json").write_text('{"name": "a web app"}')
     ended = command_line("publish", str(source), str(site), cache=cache)
     assert ended.status == 1, ended
-    assert "Traceback" not in ended.errors
-    lines = ended.errors.splitlines()
+    assert "Traceback" not in ended.stderr
+    lines = ended.stderr.splitlines()
     assert len(lines) == 1
     sentences.check("publish", case, lines[0], source=source, site=site)
     if case == "site-is-a-file":
@@ -112,10 +112,12 @@ def test_wrong_folders(tmp_path: Path, case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["publish"], ["fetch"], ["nonsense"], ["publish", "a", "b", "c", "d"], ["info", "not a name"]]
-)
-def test_wrong_usage(tmp_path: Path, arguments: list[str]) -> None:
+    ("arguments", "status"),
+    [([], 2), (["publish"], 2), (["fetch"], 2), (["nonsense"], 2), (["publish", "a", "b", "c", "d"], 2),
+     (["info", "not a name"], 1)],
+)  # fmt: skip
+def test_wrong_usage(tmp_path: Path, arguments: list[str], status: int) -> None:
     ended = command_line(*arguments, cache=tmp_path / "cache")
-    assert ended.status in (1, 2)
-    assert "Traceback" not in ended.errors
-    assert ended.errors.strip()
+    assert ended.status == status
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.strip()

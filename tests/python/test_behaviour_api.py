@@ -182,11 +182,10 @@ def test_verify_heals(world: World) -> None:
     data[1000] ^= 1
     damaged.write_bytes(data)
     ok, *_, problems = world.run(script.replace("NAMES", "['acme.beta']")).json
-    assert problems >= 1
+    assert ok and problems == 2, "in the tree and, which is the same file, among the blobs"
     assert world.run(script.replace("NAMES", "[]")).json == [True, 2, 3, total, 0]
     (healed,) = (path for path in (world.cache / "v1" / "trees").rglob("data.bin"))
     assert healed.read_bytes() == UNITS["beta/data.bin"]
-    assert isinstance(ok, bool)
 
 
 def grown(world: World) -> Acme:
@@ -217,7 +216,8 @@ def test_prune(world: World) -> None:
     assert made.server is not None
     made.server.stop()
     ok, freed, removed = world.run(PRUNE.replace("OPTIONS", "")).json
-    assert ok and removed >= 2 and freed >= 4_000_000
+    # How much more than the data went depends on what the interpreter compiled.
+    assert ok and removed == 4 and freed >= 4_000_000
     assert world.run(FIRST_BYTE).stdout.split() == ["1", "2"]
     assert world.run(BACK).stdout.strip() == "True"
     assert world.run(FIRST_BYTE).stdout.split() == ["1", "1"]
@@ -234,7 +234,7 @@ def test_prune_to_a_limit(world: World) -> None:
         print(json.dumps([report.ok, report.bytes, len(report.removed), report.problems]))
         """
     ok, freed, removed, problems = world.run(script).json
-    assert ok and removed >= 2 and freed >= 6_000_000
+    assert ok and removed == 4 and freed >= 6_000_000
     (problem,) = problems
     assert problem.endswith(" bytes: more than the limit of 0")
     assert world.run(FIRST_BYTE).stdout.split() == ["1", "2"]

@@ -65,7 +65,7 @@ def test_extension_is_found_without_download(acme: Make, tmp_path: Path) -> None
         """
     )
     assert result.stdout.strip() == "True True None"
-    assert {request.path for request in made.cold} <= {"/manifest.json"}
+    assert made.asked() == ["/manifest.json"]
 
 
 def test_upgrade_of_a_loaded_extension_wants_a_restart(world: World, tmp_path: Path) -> None:

@@ -206,9 +206,8 @@ def test_a_changed_source_is_never_run(world: World) -> None:
         assert world.run(USE, env=env).stdout.split()[:2] == ["1", "published"]
     world.run(change)
     made.server.stop()
-    result = world.run(USE, env={"MAGIC_MODULE_OFFLINE": "1"}, status=None)
-    assert "tamper" not in result.stdout
-    assert result.stdout.split()[:2] == ["1", "published"] or "IntegrityError" in result.stderr, result.stderr
+    result = world.run(USE, env={"MAGIC_MODULE_OFFLINE": "1"})
+    assert result.stdout.split()[:2] == ["1", "published"], result.stderr
 
 
 def test_compiled_code_is_kept_once(world: World) -> None:
@@ -322,7 +321,7 @@ def test_isolated_subinterpreter_gets_a_clear_answer(world: World) -> None:
 
 
 def test_a_subinterpreter_of_the_old_kind(world: World) -> None:
-    """Works, or refuses with an ImportError; never crashes."""
+    """Works, where it is the first that imports the product."""
     Acme(world, "hook", UNITS)
     result = world.run(
         """
@@ -349,4 +348,4 @@ def test_a_subinterpreter_of_the_old_kind(world: World) -> None:
     )
     first, last = result.stdout.strip().splitlines()
     assert last == "alive"
-    assert first == "value 1" or (first.startswith("refused") and "interpreter" in first), first
+    assert first == "value 1"

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from kit.server import Stall
 from kit.world import Acme, World
+from origins import Stall
 
 UNITS = {
     "big/__init__.py": "SIZE = 1\n",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kit import typed
 from magic_module._py import cli, commands, doctor
 from magic_module.errors import FetchError
 
@@ -44,6 +45,12 @@ MOVE = SimpleNamespace(
     restart_required=False,
 )
 STAY = SimpleNamespace(**{**vars(MOVE), "name": "magic_module.beta", "changed": False, "files_changed": 0, "bytes": 0})
+
+
+for move in (MOVE, STAY):
+    typed.check(vars(move), "Upgrade")
+for unit in (ALPHA, BETA):
+    typed.check(vars(unit), "ModuleInfo")
 
 
 class Engine(SimpleNamespace):
@@ -162,6 +169,7 @@ def test_upgrade_and_rollback(engine: Any, capsys: pytest.CaptureFixture[str]) -
 
 def test_verify_and_prune(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
     report = {"ok": True, "units": 1, "files": 2, "bytes": 1024, "problems": [], "removed": []}
+    typed.check(report, "Report")
     engine(verify=SimpleNamespace(**report), prune=SimpleNamespace(**{**report, "removed": ["a", "b"]}))
     assert run(capsys, "verify") == (0, "1 unit, 2 files, 1.0 KiB: no damage\n", "")
     assert run(capsys, "prune", "--limit", "2G") == (0, "1.0 KiB freed, 2 entries removed\n", "")
@@ -194,7 +202,9 @@ def test_publish(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
         "manifest": "out/manifest.json",
         "units": [unit, same, new],
         "dropped": 1,
+        "left_out": [],
     }
+    typed.check(done, "_Published")
     made = engine(_publish=done)
     assert run(capsys, "publish", "src", "out", "--drop-older-than", "30") == (
         0,
@@ -290,6 +300,7 @@ def test_a_package_that_mounts_itself_is_asked(
 
 def test_doctor(engine: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     fine = {"check": "directory", "ok": True, "message": "/c is writable", "hint": None}
+    typed.check(fine, "_Finding")
     engine(_diagnose=[fine])
     status, text, _ = run(capsys, "doctor")
     lines = text.splitlines()

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from kit import typed
 from magic_module._py.server import Server
+from magic_module.errors import MagicModuleError
 
 ALPHA = """\
 import csv
@@ -27,6 +29,13 @@ def rows():
     with Path(__file__).with_name("alpha.csv").open(newline="") as file:
         return list(csv.reader(file))
 """
+
+#: What the answer of a command is, or what the list is made of that the answer holds.
+KINDS = {"publish": "_Published", "info": "ModuleInfo", "verify": "Report", "prune": "Report"}
+LISTS = {"list": ("modules", "ModuleInfo"), "upgrade": ("upgrades", "Upgrade"), "rollback": ("upgrades", "Upgrade"),
+         "doctor": ("findings", "_Finding")}  # fmt: skip
+#: What `doctor` looks at, in this order.
+CHECKS = ["python", "settings", "directory", "permissions", "manifest", "units"]
 
 
 class Place:
@@ -72,7 +81,16 @@ class Place:
         assert error == ""
         answer = json.loads(text)
         assert answer.pop("schema") == 1
-        assert answer.pop("command") == arguments[0]
+        command = answer.pop("command")
+        assert command in arguments
+        if "error" in answer:
+            assert set(answer["error"]) == set(MagicModuleError("").to_dict())
+        elif command in KINDS:
+            typed.check(answer, KINDS[command])
+        elif command in LISTS:
+            field, kind = LISTS[command]
+            for each in answer[field]:
+                typed.check(each, kind)
         return status, answer
 
     def python(self, code: str) -> str:
@@ -111,18 +129,17 @@ def test_publish(place: Place) -> None:
     assert text.endswith("manifest.json: nothing changed\n") and text.count("\n") == 1
     place.release("1.1.0")
     status, answer = place.json("publish", "modules", "site")
-    assert status == 0
-    assert answer["changed"]
-    assert [(unit["name"], unit["old_version"], unit["version"]) for unit in answer["units"]] == [
-        ("alpha", "1.0.0", "1.1.0")
-    ]
+    assert (status, answer["changed"], answer["signed"], answer["left_out"]) == (0, True, False, [])
+    size = sum(path.stat().st_size for path in place.modules.iterdir())
+    unit = {"name": "alpha", "old_version": "1.0.0", "version": "1.1.0", "files": 2, "bytes": size, "changed": True}
+    assert answer["units"] == [unit]
     assert json.loads((place.site / "manifest.json").read_text())["serial"] == answer["serial"]
 
 
 def test_one_folder_from_fetch_to_prune(published: Place) -> None:
     place, name = published, "magic_module.alpha"
-    assert place.run("list")[1].split()[:2] == [name, "1.0.0"]
-    assert place.json("list")[1]["modules"][0]["cached"] is False
+    [unit] = place.json("list")[1]["modules"]
+    assert (unit["name"], unit["version"], unit["versions"], unit["cached"]) == (name, "1.0.0", ["1.0.0"], False)
 
     place.server.take_requests()
     status, text, error = place.run("fetch", name)
@@ -132,7 +149,6 @@ def test_one_folder_from_fetch_to_prune(published: Place) -> None:
     assert [request.path for request in place.server.take_requests() if request.path == "/manifest.json"] == []
     assert place.run("fetch", name) == (0, f"{name}: nothing to download\n", "")
     assert place.json("info", name)[1]["cached"] is True
-    assert "cached    yes\n" in place.run("info", name)[1]
 
     assert place.run("upgrade") == (0, "nothing changed\n", "")
     place.release("1.1.0")
@@ -149,16 +165,15 @@ def test_one_folder_from_fetch_to_prune(published: Place) -> None:
     assert (move["old_version"], move["new_version"], move["changed"]) == ("1.1.0", "1.0.0", True)
     assert place.python(show).startswith("1.0.0 ")
 
-    status, text, error = place.run("verify")
-    assert (status, error) == (0, "")
-    assert text.endswith(": no damage\n")
+    size = sum(path.stat().st_size for path in place.modules.iterdir())
+    sound = {"ok": True, "units": 1, "files": 2, "bytes": size, "problems": [], "removed": []}
+    assert place.json("verify") == (0, sound)
     status, usage = place.json("cache")
     assert (status, usage["directory"]) == (0, str(place.cache))
     assert usage["bytes"] > 0
     assert place.run("cache")[1].startswith(f"directory  {place.cache}\n")
-    status, text, error = place.run("prune")
-    assert (status, error) == (0, "")
-    assert "freed" in text
+    status, report = place.json("prune")
+    assert (status, report["ok"], report["problems"]) == (0, True, [])
     assert place.python(show).startswith("1.0.0 ")
 
 
@@ -168,16 +183,17 @@ def test_verify_heals_what_is_damaged(published: Place) -> None:
     good = path.read_bytes()
     path.chmod(0o644)
     path.write_bytes(good[::-1])
-    status, text, error = published.run("verify")
-    assert (status, error) == (0, "")
-    assert "alpha.csv" in text and text.endswith(": healed\n")
+    status, report = published.json("verify")
+    [problem] = report["problems"]
+    assert (status, report["ok"]) == (0, True)
+    assert "alpha.csv" in problem
     assert path.read_bytes() == good
 
 
 def test_options_come_before_or_after_the_command(published: Place) -> None:
     option, unset = ["--manifest-url", published.server.manifest_url], {"MAGIC_MODULE_MANIFEST_URL": ""}
     for arguments in ([*option, "list"], ["list", *option]):
-        assert published.run(*arguments, **unset)[1].startswith("magic_module.alpha")
+        assert published.json(*arguments, **unset)[1]["modules"][0]["name"] == "magic_module.alpha"
 
 
 def test_other_namespaces(place: Place) -> None:
@@ -199,7 +215,8 @@ def test_a_package_that_mounts_itself(place: Place) -> None:
     url = f"{place.server.url}author/manifest.json"
     (package / "__init__.py").write_text(f"import magic_module\nmagic_module.mount(__name__, {url!r})\n")
     assert place.run("fetch", "zz_author.alpha", MAGIC_MODULE_MANIFEST_URL="")[1].endswith(" downloaded\n")
-    assert place.run("list", "--namespace", "zz_author")[1].startswith("zz_author.alpha  1.0.0")
+    [unit] = place.json("list", "--namespace", "zz_author")[1]["modules"]
+    assert (unit["name"], unit["version"]) == ("zz_author.alpha", "1.0.0")
 
 
 def test_no_manifest_at_all(place: Place) -> None:
@@ -228,7 +245,7 @@ def test_a_unit_that_is_not_there(published: Place) -> None:
 def test_doctor(published: Place) -> None:
     status, answer = published.json("doctor")
     assert status == 0, answer
-    assert {finding["check"] for finding in answer["findings"]} >= {"python", "directory", "manifest"}
+    assert [finding["check"] for finding in answer["findings"] if finding["ok"]] == CHECKS
     # Who says on the command line where units come from needs no variable; who says nothing does.
     url = published.server.manifest_url
     status, text, _ = published.run("doctor", "--manifest-url", url, MAGIC_MODULE_MANIFEST_URL="")

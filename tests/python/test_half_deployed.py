@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from handwritten import Site
-from interpreter import Interpreter, command_line
+from kit.interpreter import Interpreter, command_line
+from kit.site import Site
 from origins import Fault, Origin
 
 IMPORT = "import magic_module as mm, magic_module.alpha as alpha, magic_module.beta as beta"

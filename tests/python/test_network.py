@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from kit.proxy import Proxy
-from kit.server import Server
 from kit.tls import Authority
 from kit.world import World
 
@@ -106,26 +105,12 @@ def test_a_certificate_file_of_no_use_is_no_reason_to_trust_others(
 def test_https_never_leads_to_plain_http(site: World, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = site.serve()
     server = site.serve(tls=authority.server("IP:127.0.0.1"))
-    redirect(server, f"{plain.manifest_url}?token={SECRET}", monkeypatch)
+    target = f"{plain.manifest_url}?token={SECRET}"
+    server.fail("*", lambda reply: reply.whole(302, headers={"Location": target}))
     line = failing(site, server.manifest_url, SSL_CERT_FILE=str(authority.file))
     assert line.startswith("FetchError: ")
     assert "it redirects from https to plain HTTP" in line
     assert plain.paths() == []
-
-
-def redirect(server: Server, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes `server` answer everything with a redirect to `target`."""
-    assert server._http is not None
-    handler = server._http.RequestHandlerClass
-
-    def answer(self: object, body: bool) -> None:
-        self.note(302)  # type: ignore[attr-defined]
-        self.send_response(302)  # type: ignore[attr-defined]
-        self.send_header("Location", target)  # type: ignore[attr-defined]
-        self.send_header("Content-Length", "0")  # type: ignore[attr-defined]
-        self.end_headers()  # type: ignore[attr-defined]
-
-    monkeypatch.setattr(handler, "answer", answer)
 
 
 def test_plain_http_through_a_proxy_carries_no_credentials(site: World) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from kit.server import Server
 from kit.sources import write_tree
 from kit.world import World
+from origins import Origin
 
 SOURCES = {
     "alpha/__init__.py": "from . import inner\nDEBUG = __debug__\nVALUE = 1\n",
@@ -39,7 +39,7 @@ BOTH = "['__init__.py', 'inner.py']"
 
 
 @pytest.fixture
-def site(world: World) -> Server:
+def site(world: World) -> Origin:
     """A site without units yet, and the environment that mounts it."""
     write_tree(world.path / "sources", SOURCES)
     (world.work / "pyproject.toml").touch()  # a lock is looked for, and written, no higher than here
@@ -65,7 +65,7 @@ def levels(world: World) -> list[str]:
     return [pack["tag"].rpartition("-")[2] for pack in code_packs(world)]
 
 
-def test_the_interpreter_that_published_it_compiles_nothing(world: World, site: Server) -> None:
+def test_the_interpreter_that_published_it_compiles_nothing(world: World, site: Origin) -> None:
     publish(world, "--compile")
     assert world.run(SCRIPT).stdout.strip() == "[] True True inner"
     assert sum("packs/" in path for path in site.paths()) == 2
@@ -73,7 +73,7 @@ def test_the_interpreter_that_published_it_compiles_nothing(world: World, site: 
     assert world.run(SCRIPT).stdout.strip() == "[] True True inner"
 
 
-def test_code_of_many_packs_arrives_whole(world: World, site: Server) -> None:
+def test_code_of_many_packs_arrives_whole(world: World, site: Origin) -> None:
     """The packs come at the same time, and all end in one file."""
     for number in range(12):
         text = f"number {number} " * 70_000
@@ -92,7 +92,7 @@ def test_code_of_many_packs_arrives_whole(world: World, site: Server) -> None:
     assert world.run(script).stdout.strip() == "[]"
 
 
-def test_each_optimisation_level_takes_its_own_and_the_others_compile(world: World, site: Server) -> None:
+def test_each_optimisation_level_takes_its_own_and_the_others_compile(world: World, site: Origin) -> None:
     publish(world, "--compile")
     publish(world, "--compile", flags=["-OO"])
     assert levels(world) == ["0", "2"]
@@ -102,7 +102,7 @@ def test_each_optimisation_level_takes_its_own_and_the_others_compile(world: Wor
         assert world.run(SCRIPT, flags=[flag] if flag else [], env=cold).stdout.strip() == line
 
 
-def test_who_has_the_sources_already_compiles_without_asking(world: World, site: Server) -> None:
+def test_who_has_the_sources_already_compiles_without_asking(world: World, site: Origin) -> None:
     publish(world, "--compile")
     assert world.run(SCRIPT, flags=["-O"]).stdout.strip() == f"{BOTH} False True inner"
     site.take()
@@ -110,7 +110,7 @@ def test_who_has_the_sources_already_compiles_without_asking(world: World, site:
     assert site.paths() == []
 
 
-def test_a_module_from_published_code_knows_where_it_is(world: World, site: Server) -> None:
+def test_a_module_from_published_code_knows_where_it_is(world: World, site: Origin) -> None:
     publish(world, "--compile")
     result = world.run(
         """
@@ -128,7 +128,7 @@ def test_a_module_from_published_code_knows_where_it_is(world: World, site: Serv
     assert result.stdout.splitlines() == ["True", 'raise ValueError("line")', 'raise ValueError("line") 5']
 
 
-def test_publishing_again_adds_one_interpreter_and_leaves_the_others(world: World, site: Server) -> None:
+def test_publishing_again_adds_one_interpreter_and_leaves_the_others(world: World, site: Origin) -> None:
     publish(world)
     assert code_packs(world) == []
     assert publish(world, "--compile")["changed"]
@@ -142,7 +142,7 @@ def test_publishing_again_adds_one_interpreter_and_leaves_the_others(world: Worl
     assert levels(world) == ["0", "1"]
 
 
-def test_new_code_is_no_upgrade(world: World, site: Server) -> None:
+def test_new_code_is_no_upgrade(world: World, site: Origin) -> None:
     publish(world)
     assert world.run(SCRIPT).stdout.strip() == f"{BOTH} True True inner"
     publish(world, "--compile")
@@ -150,7 +150,7 @@ def test_new_code_is_no_upgrade(world: World, site: Server) -> None:
     assert world.run(upgrade).stdout.strip() == "False"
 
 
-def test_code_goes_with_the_sources_that_it_was_made_from(world: World, site: Server) -> None:
+def test_code_goes_with_the_sources_that_it_was_made_from(world: World, site: Origin) -> None:
     publish(world, "--compile")
     publish(world, "--compile", flags=["-O"])
     write_tree(world.path / "sources", {"alpha/inner.py": '"""New."""\nWHO = "changed"\n'})
@@ -162,7 +162,7 @@ def test_code_goes_with_the_sources_that_it_was_made_from(world: World, site: Se
     assert levels(world) == []
 
 
-def test_an_upgrade_of_one_file_compiles_that_file(world: World, site: Server) -> None:
+def test_an_upgrade_of_one_file_compiles_that_file(world: World, site: Origin) -> None:
     big = "".join(f"VALUE_{number} = {number}\n" for number in range(500))
     write_tree(world.path / "sources", {"alpha/big.py": big, "alpha/__init__.py": "from . import big, inner\n"})
     publish(world, "--compile")
@@ -188,7 +188,7 @@ def lose(path: Path) -> None:
 
 @pytest.mark.parametrize("fault", [flip, lose])
 def test_a_pack_that_is_not_what_was_pinned_is_refused_and_the_sources_compiled(
-    world: World, site: Server, fault: Any
+    world: World, site: Origin, fault: Any
 ) -> None:
     publish(world, "--compile")
     [pack] = code_packs(world)
@@ -197,7 +197,7 @@ def test_a_pack_that_is_not_what_was_pinned_is_refused_and_the_sources_compiled(
     assert world.run(SCRIPT).stdout.strip() == "[] True True inner"
 
 
-def test_a_pack_that_is_no_archive_is_refused_although_it_is_pinned(world: World, site: Server) -> None:
+def test_a_pack_that_is_no_archive_is_refused_although_it_is_pinned(world: World, site: Origin) -> None:
     import hashlib
 
     publish(world, "--compile")
@@ -213,7 +213,7 @@ def test_a_pack_that_is_no_archive_is_refused_although_it_is_pinned(world: World
     assert world.run(SCRIPT).stdout.strip() == f"{BOTH} True True inner"
 
 
-def test_an_entry_is_named_by_the_source_that_it_was_made_from(world: World, site: Server) -> None:
+def test_an_entry_is_named_by_the_source_that_it_was_made_from(world: World, site: Origin) -> None:
     publish(world, "--compile")
     [pack] = code_packs(world)
     frame = (world.path / "site" / pack["url"]).read_bytes()
@@ -225,7 +225,7 @@ def test_an_entry_is_named_by_the_source_that_it_was_made_from(world: World, sit
     assert len(entries) == 2
 
 
-def test_damage_to_what_was_kept_is_noticed_and_compiled_again(world: World, site: Server) -> None:
+def test_damage_to_what_was_kept_is_noticed_and_compiled_again(world: World, site: Origin) -> None:
     publish(world, "--compile")
     world.run("import magic_module; magic_module.prefetch('magic_module.alpha')")
     [pack] = (world.cache / "v1" / "mounts").glob("*/code/*")
@@ -234,14 +234,14 @@ def test_damage_to_what_was_kept_is_noticed_and_compiled_again(world: World, sit
     assert world.run(SCRIPT).stdout.strip() == "[] True True inner"
 
 
-def test_full_verification_ignores_it(world: World, site: Server) -> None:
+def test_full_verification_ignores_it(world: World, site: Origin) -> None:
     publish(world, "--compile")
     full = {"MAGIC_MODULE_VERIFY": "full"}
     assert world.run(SCRIPT, env=full).stdout.strip() == f"{BOTH} True True inner"
     assert sum("packs/" in path for path in site.paths()) == 1
 
 
-def test_a_project_that_pins_its_sources_compiles_them_itself(world: World, site: Server) -> None:
+def test_a_project_that_pins_its_sources_compiles_them_itself(world: World, site: Origin) -> None:
     publish(world, "--compile")
     assert world.run(SCRIPT).stdout.strip() == "[] True True inner"
     world.run(None, args=["-m", "magic_module", "pin"])
@@ -251,7 +251,7 @@ def test_a_project_that_pins_its_sources_compiles_them_itself(world: World, site
     assert world.run(SCRIPT, env=cold).stdout.strip() == f"{BOTH} True True inner"
 
 
-def test_much_code_is_left_where_it_would_come_slowly(world: World, site: Server) -> None:
+def test_much_code_is_left_where_it_would_come_slowly(world: World, site: Origin) -> None:
     noise = "".join(f"{hashlib.sha256(str(number).encode()).hexdigest()}" for number in range(16_000))
     inner = SOURCES["alpha/inner.py"] + f"NOISE = '{noise}'\n"
     write_tree(world.path / "sources", {**SOURCES, "alpha/inner.py": inner})

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-import sentences
-from interpreter import Interpreter, command_line
+from kit import sentences
+from kit.interpreter import Interpreter, command_line
 from origins import Origin
 
 pytestmark = pytest.mark.network
@@ -200,8 +200,8 @@ def origin(tmp_path: Path) -> Iterator[Origin]:
 
 def publish(source: Path, origin: Origin, namespace: str, cache: Path) -> None:
     """Publish what pip installed."""
-    ended = command_line("publish", str(source), str(origin.directory), "--namespace", namespace, cache=cache)
-    assert ended.status == 0, ended.errors
+    ended = command_line("publish", str(source), str(origin.folder), "--namespace", namespace, cache=cache)
+    assert ended.status == 0, ended.stderr
 
 
 def opening(case: Case, origin: Origin) -> str:
@@ -242,11 +242,11 @@ def test_use(case: str, installed: dict[str, Path], origin: Origin, tmp_path: Pa
     origin.requests.clear()
     fresh(older)  # warm
     assert origin.requests == []
-    port = origin.port
     origin.stop()
     fresh(older)  # offline
     publish(installed[f"{case}-newer"], origin, real.namespace, cache)
-    with Origin(origin.directory, port=port), Interpreter(cache, url) as python:
+    origin.start()
+    with Interpreter(cache, url) as python:
         assert python.do(use) == real.result
         moved = f"import sys; u = sys.modules[{name!r}]._upgrade(); result = [u.changed, u.old_version, u.new_version]"
         assert python.do(moved) == [True, older, newer]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from interpreter import PATIENCE, command_line, environment
+from kit.interpreter import PATIENCE, command_line, environment
 from origins import Origin
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))
@@ -53,7 +53,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
         if (LIBRARY / unit).is_dir():
             shutil.copytree(LIBRARY / unit, root / "source" / unit, ignore=shutil.ignore_patterns("__pycache__"))
     ended = command_line("publish", str(root / "source"), str(root / "site"), "--namespace", "", cache=root / "unused")
-    assert ended.status == 0, ended.errors
+    assert ended.status == 0, ended.stderr
     with Origin(root / "site") as origin:
         yield origin
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from kit.server import Server
 from kit.world import World
+from origins import Origin
 
 WATCH = """
     import json, sys, threading, magic_module
@@ -33,7 +33,7 @@ WATCH = """
 """
 
 
-def watch(world: World, server: Server, refused: str = "", act: str = "pass", **environment: str) -> list[Any]:
+def watch(world: World, server: Origin, refused: str = "", act: str = "pass", **environment: str) -> list[Any]:
     script = WATCH.format(url=server.manifest_url, refused=refused, act=act)
     result: list[Any] = world.run(script, env=environment).json
     return result

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from kit.manifests import record, write_manifest
 from kit.process import Result
-from kit.server import Server
+from kit.site import Site
 from kit.world import World
+from origins import Origin
 from test_security_signing import command
 
 SHOW = """
@@ -31,7 +31,7 @@ class Project:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.server: Server = world.serve()
+        self.server: Origin = world.serve()
         self.url = self.server.manifest_url
         self.file = world.work / "magic.lock"
         (world.work / "pyproject.toml").touch()
@@ -169,15 +169,14 @@ def test_the_lock_is_found_from_a_folder_below(project: Project) -> None:
 
 def test_nothing_unlocked_runs_inside_of_a_locked_unit(project: Project) -> None:
     """Its author could have added the unit after the review; code that tries to import it goes on without it."""
-    site = project.world.path / "site"
+    site = Site(project.world.path / "site", "acme")
     value = "VALUE = 1\n"
-    package = record(
-        site, "1", {"alpha/__init__.py": value + "try:\n    from . import extra\nexcept ImportError: pass\n"}
-    )
-    write_manifest(site, "acme", {"alpha": package})
+    site.unit("alpha", {"alpha/__init__.py": value + "try:\n    from . import extra\nexcept ImportError: pass\n"})
+    site.write()
     assert project.show() == [1]
     project.command("pin")
-    write_manifest(site, "acme", {"alpha": package, "alpha.extra": record(site, "1", {"alpha/extra.py": value})})
+    site.unit("alpha.extra", {"alpha/extra.py": value})
+    site.write()
     assert project.show(cold=True) == [1]
     refused = project.show("alpha", "alpha.extra", cold=True)
     assert refused["type"] == "PolicyError"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kit.manifests import record, write_manifest
+from kit.site import Site
 from kit.tls import Authority
 from kit.world import World
 from magic_module import errors
@@ -101,40 +101,40 @@ def test_a_long_header(world: World, status: int, header: str, value: str) -> No
         assert shown(world, url)
 
 
-def long_url(place: Path) -> dict[str, Any]:
-    made = record(place, "1", {"alpha.py": "VALUE = 1"})
+def long_url(site: Site) -> dict[str, Any]:
+    made = site.record({"alpha.py": "VALUE = 1"})
     made["files"][0]["url"] = "b" * 100_000
     return made
 
 
-def long_version(place: Path) -> dict[str, Any]:
-    return {**record(place, "1", {"alpha.py": ""}), "version": "1" * 1_000_000}
+def long_version(site: Site) -> dict[str, Any]:
+    return {**site.record({"alpha.py": ""}), "version": "1" * 1_000_000}
 
 
-def long_path(place: Path) -> dict[str, Any]:
-    made = record(place, "1", {"alpha.py": ""})
+def long_path(site: Site) -> dict[str, Any]:
+    made = site.record({"alpha.py": ""})
     made["files"][0]["path"] = "a/" * 100_000 + "\x1b[2J"
     return made
 
 
-def long_requirement(place: Path) -> dict[str, Any]:
-    return record(place, "1", {"alpha.py": ""}, dependencies=["no-such-thing-" + "x" * 100_000])
+def long_requirement(site: Site) -> dict[str, Any]:
+    return site.record({"alpha.py": ""}, dependencies=["no-such-thing-" + "x" * 100_000])
 
 
-def long_python(place: Path) -> dict[str, Any]:
-    return record(place, "1", {"alpha.py": ""}, requires_python=">=" + "9" * 100_000)
+def long_python(site: Site) -> dict[str, Any]:
+    return site.record({"alpha.py": ""}, requires_python=">=" + "9" * 100_000)
 
 
-def long_marker(place: Path) -> dict[str, Any]:
-    return record(place, "1", {"alpha.py": ""}, dependencies=["pip; python_version > '" + "9" * 100_000 + "'"])
+def long_marker(site: Site) -> dict[str, Any]:
+    return site.record({"alpha.py": ""}, dependencies=["pip; python_version > '" + "9" * 100_000 + "'"])
 
 
-def installed_requirement(place: Path) -> dict[str, Any]:
-    return record(place, "1", {"alpha.py": ""}, dependencies=["packaging>=" + "9" * 100_000])
+def installed_requirement(site: Site) -> dict[str, Any]:
+    return site.record({"alpha.py": ""}, dependencies=["packaging>=" + "9" * 100_000])
 
 
-def many_requirements(place: Path) -> dict[str, Any]:
-    return record(place, "1", {"alpha.py": ""}, dependencies=[f"no-such-thing-{number}" for number in range(500)])
+def many_requirements(site: Site) -> dict[str, Any]:
+    return site.record({"alpha.py": ""}, dependencies=[f"no-such-thing-{number}" for number in range(500)])
 
 
 @pytest.mark.parametrize(
@@ -150,18 +150,22 @@ def many_requirements(place: Path) -> dict[str, Any]:
         many_requirements,
     ],
 )
-def test_a_record_that_says_too_much(world: World, made: Callable[[Path], dict[str, Any]]) -> None:
+def test_a_record_that_says_too_much(world: World, made: Callable[[Site], dict[str, Any]]) -> None:
     server = world.serve()
-    write_manifest(world.path / "site", "magic_module", {"alpha": made(world.path / "site")})
+    site = Site(world.path / "site")
+    site.modules["alpha"] = made(site)
+    site.write()
     assert shown(world, server.manifest_url)
 
 
 def test_a_reason_that_fills_the_screen(world: World) -> None:
     server = world.serve()
-    site = world.path / "site"
-    write_manifest(site, "magic_module", {"alpha": record(site, "1", {"alpha.py": ""})})
+    site = Site(world.path / "site")
+    site.unit("alpha", {"alpha.py": ""})
+    site.write()
     assert shown(world, server.manifest_url) == []
-    write_manifest(site, "magic_module", {"alpha": record(site, "1", {"alpha.py": ""}, yanked="x\x1b[2J" * 50_000)})
+    site.modules["alpha"]["yanked"] = "x\x1b[2J" * 50_000
+    site.write()
     assert shown(world, server.manifest_url, "mm.upgrade(); import magic_module.alpha")
 
 
@@ -183,8 +187,9 @@ def test_a_reason_that_fills_the_screen(world: World) -> None:
 )
 def test_a_caller_who_says_too_much(world: World, step: str) -> None:
     server = world.serve()
-    site = world.path / "site"
-    write_manifest(site, "magic_module", {"alpha": record(site, "1", {"alpha.py": ""})})
+    site = Site(world.path / "site")
+    site.unit("alpha", {"alpha.py": ""})
+    site.write()
     assert shown(world, server.manifest_url, step)
 
 
@@ -204,8 +209,9 @@ def test_a_caller_who_says_too_much(world: World, step: str) -> None:
 )
 def test_a_command_that_says_too_much(world: World, arguments: list[str]) -> None:
     server = world.serve()
-    site = world.path / "site"
-    write_manifest(site, "magic_module", {"alpha": record(site, "1", {"alpha.py": ""})})
+    site = Site(world.path / "site")
+    site.unit("alpha", {"alpha.py": ""})
+    site.write()
     env = {"MAGIC_MODULE_MANIFEST_URL": server.manifest_url}
     result = world.run(None, flags=("-m", "magic_module"), args=arguments, env=env, status=None)
     assert result.status in (1, 2) and result.stdout == ""

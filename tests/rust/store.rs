@@ -77,6 +77,7 @@ fn whatever_file_is_damaged_the_bytes_are_right_or_the_error_is_clear() {
             match offline.read("alpha") {
                 Ok(texts) => assert_eq!(texts, expected, "{case}"),
                 Err(error) => {
+                    // Each is right for some of the files, and which file holds what is the store's own affair.
                     let kind = error.kind();
                     let clear = matches!(kind, Kind::Offline | Kind::Integrity | Kind::Store);
                     assert!(clear && error.details().hint.is_some(), "{case}: {error:?}");

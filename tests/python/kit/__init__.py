@@ -1,13 +1,16 @@
-"""What the tests share: sources given as a dict, a counting server, scripts in fresh interpreters.
+"""What the tests share. The server that they ask is `origins.Origin`.
 
-| module      | holds                                                                  |
-|-------------|------------------------------------------------------------------------|
-| `sources`   | `write_tree`: a dict of texts becomes files                            |
-| `server`    | `Server`: a static server that counts requests and can stall a body    |
-| `process`   | `run`, `start`: a script in a fresh interpreter, with a clean environment |
-| `tls`       | `Authority`: a certificate authority of the test's own                   |
-| `proxy`     | `Proxy`: a forward proxy that records what it is asked                    |
-| `manifests` | `record`, `write_manifest`: manifests written by hand                  |
-| `canaries`  | `Canaries`: a world full of secrets, and the search for them           |
-| `world`     | `World`: one test's cache, sites and servers; `Acme`: a package in both forms |
+| module        | holds                                                                        |
+|---------------|------------------------------------------------------------------------------|
+| `world`       | `World`: one test's cache, sites and servers; `Acme`: a package in both forms |
+| `process`     | `run`, `start`: a process with a clean environment, to its end or step by step |
+| `interpreter` | `Interpreter`: one that is told what to do, and lives on after an error; `command_line` |
+| `sources`     | `write_tree`: a dict of texts becomes files                                  |
+| `site`        | `Site`: a manifest written by hand, to be spoilt                             |
+| `sentences`   | `check`: compares a sentence with the one that is kept                       |
+| `typed`       | `check`: compares JSON with the types of the engine                          |
+| `compiler`    | `extension`: a C extension                                                   |
+| `tls`         | `Authority`: a certificate authority of the test's own                       |
+| `proxy`       | `Proxy`: a forward proxy that records what it is asked                       |
+| `canaries`    | `Canaries`: a world full of secrets, and the search for them                 |
 """

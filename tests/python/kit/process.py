@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TIMEOUT = 120
+PATIENCE = 120
 """Seconds after which a script counts as hanging; no test measures time with it."""
 
 KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "COVERAGE_PROCESS_START")
@@ -72,7 +72,7 @@ def start(line: Sequence[str], env: Mapping[str, str], cwd: Path, input: bool = 
     )
 
 
-def finish(process: subprocess.Popen[str], timeout: float = TIMEOUT) -> Result:
+def finish(process: subprocess.Popen[str], timeout: float = PATIENCE) -> Result:
     """Waits; a process that hangs is killed with all its children, and fails the test."""
     try:
         stdout, stderr = process.communicate(timeout=timeout)
@@ -83,7 +83,7 @@ def finish(process: subprocess.Popen[str], timeout: float = TIMEOUT) -> Result:
     return Result(stdout, stderr, process.returncode)
 
 
-def read_line(process: subprocess.Popen[str], timeout: float = TIMEOUT) -> str:
+def read_line(process: subprocess.Popen[str], timeout: float = PATIENCE) -> str:
     """The next line that a process prints; one that hangs instead is killed, and fails the test."""
     assert process.stdout is not None and process.stderr is not None
     watchdog = threading.Timer(timeout, os.killpg, (process.pid, 9))

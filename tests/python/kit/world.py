@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from origins import Origin, Request
+
 from . import process
 from .process import Result
-from .server import Request, Server
 from .sources import Sources, write_tree
 
 
@@ -25,7 +26,7 @@ class World:
         self.work = path / "work"
         for folder in (self.home, self.work):
             folder.mkdir(parents=True)
-        self.servers: list[Server] = []
+        self.servers: list[Origin] = []
         self.processes: list[subprocess.Popen[str]] = []
         self.extra: dict[str, str | None] = {}
 
@@ -87,10 +88,10 @@ class World:
         published = _native._publish(str(source), str(self.path / site), namespace, drop_older_than, keys)
         return dict(published)
 
-    def serve(self, site: str = "site", tls: ssl.SSLContext | None = None) -> Server:
+    def serve(self, site: str = "site", tls: ssl.SSLContext | None = None) -> Origin:
         """Starts a server for `site`; it is stopped with the world."""
         (self.path / site).mkdir(exist_ok=True)
-        server = Server(self.path / site, tls)
+        server = Origin(self.path / site, tls=tls)
         self.servers.append(server)
         return server
 
@@ -134,7 +135,7 @@ class Acme:
         self.namespace = namespace
         self.folder = world.path / how
         self.package = self.folder / namespace.replace(".", "/")
-        self.server: Server | None = None
+        self.server: Origin | None = None
         self.cold: list[Request] = []
         write_tree(self.package, own or {})
         if how == "installed":
@@ -160,6 +161,10 @@ class Acme:
         else:
             line = f"import magic_module\nmagic_module.mount({self.namespace!r}, {url!r}{options})\n"
             write_tree(self.folder, {"sitecustomize.py": line})
+
+    def asked(self) -> list[str]:
+        """What the last cold run asked for; of an installed package, what it would have asked for."""
+        return [request.path for request in self.cold] if self.server else ["/manifest.json"]
 
     def run(self, script: str | None, **options: Any) -> Result:
         """Runs the script; from the hook three times: cold, warm, and warm with the server stopped.

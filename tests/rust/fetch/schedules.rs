@@ -238,6 +238,7 @@ async fn run(schedule: Schedule) -> Outcome {
         }
         Err(error) => {
             let text = error.to_string();
+            // What comes first, wrong bytes or too many failures, is the schedule's and the scheduler's.
             let known = matches!(error.kind(), Kind::Fetch | Kind::Integrity);
             assert!(known && error.details().hint.is_some(), "schedule {seed}: {text}");
             assert!(error.details().url.is_some(), "schedule {seed}: {text}");

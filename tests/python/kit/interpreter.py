@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-#: After this many seconds without an answer the child is ended: a hang is a failure.
-PATIENCE = 120
+from . import process
+from .process import PATIENCE, Result
 
 _PROGRAM = """
 import json, sys
@@ -54,15 +54,6 @@ class Failure:
     kinds: Sequence[str]
     sentence: str
     details: Mapping[str, Any] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A process that has ended."""
-
-    status: int
-    output: str
-    errors: str
 
 
 class Interpreter:
@@ -116,10 +107,6 @@ class Interpreter:
         assert isinstance(outcome, Failure), f"{step!r} did not fail: {outcome!r}"
         return outcome
 
-    def attempt(self, step: str) -> Any | Failure:
-        """Run some statements that may raise."""
-        return self._step(step)
-
     def _step(self, step: str) -> Any | Failure:
         assert self._process.stdin
         assert self._process.stdout
@@ -145,23 +132,18 @@ class Interpreter:
 
 
 def environment(cache: Path, manifest_url: str | None, settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The whole environment of a child: nothing of ours, no home but the test's own.
-
-    An empty value in ``settings`` removes a variable.
-    """
+    """A clean environment with a home beside the cache; an empty value in ``settings`` removes a variable."""
     home = cache.parent / "home"
     if not home.exists() and os.access(cache.parent, os.W_OK):
         home.mkdir()
-    variables = {
-        "PATH": os.defpath,
+    own = {
         "LANG": "C.UTF-8",
-        "HOME": str(home),
-        "MAGIC_MODULE_CACHE_DIR": str(cache),
-        "MAGIC_MODULE_MANIFEST_URL": manifest_url or "",
+        "LC_ALL": None,
+        "MAGIC_MODULE_MANIFEST_URL": manifest_url,
         "MAGIC_MODULE_PROGRESS": "off",
         **(settings or {}),
     }
-    return {name: value for name, value in variables.items() if value}
+    return process.environment(home, cache, {name: value or None for name, value in own.items()})
 
 
 def command_line(
@@ -170,14 +152,7 @@ def command_line(
     manifest_url: str | None = None,
     settings: Mapping[str, str] | None = None,
     before: Sequence[str] = (),
-) -> Ended:
+) -> Result:
     """Run ``magic-module`` with arguments to its end."""
-    ended = subprocess.run(
-        [*before, sys.executable, "-m", "magic_module", *arguments],
-        env=environment(cache, manifest_url, settings),
-        cwd=cache.parent,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    line = [*before, sys.executable, "-m", "magic_module", *arguments]
+    return process.run(line, environment(cache, manifest_url, settings), cache.parent, None)

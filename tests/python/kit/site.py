@@ -28,7 +28,7 @@ def zstd_frame(data: bytes) -> bytes:
 
 
 class Site:
-    """A folder with ``files/<sha256>`` and a ``manifest.json``."""
+    """A folder with ``files/<sha256>`` and a ``manifest.json``, which has been written when ``write`` was called."""
 
     def __init__(self, folder: Path, namespace: str = "magic_module") -> None:
         self.folder = folder
@@ -59,10 +59,13 @@ class Site:
                 archive.writestr(path, data)
         return {"format": "zip", "paths": list(members if paths is None else paths), **self.artifact(memory.getvalue())}
 
+    def record(self, files: Mapping[str, bytes | str], version: str = "1.0", **fields: Any) -> Json:
+        """Store some files; returns the record that pins them."""
+        return {"version": version, "files": [self.file(path, data) for path, data in files.items()], **fields}
+
     def unit(self, name: str, files: Mapping[str, bytes | str], version: str = "1.0", **fields: Any) -> Json:
         """Set the record of a unit; returns it, to be spoilt."""
-        record = {"version": version, "files": [self.file(path, data) for path, data in files.items()], **fields}
-        self.modules[name] = record
+        self.modules[name] = record = self.record(files, version, **fields)
         return record
 
     def write(self) -> Site:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-_FOLDER = Path(__file__).parent / "sentences"
+_FOLDER = Path(__file__).parents[1] / "sentences"
 
 
 def normal(text: str, names: Mapping[str, object]) -> str:
