@@ -63,7 +63,7 @@ impl Session {
 
     /// Makes a closure active, as one set.
     pub fn activate(&self, mount: &Arc<Mount>, members: &[Member]) -> Result<()> {
-        let Some(bound) = mount.bound() else { return Ok(()) };
+        let Some(bound) = mount.bind()? else { return Ok(()) };
         let mut entries: BTreeMap<Key, Active> =
             members.iter().map(|member| (member.unit.key.clone(), member.active())).collect();
         entries.retain(|key, entry| !holds(&bound.generation, key, entry));
@@ -75,7 +75,7 @@ impl Session {
         // While an upgrade is tried out, what it moves is not written.
         let own = bound.base.as_ref().unwrap_or(&bound.generation);
         // Another process may have added to the generation meanwhile.
-        let mut generation = mount.folder.read(own.number).unwrap_or_else(|| own.clone());
+        let mut generation = mount.folder.read(own.number)?.unwrap_or_else(|| own.clone());
         for (key, active) in &own.active {
             generation.active.entry(key.clone()).or_insert_with(|| active.clone());
         }
@@ -97,7 +97,7 @@ impl Session {
         let follows = generation.number;
         if entries.iter().any(|(key, entry)| taken(key, entry)) {
             let moves = entries.into_iter().map(|(key, entry)| (key, Some(entry))).collect();
-            generation = successor(mount, &generation, &moves);
+            generation = successor(mount, &generation, &moves)?;
         } else {
             generation.active.extend(entries);
         }
@@ -118,8 +118,8 @@ pub fn successor(
     mount: &Mount,
     base: &Generation,
     moves: &BTreeMap<Key, Option<Active>>,
-) -> Generation {
-    let number = mount.folder.numbers().pop().unwrap_or(0).max(base.number) + 1;
+) -> Result<Generation> {
+    let number = mount.folder.numbers()?.pop().unwrap_or(0).max(base.number) + 1;
     let mut next =
         Generation { number, parent: Some(base.number), moved: BTreeMap::new(), ..base.clone() };
     for (key, entry) in moves {
@@ -129,14 +129,17 @@ pub fn successor(
         };
         next.moved.insert(key.clone(), before);
     }
-    next
+    Ok(next)
 }
 
 /// Writes a generation, which extends or follows another, and binds this process to it. It
 /// becomes current unless another process has moved on: what that moved stays moved. The
 /// mount's lock is held.
 pub fn commit(mount: &Mount, generation: Generation, follows: u64) -> Result<()> {
-    let current = mount.folder.current().filter(|number| mount.folder.read(*number).is_some());
+    let current = match mount.folder.current()? {
+        Some(number) if mount.folder.read(number)?.is_some() => Some(number),
+        _ => None,
+    };
     mount.folder.write(&generation)?;
     if current.is_none_or(|current| current == follows) && current != Some(generation.number) {
         mount.folder.switch(generation.number)?;

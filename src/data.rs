@@ -10,8 +10,9 @@ use crate::manifest::File;
 use crate::mount::Mount;
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::store::tree::{has_mode, hash_file};
-use crate::store::{make_folders, rename_onto, unique};
+use crate::store::disk;
+use crate::store::tree::has_mode;
+use crate::store::{create_file, make_folders, rename_onto, unique};
 use crate::unit::Unit;
 
 impl Session {
@@ -61,14 +62,14 @@ impl Session {
 
     async fn lazy(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, file: &File) -> Result<PathBuf> {
         let place = self.lazy_place(file);
-        let whole = || hash_file(&place, file.size).is_ok_and(|digest| digest == file.sha256);
+        let whole = || disk::digest(&place, file.size).is_ok_and(|digest| digest == file.sha256);
         let fit = fs_err::symlink_metadata(&place).is_ok_and(|it| has_mode(&it, file.executable));
         if fit && whole() {
             return Ok(place);
         }
         let _kept = self.keep().await?;
         let blobs = self.store.blobs();
-        if !blobs.has(&file.sha256, file.size) || blobs.verify(&file.sha256).is_err() {
+        if !blobs.is_whole(&file.sha256, file.size)? {
             if self.settings.offline {
                 return Err(mount
                     .offline(&format!("{} of {} is not in the cache", file.path, unit.full_name))
@@ -99,7 +100,8 @@ impl Session {
         let blob = blobs.path(&file.sha256);
         // All names of a file have one mode, and a blob is never run.
         if file.executable || link(&blob, &aside).is_err() {
-            fs_err::copy(&blob, &aside).map_err(cannot)?;
+            disk::copy(&blob, file.size, &mut create_file(&aside).map_err(cannot)?)
+                .map_err(cannot)?;
         }
         if file.executable {
             make_executable(&aside).map_err(cannot)?;

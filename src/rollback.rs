@@ -25,7 +25,10 @@ impl Session {
         while let Some(current) = &step
             && !current.moved.keys().any(is_it)
         {
-            step = current.parent.and_then(|parent| mount.folder.read(parent));
+            step = match current.parent {
+                Some(parent) => mount.folder.read(parent)?,
+                None => None,
+            };
         }
         let mut prepared = Prepared {
             mount: mount.clone(),
@@ -39,7 +42,11 @@ impl Session {
         let Some(step) = step.filter(|step| step.parent.is_some()) else { return Ok(prepared) };
         prepared.parent = Some(step.parent);
         let progress = Progress::new(mount.namespace.join(name), self.events.clone());
-        for (key, before) in &undone(&generation, &step, |number| mount.folder.read(number)) {
+        let before = match step.parent {
+            Some(parent) => mount.folder.read(parent)?.unwrap_or_default(),
+            None => Generation::default(),
+        };
+        for (key, before) in &undone(&generation, &step, &before) {
             let now = generation.active.get(key).cloned();
             let unit_name = key.unit();
             let unit = match before {
@@ -143,9 +150,8 @@ impl Session {
 fn undone(
     now: &Generation,
     step: &Generation,
-    read: impl Fn(u64) -> Option<Generation>,
+    before: &Generation,
 ) -> BTreeMap<Key, Option<Active>> {
-    let before = step.parent.and_then(read).unwrap_or_default();
     let mut undone = step.moved.clone();
     loop {
         let names: BTreeSet<&str> = undone.keys().map(Key::unit).collect();
@@ -211,7 +217,7 @@ mod tests {
             .into(),
             ..step.clone()
         };
-        let undone = undone(&now, &step, |_| Some(before.clone()));
+        let undone = undone(&now, &step, &before);
         let shown: Vec<(&str, bool)> =
             undone.iter().map(|(key, entry)| (key.as_str(), entry.is_some())).collect();
         assert_eq!(shown, [("above", false), ("base", true), ("tool", false)]);

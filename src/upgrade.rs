@@ -282,16 +282,16 @@ impl Session {
     }
 
     /// What this process sees once the moves are made; nothing is written.
-    pub fn preview(&self, prepared: &Prepared) -> Option<Arc<Bound>> {
+    pub fn preview(&self, prepared: &Prepared) -> Result<Option<Arc<Bound>>> {
         let mount = &prepared.mount;
-        let before = mount.bound()?;
+        let Some(before) = mount.bind()? else { return Ok(None) };
         let moves =
             prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
-        let generation = successor(mount, &before.generation, &moves);
+        let generation = successor(mount, &before.generation, &moves)?;
         mount.change_bound(|bound| {
             bound.base = Some(std::mem::replace(&mut bound.generation, generation));
         });
-        Some(before)
+        Ok(Some(before))
     }
 
     /// Switches the generation. Nothing is lost if this fails.
@@ -308,8 +308,11 @@ impl Session {
             .map(|bound| bound.base.as_ref().unwrap_or(&bound.generation).clone())
             .unwrap_or_default();
         // Another process may have moved on: what it moved stays moved.
-        let base =
-            mount.folder.current().and_then(|number| mount.folder.read(number)).unwrap_or(own);
+        let newest = match mount.folder.current()? {
+            Some(number) => mount.folder.read(number)?,
+            None => None,
+        };
+        let base = newest.unwrap_or(own);
         let done = |step: &Move| match &step.new {
             Some(new) => holds(&base, &step.key, new),
             None => !base.active.contains_key(&step.key),
@@ -340,10 +343,10 @@ impl Session {
         let mount = &prepared.mount;
         let moves =
             prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
-        let mut next = successor(mount, &base, &moves);
+        let mut next = successor(mount, &base, &moves)?;
         if base.active.is_empty()
             && base.parent.is_none()
-            && mount.folder.read(base.number).is_none()
+            && mount.folder.read(base.number)?.is_none()
         {
             // The first units of a mount: there is nothing to go back to.
             next = Generation { parent: None, moved: BTreeMap::new(), ..next };

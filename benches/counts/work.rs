@@ -9,7 +9,8 @@ use magic_module::plan::{Reusable, plan};
 use magic_module::publish::CATALOGUE_ABOVE;
 use magic_module::session::TopLevel;
 use magic_module::store::code::CodePack;
-use magic_module::store::tree::{Tree, hash_file};
+use magic_module::store::disk;
+use magic_module::store::tree::Tree;
 
 use crate::engine_support::World;
 
@@ -115,7 +116,7 @@ fn hash(count: Count<'_>) {
     let path = folder.path().join("file");
     fs_err::write(&path, vec![7; 1 << 20]).unwrap();
     let expected = Digest::of(&vec![7; 1 << 20]);
-    count(&mut || assert_eq!(hash_file(&path, 1 << 20).unwrap(), expected));
+    count(&mut || assert_eq!(disk::digest(&path, 1 << 20).unwrap(), expected));
 }
 
 fn plan_files(count: Count<'_>) {

@@ -12,11 +12,11 @@ pub fn check(data: &[u8]) {
     fs_err::write(folder.path.join("state"), &text).unwrap();
     fs_err::write(folder.path.join("generations").join("1"), &text).unwrap();
 
-    let state = folder.state();
+    let state = folder.state().unwrap();
     folder.write_state(&state).unwrap();
-    assert_eq!(folder.state(), state);
-    if let Some(generation) = folder.read(1) {
+    assert_eq!(folder.state().unwrap(), state);
+    if let Some(generation) = folder.read(1).unwrap() {
         folder.write(&generation).unwrap();
-        assert_eq!(folder.read(1), Some(generation));
+        assert_eq!(folder.read(1).unwrap(), Some(generation));
     }
 }

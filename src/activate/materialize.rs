@@ -87,7 +87,7 @@ impl Session {
         let Effort { force, distrust, packs } = effort;
         let one = |member: &Member| {
             if distrust {
-                self.drop_damaged_blobs(&member.record);
+                self.drop_damaged_blobs(&member.record)?;
             }
             let reusable = if distrust { Reusable::default() } else { self.reusable(member)? };
             Ok(plan(&member.record, self.store.blobs(), &reusable, force, packs))
@@ -190,27 +190,32 @@ impl Session {
                     reusable.add(&tree);
                 }
             }
-            generation = current.parent.and_then(|parent| mount.folder.read(parent));
+            generation = match current.parent {
+                Some(parent) => mount.folder.read(parent)?,
+                None => None,
+            };
         }
         Ok(reusable)
     }
 
-    fn drop_damaged_blobs(&self, record: &Record) {
-        let files = record.files.iter().map(|file| file.sha256);
-        let packs = record.packs.iter().map(|pack| pack.sha256);
-        for digest in files.chain(packs).filter(|digest| self.store.blobs().path(digest).exists()) {
-            if self.store.blobs().verify(&digest).is_err() {
-                let _ = self.store.blobs().remove(&digest);
+    fn drop_damaged_blobs(&self, record: &Record) -> Result<()> {
+        let blobs = self.store.blobs();
+        let files = record.files.iter().map(|file| (file.sha256, file.size));
+        let packs = record.packs.iter().map(|pack| (pack.sha256, pack.size));
+        for (digest, size) in files.chain(packs) {
+            if !blobs.is_whole(&digest, size)? {
+                blobs.remove(&digest)?;
             }
         }
         // A pack that is refused once would be refused again.
         for pack in record.packs.iter().filter(|pack| pack.format.holds_files()) {
-            if self.store.blobs().path(&pack.sha256).exists()
+            if blobs.has(&pack.sha256, pack.size)
                 && assemble::read_pack(&self.store, record, pack).is_err()
             {
-                let _ = self.store.blobs().remove(&pack.sha256);
+                blobs.remove(&pack.sha256)?;
             }
         }
+        Ok(())
     }
 }
 

@@ -1,15 +1,14 @@
 //! New files with the bytes of others: clones of their blocks, other names, or copies.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::Path;
 
-use sha2::Digest as _;
-
 use crate::name::Digest;
+use crate::store::disk;
 
 #[cfg(target_os = "linux")]
 pub(super) fn clone_blocks(from: &Path, target: &Path) -> io::Result<()> {
-    let input = fs_err::File::open(from)?;
+    let (input, _) = disk::open(from)?;
     let output = create(target)?;
     rustix::fs::ioctl_ficlone(output.file(), input.file()).or_else(|error| {
         drop(output);
@@ -25,18 +24,7 @@ pub(super) fn clone_blocks(_: &Path, _: &Path) -> io::Result<()> {
 
 /// Copies `from` to a new file, and hashes what it copies.
 pub(super) fn copy(from: &Path, target: &Path, size: u64) -> io::Result<Digest> {
-    let mut input = fs_err::File::open(from)?.take(size.saturating_add(1));
-    let mut output = create(target)?;
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; usize::try_from(size.clamp(1, 1 << 18)).unwrap_or(1 << 18)];
-    loop {
-        let count = input.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(Digest::from_bytes(hasher.finalize().into()));
-        }
-        hasher.update(&buffer[..count]);
-        output.write_all(&buffer[..count])?;
-    }
+    disk::copy(from, size, &mut create(target)?)
 }
 
 pub(super) fn create(target: &Path) -> io::Result<fs_err::File> {

@@ -13,7 +13,7 @@ use crate::manifest::{self, PackFormat, Record};
 use crate::name::{Digest, FilePath};
 use crate::origin::redact_text;
 use crate::store::Store;
-use crate::store::tree::hash_file;
+use crate::store::disk;
 use crate::unpack::Pack;
 
 /// From this size on, a file shares its bytes with the blob instead of copying them.
@@ -144,7 +144,7 @@ impl<'a> Packs<'a> {
         let got = if shared && source.fresh && source.file.is_none() {
             *sha256
         } else if shared {
-            hash_file(target, size).map_err(|error| cannot_build(target, &error))?
+            disk::digest(target, size).map_err(|error| cannot_build(target, &error))?
         } else {
             copy(&from, target, size).map_err(|error| cannot_build(target, &error))?
         };

@@ -49,11 +49,13 @@ impl Mount {
     }
 
     pub fn is_refused(&self) -> bool {
-        self.folder.state().refused
+        self.folder.state().is_ok_and(|state| state.refused)
     }
 
     fn is_remembered(&self, name: &str) -> bool {
-        let asked = self.folder.state().absent.get(name).copied();
+        // Who cannot read it asks again.
+        let known = self.folder.state().unwrap_or_default();
+        let asked = known.absent.get(name).copied();
         asked.is_some_and(|asked| now().saturating_sub(asked) <= ABSENT_FOR)
     }
 }

@@ -178,21 +178,31 @@ impl Mount {
         Ok(())
     }
 
-    /// Binds at the first call. `None`: nothing of this mount is on disk.
+    /// What this process is bound to. `None`: nothing of this mount is on disk, or
+    /// [`Self::bind`] failed.
     pub fn bound(&self) -> Option<Arc<Bound>> {
+        self.bind().ok()?
+    }
+
+    /// Binds at the first call. `None`: nothing of this mount is on disk. What cannot be read
+    /// is an error: taken for nothing, it would be replaced by something newer.
+    pub fn bind(&self) -> Result<Option<Arc<Bound>>> {
         if let Some(bound) = self.bound.lock().as_ref() {
-            return Some(bound.clone());
+            return Ok(Some(bound.clone()));
         }
-        let (generation, lock) = self.folder.bind().or_else(|| {
-            // A manifest was verified, but nothing is active yet.
-            let fresh = self.folder.fresh();
-            fresh.manifest.is_some().then_some((fresh, None))
-        })?;
-        let state = self.folder.state();
+        let (generation, lock) = match self.folder.bind()? {
+            Some(found) => found,
+            // Perhaps a manifest was verified, but nothing is active yet.
+            None => match self.folder.fresh()? {
+                fresh if fresh.manifest.is_some() => (fresh, None),
+                _ => return Ok(None),
+            },
+        };
+        let state = self.folder.state()?;
         self.set_yanked(state.yanked);
         let manifest = state.manifest.or(generation.manifest);
         let bound = Arc::new(Bound { generation, manifest, lock: lock.map(Arc::new), base: None });
-        Some(self.bound.lock().get_or_insert(bound).clone())
+        Ok(Some(self.bound.lock().get_or_insert(bound).clone()))
     }
 
     pub fn known(&self) -> Known {
@@ -221,7 +231,8 @@ impl Mount {
                 base: base.clone(),
             },
             None => {
-                let generation = self.folder.fresh();
+                // Every way here has bound the mount: there is nothing on disk yet.
+                let generation = self.folder.fresh().unwrap_or_default();
                 Bound { manifest: generation.manifest, generation, lock: None, base: None }
             }
         };
@@ -272,7 +283,7 @@ impl Mount {
     }
 
     fn change_state(&self, _: &Exclusive, change: impl FnOnce(&mut State)) -> Result<()> {
-        let mut state = self.folder.state();
+        let mut state = self.folder.state()?;
         change(&mut state);
         self.folder.write_state(&state)
     }

@@ -33,7 +33,7 @@ impl Mount {
     /// Asks for a newer manifest. True if there is one. Nothing that is active changes.
     pub async fn refresh(&self, context: &Context, no_cache: bool) -> Result<bool> {
         if context.settings.offline {
-            let known = self.folder.state().manifest;
+            let known = self.folder.state()?.manifest;
             let what = match known.map(|digest| self.manifest(&context.store, &digest)) {
                 Some(Ok(_)) => {
                     format!("only the server knows the newest manifest of {}", self.describe())
@@ -45,7 +45,7 @@ impl Mount {
         context.store.create()?;
         self.folder.create()?;
         self.asked.store(now(), Ordering::Relaxed);
-        let state = self.seen(&context.store);
+        let state = self.seen(&context.store)?;
         let validator = state.validator.clone();
         let document = self.download(context, validator.as_ref(), no_cache).await?;
         let (bytes, signature, validator) = match document {
@@ -86,15 +86,15 @@ impl Mount {
 
     /// What was seen before. A state that is damaged is made up for by the manifest that
     /// this process is bound to; where that cannot be read, the whole of it is asked for.
-    fn seen(&self, store: &Store) -> State {
-        let mut state = self.folder.state();
-        let bound = || self.bound().and_then(|bound| bound.manifest);
-        let manifest = state.manifest.or_else(bound);
+    fn seen(&self, store: &Store) -> Result<State> {
+        let mut state = self.folder.state()?;
+        let bound = self.bind()?.and_then(|bound| bound.manifest);
+        let manifest = state.manifest.or(bound);
         match manifest.and_then(|digest| self.manifest(store, &digest).ok()) {
             Some(known) => state.highest_serial = state.highest_serial.max(known.serial),
             None => state.validator = None,
         }
-        State { manifest, ..state }
+        Ok(State { manifest, ..state })
     }
 
     /// Writes down what passed every check. Returns the manifest that holds from now on:
@@ -110,7 +110,7 @@ impl Mount {
         let _kept = context.store.keep()?;
         let _lock = self.folder.lock()?;
         let digest = Digest::of(bytes);
-        let mut state = self.folder.state();
+        let mut state = self.folder.state()?;
         if state.manifest != before.manifest
             && let Some(newest) = state.manifest
         {

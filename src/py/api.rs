@@ -267,7 +267,10 @@ fn prune(py: Python<'_>, limit: Option<u64>) -> PyResult<Report> {
     let session = session(py)?;
     let limit = limit.or(session.settings.cache_limit);
     let pruned = py.detach(|| crate::store::prune::prune(&session.store, limit)).or_raise(py)?;
-    let kept = limit.map_or(0, |_| py.detach(|| usage(&session.store)).bytes);
+    let kept = match limit {
+        Some(_) => py.detach(|| usage(&session.store)).or_raise(py)?.bytes,
+        None => 0,
+    };
     let over = limit.filter(|limit| kept > *limit).map(|limit| {
         format!("what is in use, or was before, takes {kept} bytes: more than the limit of {limit}")
     });

@@ -172,7 +172,7 @@ fn apply(py: Python<'_>, session: &'static Arc<Session>, prepared: &Prepared) ->
     }
     // A module may raise when its attributes are read.
     let saved = reload.call_method1("save", (&moves,))?;
-    let before = session.preview(prepared);
+    let before = session.preview(prepared).or_raise(py)?;
     let result = reload
         .call_method1("reload", (&saved,))
         .and_then(|stale| stale.extract::<bool>())

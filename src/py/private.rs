@@ -341,7 +341,7 @@ fn count(number: u64, word: &str) -> String {
 #[pyfunction]
 fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let session = session(py)?;
-    let used = py.detach(|| usage(&session.store));
+    let used = py.detach(|| usage(&session.store)).or_raise(py)?;
     let dict = PyDict::new(py);
     dict.set_item("directory", session.store.cache().to_string_lossy().as_ref())?;
     dict.set_item("bytes", used.bytes)?;
@@ -349,7 +349,7 @@ fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("trees", used.trees)?;
     dict.set_item("limit", session.settings.cache_limit)?;
     let mounts = PyList::empty(py);
-    for folder in crate::store::prune::mount_folders(&session.store) {
+    for folder in crate::store::prune::mount_folders(&session.store).or_raise(py)? {
         let text = fs_err::read_to_string(folder.path.join("mount.json")).unwrap_or_default();
         let described: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         let entry = PyDict::new(py);
@@ -359,7 +359,7 @@ fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
             "identity",
             folder.path.file_name().map(|name| name.to_string_lossy().into_owned()),
         )?;
-        entry.set_item("generation", folder.current())?;
+        entry.set_item("generation", folder.current().or_raise(py)?)?;
         entry.set_item("directory", folder.path.to_string_lossy().as_ref())?;
         entry.set_item("changed", folder.changed())?;
         mounts.append(entry)?;

@@ -114,7 +114,7 @@ impl Session {
             relative: relative.to_owned(),
             required,
         };
-        let Some(bound) = mount.bound() else { return Ok(ask(true)) };
+        let Some(bound) = mount.bind()? else { return Ok(ask(true)) };
         let mut active = Vec::new();
         for name in prefixes(relative) {
             if let Some(unit) = self.active_unit(mount, &bound, name)? {

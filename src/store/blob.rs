@@ -12,14 +12,13 @@
 //! there are no locks, writes `tmp/<sha256>.<process>.<number>.part` instead.
 
 use std::fs::TryLockError;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use sha2::Digest as _;
-
-use super::lock::{OpenFile, no_follow, open_in_place, unsupported};
+use super::disk::{self, careful};
+use super::lock::{OpenFile, open_in_place, unsupported};
 use super::{make_folders, rename_onto};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
@@ -162,7 +161,7 @@ impl BlobStore {
     /// already and damaged is replaced.
     pub fn insert(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
-        if self.verify(&digest).is_err() {
+        if !self.is_whole(&digest, bytes.len() as u64)? {
             let mut writer = self.begin_apart(&digest)?;
             writer.write(bytes)?;
             writer.commit(true)?;
@@ -173,16 +172,13 @@ impl BlobStore {
     /// The blob's bytes, hashed; at most `limit` of them.
     pub fn read_verified(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
         let path = self.path(digest);
-        let broken = |error: io::Error| Error::store("cannot read from the cache", &path, &error);
-        let file = fs_err::File::open(&path).map_err(broken)?;
-        let length = file.metadata().map_err(broken)?.len();
-        let mut bytes = Vec::with_capacity(usize::try_from(length.min(limit)).unwrap_or(0));
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(broken)?;
-        if bytes.len() as u64 > limit {
-            return Err(damaged(&path)
-                .expected(format!("at most {limit} bytes"))
-                .got(format!("{length} bytes")));
-        }
+        let bytes = disk::read(&path, limit).map_err(|error| {
+            if disk::is_damage(&error) && !disk::is_absent(&error) {
+                damaged(&path).caused_by(&error)
+            } else {
+                Error::store("cannot read from the cache", &path, &error)
+            }
+        })?;
         let found = Digest::of(&bytes);
         if found != *digest {
             return Err(damaged(&path).expected(digest.to_hex()).got(found.to_hex()));
@@ -190,52 +186,39 @@ impl BlobStore {
         Ok(bytes)
     }
 
-    /// Hashes the blob where it lies.
-    pub fn verify(&self, digest: &Digest) -> Result<()> {
+    /// Hashes the blob where it lies. False if it is damaged, not there, or larger than `size`.
+    pub fn is_whole(&self, digest: &Digest, size: u64) -> Result<bool> {
         let path = self.path(digest);
-        let broken = |error: io::Error| Error::store("cannot read from the cache", &path, &error);
-        let mut file = fs_err::File::open(&path).map_err(broken)?;
-        let mut hasher = sha2::Sha256::new();
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            match file.read(&mut buffer).map_err(broken)? {
-                0 => break,
-                read => hasher.update(&buffer[..read]),
-            }
+        match disk::digest(&path, size) {
+            Ok(found) => Ok(found == *digest),
+            Err(error) if disk::is_damage(&error) => Ok(false),
+            Err(error) => Err(Error::store("cannot read from the cache", &path, &error)),
         }
-        let found = Digest::from_bytes(hasher.finalize().into());
-        if found != *digest {
-            return Err(damaged(&path).expected(digest.to_hex()).got(found.to_hex()));
-        }
-        Ok(())
     }
 
     /// Removes the blob, if it is there.
     pub fn remove(&self, digest: &Digest) -> Result<()> {
         let path = self.path(digest);
-        match fs_err::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::store("cannot remove from the cache", &path, &error))
-            }
-            _ => Ok(()),
-        }
+        disk::remove(&path)
+            .map_err(|error| Error::store("cannot remove from the cache", &path, &error))
     }
 
     /// Removes what dead writers left, and returns how many bytes that were.
-    pub fn sweep(&self) -> u64 {
-        let Ok(entries) = fs_err::read_dir(self.tmp()) else { return 0 };
-        entries
-            .flatten()
-            .map(|entry| entry.path())
+    pub fn sweep(&self) -> Result<u64> {
+        let tmp = self.tmp();
+        let entries = disk::list(&tmp)
+            .map_err(|error| Error::store("cannot look into the cache", &tmp, &error))?;
+        Ok(entries
+            .iter()
             .filter(|path| path.to_string_lossy().ends_with(SUFFIX))
-            .filter_map(|path| self.sweep_one(&path))
-            .sum()
+            .filter_map(|path| self.sweep_one(path))
+            .sum())
     }
 
     fn sweep_one(&self, path: &Path) -> Option<u64> {
         let mut options = fs_err::OpenOptions::new();
         options.write(true);
-        no_follow(&mut options, 0);
+        careful(&mut options, 0);
         let file = OpenFile::new(options.open(path).ok()?);
         let metadata = file.just_opened().metadata().ok()?;
         match file.just_opened().try_lock() {
@@ -275,7 +258,7 @@ impl BlobStore {
     fn open(&self, part: &Path) -> Result<OpenFile> {
         let mut options = fs_err::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        no_follow(&mut options, 0o600);
+        careful(&mut options, 0o600);
         let mut opened = open_in_place(&options, part);
         if opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             make_folders(&self.tmp())

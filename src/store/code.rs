@@ -29,12 +29,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use sha2::Digest as _;
 
-use super::read_private;
+use super::disk;
 use crate::name::Digest;
 
 const FORMAT: &[u8] = b"magic_module code 1\n";
 const HEADER: usize = FORMAT.len() + 32;
 const ENTRY: usize = 4 + 4 + 32 + 32;
+/// The largest pack, in bytes; a larger one is damage.
+const LIMIT: u64 = 512 << 20;
 const PUBLISHED: u32 = 1 << 31;
 /// Published code is appended in portions of so many bytes.
 const PORTION: usize = 4 << 20;
@@ -126,7 +128,8 @@ impl CodePack {
             held: Held::default(),
             writer: Mutex::default(),
         };
-        if let Ok(bytes) = read_private(&pack.path) {
+        // Code that cannot be read is compiled once more.
+        if let Ok(bytes) = disk::read_private(&pack.path, LIMIT) {
             pack.held = pack.parse(bytes, trusted);
         }
         pack

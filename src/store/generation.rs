@@ -20,10 +20,17 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::lock::{Exclusive, Shared, no_follow};
-use super::{Store, make_folders, read_private, write_aside};
+use super::disk::{self, careful};
+use super::lock::{Exclusive, Shared, open_in_place};
+use super::{Store, make_folders, write_aside};
 use crate::error::{Error, Result};
 use crate::name::{Digest, Key, UnitName, Version};
+
+/// The largest generation, in bytes: some hundred thousand units.
+const GENERATION_LIMIT: u64 = 128 << 20;
+
+/// The largest state, in bytes.
+const STATE_LIMIT: u64 = 16 << 20;
 
 /// A unit in a generation. The record itself is in the manifest with this digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,54 +151,68 @@ impl MountFolder {
         Exclusive::try_take(&self.path.join("lock"))
     }
 
-    pub fn current(&self) -> Option<u64> {
-        let number = read_private(&self.path.join("current")).ok()?;
-        std::str::from_utf8(&number).ok()?.trim().parse().ok()
+    /// The number of the newest generation. `None`: nothing names it.
+    pub fn current(&self) -> Result<Option<u64>> {
+        let number = read_private(&self.path.join("current"), 32)?;
+        Ok(number.and_then(|number| std::str::from_utf8(&number).ok()?.trim().parse().ok()))
     }
 
     /// Binds to the newest generation, and keeps it from being pruned. Where it is damaged,
     /// an empty one over the newest manifest takes its place: the units are activated again
     /// from what the cache holds, never from an older generation.
-    pub fn bind(&self) -> Option<(Generation, Option<Shared>)> {
+    pub fn bind(&self) -> Result<Option<(Generation, Option<Shared>)>> {
         loop {
-            let number = self.current().or_else(|| self.numbers().pop())?;
+            let named = self.current()?;
+            let newest = match named {
+                Some(number) => Some(number),
+                None => self.numbers()?.pop(),
+            };
+            let Some(number) = newest else { return Ok(None) };
             // In a read-only cache there is no lock to take, and nobody to prune it.
             let lock = Shared::take(&self.lock_of(number)).ok();
-            if let Some(generation) = self.read(number) {
-                return Some((generation, lock));
+            if let Some(generation) = self.read(number)? {
+                if named.is_none() {
+                    // The name of the newest was lost. A cache that cannot be written serves as well.
+                    let _ = self.switch(number);
+                }
+                return Ok(Some((generation, lock)));
             }
             // Pruned before it was locked, or damaged.
-            if self.current().is_none_or(|newest| newest == number) {
-                return Some((self.fresh(), lock));
+            if self.current()?.is_none_or(|newest| newest == number) {
+                return Ok(Some((self.fresh()?, lock)));
             }
         }
     }
 
     /// An empty generation over the newest manifest that is known.
-    pub fn fresh(&self) -> Generation {
-        let number = self.numbers().pop().unwrap_or(0) + 1;
-        Generation { number, manifest: self.state().manifest, ..Generation::default() }
+    pub fn fresh(&self) -> Result<Generation> {
+        let number = self.numbers()?.pop().unwrap_or(0) + 1;
+        Ok(Generation { number, manifest: self.state()?.manifest, ..Generation::default() })
     }
 
     /// The numbers of all generations, ascending; of one that was lost, its lock is left.
-    pub fn numbers(&self) -> Vec<u64> {
-        let Ok(entries) = fs_err::read_dir(self.path.join("generations")) else {
-            return Vec::new();
-        };
+    pub fn numbers(&self) -> Result<Vec<u64>> {
+        let folder = self.generations();
+        let entries = disk::list(&folder).map_err(|error| cannot_read(&folder, &error))?;
         let number = |name: &str| name.strip_suffix(".lock").unwrap_or(name).parse().ok();
         let mut numbers: Vec<u64> = entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str().and_then(number))
+            .iter()
+            .filter_map(|entry| entry.file_name()?.to_str().and_then(number))
             .collect();
         numbers.sort_unstable();
         numbers.dedup();
-        numbers
+        Ok(numbers)
     }
 
     /// `None` if it is not there or damaged.
-    pub fn read(&self, number: u64) -> Option<Generation> {
-        read_checked(&self.file_of(number))
-            .filter(|generation: &Generation| generation.number == number)
+    pub fn read(&self, number: u64) -> Result<Option<Generation>> {
+        let generation: Option<Generation> = read_checked(&self.file_of(number), GENERATION_LIMIT)?;
+        Ok(generation.filter(|generation| generation.number == number))
+    }
+
+    /// True if something stands where the generation would, readable or not.
+    pub fn holds(&self, number: u64) -> bool {
+        !matches!(fs_err::symlink_metadata(self.file_of(number)), Err(error) if disk::is_absent(&error))
     }
 
     pub fn write(&self, generation: &Generation) -> Result<()> {
@@ -203,13 +224,14 @@ impl MountFolder {
         write_aside(&self.tmp, &self.path.join("current"), format!("{number}\n").as_bytes(), true)
     }
 
-    pub fn remove(&self, number: u64) {
-        let _ = fs_err::remove_file(self.file_of(number));
-        let _ = fs_err::remove_file(self.lock_of(number));
+    pub fn remove(&self, number: u64) -> io::Result<()> {
+        disk::remove(&self.file_of(number))?;
+        disk::remove(&self.lock_of(number))
     }
 
-    pub fn state(&self) -> State {
-        read_checked(&self.path.join("state")).unwrap_or_default()
+    /// What is known beside the generations; nothing, where it is damaged.
+    pub fn state(&self) -> Result<State> {
+        Ok(read_checked(&self.path.join("state"), STATE_LIMIT)?.unwrap_or_default())
     }
 
     pub fn write_state(&self, state: &State) -> Result<()> {
@@ -240,27 +262,45 @@ impl MountFolder {
     /// Environments in which a tree's requirements were found to be met.
     pub fn is_checked(&self, environment: &str, tree: &Digest) -> bool {
         let line = format!("{environment} {tree}");
-        fs_err::read_to_string(self.path.join("checked"))
-            .is_ok_and(|text| text.lines().any(|known| known == line))
+        // Who does not know looks once more.
+        let known = disk::read_private(&self.path.join("checked"), STATE_LIMIT).unwrap_or_default();
+        known.split(|byte| *byte == b'\n').any(|known| known == line.as_bytes())
     }
 
     pub fn mark_checked(&self, environment: &str, tree: &Digest) {
         use std::io::Write;
         let mut options = fs_err::OpenOptions::new();
         options.create(true).append(true);
-        no_follow(&mut options, 0o644);
+        careful(&mut options, 0o644);
         // Derived and small: losing a line costs one check.
-        if let Ok(mut file) = options.open(self.path.join("checked")) {
+        if let Ok(mut file) = open_in_place(&options, &self.path.join("checked")) {
             let _ = file.write_all(format!("{environment} {tree}\n").as_bytes());
         }
     }
 }
 
-fn read_checked<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let text = read_private(path).ok()?;
-    let (check, body) = text.split_at_checked(64)?;
-    let body = body.strip_prefix(b"\n")?.strip_suffix(b"\n")?;
-    (Digest::of(body).to_hex().as_bytes() == check).then(|| serde_json::from_slice(body).ok())?
+/// `None`: it is not there, or damaged.
+fn read_checked<T: DeserializeOwned>(path: &Path, limit: u64) -> Result<Option<T>> {
+    let Some(text) = read_private(path, limit)? else { return Ok(None) };
+    let checked = || {
+        let (check, body) = text.split_at_checked(64)?;
+        let body = body.strip_prefix(b"\n")?.strip_suffix(b"\n")?;
+        (Digest::of(body).to_hex().as_bytes() == check)
+            .then(|| serde_json::from_slice(body).ok())?
+    };
+    Ok(checked())
+}
+
+fn read_private(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    match disk::read_private(path, limit) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if disk::is_damage(&error) => Ok(None),
+        Err(error) => Err(cannot_read(path, &error)),
+    }
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> Error {
+    Error::store(format!("cannot read {}", path.display()), path, error)
 }
 
 #[cfg(test)]
@@ -281,18 +321,18 @@ mod tests {
             folder.write(&Generation { number, ..Generation::default() }).unwrap();
         }
         folder.switch(2).unwrap();
-        assert_eq!(folder.bind().unwrap().0.number, 2);
+        assert_eq!(folder.bind().unwrap().unwrap().0.number, 2);
         let path = folder.file_of(2);
         let mut bytes = fs_err::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs_err::write(&path, bytes).unwrap();
-        assert_eq!(folder.read(2), None);
-        let (fresh, _) = folder.bind().unwrap();
+        assert_eq!(folder.read(2).unwrap(), None);
+        let (fresh, _) = folder.bind().unwrap().unwrap();
         assert_eq!((fresh.number, fresh.active.len()), (3, 0));
         // The one before is not taken for it, even if all that names it is gone but its lock.
         fs_err::remove_file(&path).unwrap();
         fs_err::remove_file(folder.path.join("current")).unwrap();
-        let (fresh, _) = folder.bind().unwrap();
+        let (fresh, _) = folder.bind().unwrap().unwrap();
         assert_eq!((fresh.number, fresh.active.len()), (3, 0));
     }
 }

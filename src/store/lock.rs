@@ -16,6 +16,7 @@ use std::path::Path;
 
 use fs_err::File;
 
+use super::disk::{self, careful};
 use super::registry;
 use crate::descriptor::{Identity, Own};
 use crate::error::{Error, Result};
@@ -97,7 +98,7 @@ fn try_acquire(
 fn open(path: &Path) -> Result<Option<OpenFile>> {
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create(true).truncate(false);
-    no_follow(&mut options, 0o644);
+    careful(&mut options, 0o644);
     match open_in_place(&options, path) {
         Ok(file) => return Ok(Some(OpenFile::new(file))),
         Err(error)
@@ -107,8 +108,8 @@ fn open(path: &Path) -> Result<Option<OpenFile>> {
             ) => {}
         Err(error) => return Err(failed(path, &error)),
     }
-    match File::open(path) {
-        Ok(file) => Ok(Some(OpenFile::new(file))),
+    match disk::open(path) {
+        Ok((file, _)) => Ok(Some(OpenFile::new(file))),
         Err(_) => Ok(None),
     }
 }
@@ -117,34 +118,20 @@ fn failed(path: &Path, error: &io::Error) -> Error {
     Error::store(format!("cannot lock {}", path.display()), path, error)
 }
 
-/// Opens a file of ours. A link or a folder in its place is nothing of ours, and gives way.
+/// Opens a file of ours to write to it. Whatever else stands in its place gives way.
 pub(super) fn open_in_place(options: &fs_err::OpenOptions, path: &Path) -> io::Result<File> {
     let opened = options.open(path);
-    let Err(error) = &opened else { return opened };
-    let stranger = match fs_err::symlink_metadata(path) {
-        Ok(metadata) if error.kind() != io::ErrorKind::PermissionDenied => metadata.file_type(),
-        _ => return opened,
+    let stranger = match &opened {
+        // A pipe whose other end somebody holds can be opened.
+        Ok(file) => Some(file.metadata()?).filter(|metadata| !metadata.is_file()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+        Err(_) => fs_err::symlink_metadata(path).ok().filter(|metadata| !metadata.is_file()),
     };
-    if stranger.is_symlink() {
-        fs_err::remove_file(path)?;
-    } else if stranger.is_dir() {
-        fs_err::remove_dir_all(path)?;
-    } else {
+    if stranger.is_none() {
         return opened;
     }
+    disk::remove(path)?;
     options.open(path)
-}
-
-/// What a file is created with, and that a planted link is not followed.
-pub(super) fn no_follow(options: &mut fs_err::OpenOptions, mode: u32) {
-    #[cfg(unix)]
-    {
-        use fs_err::os::unix::fs::OpenOptionsExt;
-        let no_follow = rustix::fs::OFlags::NOFOLLOW.bits();
-        options.mode(mode).custom_flags(no_follow.cast_signed());
-    }
-    #[cfg(not(unix))]
-    let _ = (options, mode);
 }
 
 /// True if this file system or this system has no locks.

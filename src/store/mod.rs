@@ -18,6 +18,7 @@
 
 pub mod blob;
 pub mod code;
+pub mod disk;
 pub mod generation;
 pub mod lock;
 pub mod prune;
@@ -198,26 +199,6 @@ impl Store {
     }
 }
 
-/// Reads a file of ours: no link, and nothing that others may write to. The checksums in
-/// these files only show damage; whoever may write to one could write its checksum as well.
-/// It takes the fewest calls: one look, and one read that ends where the look said.
-fn read_private(path: &Path) -> io::Result<Vec<u8>> {
-    let mut options = fs_err::OpenOptions::new();
-    options.read(true);
-    lock::no_follow(&mut options, 0);
-    let mut file = options.open(path).map_err(|error| {
-        let stranger = fs_err::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-        if stranger { io::Error::new(io::ErrorKind::InvalidData, "it is a link") } else { error }
-    })?;
-    let metadata = file.metadata()?;
-    if open_to_others(&metadata) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "others may write to it"));
-    }
-    let mut bytes = vec![0; usize::try_from(metadata.len()).unwrap_or(0)];
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// A file that others may write to is nobody's verified file.
 fn open_to_others(metadata: &std::fs::Metadata) -> bool {
     #[cfg(unix)]
@@ -280,7 +261,7 @@ pub fn make_folders(path: &Path) -> io::Result<()> {
 }
 
 /// A new file that only its owner may write to.
-fn create_file(path: &Path) -> io::Result<fs_err::File> {
+pub fn create_file(path: &Path) -> io::Result<fs_err::File> {
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

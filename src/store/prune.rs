@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::Store;
 use super::blob::DEAD_AFTER;
 use super::generation::{Generation, MountFolder};
 use super::lock::Exclusive;
 use super::tree::Tree;
+use super::{Store, disk};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, Manifest, SIZE_LIMIT};
 use crate::name::Digest;
@@ -43,19 +43,26 @@ pub fn prune(store: &Store, limit: Option<u64>) -> Result<Pruned> {
 
 /// As [`prune`]; gives up where something is fetched for longer than `patience`.
 pub fn prune_within(store: &Store, limit: Option<u64>, patience: Duration) -> Result<Pruned> {
-    let mut pruned = Pruned::default();
     if !store.check()? {
-        return Ok(pruned);
+        return Ok(Pruned::default());
     }
     let _alone = alone(store, patience)?;
-    pruned.bytes += store.blobs().sweep();
-    sweep_tmp(store, &mut pruned);
-    let kept = generations(store, &mut pruned)?;
-    sweep(store, &kept, true, &mut pruned)?;
-    if limit.is_some_and(|limit| usage(store).bytes > limit) {
-        sweep(store, &kept, false, &mut pruned)?;
+    // All is read before anything goes: what cannot be read might name what is in use.
+    let survey = Survey::of(store)?;
+    let (all, least) = (survey.references(store, true)?, survey.references(store, false)?);
+    usage(store)?;
+    let mut broom = Broom::default();
+    broom.pruned.bytes += store.blobs().sweep()?;
+    broom.sweep_tmp(store)?;
+    for Old { folder, number, .. } in &survey.old {
+        let label = format!("generation {number} of {}", short(&folder.path));
+        broom.note(&folder.path, 0, Some(label), folder.remove(*number));
     }
-    Ok(pruned)
+    broom.sweep(store, &all)?;
+    if limit.is_some_and(|limit| usage(store).is_ok_and(|used| used.bytes > limit)) {
+        broom.sweep(store, &least)?;
+    }
+    broom.end()
 }
 
 /// One at a time, and nothing is fetched meanwhile that no generation refers to yet.
@@ -84,142 +91,259 @@ struct Kept {
     in_use: bool,
 }
 
-/// The generations that stay; the others are removed.
-fn generations(store: &Store, pruned: &mut Pruned) -> Result<Vec<Kept>> {
-    let mut kept = Vec::new();
-    for folder in mount_folders(store) {
-        let _lock = folder.lock()?;
-        let current = folder.current();
-        let newest = current.and_then(|number| folder.read(number));
+/// A generation that goes. Until it has, nobody can bind to it.
+struct Old {
+    folder: MountFolder,
+    number: u64,
+    _lock: Exclusive,
+}
+
+/// What all mounts say that they need.
+#[derive(Default)]
+struct Survey {
+    folders: Vec<MountFolder>,
+    kept: Vec<Kept>,
+    old: Vec<Old>,
+    /// The newest manifests.
+    manifests: BTreeSet<Digest>,
+}
+
+impl Survey {
+    fn of(store: &Store) -> Result<Self> {
+        let mut survey = Self { folders: mount_folders(store)?, ..Self::default() };
+        for folder in survey.folders.clone() {
+            let _lock = folder.lock()?;
+            survey.manifests.extend(folder.state()?.manifest);
+            survey.look_at(&folder)?;
+        }
+        Ok(survey)
+    }
+
+    fn look_at(&mut self, folder: &MountFolder) -> Result<()> {
+        let current = folder.current()?;
+        let newest = match current {
+            Some(number) => folder.read(number)?,
+            None => None,
+        };
         let previous = newest.as_ref().and_then(|generation| generation.parent);
-        for number in folder.numbers() {
+        for number in folder.numbers()? {
             // Where the newest is damaged, nobody knows which the previous one is.
             let current = current == Some(number) || newest.is_none();
             // Whoever is bound to a generation holds its lock, shared.
-            let unused = Exclusive::try_take(&folder.lock_of(number)).ok().flatten().is_some();
-            let in_use = current || !unused;
-            if in_use || previous == Some(number) {
-                kept.extend(folder.read(number).map(|generation| Kept { generation, in_use }));
-            } else {
-                folder.remove(number);
-                pruned.removed.push(format!("generation {number} of {}", short(&folder.path)));
+            let unused = Exclusive::try_take(&folder.lock_of(number))?;
+            let in_use = current || unused.is_none();
+            if !in_use && previous != Some(number) {
+                let unused = unused.map(|lock| Old { folder: folder.clone(), number, _lock: lock });
+                self.old.extend(unused);
+                continue;
+            }
+            match folder.read(number)? {
+                Some(generation) => self.kept.push(Kept { generation, in_use }),
+                // Damaged under a process that is bound to it: what it uses is not known.
+                None if unused.is_none() && folder.holds(number) => {
+                    return Err(unreadable(folder, number));
+                }
+                None => {}
             }
         }
+        Ok(())
     }
-    Ok(kept)
+
+    /// What must stay. `all`: also what previous trees can be rebuilt from.
+    fn references(&self, store: &Store, all: bool) -> Result<References> {
+        let active = || self.kept.iter().flat_map(|kept| kept.generation.active.values());
+        let rebuilt = self.kept.iter().filter(|kept| kept.in_use || all);
+        let rebuilt: BTreeSet<Digest> = rebuilt
+            .flat_map(|kept| kept.generation.active.values())
+            .map(|active| active.tree)
+            .collect();
+        let mut blobs = BTreeSet::new();
+        let mut lazy = BTreeSet::new();
+        for digest in &rebuilt {
+            if let Some(tree) = Tree::open(store, digest)? {
+                blobs.extend(&tree.sources);
+                lazy.extend(tree.files.iter().filter(|file| file.lazy).map(|file| file.sha256));
+            }
+        }
+        blobs.extend(&lazy);
+        let manifests = active()
+            .map(|active| active.manifest)
+            .chain(self.kept.iter().filter_map(|kept| kept.generation.manifest))
+            .chain(self.manifests.iter().copied());
+        for manifest in manifests.collect::<BTreeSet<_>>() {
+            blobs.insert(manifest);
+            blobs.extend(parts(store, &manifest)?);
+        }
+        let trees = active().map(|active| active.tree).collect();
+        Ok(References {
+            trees,
+            blobs,
+            lazy,
+            code: self.folders.iter().map(MountFolder::code).collect(),
+        })
+    }
 }
 
-pub fn mount_folders(store: &Store) -> Vec<MountFolder> {
-    let Ok(entries) = fs_err::read_dir(store.mounts()) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| Digest::new(entry.file_name().to_str()?).ok())
-        .map(|identity| MountFolder::new(store, &identity))
-        .collect()
+/// What must stay, by name; `code`: the folders of code packs.
+struct References {
+    trees: BTreeSet<Digest>,
+    blobs: BTreeSet<Digest>,
+    lazy: BTreeSet<Digest>,
+    code: Vec<PathBuf>,
 }
 
-fn sweep(store: &Store, kept: &[Kept], all_blobs: bool, pruned: &mut Pruned) -> Result<()> {
-    let of = |kept: &Kept| kept.generation.active.values().cloned().collect::<Vec<_>>();
-    let trees: BTreeSet<Digest> = kept.iter().flat_map(of).map(|active| active.tree).collect();
-    let rebuilt: BTreeSet<Digest> = kept
+fn unreadable(folder: &MountFolder, number: u64) -> Error {
+    let path = folder.generations().join(number.to_string());
+    Error::new(
+        Kind::Store,
+        format!("cannot prune the cache: a process uses {}, which is damaged", path.display()),
+    )
+    .path(path.display().to_string())
+    .hint("try again when that process has ended")
+}
+
+/// The folders of all mounts that were ever used.
+pub fn mount_folders(store: &Store) -> Result<Vec<MountFolder>> {
+    Ok(entries(&store.mounts())?
         .iter()
-        .filter(|kept| kept.in_use || all_blobs)
-        .flat_map(of)
-        .map(|active| active.tree)
-        .collect();
-    let mut blobs = BTreeSet::new();
-    let mut lazy = BTreeSet::new();
-    for digest in &rebuilt {
-        if let Some(tree) = Tree::open(store, digest)? {
-            blobs.extend(&tree.sources);
-            lazy.extend(tree.files.iter().filter(|file| file.lazy).map(|file| file.sha256));
-        }
-    }
-    blobs.extend(&lazy);
-    let mut manifests: BTreeSet<Digest> =
-        kept.iter().flat_map(of).map(|active| active.manifest).collect();
-    manifests.extend(kept.iter().filter_map(|kept| kept.generation.manifest));
-    manifests.extend(mount_folders(store).iter().filter_map(|folder| folder.state().manifest));
-    for manifest in manifests {
-        blobs.insert(manifest);
-        blobs.extend(parts(store, &manifest));
-    }
-    for entry in entries(&store.trees()) {
-        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let digest = Digest::new(name.trim_end_matches(".index"));
-        if digest.is_ok_and(|digest| !trees.contains(&digest)) {
-            let label =
-                if name.ends_with(".index") { None } else { Some(format!("tree {}", &name[..12])) };
-            remove(&entry, label, pruned);
-        }
-    }
-    for folder in entries(&store.root().join("blobs")) {
-        for blob in entries(&folder) {
-            let digest = Digest::new(&blob.file_name().unwrap_or_default().to_string_lossy());
-            if digest.is_ok_and(|digest| !blobs.contains(&digest)) {
-                remove(&blob, None, pruned);
-            }
-        }
-    }
-    for entry in entries(&store.root().join("lazy")) {
-        let digest = Digest::new(&entry.file_name().unwrap_or_default().to_string_lossy());
-        if digest.is_ok_and(|digest| !lazy.contains(&digest)) {
-            remove(&entry, None, pruned);
-        }
-    }
-    for folder in mount_folders(store) {
-        for pack in entries(&folder.code()) {
-            let name = pack.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let tree = name.get(..64).and_then(|digest| Digest::new(digest).ok());
-            if tree.is_none_or(|tree| !trees.contains(&tree)) {
-                remove(&pack, None, pruned);
-            }
-        }
-    }
-    for lock in entries(&store.locks()) {
-        let name = lock.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let tree = name.strip_suffix(".tree").and_then(|digest| Digest::new(digest).ok());
-        if tree.is_some_and(|tree| !trees.contains(&tree))
-            && Exclusive::try_take(&lock).ok().flatten().is_some()
-        {
-            remove(&lock, None, pruned);
-        }
-    }
-    Ok(())
+        .filter_map(|entry| Digest::new(entry.file_name()?.to_str()?).ok())
+        .map(|identity| MountFolder::new(store, &identity))
+        .collect())
 }
 
 /// The parts of a catalogue that are here.
-fn parts(store: &Store, manifest: &Digest) -> Vec<Digest> {
-    let blobs = store.blobs();
-    let Ok(bytes) = blobs.read_verified(manifest, SIZE_LIMIT) else { return Vec::new() };
-    let Ok(Manifest { body: Body::Catalogue(catalogue), .. }) = Manifest::parse(&bytes) else {
-        return Vec::new();
+fn parts(store: &Store, manifest: &Digest) -> Result<Vec<Digest>> {
+    let Some(bytes) = bytes_of(store, manifest)? else { return Ok(Vec::new()) };
+    let Manifest { body: Body::Catalogue(catalogue), .. } = Manifest::parse(&bytes)? else {
+        return Ok(Vec::new());
     };
     let mut parts = Vec::new();
     for table in catalogue.tables.iter().flatten() {
-        let Ok(bytes) = blobs.read_verified(table, SIZE_LIMIT) else { continue };
+        let Some(bytes) = bytes_of(store, table)? else { continue };
         parts.push(*table);
-        parts.extend(catalogue.parse_table(&bytes).unwrap_or_default().into_iter().flatten());
+        parts.extend(catalogue.parse_table(&bytes)?.into_iter().flatten());
     }
-    parts
+    Ok(parts)
 }
 
-/// Halves whose maker is gone: the lock of what they were to become can be taken.
-fn sweep_tmp(store: &Store, pruned: &mut Pruned) {
-    for entry in entries(&store.tmp()) {
-        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let dead = match name.strip_suffix(".tree") {
-            Some(tree) => Exclusive::try_take(&store.locks().join(format!("{tree}.tree")))
-                .ok()
-                .flatten()
-                .is_some(),
-            // Written and renamed within one call, without a lock.
-            None => !name.ends_with(".part") && older_than(&entry, DEAD_AFTER),
-        };
-        if dead {
-            remove(&entry, None, pruned);
+/// A blob's bytes; `None` if it is not there.
+fn bytes_of(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>> {
+    let path = store.blobs().path(digest);
+    match fs_err::symlink_metadata(&path) {
+        Err(error) if disk::is_absent(&error) => Ok(None),
+        _ => store.blobs().read_verified(digest, SIZE_LIMIT).map(Some).map_err(|error| {
+            error.or_hint(format!(
+                "remove {}, which is fetched again when it is needed",
+                path.display()
+            ))
+        }),
+    }
+}
+
+/// Removes, and counts what it removed.
+#[derive(Default)]
+struct Broom {
+    pruned: Pruned,
+    /// The first thing that could not be removed; the others go all the same.
+    failure: Option<Error>,
+}
+
+impl Broom {
+    fn sweep(&mut self, store: &Store, keep: &References) -> Result<()> {
+        for entry in entries(&store.trees())? {
+            let name = name_of(&entry);
+            let digest = Digest::new(name.trim_end_matches(".index"));
+            if digest.is_ok_and(|digest| !keep.trees.contains(&digest)) {
+                let is_index = name.ends_with(".index");
+                self.remove(&entry, (!is_index).then(|| format!("tree {}", &name[..12])));
+            }
+        }
+        for folder in entries(&store.root().join("blobs"))? {
+            self.sweep_folder(&folder, |name| {
+                Digest::new(name).is_ok_and(|digest| !keep.blobs.contains(&digest))
+            })?;
+        }
+        self.sweep_folder(&store.root().join("lazy"), |name| {
+            Digest::new(name).is_ok_and(|digest| !keep.lazy.contains(&digest))
+        })?;
+        for folder in &keep.code {
+            self.sweep_folder(folder, |name| {
+                let tree = name.get(..64).and_then(|digest| Digest::new(digest).ok());
+                tree.is_none_or(|tree| !keep.trees.contains(&tree))
+            })?;
+        }
+        for lock in entries(&store.locks())? {
+            let name = name_of(&lock);
+            let tree = name.strip_suffix(".tree").and_then(|digest| Digest::new(digest).ok());
+            if tree.is_some_and(|tree| !keep.trees.contains(&tree))
+                && Exclusive::try_take(&lock)?.is_some()
+            {
+                self.remove(&lock, None);
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep_folder(&mut self, folder: &Path, goes: impl Fn(&str) -> bool) -> Result<()> {
+        for entry in entries(folder)? {
+            if goes(&name_of(&entry)) {
+                self.remove(&entry, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Halves whose maker is gone: the lock of what they were to become can be taken.
+    fn sweep_tmp(&mut self, store: &Store) -> Result<()> {
+        for entry in entries(&store.tmp())? {
+            let name = name_of(&entry);
+            let dead = match name.strip_suffix(".tree") {
+                Some(tree) => {
+                    let lock = store.locks().join(format!("{tree}.tree"));
+                    Exclusive::try_take(&lock)?.is_some()
+                }
+                // Written and renamed within one call, without a lock.
+                None => !name.ends_with(".part") && older_than(&entry, DEAD_AFTER),
+            };
+            if dead {
+                self.remove(&entry, None);
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &Path, label: Option<String>) {
+        let size = size_of(path).unwrap_or(0);
+        let removed = disk::remove(path);
+        self.note(path, size, label, removed);
+    }
+
+    fn note(
+        &mut self,
+        path: &Path,
+        size: u64,
+        label: Option<String>,
+        removed: std::io::Result<()>,
+    ) {
+        match removed {
+            Ok(()) => {
+                self.pruned.bytes += size;
+                self.pruned.removed.extend(label);
+            }
+            Err(error) => {
+                let cannot = || Error::store("cannot remove from the cache", path, &error);
+                self.failure.get_or_insert_with(cannot);
+            }
         }
     }
+
+    fn end(self) -> Result<Pruned> {
+        self.failure.map_or(Ok(self.pruned), Err)
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn older_than(path: &Path, age: Duration) -> bool {
@@ -228,44 +352,38 @@ fn older_than(path: &Path, age: Duration) -> bool {
     modified.and_then(|time| time.elapsed().ok()).is_some_and(|since| since > age)
 }
 
-fn remove(path: &Path, label: Option<String>, pruned: &mut Pruned) {
-    let size = size_of(path);
-    let removed = match fs_err::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs_err::remove_dir_all(path),
-        Ok(_) => fs_err::remove_file(path),
-        Err(error) => Err(error),
-    };
-    if removed.is_ok() {
-        pruned.bytes += size;
-        pruned.removed.extend(label);
-    }
-}
-
-/// The bytes below `path`, links not followed.
-pub fn size_of(path: &Path) -> u64 {
+/// The bytes below `path`, links not followed. What goes meanwhile counts nothing.
+pub fn size_of(path: &Path) -> Result<u64> {
     match fs_err::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => entries(path).iter().map(|entry| size_of(entry)).sum(),
-        Ok(metadata) => metadata.len(),
-        Err(_) => 0,
+        Ok(metadata) if metadata.is_dir() => {
+            entries(path)?.iter().map(|entry| size_of(entry)).sum()
+        }
+        Ok(metadata) => Ok(metadata.len()),
+        Err(error) if disk::is_absent(&error) => Ok(0),
+        Err(error) => Err(cannot_look(path, &error)),
     }
 }
 
-pub fn usage(store: &Store) -> Usage {
-    let count = |folder: &Path| {
-        entries(folder).iter().filter(|entry| entry.extension().is_none()).count() as u64
+pub fn usage(store: &Store) -> Result<Usage> {
+    let count = |folder: &Path| -> Result<u64> {
+        Ok(entries(folder)?.iter().filter(|entry| entry.extension().is_none()).count() as u64)
     };
-    Usage {
-        bytes: size_of(store.root()),
-        blobs: entries(&store.root().join("blobs")).iter().map(|folder| count(folder)).sum(),
-        trees: count(&store.trees()),
-    }
+    let folders = entries(&store.root().join("blobs"))?;
+    Ok(Usage {
+        bytes: size_of(store.root())?,
+        blobs: folders.iter().map(|folder| count(folder)).sum::<Result<u64>>()?,
+        trees: count(&store.trees())?,
+    })
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs_err::read_dir(folder) else { return Vec::new() };
-    entries.flatten().map(|entry| entry.path()).collect()
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    disk::list(folder).map_err(|error| cannot_look(folder, &error))
+}
+
+fn cannot_look(path: &Path, error: &std::io::Error) -> Error {
+    Error::store(format!("cannot look into {}", path.display()), path, error)
 }
 
 fn short(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().chars().take(12).collect()
+    name_of(path).chars().take(12).collect()
 }

@@ -19,15 +19,17 @@
 //! file is hashed once.
 
 use std::fmt::Write as _;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Store, boot, open_to_others, read_private, write_aside};
+use super::{Store, boot, disk, open_to_others, write_aside};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::listing_line;
 use crate::name::{Digest, FilePath};
 
 const FORMAT: &str = "magic_module tree 1";
+
+/// The largest index, in bytes: a million files.
+const INDEX_LIMIT: u64 = 256 << 20;
 
 /// A tree whose index could be read. Its files have not been looked at yet.
 #[derive(Debug, Clone)]
@@ -101,18 +103,9 @@ impl Tree {
     /// which comes to the same: it will be built again.
     pub fn open(store: &Store, digest: &Digest) -> Result<Option<Self>> {
         let folder = folder_of(store, digest);
-        let bytes = match read_private(&index_of(store, digest)) {
+        let bytes = match disk::read_private(&index_of(store, digest), INDEX_LIMIT) {
             Ok(bytes) => bytes,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound
-                        | io::ErrorKind::IsADirectory
-                        | io::ErrorKind::InvalidData
-                ) =>
-            {
-                return Ok(None);
-            }
+            Err(error) if disk::is_damage(&error) => return Ok(None),
             Err(error) => {
                 return Err(Error::store(
                     "cannot read a tree's index",
@@ -240,7 +233,7 @@ impl Tree {
             {
                 checked.damaged.push(at);
             } else if touched || !self.same_boot {
-                match hash_file(&path, file.size) {
+                match disk::digest(&path, file.size) {
                     Ok(digest) if digest == file.sha256 => {
                         checked.changed |= stamp != file.stamp;
                         file.stamp = stamp;
@@ -260,7 +253,7 @@ impl Tree {
     /// The bytes of one file, verified: what is served is what was pinned.
     pub fn read(&self, file: &TreeFile) -> Result<Vec<u8>> {
         let path = self.folder.join(file.path.as_str());
-        let bytes = fs_err::read(&path)
+        let bytes = disk::read(&path, file.size)
             .map_err(|error| Error::store("cannot read a file of the cache", &path, &error))?;
         let got = Digest::of(&bytes);
         if got != file.sha256 {
@@ -272,7 +265,7 @@ impl Tree {
     /// Hashes one file that somebody else will open by its path (`dlopen`).
     pub fn verify_file(&self, file: &TreeFile) -> Result<()> {
         let path = self.folder.join(file.path.as_str());
-        let got = hash_file(&path, file.size)
+        let got = disk::digest(&path, file.size)
             .map_err(|error| Error::store("cannot read a file of the cache", &path, &error))?;
         if got == file.sha256 { Ok(()) } else { Err(damaged(&path, &file.sha256, &got)) }
     }
@@ -305,21 +298,6 @@ pub fn has_mode(metadata: &std::fs::Metadata, executable: bool) -> bool {
     {
         let _ = (metadata, executable);
         true
-    }
-}
-
-/// Reads at most one byte more than `size`, which is enough to know that it is wrong.
-pub fn hash_file(path: &Path, size: u64) -> io::Result<Digest> {
-    use sha2::Digest as _;
-    use std::io::Read;
-    let mut file = fs_err::File::open(path)?.take(size.saturating_add(1));
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; usize::try_from(size.clamp(1, 1 << 18)).unwrap_or(1 << 18)];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(Digest::from_bytes(hasher.finalize().into())),
-            count => hasher.update(&buffer[..count]),
-        }
     }
 }
 

@@ -38,6 +38,7 @@ pub use frame::FRAME_LIMIT;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::PackFormat;
 use crate::name::{Digest, FilePath};
+use crate::store::disk;
 use source::Source;
 
 /// An archive that was found to be sound and is open for reading.
@@ -76,7 +77,7 @@ impl Pack {
         framed: Option<bool>,
     ) -> Result<Self> {
         let cannot = |error: io::Error| Error::store("cannot open a pack", path, &error);
-        let mut file = fs_err::File::open(path).map_err(cannot)?;
+        let (mut file, _) = disk::open(path).map_err(cannot)?;
         if !framed.map_or_else(|| frame::begins(&mut file), Ok).map_err(cannot)? {
             return Self::over(Source::File(BufReader::new(file)), label, limits);
         }
@@ -109,9 +110,9 @@ impl Pack {
         let reader = match &self.reader {
             Source::Memory(memory) => Source::Memory(io::Cursor::new(memory.get_ref().clone())),
             Source::File(_) => {
-                let file = fs_err::File::open(path);
                 let cannot = |error: io::Error| Error::store("cannot open a pack", path, &error);
-                Source::File(BufReader::new(file.map_err(cannot)?))
+                let (file, _) = disk::open(path).map_err(cannot)?;
+                Source::File(BufReader::new(file))
             }
         };
         Ok(Self { directory: self.directory.clone(), reader, label: self.label.clone() })

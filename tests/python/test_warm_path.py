@@ -65,9 +65,10 @@ CALLS = {
     "openat": 8,  # the six files above, the machine's boot, and `magic.lock`, which is not there
     "read": 6,  # each file, whole
     "close": 6,
-    # Who may write to each of the five files, and how long it is; the lock's open file, the project's folder and its
-    # marker; the interpreter looks whether the package that is installed has changed.
-    "stat": len(LOOKED_AT) + 9,
+    # Who may write to each of the five files, and how long it is; the lock's open file, once for what it is and once
+    # for where it is; the project's folder and its marker; the interpreter looks whether the package that is installed
+    # has changed.
+    "stat": len(LOOKED_AT) + 10,
     "flock": 1,
     "getcwd": 1,
 }

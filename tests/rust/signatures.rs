@@ -66,7 +66,7 @@ fn unsigned_and_foreign_manifests_are_refused_and_nothing_of_them_is_kept() {
         let sentence = client.sentence::<()>(Err(error));
         let act = "the manifest SITE/manifest.json is not signed by a key of this mount";
         assert!(sentence.starts_with(act), "{sentence}");
-        assert!(client.mount.folder.state().manifest.is_none());
+        assert!(client.mount.folder.state().unwrap().manifest.is_none());
         let digest = Digest::of(&std::fs::read(world.manifest()).unwrap());
         assert!(!client.session.store.blobs().path(&digest).exists());
     }

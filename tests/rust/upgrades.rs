@@ -148,7 +148,7 @@ fn what_is_imported_while_an_upgrade_is_tried_out_stays_and_the_try_does_not() {
     let names = ["alpha".to_owned()];
     let prepared =
         client.wait(client.session.prepare_upgrade(&client.mount, &names, false)).unwrap();
-    let before = client.session.preview(&prepared).unwrap();
+    let before = client.session.preview(&prepared).unwrap().unwrap();
     assert_eq!(client.active(), ["alpha 2.0", "beta 1.0"]);
     client.import("gamma").unwrap();
     assert_eq!(world.client().active(), ["alpha 1.0", "beta 1.0", "gamma 1.0"]);

@@ -8,8 +8,9 @@
 use std::collections::HashSet;
 use std::io::{Read, Seek, SeekFrom, Write};
 
-use super::{CodePack, Entry, FORMAT, HEADER, entry_at};
-use crate::store::lock::{OpenFile, no_follow, open_in_place};
+use super::{CodePack, Entry, FORMAT, HEADER, LIMIT, entry_at};
+use crate::store::disk::careful;
+use crate::store::lock::{OpenFile, open_in_place};
 use crate::store::open_to_others;
 
 /// The file that a process appends to.
@@ -70,7 +71,7 @@ impl CodePack {
     fn open_writer(&self) -> std::io::Result<Writer> {
         let mut options = fs_err::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        no_follow(&mut options, 0o644);
+        careful(&mut options, 0o644);
         let file = open_in_place(&options, &self.path)?;
         Ok(Writer { file: OpenFile::new(file), end: self.held.end, appended: HashSet::new() })
     }
@@ -80,11 +81,13 @@ impl CodePack {
         let length = writer.file.file()?.metadata()?.len();
         if length != writer.end || writer.end == 0 {
             // Another process appended, or the end is damaged: find where the entries end.
-            if length < writer.end {
+            if length < writer.end || length > LIMIT {
                 writer.end = 0;
                 writer.appended.clear();
             }
-            self.find_end(writer)?;
+            if length <= LIMIT {
+                self.find_end(writer)?;
+            }
             if writer.end == 0 {
                 let mut file = writer.file.file()?;
                 file.set_len(0)?;

@@ -1,0 +1,145 @@
+//! The one place where files of the store are opened to be read.
+//!
+//! ```text
+//! open ─ no link, no waiting ─ a regular file ─ read up to the size that is known
+//! ```
+//!
+//! Whatever else stands in a file's place (a link, a pipe, a device, a folder, a file that is
+//! too large) is damage, and is healed by who needs the file. What the system refuses
+//! (EIO, EMFILE, EACCES) says nothing about the file: it is an error, never "nothing there".
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::open_to_others;
+use crate::name::Digest;
+
+/// The largest buffer that a file is read through, in bytes.
+const BUFFER: u64 = 256 << 10;
+
+/// A regular file of the store, and its size.
+pub fn open(path: &Path) -> io::Result<(fs_err::File, std::fs::Metadata)> {
+    let mut options = fs_err::OpenOptions::new();
+    options.read(true);
+    careful(&mut options, 0);
+    let file = options.open(path).map_err(|error| match fs_err::symlink_metadata(path) {
+        Ok(metadata) if !metadata.is_file() => stranger(),
+        _ => error,
+    })?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(stranger()) }
+}
+
+/// The bytes of a file that has at most `limit` of them. It takes the fewest calls: one look,
+/// and one read that ends where the look said.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, metadata) = open(path)?;
+    read_rest(file, &metadata, limit)
+}
+
+/// The same for a file whose checksum only shows damage: whoever may write to it could write
+/// its checksum as well, so a file that others may write to is damage.
+pub fn read_private(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, metadata) = open(path)?;
+    if open_to_others(&metadata) {
+        return Err(damage("others may write to it"));
+    }
+    read_rest(file, &metadata, limit)
+}
+
+fn read_rest(
+    mut file: fs_err::File,
+    metadata: &std::fs::Metadata,
+    limit: u64,
+) -> io::Result<Vec<u8>> {
+    let size = metadata.len();
+    if size > limit {
+        return Err(damage(&format!("it has {size} bytes, at most {limit} are expected")));
+    }
+    let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    bytes.resize(size, 0);
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Hashes a file that should have `size` bytes.
+pub fn digest(path: &Path, size: u64) -> io::Result<Digest> {
+    copy(path, size, &mut io::sink())
+}
+
+/// Copies a file that should have `size` bytes, and hashes what it copies. One byte more is
+/// read, which is enough to know that it is wrong.
+pub fn copy(path: &Path, size: u64, target: &mut impl Write) -> io::Result<Digest> {
+    use sha2::Digest as _;
+    let (file, _) = open(path)?;
+    let mut file = file.take(size.saturating_add(1));
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; usize::try_from(size.clamp(1, BUFFER)).unwrap_or(1)];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(Digest::from_bytes(hasher.finalize().into()));
+        }
+        hasher.update(&buffer[..count]);
+        target.write_all(&buffer[..count])?;
+    }
+}
+
+/// What lies in a folder; nothing, if there is no such folder.
+pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs_err::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes whatever stands at `path`, links not followed. Nothing there is nothing to do.
+pub fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs_err::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs_err::remove_dir_all(path),
+        Ok(_) => fs_err::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if !is_absent(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// True if the error says that there is nothing, or nothing of ours: it can be made again.
+pub fn is_damage(error: &io::Error) -> bool {
+    is_absent(error)
+        || matches!(
+            error.kind(),
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::IsADirectory
+        )
+}
+
+/// True if the error says that there is nothing.
+pub fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// What a file of the store is opened and created with: a planted link is not followed, and
+/// nobody waits for the other end of a pipe.
+pub(super) fn careful(options: &mut fs_err::OpenOptions, mode: u32) {
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt;
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.mode(mode).custom_flags(flags.bits().cast_signed());
+    }
+    #[cfg(not(unix))]
+    let _ = (options, mode);
+}
+
+fn stranger() -> io::Error {
+    damage("it is not a regular file")
+}
+
+fn damage(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}

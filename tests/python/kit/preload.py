@@ -1,0 +1,60 @@
+"""A library that is preloaded into a process, and lets its calls for some paths fail."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = r"""
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* FAIL_AT: how the path ends; FAIL_WITH: the errno. The paths of folders and of files that are opened count. */
+static int fails(const char *path) {
+    const char *end = getenv("FAIL_AT"), *with = getenv("FAIL_WITH");
+    size_t whole = strlen(path), part = end ? strlen(end) : 0;
+    if (!end || !with || whole < part || strcmp(path + whole - part, end)) return 0;
+    errno = atoi(with);
+    return 1;
+}
+
+DIR *opendir(const char *path) {
+    DIR *(*next)(const char *) = (DIR *(*)(const char *))dlsym(RTLD_NEXT, "opendir");
+    return fails(path) ? NULL : next(path);
+}
+
+#define OPEN(name)                                                                       \
+    int name(const char *path, int flags, ...) {                                         \
+        int (*next)(const char *, int, ...) = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, #name); \
+        va_list more;                                                                    \
+        va_start(more, flags);                                                           \
+        int mode = flags & O_CREAT ? va_arg(more, int) : 0;                              \
+        va_end(more);                                                                    \
+        return fails(path) ? -1 : next(path, flags, mode);                               \
+    }
+OPEN(open)
+OPEN(open64)
+"""
+
+
+def failing(folder: Path, path: str, error: int) -> dict[str, str]:
+    """The environment of a process in which paths that end in `path` cannot be opened: `error` is the errno."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux preloads libraries like this")
+    compiler = shutil.which("cc") or pytest.skip("no C compiler (cc) on this machine")
+    source, library = folder / "failing.c", folder / "failing.so"
+    if not library.exists():
+        source.write_text(SOURCE)
+        subprocess.run([compiler, "-shared", "-fPIC", "-O1", str(source), "-o", str(library), "-ldl"], check=True)
+    return {"LD_PRELOAD": str(library), "FAIL_AT": path, "FAIL_WITH": str(error)}
