@@ -21,6 +21,7 @@ use super::errors::OrRaise;
 use super::folders::{any_in_trees, joined, only_folder, submodule, virtual_namespace};
 use super::import_lock::is_busy;
 use super::install::has_placeholder;
+use super::mounting::inherit;
 use super::resolve::{Outcome, Supply, resolve};
 use super::spec::{in_trees, spec_of};
 use super::state::{existing, session};
@@ -59,6 +60,9 @@ pub fn refresh_filter(session: &Session) {
     *FILTER.write() = filter;
 }
 
+/// The modules of multiprocessing with which a child is started, imported when the first one is.
+const STARTS_CHILDREN: &str = "multiprocessing.popen_";
+
 #[pyclass(frozen, module = "magic_module", name = "_Finder")]
 pub struct Finder {
     pub behind: bool,
@@ -75,6 +79,9 @@ impl Finder {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let name = fullname.to_str()?;
         let behind = slf.get().behind;
+        if !behind && name.starts_with(STARTS_CHILDREN) && existing().is_some() && !is_busy() {
+            inherit(slf.py())?;
+        }
         {
             let filter = FILTER.read();
             let everything = if behind { filter.behind || path.is_none() } else { filter.first };

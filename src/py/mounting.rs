@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 
 use super::errors::OrRaise;
 use super::finder::refresh_filter;
-use super::state::session;
+use super::import_lock::busy;
+use super::state::{existing, session};
 use crate::error::{Error, Kind};
 use crate::mount::{Mount as CoreMount, MountRequest, WhenOld};
 use crate::name::{Namespace, UnitName, Version};
@@ -196,7 +197,36 @@ fn mount(
     let mount = session.mount(request).or_raise(py)?;
     refresh_filter(session);
     join_search_path(py, session, &mount)?;
+    if py.import("sys")?.getattr("modules")?.contains("multiprocessing.spawn")? {
+        inherit(py)?;
+    }
     Ok(Mount(mount))
+}
+
+/// What starts children is imported: they will get the mounts of this process.
+pub fn inherit(py: Python<'_>) -> PyResult<()> {
+    let _busy = busy();
+    py.import("magic_module._py.children")?.call_method0("inherit").map(drop)
+}
+
+/// The arguments of every call of `mount()` that holds.
+#[pyfunction]
+fn _mount_calls(py: Python<'_>) -> PyResult<Vec<(String, String, Bound<'_, PyDict>)>> {
+    let Some(session) = existing() else { return Ok(Vec::new()) };
+    let one = |mount: Arc<CoreMount>| {
+        let request = &mount.request;
+        let options = PyDict::new(py);
+        options.set_item("public_key", &request.public_keys)?;
+        options.set_item("first", request.first)?;
+        let pins = request.pins.iter().map(|(name, version)| (name.as_str(), version.to_string()));
+        options.set_item("pins", pins.collect::<BTreeMap<_, _>>())?;
+        options.set_item("allow_http", request.allow_http)?;
+        options
+            .set_item("max_age", if request.max_age == WhenOld::Fail { "fail" } else { "warn" })?;
+        options.set_item("frozen", request.frozen)?;
+        Ok((request.namespace.to_string(), request.manifest_url.clone(), options))
+    };
+    session.mounts().into_iter().map(one).collect()
 }
 
 fn keys(public_key: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
@@ -222,5 +252,6 @@ fn wrong(what: &str, why: &crate::name::BadName) -> Error {
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(pyo3::wrap_pyfunction!(_mount_calls, module)?)?;
     module.add_function(pyo3::wrap_pyfunction!(mount, module)?)
 }

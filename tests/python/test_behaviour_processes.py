@@ -106,6 +106,44 @@ def test_process_pool_executor(acme: Make) -> None:
     assert made.run(None, args=["main.py"], warnings=False).stdout.strip() == "[0, 2, 4]"
 
 
+MAIN = """
+    import multiprocessing, sys
+    from concurrent.futures import ProcessPoolExecutor
+
+    def local(number):
+        from acme import other
+        return other.OTHER * number
+
+    if __name__ == "__main__":
+        import magic_module
+        magic_module.mount("acme", {url!r})
+        {before}
+        from acme import shapes
+        context = multiprocessing.get_context({method!r})
+        with context.Pool(2) as pool:
+            print(pool.map(shapes.double, range(3)), pool.apply(shapes.Point, (1, 2)) == shapes.Point(1, 2))
+            print(pool.map(local, range(2)))
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            print(pool.submit(shapes.double, 4).result())
+        process = context.Process(target=print, args=(shapes.Point(3, 4).x,))
+        process.start()
+        process.join()
+        print(process.exitcode)
+    """
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is one way to start a child here")
+@pytest.mark.parametrize("before", ["", "import multiprocessing.popen_spawn_posix, multiprocessing.popen_forkserver"])
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_children_have_the_mounts_of_their_parent(world: World, method: str, before: str) -> None:
+    """A script that mounts in its own main part only: its children never run that."""
+    server = world.serve()
+    world.publish(UNITS, "acme")
+    write_tree(world.work, {"main.py": MAIN.format(url=server.manifest_url, method=method, before=before)})
+    result = world.run(None, args=["main.py"], warnings=False)
+    assert result.stdout.splitlines() == ["[0, 2, 4] True", "['', 'other']", "8", "3", "0"]
+
+
 @pytest.mark.slow
 def test_thirty_two_processes_share_a_cold_cache(world: World) -> None:
     made = Acme(world, "hook", UNITS)
