@@ -66,6 +66,11 @@ impl Session {
     fn present(&self, unit: Arc<Unit>) -> Result<Arc<Unit>> {
         let Ok(mount) = unit.mount() else { return Ok(unit) };
         let Some(bound) = mount.bound() else { return Ok(unit) };
+        // Nearly always it stands there itself.
+        let active = bound.generation.active.get(&unit.key);
+        if active.is_some_and(|active| active.tree == unit.digest) {
+            return Ok(unit);
+        }
         Ok(self.active_unit(&mount, &bound, unit.name.as_str())?.unwrap_or(unit))
     }
 
