@@ -1,6 +1,6 @@
 //! Single data files. A lazy one lies outside of its unit's tree, and is fetched when it is wanted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::assemble::{link, make_executable};
@@ -43,28 +43,53 @@ impl Session {
         if file.lazy {
             return self.lazy(mount, unit, file).await;
         }
+        self.make_ready(mount, unit).await?;
+        match unit.verify_file(&self.store, file.path.as_str()) {
+            // The cache was emptied or damaged since the unit was made ready.
+            Err(error) if matches!(error.kind(), Kind::Store | Kind::Integrity) => {
+                unit.reset();
+                self.make_ready(mount, unit).await?;
+                unit.verify_file(&self.store, file.path.as_str())
+            }
+            done => done,
+        }
+    }
+
+    async fn make_ready(&self, mount: &Arc<Mount>, unit: &Arc<Unit>) -> Result<()> {
         if !self.is_ready(unit)? {
             let members = self.closure(unit).await?;
             self.fetch(mount, &members, &unit.full_name).await?;
         }
-        unit.verify_file(&self.store, file.path.as_str())
+        Ok(())
     }
 
     /// The place of a lazy file: outside the tree, under its own name. The same bytes may be
     /// a tool elsewhere; no file can have the name of the folder that keeps the two apart.
     fn lazy_place(&self, file: &File) -> PathBuf {
-        let mut place = self.store.root().join("lazy").join(file.sha256.to_hex());
+        let mut place = self.store.lazy().join(file.sha256.to_hex());
         if file.executable {
             place.push("executable.");
         }
         place.join(file.path.file_name())
     }
 
+    /// The folder above a lazy file that is a link, or that others own or may write to.
+    fn stranger_above(&self, place: &Path) -> Option<PathBuf> {
+        let lazy = self.store.lazy();
+        let folders = place.ancestors().skip(1).take_while(|folder| *folder != lazy);
+        let is_strange = |folder: &&Path| {
+            fs_err::symlink_metadata(folder).is_ok_and(|it| !self.store.is_own_folder(&it))
+        };
+        folders.filter(is_strange).last().map(Path::to_path_buf)
+    }
+
     async fn lazy(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, file: &File) -> Result<PathBuf> {
         let place = self.lazy_place(file);
         let whole = || disk::digest(&place, file.size).is_ok_and(|digest| digest == file.sha256);
         let fit = fs_err::symlink_metadata(&place).is_ok_and(|it| has_mode(&it, file.executable));
-        if fit && whole() {
+        self.store.check_folder(&self.store.lazy())?;
+        let strange = self.stranger_above(&place);
+        if strange.is_none() && fit && whole() {
             return Ok(place);
         }
         let _kept = self.keep().await?;
@@ -94,6 +119,9 @@ impl Session {
             std::process::id(),
             unique()
         ));
+        if let Some(folder) = strange {
+            disk::remove(&folder).map_err(cannot)?;
+        }
         if let Some(folder) = place.parent() {
             make_folders(folder).map_err(cannot)?;
         }

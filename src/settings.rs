@@ -4,7 +4,7 @@
 //! What a `mount()` call pins, no variable overrides.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
@@ -123,12 +123,22 @@ impl Settings {
                 Some(_) => Err(wrong(name, "must be 1 or 0")),
             }
         };
-        let path = |name: &str| get(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let cache_dir = match get("MAGIC_MODULE_CACHE_DIR").filter(|dir| !dir.is_empty()) {
-            Some(dir) => std::path::absolute(PathBuf::from(dir))
+        let path = |name: &str| -> Result<Option<PathBuf>> {
+            get(name).filter(|path| !is_blank(path)).map(|path| expanded(name, path)).transpose()
+        };
+        let cache_dir = match path("MAGIC_MODULE_CACHE_DIR")? {
+            Some(dir) => std::path::absolute(dir)
                 .map_err(|error| wrong("MAGIC_MODULE_CACHE_DIR", "is no path").caused_by(&error))?,
             None => default_cache_dir()?,
         };
+        // Python would be given its path as text, and that text would name another folder.
+        if cache_dir.to_str().is_none() {
+            return Err(cache_error(format!(
+                "the path of the cache directory, {}, is not valid UTF-8",
+                cache_dir.display()
+            ))
+            .hint("set MAGIC_MODULE_CACHE_DIR to a directory whose path is"));
+        }
         Ok(Self {
             manifest_url: text("MAGIC_MODULE_MANIFEST_URL")?,
             public_keys: text("MAGIC_MODULE_PUBLIC_KEY")?.as_deref().map(split).unwrap_or_default(),
@@ -169,8 +179,8 @@ impl Settings {
                 Some(_) => return Err(wrong("MAGIC_MODULE_VERIFY", "must be default or full")),
             },
             key_password: exact("MAGIC_MODULE_KEY_PASSWORD")?.map(Secret),
-            certificates: path("SSL_CERT_FILE"),
-            netrc: path("NETRC").or_else(default_netrc),
+            certificates: path("SSL_CERT_FILE")?,
+            netrc: path("NETRC")?.or_else(default_netrc),
             source_date_epoch: text("SOURCE_DATE_EPOCH")?
                 .map(|text| {
                     text.parse()
@@ -192,10 +202,39 @@ impl Settings {
 fn default_cache_dir() -> Result<PathBuf> {
     directories::ProjectDirs::from("", "", "magic_module")
         .map(|dirs| dirs.cache_dir().to_path_buf())
+        // One that moves with the working directory is nobody's home.
+        .filter(|dir| dir.is_absolute())
         .ok_or_else(|| {
-            Error::new(Kind::Configuration, "this user has no home directory to keep a cache in")
+            cache_error("this user has no home directory to keep a cache in")
                 .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")
         })
+}
+
+fn cache_error(text: impl Into<String>) -> Error {
+    Error::new(Kind::Configuration, text)
+}
+
+fn is_blank(value: &OsStr) -> bool {
+    value.to_str().is_some_and(|text| text.trim().is_empty())
+}
+
+/// A path that may begin with `~`, the user's home directory: where no shell reads what is
+/// set, nobody else says so.
+fn expanded(name: &str, value: OsString) -> Result<PathBuf> {
+    let path = PathBuf::from(value);
+    let mut parts = path.components();
+    let first = parts.next().map(|first| first.as_os_str().to_string_lossy().into_owned());
+    match first.as_deref() {
+        Some("~") => directories::BaseDirs::new()
+            .map(|dirs| dirs.home_dir().join(parts.as_path()))
+            .filter(|path| path.is_absolute())
+            .ok_or_else(|| wrong(name, "begins with ~, but this user has no home directory")),
+        Some(first) if first.starts_with('~') => Err(wrong(
+            name,
+            &format!("begins with {first}: write out that user's home directory, or ./{first}"),
+        )),
+        _ => Ok(path),
+    }
 }
 
 fn default_netrc() -> Option<PathBuf> {

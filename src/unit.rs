@@ -185,7 +185,7 @@ impl Unit {
             None => Tree::open(store, &self.digest)?,
         };
         let Some(mut tree) = opened else { return Ok(Readiness::Missing) };
-        let checked = tree.check(full);
+        let checked = tree.check(store, full);
         if !checked.damaged.is_empty() {
             self.tell_files(events, &tree, &checked.damaged, |path| Finding::Damaged { path });
             let left = match assemble::heal(store, &mut tree, &checked.damaged) {

@@ -56,7 +56,7 @@ impl Session {
         let mut sources_whole = true;
         match Tree::open(&self.store, &unit.digest)? {
             Some(mut tree) => {
-                let damaged = tree.check(true).damaged;
+                let damaged = tree.check(&self.store, true).damaged;
                 verified.problems.extend(damaged.iter().map(|at| {
                     format!(
                         "{} is damaged",

@@ -89,7 +89,7 @@ fn check_tree(count: Count<'_>) {
     let client = world.client();
     let digest = client.import("bulk").unwrap().digest;
     let mut tree = Tree::open(&client.session.store, &digest).unwrap().unwrap();
-    count(&mut || drop(black_box(tree.check(false))));
+    count(&mut || drop(black_box(tree.check(&client.session.store, false))));
 }
 
 fn open_pack(count: Count<'_>) {

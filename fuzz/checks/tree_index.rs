@@ -25,7 +25,7 @@ pub fn check(data: &[u8]) {
         assert_eq!(tree.digest, digest);
         assert!(tree.files.iter().all(|file| file.source.is_none_or(|at| at < tree.sources.len())));
         let there = tree.files.iter().filter(|file| !file.lazy).count();
-        assert_eq!(tree.check(true).damaged.len(), there, "nothing of it is on disk");
+        assert_eq!(tree.check(&store, true).damaged.len(), there, "nothing of it is on disk");
         assert!(tree.files.iter().all(|file| tree.position(file.path.as_str()).is_some()));
     }
     fs_err::remove_file(&index).unwrap();

@@ -22,11 +22,14 @@ use crate::manifest::{self, File, Record};
 use crate::name::{Digest, FilePath};
 use crate::store::lock::Exclusive;
 use crate::store::tree::{Stamp, Tree, TreeFile, folder_of, index_of};
-use crate::store::{Store, make_folders, unique};
+use crate::store::{Store, disk, make_folders, rename_onto, unique};
 
 pub use copies::{link, make_executable};
 use fill::{Stamps, fill};
 use packs::{Declared, Packs};
+
+/// So often is a folder put into the place of another that comes back.
+const ATTEMPTS: usize = 16;
 
 /// Where the bytes of one file come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,15 +61,16 @@ pub fn build(
     sources: &BTreeMap<FilePath, Source>,
     anew: bool,
 ) -> Result<Tree> {
+    store.create()?;
     let _lock = Exclusive::wait(&store.locks().join(format!("{digest}.tree")))?;
     if !anew
         && let Some(mut tree) = Tree::open(store, digest)?
-        && tree.check(false).damaged.is_empty()
+        && tree.check(store, false).damaged.is_empty()
     {
         return Ok(tree);
     }
-    let aside = store.tmp().join(format!("{digest}.tree"));
-    remove(&aside)?;
+    // Where there are no locks, others build it at the same time.
+    let aside = store.tmp().join(format!("{digest}.{}.{}.tree", std::process::id(), unique()));
     let built = fill(store, &aside, record, sources)
         .and_then(|stamps| name(store, digest, &aside, &record.files, sources, &stamps));
     if built.is_err() {
@@ -87,12 +91,7 @@ fn name(
     // A folder without an index, or a damaged tree: nobody can be using it by its index,
     // and who has its files open keeps them.
     remove(&index_of(store, digest))?;
-    if folder.exists() {
-        let old = store.tmp().join(format!("{digest}.{}.{}.old", std::process::id(), unique()));
-        fs_err::rename(&folder, &old).map_err(|error| cannot_build(&folder, &error))?;
-        let _ = remove(&old);
-    }
-    fs_err::rename(aside, &folder).map_err(|error| cannot_build(&folder, &error))?;
+    replace(store, aside, &folder).map_err(|error| cannot_build(&folder, &error))?;
     let mut blobs: Vec<Digest> = Vec::new();
     let listed = files
         .iter()
@@ -123,6 +122,41 @@ fn name(
     Ok(tree)
 }
 
+/// Renames a folder to the place of another. Where there are no locks, somebody else may have
+/// come first, with the same files.
+fn replace(store: &Store, aside: &Path, folder: &Path) -> io::Result<()> {
+    for _ in 0..ATTEMPTS {
+        make_way(store, folder)?;
+        match fs_err::rename(aside, folder) {
+            Err(error) if in_the_way(&error) => {}
+            done => return done,
+        }
+    }
+    fs_err::rename(aside, folder)
+}
+
+fn make_way(store: &Store, folder: &Path) -> io::Result<()> {
+    if fs_err::symlink_metadata(folder).is_err_and(|error| disk::is_absent(&error)) {
+        return Ok(());
+    }
+    let old = store.tmp().join(format!("{}.{}.old", std::process::id(), unique()));
+    match fs_err::rename(folder, &old) {
+        Ok(()) => {
+            let _ = disk::remove(&old);
+            Ok(())
+        }
+        // A folder of a lower layer, an image's, can be removed but not be renamed.
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => disk::remove(folder),
+        Err(error) if disk::is_absent(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn in_the_way(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotADirectory};
+    matches!(error.kind(), DirectoryNotEmpty | AlreadyExists | NotADirectory)
+}
+
 /// Reads all of a pack, to know whether it holds what the record says to the last byte.
 pub fn read_pack(store: &Store, record: &Record, pack: &manifest::Pack) -> Result<()> {
     let mut open = Declared::of(record).open(store, &pack.sha256)?;
@@ -136,7 +170,12 @@ pub fn read_pack(store: &Store, record: &Record, pack: &manifest::Pack) -> Resul
 /// Mends `damaged` files from the blobs that are here. Returns the positions that
 /// could not be mended, because their blob is gone or damaged too.
 pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usize>> {
+    store.create()?;
     let _lock = Exclusive::wait(&store.locks().join(format!("{}.tree", tree.digest)))?;
+    for at in damaged {
+        tree.remove_strangers(store, &tree.files[*at])
+            .map_err(|error| cannot_build(&tree.folder, &error))?;
+    }
     let declared = Declared::default();
     let mut packs = Packs::new(store, &declared);
     let mut left = Vec::new();
@@ -155,10 +194,7 @@ pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usi
         match packs.place(&aside, file.size, &file.sha256, file.executable, &source) {
             Ok(()) => {
                 make_folder(target.parent().unwrap_or(&tree.folder))?;
-                if target.is_dir() {
-                    remove(&target)?;
-                }
-                fs_err::rename(&aside, &target).map_err(|error| cannot_build(&target, &error))?;
+                rename_onto(&aside, &target).map_err(|error| cannot_build(&target, &error))?;
                 tree.files[at].stamp = stamp_of(&target)?;
             }
             Err(_) => {
@@ -180,15 +216,7 @@ fn stamp_of(file: &Path) -> Result<Stamp> {
 }
 
 fn remove(folder: &Path) -> Result<()> {
-    let removed = match fs_err::symlink_metadata(folder) {
-        Ok(metadata) if metadata.is_dir() => fs_err::remove_dir_all(folder),
-        Ok(_) => fs_err::remove_file(folder),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot_build(folder, &error)),
-        _ => Ok(()),
-    }
+    disk::remove(folder).map_err(|error| cannot_build(folder, &error))
 }
 
 fn cannot_build(path: &Path, error: &io::Error) -> Error {

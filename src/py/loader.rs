@@ -299,12 +299,36 @@ fn _ready_extension<'py>(
     let path = relative(unit, origin)?;
     let sha256 = unit.digest_of(&path).map(|digest| digest.to_hex());
     audit::raise(py, ("magic_module.load", fullname, origin, sha256))?;
-    py.detach(|| unit.verify_file(&session.store, &path)).or_raise(py).map(drop)
+    verified(py, session, handle.get(), &path)
+}
+
+/// Makes sure of a file of a unit that was made ready.
+pub fn verified(
+    py: Python<'_>,
+    session: &'static Arc<Session>,
+    handle: &UnitHandle,
+    path: &str,
+) -> PyResult<()> {
+    let verify = || py.detach(|| handle.unit.verify_file(&session.store, path));
+    match verify() {
+        // The cache was emptied or damaged since the unit was made ready.
+        Err(error) if matches!(error.kind(), Kind::Store | Kind::Integrity) => {
+            handle.unit.reset();
+            ready(py, handle)?;
+            verify().or_raise(py).map(drop)
+        }
+        other => other.or_raise(py).map(drop),
+    }
 }
 
 /// Fetches a unit whose files are about to be read by their paths.
 #[pyfunction]
 fn _ready(py: Python<'_>, handle: &Bound<'_, UnitHandle>) -> PyResult<()> {
+    let unit = &handle.get().unit;
+    // The cache was emptied since the unit was made ready.
+    if !unit.folder.is_dir() {
+        unit.reset();
+    }
     ready(py, handle.get()).map(drop)
 }
 

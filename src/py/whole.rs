@@ -18,13 +18,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
 use super::elsewhere::Wanted;
-use super::errors::OrRaise;
 use super::import_lock::ImportLock;
-use super::loader::ready;
+use super::loader::{ready, verified};
 use super::spec::{UnitHandle, handle, spec_of};
-use crate::error::Kind;
 use crate::session::{Located, Session};
-use crate::unit::Unit;
 
 /// The spec of what was located, for whoever asks.
 pub fn found<'py>(
@@ -69,19 +66,8 @@ pub fn found<'py>(
 /// it up meanwhile.
 fn make_whole(py: Python<'_>, handle: &Bound<'_, UnitHandle>, path: &str) -> PyResult<()> {
     let _given_up = ImportLock::release(py)?;
-    ready(py, handle.get()).and_then(|session| {
-        let unit = &handle.get().unit;
-        let verify = |unit: &Arc<Unit>| py.detach(|| unit.verify_file(&session.store, path));
-        match verify(unit) {
-            // The cache was emptied or damaged since the unit was made ready.
-            Err(error) if matches!(error.kind(), Kind::Store | Kind::Integrity) => {
-                unit.reset();
-                ready(py, handle.get())?;
-                verify(unit).or_raise(py).map(drop)
-            }
-            other => other.or_raise(py).map(drop),
-        }
-    })
+    let session = ready(py, handle.get())?;
+    verified(py, session, handle.get(), path)
 }
 
 /// What `loader.path` does before it tells the path.

@@ -21,6 +21,11 @@ use super::registry;
 use crate::descriptor::{Identity, Own};
 use crate::error::{Error, Result};
 
+/// Locked is the file below the wrapper, whose errors do not tell the system's number: it says
+/// whether there are locks here at all.
+#[expect(clippy::disallowed_types, reason = "the wrapper hides the number of an error")]
+type Plain = std::fs::File;
+
 /// Held together with others.
 #[derive(Debug)]
 pub struct Shared {
@@ -30,18 +35,18 @@ pub struct Shared {
 /// Held alone.
 #[derive(Debug)]
 pub struct Exclusive {
-    _file: Option<OpenFile>,
+    file: Option<OpenFile>,
 }
 
 impl Shared {
     /// Waits while somebody holds `path` alone.
     pub fn take(path: &Path) -> Result<Self> {
-        acquire(path, File::lock_shared).map(|file| Self { file })
+        acquire(path, Plain::lock_shared).map(|file| Self { file })
     }
 
     /// `None` while somebody holds `path` alone.
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
-        try_acquire(path, File::try_lock_shared).map(|taken| taken.map(|file| Self { file }))
+        try_acquire(path, Plain::try_lock_shared).map(|taken| taken.map(|file| Self { file }))
     }
 
     /// False once the program has closed its file, and in a forked child.
@@ -53,20 +58,25 @@ impl Shared {
 impl Exclusive {
     /// Waits while anybody holds `path`.
     pub fn wait(path: &Path) -> Result<Self> {
-        acquire(path, File::lock).map(|file| Self { _file: file })
+        acquire(path, Plain::lock).map(|file| Self { file })
+    }
+
+    /// False where there are no locks: then others may hold it as well.
+    pub fn is_real(&self) -> bool {
+        self.file.is_some()
     }
 
     /// `None` while anybody holds `path`.
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
-        try_acquire(path, File::try_lock).map(|taken| taken.map(|file| Self { _file: file }))
+        try_acquire(path, Plain::try_lock).map(|taken| taken.map(|file| Self { file }))
     }
 }
 
 /// `Ok(None)`: there are no locks here.
-fn acquire(path: &Path, lock: fn(&File) -> io::Result<()>) -> Result<Option<OpenFile>> {
+fn acquire(path: &Path, lock: fn(&Plain) -> io::Result<()>) -> Result<Option<OpenFile>> {
     loop {
         let Some(file) = open(path)? else { return Ok(None) };
-        match lock(file.just_opened()).and_then(|()| file.is_at(path)) {
+        match lock(file.just_opened().file()).and_then(|()| file.is_at(path)) {
             Ok(true) => return Ok(Some(file)),
             Ok(false) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -79,11 +89,12 @@ fn acquire(path: &Path, lock: fn(&File) -> io::Result<()>) -> Result<Option<Open
 /// `Ok(None)`: somebody holds it. `Ok(Some(None))`: there are no locks here.
 fn try_acquire(
     path: &Path,
-    lock: fn(&File) -> Result<(), TryLockError>,
+    lock: fn(&Plain) -> Result<(), TryLockError>,
 ) -> Result<Option<Option<OpenFile>>> {
     loop {
         let Some(file) = open(path)? else { return Ok(Some(None)) };
-        match lock(file.just_opened()).and_then(|()| file.is_at(path).map_err(TryLockError::Error))
+        match lock(file.just_opened().file())
+            .and_then(|()| file.is_at(path).map_err(TryLockError::Error))
         {
             Ok(true) => return Ok(Some(Some(file))),
             Ok(false) => {}

@@ -82,6 +82,10 @@ impl Store {
         self.root.join("mounts")
     }
 
+    pub fn lazy(&self) -> PathBuf {
+        self.root.join("lazy")
+    }
+
     pub fn locks(&self) -> PathBuf {
         self.root.join("locks")
     }
@@ -107,8 +111,9 @@ impl Store {
             self.make(&self.cache)?;
             self.make(&self.root)?;
         }
-        for folder in FOLDERS {
-            self.make(&self.root.join(folder))?;
+        for folder in FOLDERS.map(|folder| self.root.join(folder)) {
+            self.make(&folder)?;
+            self.check_folder(&folder)?;
         }
         let tag = self.root.join("CACHEDIR.TAG");
         if !tag.exists() {
@@ -175,9 +180,9 @@ impl Store {
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
-            let me = rustix::process::geteuid().as_raw();
             let owner = metadata.uid();
-            if owner != me && owner != 0 && !self.trusted_owners.contains(&owner) {
+            if !self.trusts(owner) {
+                let me = rustix::process::geteuid().as_raw();
                 return refuse(
                     format!("it belongs to user {owner}, not to you ({me})"),
                     format!(
@@ -185,7 +190,7 @@ impl Store {
                     ),
                 );
             }
-            if metadata.mode() & 0o022 != 0 {
+            if open_to_others(metadata) {
                 return refuse(
                     "others may write to it".into(),
                     format!(
@@ -196,6 +201,21 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// True for a folder, no link to one, that only we may write to.
+    pub fn is_own_folder(&self, metadata: &std::fs::Metadata) -> bool {
+        #[cfg(unix)]
+        let trusted = self.trusts(std::os::unix::fs::MetadataExt::uid(metadata));
+        #[cfg(not(unix))]
+        let trusted = true;
+        metadata.is_dir() && trusted && !open_to_others(metadata)
+    }
+
+    #[cfg(unix)]
+    fn trusts(&self, owner: u32) -> bool {
+        let me = rustix::process::geteuid().as_raw();
+        owner == me || owner == 0 || self.trusted_owners.contains(&owner)
     }
 }
 

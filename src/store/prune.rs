@@ -46,6 +46,7 @@ pub fn prune_within(store: &Store, limit: Option<u64>, patience: Duration) -> Re
     if !store.check()? {
         return Ok(Pruned::default());
     }
+    store.create()?;
     let _alone = alone(store, patience)?;
     // All is read before anything goes: what cannot be read might name what is in use.
     let survey = Survey::of(store)?;
@@ -263,7 +264,7 @@ impl Broom {
                 Digest::new(name).is_ok_and(|digest| !keep.blobs.contains(&digest))
             })?;
         }
-        self.sweep_folder(&store.root().join("lazy"), |name| {
+        self.sweep_folder(&store.lazy(), |name| {
             Digest::new(name).is_ok_and(|digest| !keep.lazy.contains(&digest))
         })?;
         for folder in &keep.code {
@@ -299,8 +300,12 @@ impl Broom {
             let name = name_of(&entry);
             let dead = match name.strip_suffix(".tree") {
                 Some(tree) => {
-                    let lock = store.locks().join(format!("{tree}.tree"));
-                    Exclusive::try_take(&lock)?.is_some()
+                    let digest = tree.split('.').next().unwrap_or(tree);
+                    let lock = store.locks().join(format!("{digest}.tree"));
+                    match Exclusive::try_take(&lock)? {
+                        Some(lock) => lock.is_real() || older_than(&entry, DEAD_AFTER),
+                        None => false,
+                    }
                 }
                 // Written and renamed within one call, without a lock.
                 None => !name.ends_with(".part") && older_than(&entry, DEAD_AFTER),

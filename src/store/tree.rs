@@ -18,6 +18,7 @@
 //! any other is hashed, and looked at for its executable bits. After another boot every
 //! file is hashed once.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -213,11 +214,15 @@ impl Tree {
 
     /// The files that are not what they should be, by position. Files that differ from
     /// their stamp only are re-stamped; `changed` tells that the index should be written.
-    pub fn check(&mut self, full: bool) -> Checked {
+    /// All files of a folder that is not ours alone are damaged.
+    pub fn check(&mut self, store: &Store, full: bool) -> Checked {
         let mut checked = Checked::default();
+        let strangers = self.strangers(store);
         for (at, file) in self.files.iter_mut().enumerate().filter(|(_, file)| !file.lazy) {
             let path = self.folder.join(file.path.as_str());
-            let Ok(metadata) = fs_err::symlink_metadata(&path) else {
+            let strange = |folder: &String| within(file.path.as_str(), folder);
+            let metadata = fs_err::symlink_metadata(&path);
+            let Some(metadata) = metadata.ok().filter(|_| !strangers.iter().any(strange)) else {
                 checked.damaged.push(at);
                 continue;
             };
@@ -246,6 +251,35 @@ impl Tree {
         checked
     }
 
+    /// The folders inside that are links, or that others own or may write to.
+    fn strangers(&self, store: &Store) -> Vec<String> {
+        let mut folders = BTreeSet::new();
+        for file in self.files.iter().filter(|file| !file.lazy) {
+            let mut folder = file.path.parent();
+            while !folder.is_empty() && folders.insert(folder) {
+                folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
+            }
+        }
+        let is_strange = |folder: &&str| {
+            fs_err::symlink_metadata(self.folder.join(folder))
+                .is_ok_and(|metadata| !store.is_own_folder(&metadata))
+        };
+        folders.into_iter().filter(is_strange).map(str::to_owned).collect()
+    }
+
+    /// Removes the folders above `file` that are not ours alone, with all that is in them.
+    pub fn remove_strangers(&self, store: &Store, file: &TreeFile) -> std::io::Result<()> {
+        let path = file.path.as_str();
+        for (end, _) in path.match_indices('/') {
+            let folder = self.folder.join(&path[..end]);
+            match fs_err::symlink_metadata(&folder) {
+                Ok(metadata) if !store.is_own_folder(&metadata) => return disk::remove(&folder),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     pub fn position(&self, path: &str) -> Option<usize> {
         self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()
     }
@@ -269,6 +303,11 @@ impl Tree {
             .map_err(|error| Error::store("cannot read a file of the cache", &path, &error))?;
         if got == file.sha256 { Ok(()) } else { Err(damaged(&path, &file.sha256, &got)) }
     }
+}
+
+/// True if a path is below a folder.
+fn within(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The outcome of [`Tree::check`].

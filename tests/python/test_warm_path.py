@@ -42,7 +42,8 @@ OPENED = {
     "v1/mounts/*/code/*": 1,
 }
 
-# The same for what is only looked at: who owns the folders, what is still there, and each file's stamp once.
+# The same for what is only looked at: who owns the folders, also those inside of the tree, what is still there, and
+# each file's stamp once.
 LOOKED_AT = {
     "": 1,
     "v1": 1,
@@ -54,6 +55,7 @@ LOOKED_AT = {
     "v1/mounts/*/generations": 1,
     "v1/mounts/*/generations/1.lock": 1,
     "v1/trees/*": 1,
+    "v1/trees/*/bulk": 1,
     "v1/trees/*.index": 1,
     **{f"v1/trees/*/{path}": 1 for path in SOURCES},
 }

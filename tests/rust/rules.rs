@@ -254,7 +254,7 @@ fn what_can_be_seen_is_whole() {
                     if index.extension().is_some_and(|suffix| suffix == "index") {
                         let digest = Digest::new(index.file_stem().unwrap().to_str().unwrap());
                         let mut tree = Tree::open(&store, &digest.unwrap()).unwrap().unwrap();
-                        assert!(tree.check(true).damaged.is_empty(), "{}", index.display());
+                        assert!(tree.check(&store, true).damaged.is_empty(), "{}", index.display());
                     }
                 }
             }

@@ -164,7 +164,7 @@ fn after_another_boot_every_file_is_hashed_once() {
     tree.files[at].stamp = Stamp::of(&path.symlink_metadata().unwrap());
     tree.write_index(store).unwrap();
     let mut same_boot = Tree::open(store, &unit.digest).unwrap().unwrap();
-    assert!(same_boot.check(false).damaged.is_empty(), "the stamp is believed");
+    assert!(same_boot.check(store, false).damaged.is_empty(), "the stamp is believed");
 
     let index = index_of(store, &unit.digest);
     let reboot = || {
@@ -179,10 +179,10 @@ fn after_another_boot_every_file_is_hashed_once() {
     world.server.down(true);
     assert_eq!(world.client().text("alpha", "alpha/inner.py"), "x = 1\n");
     let mut mended = Tree::open(store, &unit.digest).unwrap().unwrap();
-    let checked = mended.check(false);
+    let checked = mended.check(store, false);
     assert!(checked.damaged.is_empty() && !checked.changed, "hashed once, not twice");
     reboot();
-    let checked = Tree::open(store, &unit.digest).unwrap().unwrap().check(false);
+    let checked = Tree::open(store, &unit.digest).unwrap().unwrap().check(store, false);
     assert!(checked.damaged.is_empty() && checked.changed);
 }
 

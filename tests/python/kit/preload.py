@@ -45,7 +45,38 @@ DIR *opendir(const char *path) {
     }
 OPEN(open)
 OPEN(open64)
+
+/* FAIL_LOCKS: the errno of a file system that has no locks. */
+int flock(int file, int act) {
+    const char *with = getenv("FAIL_LOCKS");
+    if (with) {
+        errno = atoi(with);
+        return -1;
+    }
+    return ((int (*)(int, int))dlsym(RTLD_NEXT, "flock"))(file, act);
+}
+
+/* FAIL_FOLDERS: folders below it lie in a lower layer, which no rename can take them out of. */
+int rename(const char *from, const char *to) {
+    const char *lower = getenv("FAIL_FOLDERS");
+    struct stat found;
+    if (lower && strstr(from, lower) && !lstat(from, &found) && S_ISDIR(found.st_mode)) {
+        errno = EXDEV;
+        return -1;
+    }
+    return ((int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename"))(from, to);
+}
 """
+
+
+def without_locks(folder: Path, error: int) -> dict[str, str]:
+    """The environment of a process whose file systems have no locks: `error` is what `flock` says."""
+    return failing(folder, "nothing", error) | {"FAIL_LOCKS": str(error)}
+
+
+def layered(folder: Path, path: str) -> dict[str, str]:
+    """The environment of a process in which the folders below `path` lie in a layer of an image."""
+    return failing(folder, "nothing", 0) | {"FAIL_FOLDERS": path}
 
 
 def failing(folder: Path, path: str, error: int) -> dict[str, str]:
