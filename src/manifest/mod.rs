@@ -32,7 +32,7 @@ const FEATURES: &[&str] = &["packs", "variants", "versions", "lazy", "catalogue"
 pub const PATHS: &str = "paths";
 
 /// The largest manifest that is read, in bytes.
-pub const SIZE_LIMIT: u64 = 256 << 20;
+pub const SIZE_LIMIT: u64 = 32 << 20;
 
 /// The document behind a manifest URL.
 #[derive(Debug, Clone, PartialEq, Serialize)]
