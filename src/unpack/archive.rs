@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use super::end::End;
-use super::header::{Central, Method};
+use super::header::{Central, EMPTY, Local, Method};
 use super::names::Names;
 use crate::name::FilePath;
 
@@ -108,13 +109,15 @@ impl Directory {
             return rule("has bytes before its first entry");
         }
         for (header, next) in headers.iter().zip(ends) {
-            let at = header.check_local(reader)?;
+            let local = header.check_local(reader)?;
+            let at = local.at;
             let after = at.checked_add(header.compressed).filter(|after| *after <= next);
             let Some(after) = after else {
                 return rule(format!("holds {} in bytes of another entry", header.path));
             };
-            check_gap(reader, header, after, next)?;
+            check_gap(reader, header, &local, after..next)?;
             if header.is_folder {
+                check_empty(reader, header, at)?;
                 found.folders.insert(header.path.clone());
                 continue;
             }
@@ -155,19 +158,37 @@ fn parse<'a>(mut bytes: &'a [u8], end: &End, limits: &Limits) -> Result<Vec<Cent
 fn check_gap<R: Read + Seek>(
     reader: &mut R,
     header: &Central<'_>,
-    after: u64,
-    next: u64,
+    local: &Local,
+    gap: Range<u64>,
 ) -> Result<(), Refusal> {
     const LONGEST: usize = 24;
     let mut bytes = [0; LONGEST];
-    let sound = match (usize::try_from(next - after), header.has_descriptor) {
+    let sound = match (usize::try_from(gap.end - gap.start), header.has_descriptor) {
         (Ok(length @ 1..=LONGEST), true) => {
-            let gap = &mut bytes[..length];
-            read_at(reader, after, gap)?;
-            header.is_descriptor(gap)
+            let bytes = &mut bytes[..length];
+            read_at(reader, gap.start, bytes)?;
+            header.is_descriptor(bytes, local.is_zip64)
         }
         (Ok(0), false) => true,
         _ => false,
     };
     if sound { Ok(()) } else { rule(format!("has unknown bytes behind {}", header.path)) }
+}
+
+/// A folder has no bytes, not even behind a size that says so.
+fn check_empty<R: Read + Seek>(
+    reader: &mut R,
+    header: &Central<'_>,
+    at: u64,
+) -> Result<(), Refusal> {
+    let mut bytes = [0; EMPTY.len()];
+    let sound = match (header.method, header.compressed) {
+        (Method::Stored, 0) => true,
+        (Method::Deflated, length) if length == EMPTY.len() as u64 => {
+            read_at(reader, at, &mut bytes)?;
+            bytes == EMPTY
+        }
+        _ => false,
+    };
+    if sound { Ok(()) } else { rule(format!("holds {} as a folder that has bytes", header.path)) }
 }

@@ -20,6 +20,9 @@ const ENCRYPTED: u64 = 1 | 1 << 6 | 1 << 13;
 /// The newest version of the format that Python's zipfile reads.
 const NEWEST: u64 = 63;
 
+/// Nothing, deflated: some writers give it to folders.
+pub(super) const EMPTY: [u8; 2] = [3, 0];
+
 /// How the bytes of an entry are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -39,6 +42,14 @@ pub(super) struct Central<'a> {
     pub has_descriptor: bool,
     flags: u64,
     raw_name: &'a [u8],
+}
+
+/// What is known only from the header before an entry.
+pub(super) struct Local {
+    /// Where the bytes begin.
+    pub at: u64,
+    /// Sizes that follow the bytes have 64 bits.
+    pub is_zip64: bool,
 }
 
 impl<'a> Central<'a> {
@@ -89,10 +100,10 @@ impl<'a> Central<'a> {
         if method == Method::Stored && size != compressed {
             return refuse("stored, but in two sizes");
         }
-        if is_folder && size != 0 {
+        let (crc, has_descriptor) = (fields.u32(16), flags & DESCRIPTOR != 0);
+        if is_folder && (size != 0 || crc != 0 || compressed > EMPTY.len() as u64) {
             return refuse("as a folder that has bytes");
         }
-        let (crc, has_descriptor) = (fields.u32(16), flags & DESCRIPTOR != 0);
         Ok(Self {
             path,
             is_folder,
@@ -107,8 +118,8 @@ impl<'a> Central<'a> {
         })
     }
 
-    /// Reads the local header and compares it. Returns where the bytes of the entry begin.
-    pub fn check_local<R: Read + Seek>(&self, reader: &mut R) -> Result<u64, Refusal> {
+    /// Reads the local header and compares it.
+    pub fn check_local<R: Read + Seek>(&self, reader: &mut R) -> Result<Local, Refusal> {
         let refuse = |why: &str| Err(Refusal::Rule(format!("holds {} {why}", self.path)));
         let mut head = [0; LOCAL];
         read_at(reader, self.offset, &mut head)?;
@@ -143,21 +154,21 @@ impl<'a> Central<'a> {
         {
             return refuse("in another size or with another checksum than its directory says");
         }
-        Ok(self.offset + LOCAL as u64 + name_length + extra_length)
+        // Some writers leave the field out where they do not know yet that they need it.
+        let is_zip64 = zip64.is_some() || self.size >= ALL_32 || self.compressed >= ALL_32;
+        Ok(Local { at: self.offset + LOCAL as u64 + name_length + extra_length, is_zip64 })
     }
 
     /// True for what may follow the bytes of an entry that has a descriptor: checksum and
-    /// sizes once more, with or without a signature, in 32 or 64 bits.
-    pub fn is_descriptor(&self, bytes: &[u8]) -> bool {
-        let numbers = match bytes.len() {
-            16 | 24 if bytes.starts_with(b"PK\x07\x08") => &bytes[4..],
-            12 | 20 => bytes,
-            _ => return false,
-        };
+    /// sizes once more, with or without a signature. Who reads from the front knows only by
+    /// `is_zip64` where it ends, and by its first bytes whether there is a signature.
+    pub fn is_descriptor(&self, bytes: &[u8], is_zip64: bool) -> bool {
+        let numbers = bytes.strip_prefix(b"PK\x07\x08").unwrap_or(bytes);
         let fields = Fields(numbers);
-        let (compressed, size) = match numbers.len() {
-            12 => (fields.u32(4), fields.u32(8)),
-            _ => (fields.u64(4), fields.u64(12)),
+        let (compressed, size) = match (numbers.len(), is_zip64) {
+            (12, false) => (fields.u32(4), fields.u32(8)),
+            (20, true) => (fields.u64(4), fields.u64(12)),
+            _ => return false,
         };
         (fields.u32(0), compressed, size) == (self.crc, self.compressed, self.size)
     }

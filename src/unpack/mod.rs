@@ -25,7 +25,7 @@ mod inflate;
 mod names;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -138,7 +138,10 @@ impl<R: BufRead + Seek> Pack<R> {
     }
 
     fn compare(&self, declared: &BTreeMap<&FilePath, u64>) -> Result<()> {
-        if let Some(folder) = self.directory.folders.first() {
+        let folders = folders(declared.keys().copied());
+        if let Some(folder) =
+            self.directory.folders.iter().find(|folder| !folders.contains(folder.as_str()))
+        {
             return Err(self.broken(&format!(
                 "holds the folder {folder}, which the manifest does not list in it"
             )));
@@ -213,13 +216,30 @@ impl<R: BufRead + Seek> Pack<R> {
     }
 }
 
-/// How much these files are, and so many bytes their paths have.
+/// How much these files are, with an entry for each folder above them, and so many bytes
+/// their paths have.
 fn within<'a>(declared: impl Iterator<Item = (&'a FilePath, u64)>) -> (Limits, u64) {
-    let nothing = (Limits { entries: 0, bytes: 0 }, 0);
-    declared.fold(nothing, |(limits, names), (path, size)| {
-        let bytes = limits.bytes.saturating_add(size);
-        (Limits { entries: limits.entries + 1, bytes }, names + path.as_str().len() as u64)
-    })
+    let declared: Vec<_> = declared.collect();
+    let folders = folders(declared.iter().map(|(path, _)| *path));
+    let entries = (declared.len() + folders.len()) as u64;
+    let bytes = declared.iter().fold(0_u64, |sum, (_, size)| sum.saturating_add(*size));
+    let paths = declared.iter().map(|(path, _)| path.as_str().len());
+    // A folder's name ends in a slash.
+    let names = paths.chain(folders.iter().map(|folder| folder.len() + 1)).sum::<usize>();
+    (Limits { entries, bytes }, names as u64)
+}
+
+/// Every folder that one of these files is below.
+fn folders<'a>(paths: impl Iterator<Item = &'a FilePath>) -> HashSet<&'a str> {
+    let mut folders = HashSet::new();
+    for path in paths {
+        let mut folder = path.parent();
+        // What is above a folder that is known is known, too.
+        while !folder.is_empty() && folders.insert(folder) {
+            folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
+        }
+    }
+    folders
 }
 
 fn refused(label: &str, refusal: Refusal) -> Error {

@@ -10,7 +10,7 @@ import json
 import random
 import struct
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -175,6 +175,25 @@ def test_a_refused_pack_gives_way_to_its_files_and_is_never_read_leniently(
     for at, data in enumerate(files.values()):
         (absent / str(at)).write_bytes(data)
     assert prefetch(world, sites)["whole"] == {path: data.hex() for path, data in files.items()}
+
+
+@FORMATS
+def test_folders_of_the_files_in_a_pack_may_have_entries_of_their_own(world: World, form: str) -> None:
+    deep = "unit/" + "".join(f"folder{at}/" for at in range(8))
+    files = {"unit/__init__.py": b"x = 1\n", "unit/data/größe.txt": b"a", f"{deep}b.txt": b"b"}
+    folders = {f"{parent}/" for path in files for parent in map(str, PurePosixPath(path).parents) if parent != "."}
+    sites = world.path / "sites"
+    for name, method in (("stored", zipfile.ZIP_STORED), ("deflated", zipfile.ZIP_DEFLATED)):
+        entries = dict.fromkeys(sorted(folders), b"") | {path: data + name.encode() for path, data in files.items()}
+        listed = {path: data for path, data in entries.items() if path not in folders}
+        site(sites / name, form, (in_format(pack_of(entries, method), form), listed))
+    empty = pack_of({"unit/none/": b""} | files)
+    site(sites / "stranger", form, (in_format(empty, form), files))
+    outcomes = prefetch(world, sites)
+    assert "holds the folder unit/none, which the manifest does not list in it" in outcomes.pop("stranger")
+    assert outcomes == {
+        name: {path: (data + name.encode()).hex() for path, data in files.items()} for name in ("stored", "deflated")
+    }
 
 
 HUGE = (256 << 20) + 12345

@@ -106,6 +106,27 @@ impl Part {
         part
     }
 
+    /// The same with sizes of 64 bits in what follows.
+    pub fn described_in_64_bits(self, signed: bool) -> Self {
+        let Header { crc, compressed, size, .. } = self.central;
+        let mut part = self.described(signed);
+        part.after.truncate(part.after.len() - 12);
+        part.after.extend(crc.to_le_bytes());
+        for number in [compressed, size] {
+            part.after.extend(u64::from(number).to_le_bytes());
+        }
+        part
+    }
+
+    /// A zip64 field before the bytes, whose sizes follow: a writer that cannot go back does
+    /// not know yet what it will need.
+    pub fn announced_as_zip64(self) -> Self {
+        self.local(|header| {
+            (header.size, header.compressed) = (u32::MAX, u32::MAX);
+            header.extra = field(1, &[0; 16]);
+        })
+    }
+
     /// Sizes in zip64 fields, where 32 bits would do.
     pub fn zip64(self) -> Self {
         let (size, compressed) = (u64::from(self.local.size), u64::from(self.local.compressed));

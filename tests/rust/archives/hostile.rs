@@ -125,6 +125,30 @@ fn kinds() -> Vec<Case> {
             "a folder that has bytes",
             archive([Part { attributes: 0x10, ..Part::stored("a/", b"1") }]),
         ),
+        (
+            "folder with hidden bytes",
+            "a folder that has bytes",
+            archive([Part {
+                attributes: 0x10,
+                body: b"\x03\x01".to_vec(),
+                ..Part::deflated("a/", b"")
+            }]),
+        ),
+        (
+            "folder with many hidden bytes",
+            "a folder that has bytes",
+            archive([Part {
+                attributes: 0x10,
+                body: b"hidden".to_vec(),
+                ..Part::deflated("a/", b"")
+            }
+            .both(|header| header.compressed = 6)]),
+        ),
+        (
+            "folder with a checksum",
+            "a folder that has bytes",
+            archive([Part::folder("a/").both(|header| header.crc = 1)]),
+        ),
         ("encrypted", "encrypted", flagged(1)),
         ("strongly encrypted", "encrypted", flagged(1 << 6)),
         ("masked", "encrypted", flagged(1 << 13)),
@@ -240,6 +264,19 @@ fn headers() -> Vec<Case> {
                 part.after[8] ^= 1;
                 part
             }),
+        ),
+        (
+            "a checksum like a descriptor's signature",
+            STRAY,
+            archive([Part::stored("a.txt", b"\xac\x0a\x7a\xd5").described(false)]),
+        ),
+        ("64 bits in a small entry", STRAY, one(|part| part.described_in_64_bits(true))),
+        ("64 bits in a small entry, unsigned", STRAY, one(|part| part.described_in_64_bits(false))),
+        ("32 bits in a zip64 entry", STRAY, one(|part| part.described(true).announced_as_zip64())),
+        (
+            "32 bits in a zip64 entry, unsigned",
+            STRAY,
+            one(|part| part.described(false).announced_as_zip64()),
         ),
         (
             "unannounced descriptor",

@@ -28,6 +28,21 @@ pub fn archives() -> Vec<(&'static str, Archive)> {
         ("names", archive([Part::stored("größe/数.txt", b"1"), Part::stored("a b", b"2")])),
         ("descriptors", everywhere(|part| part.described(true))),
         ("unsigned descriptors", everywhere(|part| part.described(false))),
+        (
+            "descriptors in 64 bits",
+            everywhere(|part| part.described_in_64_bits(true).announced_as_zip64()),
+        ),
+        (
+            "unsigned descriptors in 64 bits",
+            everywhere(|part| part.described_in_64_bits(false).announced_as_zip64()),
+        ),
+        (
+            "folders as deflate writes nothing",
+            archive([
+                Part::deflated("a/", b"").attributes(0o040_755 << 16),
+                Part::stored("a/b", b"1"),
+            ]),
+        ),
         ("zip64 sizes", everywhere(Part::zip64)),
         (
             "zip64 sizes, said twice",
