@@ -227,17 +227,15 @@ fn parts(store: &Store, manifest: &Digest) -> Result<Vec<Digest>> {
     Ok(parts)
 }
 
-/// A blob's bytes; `None` if it is not there.
+/// A blob's bytes; `None` if it is not there, or damaged: then it is fetched again, with its parts.
 fn bytes_of(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>> {
-    let path = store.blobs().path(digest);
-    match fs_err::symlink_metadata(&path) {
-        Err(error) if disk::is_absent(&error) => Ok(None),
-        _ => store.blobs().read_verified(digest, SIZE_LIMIT).map(Some).map_err(|error| {
-            error.or_hint(format!(
-                "remove {}, which is fetched again when it is needed",
-                path.display()
-            ))
-        }),
+    match fs_err::symlink_metadata(store.blobs().path(digest)) {
+        Err(error) if disk::is_absent(&error) => return Ok(None),
+        _ => {}
+    }
+    match store.blobs().read_verified(digest, SIZE_LIMIT) {
+        Err(error) if error.kind() == Kind::Integrity => Ok(None),
+        read => read.map(Some),
     }
 }
 
