@@ -62,21 +62,33 @@ pub fn build(
     anew: bool,
 ) -> Result<Tree> {
     store.create()?;
-    let _lock = Exclusive::wait(&store.locks().join(format!("{digest}.tree")))?;
-    if !anew
-        && let Some(mut tree) = Tree::open(store, digest)?
-        && tree.check(store, false).damaged.is_empty()
-    {
+    let lock = Exclusive::wait(&store.locks().join(format!("{digest}.tree")))?;
+    if !anew && let Some(tree) = whole(store, digest)? {
         return Ok(tree);
     }
     // Where there are no locks, others build it at the same time.
     let aside = store.tmp().join(format!("{digest}.{}.{}.tree", std::process::id(), unique()));
-    let built = fill(store, &aside, record, sources)
-        .and_then(|stamps| name(store, digest, &aside, &record.files, sources, &stamps));
+    let built = fill(store, &aside, record, sources).and_then(|stamps| {
+        // A whole one that somebody else has just named is left to those who read it.
+        let meanwhile = if anew || lock.is_real() { None } else { whole(store, digest)? };
+        match meanwhile {
+            Some(tree) => {
+                let _ = remove(&aside);
+                Ok(tree)
+            }
+            None => name(store, digest, &aside, &record.files, sources, &stamps),
+        }
+    });
     if built.is_err() {
         let _ = remove(&aside);
     }
     built
+}
+
+/// The tree that stands, if nothing in it is damaged.
+fn whole(store: &Store, digest: &Digest) -> Result<Option<Tree>> {
+    let Some(mut tree) = Tree::open(store, digest)? else { return Ok(None) };
+    Ok(tree.check(store, false).damaged.is_empty().then_some(tree))
 }
 
 fn name(
@@ -191,19 +203,42 @@ pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usi
         let source = Source { blob: *blob, inner: file.inner.clone(), file: None, fresh: false };
         let aside =
             store.tmp().join(format!("{}.{}.{}.heal", tree.digest, std::process::id(), unique()));
-        match packs.place(&aside, file.size, &file.sha256, file.executable, &source) {
-            Ok(()) => {
-                make_folder(target.parent().unwrap_or(&tree.folder))?;
-                rename_onto(&aside, &target).map_err(|error| cannot_build(&target, &error))?;
-                tree.files[at].stamp = stamp_of(&target)?;
+        let mut placed = false;
+        for attempt in 1..=ATTEMPTS {
+            if packs.place(&aside, file.size, &file.sha256, file.executable, &source).is_err() {
+                break;
             }
-            Err(_) => {
-                let _ = fs_err::remove_file(&aside);
-                left.push(at);
+            match put(&aside, &target) {
+                Ok(stamp) => {
+                    tree.files[at].stamp = stamp;
+                    placed = true;
+                    break;
+                }
+                // Where there are no locks, somebody else may be replacing the tree.
+                Err(error) if disk::is_absent(&error) && attempt < ATTEMPTS => {
+                    let _ = disk::remove(&aside);
+                }
+                Err(error) => {
+                    let _ = disk::remove(&aside);
+                    return Err(cannot_build(&target, &error));
+                }
             }
+        }
+        if !placed {
+            let _ = disk::remove(&aside);
+            left.push(at);
         }
     }
     Ok(left)
+}
+
+/// Renames a healed file to its place, whose folders may be gone.
+fn put(aside: &Path, target: &Path) -> io::Result<Stamp> {
+    if let Some(folder) = target.parent() {
+        make_folders(folder)?;
+    }
+    rename_onto(aside, target)?;
+    fs_err::symlink_metadata(target).map(|metadata| Stamp::of(&metadata))
 }
 
 fn make_folder(path: &Path) -> Result<()> {
