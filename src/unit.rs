@@ -20,6 +20,10 @@ use crate::store::code::{CodePack, Interpreter};
 use crate::store::generation::Active;
 use crate::store::tree::{Tree, folder_of};
 
+/// So often is a file mended for one read: where there are no locks, somebody else may replace
+/// the tree right after that.
+const MENDINGS: usize = 4;
+
 /// The interpreter that units are imported into.
 #[derive(Debug, Clone)]
 pub struct Python {
@@ -241,16 +245,16 @@ impl Unit {
     /// The bytes of a file, as the manifest pinned them. A file that was damaged since it
     /// was looked at is mended.
     pub fn read(&self, store: &Store, path: &str) -> Result<Vec<u8>> {
-        let tree = self.tree().ok_or_else(|| self.not_ready())?;
+        let mut tree = self.tree().ok_or_else(|| self.not_ready())?;
         let Some(at) = tree.position(path) else { return Err(self.no_file(path)) };
-        match tree.read(&tree.files[at]) {
-            Ok(bytes) => Ok(bytes),
-            Err(error) => {
-                self.mend(store, &tree, at).map_err(|_| error)?;
-                let tree = self.tree().ok_or_else(|| self.not_ready())?;
-                tree.read(&tree.files[at])
+        for _ in 0..MENDINGS {
+            match tree.read(&tree.files[at]) {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => self.mend(store, &tree, at).map_err(|_| error)?,
             }
+            tree = self.tree().ok_or_else(|| self.not_ready())?;
         }
+        tree.read(&tree.files[at])
     }
 
     /// Makes sure of a file that is opened by its path.
