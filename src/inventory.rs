@@ -176,8 +176,11 @@ impl Session {
         let version = active
             .filter(|_| cached)
             .map_or_else(|| record.version.clone(), |active| active.version.clone());
-        let published =
-            if record.version == version { Some(record) } else { record.versions.get(&version) };
+        let published = if record.version == version {
+            Some(record)
+        } else {
+            record.versions.get(&version).map(Box::as_ref)
+        };
         Description {
             name: mount.namespace.join(name),
             yanked: published.and_then(|record| reason_of(record, mount.yanked(name, &version))),

@@ -49,7 +49,7 @@ impl Session {
         let chosen = if record.version.as_str() == version {
             Some((*record).clone())
         } else {
-            record.versions.get(version).cloned()
+            record.versions.get(version).map(|older| (**older).clone())
         };
         let chosen = chosen.ok_or_else(|| {
             let have: Vec<&str> =

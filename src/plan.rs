@@ -169,7 +169,7 @@ mod tests {
             digest(100),
             paths.join(",")
         );
-        Manifest::parse(text.as_bytes()).unwrap().modules().unwrap().0["a"].clone()
+        *Manifest::parse(text.as_bytes()).unwrap().modules().unwrap().0["a"].clone()
     }
 
     fn urls(plan: &Plan) -> Vec<&str> {

@@ -113,7 +113,7 @@ impl Session {
         let answer = mount.unpinned(&self.store, manifest, unit);
         let Ok(Answer::Record(whole)) = answer else { return None };
         let tags = self.python.tags.get().map_or(&[][..], Vec::as_slice);
-        let versions = std::iter::once(&*whole).chain(whole.versions.values());
+        let versions = std::iter::once(&*whole).chain(whole.versions.values().map(Box::as_ref));
         let selections = versions.flat_map(|record| {
             let own = std::iter::once(record.select(tags).0);
             // Another interpreter's variant, which shares this cache.

@@ -154,6 +154,7 @@ impl Fetcher {
             if (bytes.len() + chunk.len()) as u64 > limit {
                 return Err(too_large());
             }
+            bytes.try_reserve(chunk.len()).map_err(|_| no_room(request.url, bytes.len()))?;
             bytes.extend_from_slice(&chunk);
         }
         // Every document is text.
@@ -162,6 +163,13 @@ impl Fetcher {
         }
         Ok(Document::Body { bytes, validator })
     }
+}
+
+fn no_room(url: &Url, bytes: usize) -> Error {
+    let shown = redact(url);
+    Error::new(Kind::Store, format!("cannot fetch {shown}: no memory is left after {bytes} bytes"))
+        .url(shown)
+        .hint("give this process more memory (`ulimit -v`, or the limit of its container)")
 }
 
 impl Download<'_, '_> {

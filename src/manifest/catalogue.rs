@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::object::Object;
-use super::{Modules, check, from_json, place_of, wrong};
+use super::{Modules, check, cost, from_json, place_of, wrong};
 use crate::error::Result;
 use crate::name::{Digest, Namespace, UnitName, Version};
 
@@ -81,6 +81,7 @@ impl Catalogue {
     }
 
     pub fn parse_table(&self, bytes: &[u8]) -> Result<Table> {
+        cost::check(bytes)?;
         let table: Table = from_json(bytes)?;
         let expected = 1_usize << self.bits[1];
         if table.len() != expected {
@@ -101,6 +102,7 @@ impl Catalogue {
         slot: (usize, usize),
         bytes: &[u8],
     ) -> Result<Modules> {
+        cost::check(bytes)?;
         let Object(leaf): Object<Leaf> = from_json(bytes)?;
         // Whether it needs `paths` stands in the manifest, which is not at hand.
         check::records(namespace, &leaf.modules, true)?;

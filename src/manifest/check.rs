@@ -1,7 +1,8 @@
 //! What must hold between the values of a manifest: one owner for each path, no
 //! names that a case-insensitive file system confuses, `requires` that exist.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 
 use super::{Body, File, Manifest, Modules, PATHS, Pack, PackFormat, Record, place_of, wrong};
 use crate::error::Result;
@@ -32,34 +33,64 @@ pub(super) fn manifest(manifest: &Manifest) -> Result<()> {
 /// Checks records that came together: a whole manifest, or one leaf of a catalogue. Paths of
 /// data may be in `any_form` of Unicode where the manifest says so.
 pub(super) fn records(namespace: &Namespace, modules: &Modules, any_form: bool) -> Result<()> {
+    let twice = Twice::of(modules.0.keys().map(|name| name.as_str().to_lowercase()));
     let mut units: HashMap<String, &UnitName> = HashMap::new();
     for name in modules.0.keys() {
         let place = place_of(name);
         if let Some(why) = namespace.refuses(name) {
             return Err(wrong(&place, &why));
         }
-        if let Some(other) = units.insert(name.as_str().to_lowercase(), name) {
+        let lower = name.as_str().to_lowercase();
+        if twice.perhaps(&lower)
+            && let Some(other) = units.insert(lower, name)
+        {
             return Err(wrong(&place, &format!("differs from {other} only in case")));
         }
     }
+    let files = modules.0.values().flat_map(|record| &record.files);
+    let twice = Twice::of(files.map(|file| file.path.folded()));
     let mut paths: HashMap<String, (String, &UnitName)> = HashMap::new();
     for (name, record) in &modules.0 {
         let place = place_of(name);
         record_alone(name, record, &place, any_form)?;
         for (index, file) in record.files.iter().enumerate() {
-            let here = format!("{place}.files[{index}].path");
-            if let Some((there, owner)) = paths.insert(file.path.folded(), (here.clone(), name)) {
+            let here = || format!("{place}.files[{index}].path");
+            let folded = file.path.folded();
+            if twice.perhaps(&folded)
+                && let Some((there, owner)) = paths.insert(folded, (here(), name))
+            {
                 return Err(wrong(
-                    &here,
+                    &here(),
                     &format!("{} of {name} is at {there} of {owner} already", file.path),
                 ));
             }
             if let Some(owner) = deeper_owner(name, &file.path, modules) {
-                return Err(wrong(&here, &format!("{} of {name} belongs to {owner}", file.path)));
+                return Err(wrong(&here(), &format!("{} of {name} belongs to {owner}", file.path)));
             }
         }
     }
     Ok(())
+}
+
+/// Which of many texts are perhaps there twice, told by a few bytes each: hardly ever one is.
+struct Twice {
+    hasher: RandomState,
+    hashes: HashSet<u64>,
+}
+
+impl Twice {
+    fn of(texts: impl Iterator<Item = String>) -> Self {
+        let hasher = RandomState::new();
+        let mut all: Vec<u64> = texts.map(|text| hasher.hash_one(text)).collect();
+        all.sort_unstable();
+        let pairs = all.windows(2).filter(|pair| pair.first() == pair.last());
+        let hashes = pairs.filter_map(|pair| pair.first().copied()).collect();
+        Self { hasher, hashes }
+    }
+
+    fn perhaps(&self, text: &str) -> bool {
+        !self.hashes.is_empty() && self.hashes.contains(&self.hasher.hash_one(text))
+    }
 }
 
 fn record_alone(name: &UnitName, record: &Record, place: &str, any_form: bool) -> Result<()> {

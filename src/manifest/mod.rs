@@ -10,6 +10,7 @@
 
 mod catalogue;
 mod check;
+mod cost;
 mod object;
 mod record;
 mod time;
@@ -83,6 +84,7 @@ struct Document {
 impl Manifest {
     /// Parses and checks a whole document.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
+        cost::check(bytes)?;
         let Object(head): Object<Head> = from_json(bytes)?;
         if head.manifest != FORMAT {
             return Err(wrong("manifest", &format!("format {} is not known", head.manifest))

@@ -34,15 +34,18 @@ pub(super) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
     let all = Vec::<Object<T>>::deserialize(deserializer)?;
-    Ok(all.into_iter().map(|object| object.0).collect())
+    let mut all: Vec<T> = all.into_iter().map(|object| object.0).collect();
+    // Most lists have one item, and were made for four.
+    all.shrink_to_fit();
+    Ok(all)
 }
 
-pub(super) fn objects_by<'de, K, T, D>(deserializer: D) -> Result<BTreeMap<K, T>, D::Error>
+pub(super) fn objects_by<'de, K, T, D>(deserializer: D) -> Result<BTreeMap<K, Box<T>>, D::Error>
 where
     K: Deserialize<'de> + Ord,
     T: Deserialize<'de>,
     D: Deserializer<'de>,
 {
     let all = BTreeMap::<K, Object<T>>::deserialize(deserializer)?;
-    Ok(all.into_iter().map(|(key, object)| (key, object.0)).collect())
+    Ok(all.into_iter().map(|(key, object)| (key, Box::new(object.0))).collect())
 }

@@ -13,7 +13,7 @@ use crate::name::{Age, Digest, FilePath, UnitName, Version};
 /// Records by unit name. JSON allows a key twice, a manifest does not.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct Modules(pub BTreeMap<UnitName, Record>);
+pub struct Modules(pub BTreeMap<UnitName, Box<Record>>);
 
 /// What is downloaded together and imported as one module or package.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub struct Record {
     pub variants: Vec<Variant>,
     /// Older records by version, for pins and rollback on a fresh machine.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "objects_by")]
-    pub versions: BTreeMap<Version, Record>,
+    pub versions: BTreeMap<Version, Box<Record>>,
     /// When the version was published, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<u64>,
@@ -155,7 +155,8 @@ impl Record {
 
     /// The version and those that came before it, the newest first.
     pub fn newest_first(&self) -> Vec<&Version> {
-        let mut records: Vec<&Record> = self.versions.values().chain([self]).collect();
+        let mut records: Vec<&Record> =
+            self.versions.values().map(Box::as_ref).chain([self]).collect();
         records.sort_by_cached_key(|record| std::cmp::Reverse(record.age()));
         records.into_iter().map(|record| &record.version).collect()
     }
@@ -195,7 +196,7 @@ impl Modules {
     /// True if a path is in another Unicode normal form than C.
     pub fn any_form(&self) -> bool {
         let records = self.0.values().flat_map(|record| record.versions.values().chain([record]));
-        let files = |record: &'_ Record| {
+        let files = |record: &Box<Record>| {
             let variants = record.variants.iter().flat_map(|variant| &variant.files);
             record.files.iter().chain(variants).any(|file| file.path.is_composed().is_err())
         };
@@ -255,7 +256,7 @@ impl<'de> Deserialize<'de> for Modules {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Modules, A::Error> {
                 let mut modules = BTreeMap::new();
                 while let Some((name, record)) = map.next_entry::<UnitName, Object<Record>>()? {
-                    if let Some(first) = modules.insert(name, record.0) {
+                    if let Some(first) = modules.insert(name, Box::new(record.0)) {
                         let _ = first;
                         return Err(serde::de::Error::custom("a unit stands here twice"));
                     }

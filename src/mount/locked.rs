@@ -61,12 +61,13 @@ impl Mount {
         let full = self.namespace.join(unit);
         let have = names(&record);
         let mut all = record.versions.clone();
-        all.insert(record.version.clone(), Record { versions: Default::default(), ..record });
+        let current = Record { versions: Default::default(), ..record };
+        all.insert(current.version.clone(), Box::new(current));
         let found = all.remove(&locked.version);
         match found.filter(|record| record.tree_digest() == locked.tree) {
             Some(mut record) => {
                 locked.narrow(&mut record);
-                Ok(record)
+                Ok(*record)
             }
             None => Err(Error::new(
                 Kind::Policy,
@@ -89,7 +90,7 @@ impl Mount {
         if record.version == *version {
             return Ok(record);
         }
-        record.versions.remove(version).ok_or_else(|| {
+        record.versions.remove(version).map(|older| *older).ok_or_else(|| {
             let have = names(&record);
             Error::new(
                 Kind::Requirement,

@@ -49,7 +49,7 @@ impl Mount {
                 catalogue.parse_leaf(&document.namespace, slot, &bytes)?.0.remove(unit)
             }
         };
-        Ok(found.map_or(Answer::Absent, |record| Answer::Record(Arc::new(record))))
+        Ok(found.map_or(Answer::Absent, |record| Answer::Record(Arc::from(record))))
     }
 
     /// Why the parts of a catalogue that `unit` is in are not here.

@@ -86,7 +86,7 @@ pub fn newest_good(record: &Record) -> Option<&Record> {
         return Some(record);
     }
     let good = record.versions.values().filter(|older| older.yanked.is_none());
-    good.max_by_key(|older| older.age())
+    good.max_by_key(|older| older.age()).map(Box::as_ref)
 }
 
 /// Shown where a reason is empty.

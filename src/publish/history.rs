@@ -25,7 +25,7 @@ pub(super) struct Previous {
 
 impl Previous {
     pub fn record(&self, name: &UnitName) -> Option<&Record> {
-        self.modules.0.get(name)
+        self.modules.0.get(name).map(Box::as_ref)
     }
 
     pub fn names(&self) -> impl Iterator<Item = &UnitName> {
@@ -89,12 +89,12 @@ pub(super) fn merge(
 ) -> Result<Merged> {
     let mut modules = Modules::default();
     for (name, record) in records.0 {
-        let mut record = succeed(previous.record(&name), record, options.clock);
+        let mut record = succeed(previous.record(&name), *record, options.clock);
         let yanked = overrides.records.get(&name).and_then(|it| it.yanked.as_ref());
         if let Some(Yanked::Versions(reasons)) = yanked {
             yank(&name, &mut record, reasons)?;
         }
-        modules.0.insert(name, record);
+        modules.0.insert(name, Box::new(record));
     }
     let dropped = drop_versions(&mut modules, options);
     Ok(Merged { modules, dropped })
@@ -128,7 +128,7 @@ fn succeed(before: Option<&Record>, record: Record, clock: u64) -> Record {
             published: before.published.or(published),
             ..before.clone()
         };
-        versions.insert(before.version.clone(), older);
+        versions.insert(before.version.clone(), Box::new(older));
         versions.remove(&record.version);
     }
     Record { versions, published, ..record }

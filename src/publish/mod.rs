@@ -114,7 +114,9 @@ pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Publis
     let compiler = options.compiler.as_ref();
     for plan in plans {
         let before = previous.record(&plan.name);
-        records.0.insert(plan.name.clone(), assemble::record(plan, before, compiler, &mut site)?);
+        let name = plan.name.clone();
+        let record = assemble::record(plan, before, compiler, &mut site)?;
+        records.0.insert(name, Box::new(record));
     }
     let merged = history::merge(&previous, records, &overrides, options)?;
     let units = units(&previous, &merged.modules);
@@ -218,7 +220,7 @@ fn to_json(manifest: &Manifest) -> Result<Vec<u8>> {
 }
 
 fn units(previous: &history::Previous, modules: &Modules) -> Vec<PublishedUnit> {
-    let unit = |(name, record): (&UnitName, &crate::manifest::Record)| {
+    let unit = |(name, record): (&UnitName, &Box<crate::manifest::Record>)| {
         let before = previous.record(name);
         let files =
             || record.files.iter().chain(record.variants.iter().flat_map(|variant| &variant.files));

@@ -132,7 +132,9 @@ impl Session {
         };
         let Answer::Record(record) = answer else { return Ok(None) };
         let mut found = match version {
-            Some(version) if record.version != *version => record.versions.get(version).cloned(),
+            Some(version) if record.version != *version => {
+                record.versions.get(version).map(|older| (**older).clone())
+            }
             _ => Some((*record).clone()),
         };
         if let (Some(record), Ok(Some(locked))) = (&mut found, mount.locked(name)) {

@@ -51,6 +51,15 @@ pub(super) fn rule<T>(rule: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::Rule(rule.into()))
 }
 
+/// An empty buffer for `size` bytes: what an archive says of itself never ends the process.
+pub(super) fn room(size: u64) -> Result<Vec<u8>, Refusal> {
+    let none = |()| Refusal::Read(io::ErrorKind::OutOfMemory.into());
+    let mut bytes = Vec::new();
+    let size = usize::try_from(size).map_err(|_| none(()))?;
+    bytes.try_reserve_exact(size).map_err(|_| none(()))?;
+    Ok(bytes)
+}
+
 pub(super) fn read_at<R: Read + Seek>(
     reader: &mut R,
     at: u64,
@@ -90,7 +99,8 @@ impl Directory {
         if end.directory_size > DIRECTORY_LIMIT {
             return rule(format!("has a directory of more than {DIRECTORY_LIMIT} bytes"));
         }
-        let mut bytes = vec![0; end.directory_size as usize];
+        let mut bytes = room(end.directory_size)?;
+        bytes.resize(end.directory_size as usize, 0);
         read_at(reader, end.directory_at, &mut bytes)?;
         let mut headers = parse(&bytes, &end, limits)?;
         headers.sort_by_key(|header| header.offset);

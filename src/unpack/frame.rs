@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use bytes::Bytes;
 use zstd_safe::DCtx;
 
-use super::archive::{Limits, Refusal, rule};
+use super::archive::{Limits, Refusal, room, rule};
 
 /// How a frame begins; no zip archive does.
 pub(super) const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -53,7 +53,7 @@ pub(super) fn read<R: Read + Seek>(file: &mut R) -> Result<Vec<u8>, Refusal> {
     let most = longest();
     let length = file.seek(SeekFrom::End(0)).map_err(Refusal::Read)?.min(most);
     file.seek(SeekFrom::Start(0)).map_err(Refusal::Read)?;
-    let mut frame = Vec::with_capacity(length as usize + 1);
+    let mut frame = room(length + 1)?;
     file.take(most + 1).read_to_end(&mut frame).map_err(Refusal::Read)?;
     if frame.len() as u64 > most {
         return rule(format!("is a zstd frame of more than {most} bytes"));
@@ -85,7 +85,7 @@ pub(super) fn open(frame: &[u8], limits: &Limits, names: u64) -> Result<Bytes, R
     let Some(mut decoder) = DCtx::try_create() else {
         return Err(Refusal::Read(io::ErrorKind::OutOfMemory.into()));
     };
-    let mut archive = Vec::with_capacity(size as usize);
+    let mut archive = room(size)?;
     match decoder.decompress(&mut archive, frame) {
         Ok(length) if length as u64 == size => Ok(archive.into()),
         _ => rule("is a zstd frame that is damaged"),

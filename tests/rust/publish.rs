@@ -435,7 +435,7 @@ fn one_import_out_of_a_million_units_is_small() {
             serde_json::json!({"version": "1.2.0", "files": files, "published": NOW}),
         )
         .unwrap();
-        modules.0.insert(UnitName::new(&name).unwrap(), record);
+        modules.0.insert(UnitName::new(&name).unwrap(), Box::new(record));
     }
     let parts = magic_module::publish::split(&modules, None).unwrap();
     let bits = parts.catalogue.bits;

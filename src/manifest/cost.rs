@@ -1,0 +1,170 @@
+//! What a document costs in memory once it is parsed, known before it is.
+//!
+//! A few bytes of JSON can become hundreds in memory: an empty record is a name, a node of a
+//! map and a struct. The bytes are looked over once, without a copy, and what each of them may
+//! become at most is added up. Small documents are not looked over.
+
+use super::wrong;
+use crate::error::{Error, Kind, Result};
+
+/// Documents of fewer bytes cannot cost much.
+const SMALL: usize = 1 << 20;
+
+/// The most that what is parsed may take.
+const LIMIT: u64 = 112 << 20;
+
+/// A record and its place in a map that is half full, or a small map.
+const RECORD: u64 = 512;
+/// A file, a pack or a variant, and what is remembered of it while it is checked.
+const ITEM: u64 = 320;
+/// Any other place in a list, which may have grown to twice its length.
+const PLACE: u64 = 66;
+/// A place in a map, the first node of one, and that of a set.
+const ENTRY: u64 = 48;
+const MAP: u64 = 560;
+const SET: u64 = 288;
+/// A key is part of the sentence if something below it is wrong, in more than one form.
+const LONG_KEY: u64 = 1000;
+
+/// Fields of what is read, which are not kept as text.
+const FIELDS: [&[u8]; 25] = [
+    b"version",
+    b"files",
+    b"path",
+    b"url",
+    b"size",
+    b"sha256",
+    b"lazy",
+    b"executable",
+    b"packs",
+    b"format",
+    b"tag",
+    b"paths",
+    b"variants",
+    b"versions",
+    b"published",
+    b"summary",
+    b"requires_python",
+    b"dependencies",
+    b"requires",
+    b"yanked",
+    b"manifest",
+    b"namespace",
+    b"needs",
+    b"modules",
+    b"catalogue",
+];
+
+/// Refuses a document that would take too much, and one that there is no room for now.
+pub(super) fn check(bytes: &[u8]) -> Result<()> {
+    if bytes.len() < SMALL {
+        return Ok(());
+    }
+    let cost = Scan::of(bytes);
+    if cost > LIMIT {
+        return Err(wrong(
+            "the document",
+            &format!("it holds more than fits into {} MiB of memory", LIMIT >> 20),
+        )
+        .hint("ask its author to publish fewer units in it, or with `magic-module publish`, which writes large manifests in parts"));
+    }
+    // An allocation that fails in the middle of parsing would end the process.
+    let mut room: Vec<u8> = Vec::new();
+    let cost = usize::try_from(cost).unwrap_or(usize::MAX);
+    room.try_reserve_exact(cost).map_err(|_| no_room(cost))
+}
+
+fn no_room(bytes: usize) -> Error {
+    Error::new(
+        Kind::Store,
+        format!("cannot read the manifest: {bytes} bytes of memory are not to be had"),
+    )
+    .hint("give this process more memory (`ulimit -v`, or the limit of its container)")
+}
+
+/// A level of lists and objects is one bit of each number; what is deeper is not read.
+#[derive(Default)]
+struct Scan {
+    cost: u64,
+    depth: u32,
+    lists: u128,
+    begun: u128,
+    /// What follows is a digest, which is not kept as text.
+    is_digest: bool,
+}
+
+impl Scan {
+    fn of(bytes: &[u8]) -> u64 {
+        let mut scan = Self::default();
+        let mut rest = bytes;
+        while let Some((byte, after)) = rest.split_first() {
+            rest = after;
+            match byte {
+                b'"' => {
+                    let length = length_of_string(rest);
+                    let (text, after) = rest.split_at(length);
+                    rest = after.get(1..).unwrap_or_default();
+                    scan.text(text, rest.trim_ascii_start().first() == Some(&b':'));
+                }
+                b'{' | b'[' => scan.open(*byte == b'['),
+                b'}' | b']' => scan.depth = scan.depth.saturating_sub(1),
+                b',' if scan.in_list() => scan.cost += PLACE,
+                _ => {}
+            }
+        }
+        scan.cost
+    }
+
+    fn bit(&self) -> u128 {
+        1_u128.checked_shl(self.depth).unwrap_or(0)
+    }
+
+    fn in_list(&self) -> bool {
+        self.lists & self.bit() != 0
+    }
+
+    fn open(&mut self, list: bool) {
+        self.cost += match (list, self.in_list()) {
+            (false, true) => ITEM,
+            (false, false) => RECORD,
+            (true, true) => PLACE,
+            (true, false) => 0,
+        };
+        self.depth = self.depth.saturating_add(1);
+        let bit = self.bit();
+        self.begun &= !bit;
+        self.lists = if list { self.lists | bit } else { self.lists & !bit };
+    }
+
+    fn text(&mut self, text: &[u8], is_key: bool) {
+        let is_digest = std::mem::replace(&mut self.is_digest, is_key && text == b"sha256");
+        if is_digest || (is_key && FIELDS.contains(&text)) {
+            return;
+        }
+        let length = text.len() as u64;
+        self.cost += length.saturating_add(23).max(32);
+        if is_key {
+            self.cost += ENTRY;
+            if length > LONG_KEY {
+                self.cost += 8 * length;
+            }
+        }
+        if (is_key || self.in_list()) && self.begun & self.bit() == 0 {
+            self.begun |= self.bit();
+            self.cost += if is_key { MAP } else { SET };
+        }
+    }
+}
+
+/// How many bytes come before the quote that ends the string which `rest` begins with.
+fn length_of_string(rest: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        match rest.get(at) {
+            None => return rest.len(),
+            Some(b'"') => return at,
+            Some(b'\\') => at += 2,
+            Some(_) => at += 1,
+        }
+    }
+}
