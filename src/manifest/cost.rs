@@ -19,10 +19,16 @@ const RECORD: u64 = 512;
 const ITEM: u64 = 320;
 /// Any other place in a list, which may have grown to twice its length.
 const PLACE: u64 = 66;
+/// What is remembered of a folder while paths are checked.
+const FOLDER: u64 = 64;
 /// A place in a map, the first node of one, and that of a set.
 const ENTRY: u64 = 48;
 const MAP: u64 = 560;
 const SET: u64 = 288;
+/// A version that was taken back is in a map of its own, and that in copies: in the state of
+/// the mount, as it was and as it will be, and in its text.
+const YANKED: u64 = 4000;
+const COPIES: u64 = 8;
 /// A key is part of the sentence if something below it is wrong, in more than one form.
 const LONG_KEY: u64 = 1000;
 
@@ -89,6 +95,10 @@ struct Scan {
     depth: u32,
     lists: u128,
     begun: u128,
+    /// How deep the reasons for versions that were taken back stand, within them, and whether
+    /// one is what follows.
+    reasons: Option<u32>,
+    is_reason: bool,
     /// What follows is a digest, which is not kept as text.
     is_digest: bool,
 }
@@ -104,10 +114,11 @@ impl Scan {
                     let length = length_of_string(rest);
                     let (text, after) = rest.split_at(length);
                     rest = after.get(1..).unwrap_or_default();
-                    scan.text(text, rest.trim_ascii_start().first() == Some(&b':'));
+                    let value = rest.trim_ascii_start().strip_prefix(b":");
+                    scan.text(text, value.map(<[u8]>::trim_ascii_start));
                 }
                 b'{' | b'[' => scan.open(*byte == b'['),
-                b'}' | b']' => scan.depth = scan.depth.saturating_sub(1),
+                b'}' | b']' => scan.close(),
                 b',' if scan.in_list() => scan.cost += PLACE,
                 _ => {}
             }
@@ -136,17 +147,37 @@ impl Scan {
         self.lists = if list { self.lists | bit } else { self.lists & !bit };
     }
 
-    fn text(&mut self, text: &[u8], is_key: bool) {
+    fn close(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.reasons = self.reasons.filter(|depth| *depth <= self.depth);
+    }
+
+    /// `value` begins with what belongs to `text`, if that is a key.
+    fn text(&mut self, text: &[u8], value: Option<&[u8]>) {
+        let is_key = value.is_some();
+        let is_yanked = is_key && text == b"yanked";
+        if is_key && (is_yanked || self.reasons.is_some()) {
+            self.cost += YANKED;
+        }
+        let is_reason = std::mem::replace(&mut self.is_reason, is_yanked);
+        if self.reasons.is_some() || is_reason {
+            self.cost += COPIES * text.len() as u64;
+        }
+        if is_yanked && value.is_some_and(|value| value.starts_with(b"{")) {
+            self.reasons.get_or_insert(self.depth + 1);
+        }
         let is_digest = std::mem::replace(&mut self.is_digest, is_key && text == b"sha256");
         if is_digest || (is_key && FIELDS.contains(&text)) {
             return;
         }
         let length = text.len() as u64;
-        self.cost += length.saturating_add(23).max(32);
+        // The first is that of an address, or counted with the file.
+        let folders = (text.iter().filter(|byte| **byte == b'/').count() as u64).saturating_sub(1);
+        self.cost += length.saturating_add(23).max(32) + folders * FOLDER;
         if is_key {
             self.cost += ENTRY;
             if length > LONG_KEY {
-                self.cost += 8 * length;
+                self.cost += COPIES * length;
             }
         }
         if (is_key || self.in_list()) && self.begun & self.bit() == 0 {

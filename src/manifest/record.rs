@@ -196,11 +196,11 @@ impl Modules {
     /// True if a path is in another Unicode normal form than C.
     pub fn any_form(&self) -> bool {
         let records = self.0.values().flat_map(|record| record.versions.values().chain([record]));
-        let files = |record: &Box<Record>| {
+        let any = |record: &Record| {
             let variants = record.variants.iter().flat_map(|variant| &variant.files);
             record.files.iter().chain(variants).any(|file| file.path.is_composed().is_err())
         };
-        records.into_iter().any(files)
+        records.into_iter().any(|record| any(record))
     }
 
     /// Reasons by unit and version of what was taken back.

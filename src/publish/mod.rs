@@ -220,7 +220,7 @@ fn to_json(manifest: &Manifest) -> Result<Vec<u8>> {
 }
 
 fn units(previous: &history::Previous, modules: &Modules) -> Vec<PublishedUnit> {
-    let unit = |(name, record): (&UnitName, &Box<crate::manifest::Record>)| {
+    let unit = |name: &UnitName, record: &crate::manifest::Record| {
         let before = previous.record(name);
         let files =
             || record.files.iter().chain(record.variants.iter().flat_map(|variant| &variant.files));
@@ -233,7 +233,7 @@ fn units(previous: &history::Previous, modules: &Modules) -> Vec<PublishedUnit> 
             changed: before.is_none_or(|before| !history::same(before, record)),
         }
     };
-    modules.0.iter().map(unit).collect()
+    modules.0.iter().map(|(name, record)| unit(name, record)).collect()
 }
 
 /// Both folders with all links resolved; neither may hold the other.
