@@ -195,6 +195,7 @@ impl Error {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => error.hint(
                 "free some space, run `magic-module prune`, or set MAGIC_MODULE_CACHE_DIR to another disk",
             ),
+            std::io::ErrorKind::OutOfMemory => error.hint(MORE_MEMORY),
             // The caller knows better what to do about these.
             std::io::ErrorKind::NotFound
             | std::io::ErrorKind::AlreadyExists
@@ -206,6 +207,10 @@ impl Error {
         }
     }
 }
+
+/// What to do where a buffer could not be had.
+pub const MORE_MEMORY: &str =
+    "give this process more memory (`ulimit -v`, or the limit of its container)";
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

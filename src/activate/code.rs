@@ -203,7 +203,8 @@ fn transfer(blobs: &BlobStore, member: &Member, pack: &Pack, code: &CodePack) ->
     code.add_published(sources(member).filter_map(|file| {
         let name = FilePath::new(&file.sha256.to_hex()).ok()?;
         let entry = archive.directory().files.get(&name).filter(|_| refused.is_ok())?;
-        let mut code = Vec::with_capacity(usize::try_from(entry.size).unwrap_or(0));
+        let mut code = Vec::new();
+        code.try_reserve_exact(usize::try_from(entry.size).ok()?).ok()?;
         refused = archive.extract(&name, &mut code).map(drop);
         refused.is_ok().then_some((file.path.as_str(), file.sha256, code))
     }));

@@ -57,7 +57,8 @@ impl Helper {
     /// `None` if the helper is of no use any more.
     pub fn compile(&mut self, path: &Path, source: &[u8]) -> Option<Compiled> {
         let path = path.as_os_str().as_encoded_bytes();
-        let mut request = Vec::with_capacity(8 + path.len() + source.len());
+        let mut request = Vec::new();
+        request.try_reserve_exact(8 + path.len() + source.len()).ok()?;
         for part in [path, source] {
             request.extend_from_slice(&u32::try_from(part.len()).ok()?.to_le_bytes());
         }
@@ -75,7 +76,9 @@ impl Helper {
         self.output.read_exact(&mut length).ok()?;
         let length =
             usize::try_from(u32::from_le_bytes(length)).ok().filter(|it| *it <= LONGEST)?;
-        let mut bytes = vec![0; length];
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length).ok()?;
+        bytes.resize(length, 0);
         self.output.read_exact(&mut bytes).ok()?;
         Some(bytes)
     }

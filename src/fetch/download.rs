@@ -15,7 +15,7 @@ use super::room::{Place, crowded};
 use super::verify::Sink;
 use super::{Artifact, Fetcher, Transport, Validator, failed, late};
 use crate::audit::{Act, permit};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, MORE_MEMORY, Result};
 use crate::name::Digest;
 use crate::origin::{Fault, OriginError, Request, Response, Status, encoded, redact};
 use crate::store::blob::BlobWriter;
@@ -169,7 +169,7 @@ fn no_room(url: &Url, bytes: usize) -> Error {
     let shown = redact(url);
     Error::new(Kind::Store, format!("cannot fetch {shown}: no memory is left after {bytes} bytes"))
         .url(shown)
-        .hint("give this process more memory (`ulimit -v`, or the limit of its container)")
+        .hint(MORE_MEMORY)
 }
 
 impl Download<'_, '_> {

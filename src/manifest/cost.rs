@@ -5,7 +5,7 @@
 //! become at most is added up. Small documents are not looked over.
 
 use super::wrong;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, MORE_MEMORY, Result};
 
 /// Documents of fewer bytes cannot cost much.
 const SMALL: usize = 1 << 20;
@@ -85,7 +85,7 @@ fn no_room(bytes: usize) -> Error {
         Kind::Store,
         format!("cannot read the manifest: {bytes} bytes of memory are not to be had"),
     )
-    .hint("give this process more memory (`ulimit -v`, or the limit of its container)")
+    .hint(MORE_MEMORY)
 }
 
 /// A level of lists and objects is one bit of each number; what is deeper is not read.

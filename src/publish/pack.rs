@@ -15,7 +15,7 @@ use zip::{CompressionMethod, DateTime, System, ZipWriter};
 use zstd_safe::{CCtx, CParameter};
 
 use super::source::SourceFile;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, MORE_MEMORY, Result};
 use crate::threads;
 
 /// Larger files are downloaded by themselves: they can be resumed and shared.
@@ -110,7 +110,10 @@ fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
     };
     let mut compressor = CCtx::try_create().ok_or_else(cannot_write)?;
     compressor.set_parameter(CParameter::CompressionLevel(LEVEL)).map_err(failed)?;
-    let mut frame = Vec::with_capacity(zstd_safe::compress_bound(bytes.len()));
+    let mut frame = Vec::new();
+    frame
+        .try_reserve_exact(zstd_safe::compress_bound(bytes.len()))
+        .map_err(|_| cannot_write().hint(MORE_MEMORY))?;
     compressor.compress2(&mut frame, bytes).map_err(failed)?;
     Ok(frame)
 }

@@ -185,7 +185,10 @@ impl CodePack {
     /// Appends what was compiled here, once. A pack that cannot be written is no error: the code
     /// is only compiled once more.
     pub fn add(&self, path: &str, source: &Digest, code: &[u8]) {
-        let mut entry = Vec::with_capacity(ENTRY + path.len() + code.len());
+        let mut entry = Vec::new();
+        if entry.try_reserve_exact(ENTRY + path.len() + code.len()).is_err() {
+            return;
+        }
         self.encode(path, source, code, false, &mut entry);
         let _ = self.append(&entry);
     }

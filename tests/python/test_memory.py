@@ -115,3 +115,27 @@ def test_little_memory_is_an_error_and_not_the_end_of_the_process(world: World) 
     document = units(",".join(map(small, range(100_000))))
     kind, _, _ = look_up(world, document, 170)
     assert kind == "StoreError"
+
+
+USE = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]) << 20,) * 2)
+import magic_module as mm
+mm.mount("wide", sys.argv[1])
+import wide.unit
+from wide.unit import part_07
+mm.prefetch("wide.large")
+size = os.path.getsize(mm.data_path("wide.large", "large/data.bin"))
+print(wide.unit.VALUE, part_07.VALUE, size, mm.verify().ok, mm.upgrade("wide.unit")[0].changed)
+"""
+
+
+@pytest.mark.parametrize("limit", [250, 300])
+def test_a_process_with_little_room_imports_fetches_and_verifies(world: World, limit: int) -> None:
+    """What is large goes through small buffers."""
+    parts = {f"unit/part_{number:02}.py": f"VALUE = {number}\n" for number in range(40)}
+    data = bytes(range(256)) * (96 << 10)
+    world.publish({"unit/__init__.py": "VALUE = 1\n", **parts, "large/__init__.py": "", "large/data.bin": data}, "wide")
+    server = world.serve()
+    said = world.run(USE, args=[server.manifest_url, str(limit)]).stdout.split()
+    assert said == ["1", "7", str(len(data)), "True", "False"]
