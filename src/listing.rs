@@ -37,16 +37,14 @@ impl Session {
         let digest = Digest::new(parts.next()?.as_os_str().to_str()?).ok()?;
         let inside = parts.as_path().to_str()?.replace('\\', "/");
         let mut found: Option<Arc<Unit>> = None;
-        for mount in self.mounts() {
-            let Some(unit) = mount.unit_of_tree(&digest) else { continue };
+        self.find_mount(|mount| {
+            let Some(unit) = mount.unit_of_tree(&digest) else { return false };
             let own = prefixes(name).any(|above| above == unit.full_name);
             if own || found.is_none() {
                 found = Some(unit);
             }
-            if own {
-                break;
-            }
-        }
+            own
+        });
         Some((found.or_else(|| self.active_unit_of(&digest))?, inside))
     }
 

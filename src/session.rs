@@ -149,7 +149,7 @@ impl Session {
         self.mounts.lock().clone()
     }
 
-    pub fn find_mount(&self, matches: impl Fn(&Mount) -> bool) -> Option<Arc<Mount>> {
+    pub fn find_mount(&self, mut matches: impl FnMut(&Mount) -> bool) -> Option<Arc<Mount>> {
         self.mounts.lock().iter().find(|mount| matches(mount)).cloned()
     }
 

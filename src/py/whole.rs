@@ -98,8 +98,7 @@ fn adopt_later(py: Python<'_>, name: &Bound<'_, PyString>, place: &str) -> PyRes
 /// is not the import system that asks.
 fn is_for_a_hook(wanted: Wanted<'_, '_>) -> PyResult<bool> {
     let py = wanted.py();
-    let sys = py.import(intern!(py, "sys"))?;
-    if asked_by_the_import_system(&sys)? {
+    if asked_by_the_import_system(py)? {
         return Ok(false);
     }
     let reloaded = wanted.target.is_some_and(|target| !target.is_none());
@@ -111,21 +110,24 @@ fn is_for_a_hook(wanted: Wanted<'_, '_>) -> PyResult<bool> {
 }
 
 /// Whether the nearest frame outside of `PathFinder` is that of an import, or of a reload.
-fn asked_by_the_import_system(sys: &Bound<'_, PyModule>) -> PyResult<bool> {
+fn asked_by_the_import_system(py: Python<'_>) -> PyResult<bool> {
+    static FRAME: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static IMPORTING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = sys.py();
+    let frame_at = FRAME
+        .get_or_try_init(py, || py.import("sys")?.getattr("_getframe").map(Bound::unbind))?
+        .bind(py);
     let importing = IMPORTING.get_or_try_init(py, || {
         let function = py.import("_frozen_importlib")?.getattr("_find_and_load_unlocked")?;
         function.getattr("__code__").map(Bound::unbind)
     })?;
     // Nearly always it is the import itself, one frame above the search.
-    if let Ok(frame) = sys.call_method1(intern!(py, "_getframe"), (1,))
+    if let Ok(frame) = frame_at.call1((1,))
         && frame.getattr(intern!(py, "f_code"))?.is(importing.bind(py))
     {
         return Ok(true);
     }
     // Where C code alone is running there is no frame.
-    let Ok(mut frame) = sys.call_method1(intern!(py, "_getframe"), (0,)) else { return Ok(true) };
+    let Ok(mut frame) = frame_at.call1((0,)) else { return Ok(true) };
     let mut finding = false;
     while !frame.is_none() {
         let globals = frame.getattr(intern!(py, "f_globals"))?;
