@@ -8,59 +8,53 @@
 //! ```
 //!
 //! - A [`name`] belongs to the [`mount`] with the longest namespace. The [`session`] holds
-//!   the mounts of a process and tells what a name is, without ever waiting; [`ask`]
-//!   finds out what it could not tell, [`newer`] whether what is wrong was mended since.
+//!   the mounts of a process and tells what a name is, without ever waiting;
+//!   [`uses::ask`] finds out what it could not tell, [`uses::newer`] whether what is wrong
+//!   was mended since.
 //! - The mount's [`manifest`] has a record for the unit. From the record alone follow its
 //!   [`layout`] and with it the whole spec, before anything is downloaded.
-//! - When the module's code is wanted, the [`unit`] is made usable: [`activate`] finds what
-//!   it requires, [`plan`] what is missing, [`fetch`] brings that from its [`origin`] into
+//! - When the module's code is wanted, the [`unit`] is made usable: [`uses::activate`] finds
+//!   what it requires, [`plan`] what is missing, [`fetch`] brings that from its [`origin`] into
 //!   the [`store`], and [`assemble`] builds the tree, with [`unpack`] reading the packs.
-//! - The generation that now knows the unit is the last thing written. [`upgrade`] moves to
-//!   another one, [`rollback`] back, and both leave everything as it was if they fail.
+//! - The generation that now knows the unit is the last thing written.
+//!   [`uses::moves::upgrade`] moves to another one, [`uses::moves::rollback`] back, and both
+//!   leave everything as it was if they fail.
 //!
-//! Around that walk: [`publish`] makes what a mount reads, [`inventory`] and [`listing`]
-//! tell what there is, [`obtain`] fetches it by name, [`data`] one file of it, [`verify`]
-//! hashes all that is here, [`sign`] accepts manifests, [`settings`] reads the environment,
-//! [`progress`] tells what happens, [`error`] why something did not.
+//! Around that walk, in [`uses`], are the other verbs: [`publish`](uses::publish) makes what a
+//! mount reads. [`settings`] reads the environment, [`sign`] accepts manifests, [`events`]
+//! tells what happens, [`error`] why something did not.
 //!
-//! | floor      | files                                                                  |
+//! | floor      | modules                                                                |
 //! |------------|------------------------------------------------------------------------|
-//! | 0 words    | `error` `name` `settings` `progress` `audit` `descriptor` `threads`      |
+//! | 0 words    | `error` `name` `settings` `events` `audit` `descriptor` `threads`        |
+//! |            | `clock` `per_process`                                                    |
 //! | 1 formats  | `manifest` `layout` `lockfile`                                           |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
-//! | 4 uses     | `mount` `unit` `session` `ask` `newer` `activate` `obtain` `upgrade`     |
-//! |            | `rollback` `inventory` `listing` `data` `verify` `pin` `publish`         |
-//! | 5 Python   | `py`                                                                     |
+//! | 4 centre   | `mount` `unit` `session`                                                 |
+//! | 5 uses     | `uses`                                                                   |
+//! | 6 Python   | `py`                                                                     |
 //!
 //! A lower floor never imports a higher one, and only `py` knows Python.
 
-pub mod activate;
-pub mod ask;
 pub mod assemble;
 pub mod audit;
+pub mod clock;
 pub mod compile;
-pub mod data;
 pub mod descriptor;
 pub mod error;
+pub mod events;
 pub mod fetch;
-pub mod inventory;
 pub mod layout;
-pub mod listing;
 pub mod lockfile;
 pub mod manifest;
 pub mod mount;
 pub mod name;
-pub mod newer;
-pub mod obtain;
 pub mod origin;
-pub mod pin;
+pub mod per_process;
 pub mod plan;
-pub mod progress;
-pub mod publish;
 #[cfg(feature = "python")]
 mod py;
-pub mod rollback;
 pub mod session;
 pub mod settings;
 pub mod sign;
@@ -68,5 +62,4 @@ pub mod store;
 pub mod threads;
 pub mod unit;
 pub mod unpack;
-pub mod upgrade;
-pub mod verify;
+pub mod uses;

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Kind, Result};
+use crate::events::Events;
 use crate::fetch::{Access, Fetcher};
 use crate::lockfile::Project;
 use crate::mount::{Context, Mount, MountRequest, WhenOld};
 use crate::name::Namespace;
-use crate::progress::Events;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::lock::Shared;

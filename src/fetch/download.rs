@@ -12,7 +12,7 @@ use super::operation::{Operation, Shown};
 use super::resume::{Answer, Resume};
 use super::retry::{Attempts, Failure, GivenUp, Pace};
 use super::room::{Place, crowded};
-use super::verify::Sink;
+use super::sink::Sink;
 use super::{Artifact, Fetcher, Transport, Validator, failed, late};
 use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, MORE_MEMORY, Result};

@@ -13,11 +13,10 @@ mod download;
 mod lane;
 mod once;
 mod operation;
-mod process;
 mod resume;
 mod retry;
 mod room;
-mod verify;
+mod sink;
 mod work;
 
 use std::collections::HashSet;
@@ -31,17 +30,17 @@ use url::Url;
 
 use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, Result};
+use crate::events::Progress;
 use crate::name::Digest;
 use crate::origin::file::Files;
 use crate::origin::http::Http;
 use crate::origin::{Fault, Origin, OriginError, redact};
-use crate::progress::Progress;
+use crate::per_process::PerProcess;
 use crate::store::blob::BlobStore;
 
 pub use crate::origin::client::Access;
 pub use crate::origin::{Transport, Validator};
 pub use download::Document;
-pub use process::PerProcess;
 pub use retry::Limits;
 pub use work::{Next, Work};
 
@@ -193,7 +192,7 @@ impl Shared {
             concurrency,
             files: Files,
             once: Once::default(),
-            queue: Arc::new(Semaphore::new(verify::QUEUE)),
+            queue: Arc::new(Semaphore::new(sink::QUEUE)),
             rooms: Rooms::default(),
             waiting: AtomicUsize::new(0),
         }

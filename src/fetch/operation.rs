@@ -15,9 +15,9 @@ use super::once::{Leader, Outcome, Role};
 use super::room::Room;
 use super::{Artifact, Fetched, Limits, Shared, Transport, download, lane};
 use crate::error::{Error, Kind, Result};
+use crate::events::Progress;
 use crate::name::Digest;
 use crate::origin::file_name;
-use crate::progress::Progress;
 use crate::store::blob::{Begin, BlobStore, BlobWriter};
 use crate::threads;
 

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Mount, now};
+use super::Mount;
+use crate::clock::now;
 
 /// How long the disk remembers that a name is not in a manifest, in seconds.
 const ABSENT_FOR: u64 = 60 * 60;

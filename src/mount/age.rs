@@ -6,11 +6,12 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Context, Mount, now};
+use super::{Context, Mount};
+use crate::clock::now;
 use crate::error::{Error, Kind, Result};
+use crate::events::{Notice, NoticeKind};
 use crate::manifest::Manifest;
 use crate::name::Digest;
-use crate::progress::{Notice, NoticeKind};
 
 /// What a mount does about a manifest that is older than it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -27,12 +27,13 @@ use parking_lot::Mutex;
 use url::Url;
 
 use crate::error::{Error, Kind, Result};
-use crate::fetch::{Fetcher, PerProcess, Transport};
+use crate::events::{Events, ForkLock};
+use crate::fetch::{Fetcher, Transport};
 use crate::lockfile::Project;
 use crate::manifest::{Manifest, Record};
 use crate::name::{Digest, Namespace, UnitName, Version};
 use crate::origin::{is_loopback, redact};
-use crate::progress::{Events, ForkLock};
+use crate::per_process::PerProcess;
 use crate::settings::Settings;
 use crate::sign::Keys;
 use crate::store::Store;
@@ -339,11 +340,4 @@ fn identity(namespace: &Namespace, url: &Url, keys: &Keys) -> Digest {
     // The space comes last: there is only the unnamed one.
     text.push('\n');
     Digest::of(text.as_bytes())
-}
-
-/// Seconds since 1970.
-pub fn now() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |past| past.as_secs())
 }

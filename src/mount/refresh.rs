@@ -12,12 +12,13 @@ use std::sync::atomic::Ordering;
 use url::Url;
 
 use super::yanked::all_yanked;
-use super::{Context, Mount, now};
+use super::{Context, Mount};
+use crate::clock::now;
 use crate::error::{Error, Kind, Result};
+use crate::events::Event;
 use crate::fetch::{Document, Validator};
 use crate::manifest::{Manifest, SIZE_LIMIT};
 use crate::name::{Digest, Namespace};
-use crate::progress::Event;
 use crate::store::Store;
 use crate::store::generation::State;
 

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use super::{Answer, Mount};
 use crate::error::{Error, Kind};
+use crate::events::{Events, Notice, NoticeKind};
 use crate::manifest::{Body, Manifest, Record};
 use crate::name::Version;
-use crate::progress::{Events, Notice, NoticeKind};
 use crate::store::Store;
 use crate::store::generation::Yanked;
 use crate::unit::Unit;

@@ -1,42 +1,14 @@
-//! The one crossing between Rust and Python.
+//! The one crossing between Rust and Python, in three wings.
 //!
 //! ```text
-//! install   the finders and the hook in their places
-//! finder    name ─▶ spec            (never waits under the import lock)
-//! entry     folder of the store ─▶ specs
-//! loader    spec ─▶ code, bytes     (here an import waits, with its own lock only)
-//! runtime   future ─▶ result        (50 ms ticks: signals, events)
-//! audit     what is about to happen ─▶ audit events
-//! notices   what was noticed ─▶ warnings
-//! mounting, moving, api   the public functions    errors  kinds ─▶ exception classes
-//! absolute  why a name that nobody knows was not found
-//! state     the session of this interpreter, and what a fork does to it
+//! hook     name ─▶ spec ─▶ code: finders, entries of the path, loaders
+//! calls    the public functions, and what `magic_module._py` asks for
+//! bridge   what both stand on: waiting for a future, errors, audit events, the session
 //! ```
 
-mod absolute;
-mod api;
-mod audit;
-mod elsewhere;
-mod entry;
-mod errors;
-mod finder;
-mod folders;
-mod import_lock;
-mod install;
-mod loader;
-mod mounting;
-mod moving;
-mod newer;
-mod notices;
-mod private;
-mod resolve;
-mod runtime;
-mod sharing;
-mod spec;
-mod state;
-mod succeed;
-mod types;
-mod whole;
+mod bridge;
+mod calls;
+mod hook;
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -47,13 +19,13 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // CPython 3.13.0 where the working directory is gone, and `add` asks for this one.
     module.setattr("__all__", PyList::empty(module.py()))?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    types::register(module)?;
-    mounting::register(module)?;
-    moving::register(module)?;
-    api::register(module)?;
-    loader::register(module)?;
-    elsewhere::register(module)?;
-    whole::register(module)?;
-    private::register(module)?;
-    install::register(module)
+    calls::types::register(module)?;
+    calls::mounting::register(module)?;
+    calls::moving::register(module)?;
+    calls::api::register(module)?;
+    hook::loader::register(module)?;
+    hook::elsewhere::register(module)?;
+    hook::whole::register(module)?;
+    calls::private::register(module)?;
+    hook::install::register(module)
 }

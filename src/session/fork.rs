@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::Session;
+use crate::events::ForkLock;
 use crate::mount::Mount;
-use crate::progress::ForkLock;
 use crate::store::lock::Shared;
 
 impl Session {

@@ -15,8 +15,8 @@ use crate::layout::Found;
 use crate::manifest::Body;
 use crate::mount::{Answer, Mount};
 use crate::name::{UnitName, prefixes};
-use crate::newer::Doubt;
 use crate::unit::Unit;
+use crate::uses::newer::Doubt;
 
 /// What a name is.
 pub enum Lookup {

@@ -437,7 +437,7 @@ fn one_import_out_of_a_million_units_is_small() {
         .unwrap();
         modules.0.insert(UnitName::new(&name).unwrap(), Box::new(record));
     }
-    let parts = magic_module::publish::split(&modules, None).unwrap();
+    let parts = magic_module::uses::publish::split(&modules, None).unwrap();
     let bits = parts.catalogue.bits;
     let manifest = Manifest {
         manifest: 1,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use magic_module::manifest::{Pack, PackFormat};
-use magic_module::publish::{Compiler, Options, Published, publish};
 use magic_module::store::code::Interpreter;
+use magic_module::uses::publish::{Compiler, Options, Published, publish};
 
 use crate::publish_support::{NOW, Sandbox, options};
 

@@ -1,7 +1,7 @@
 //! What `publish` refuses: each refusal is one sentence, pinned whole, that says
 //! what, why, and what to do.
 
-use magic_module::publish::publish;
+use magic_module::uses::publish::publish;
 
 use crate::publish_support::{DAY, NOW, Sandbox, options};
 

@@ -13,7 +13,7 @@ use magic_module::session::{Located, Lookup, Session, TopLevel};
 use magic_module::settings::{Settings, Show};
 use magic_module::store::code::Interpreter;
 use magic_module::unit::{Python, Unit};
-use magic_module::upgrade::Move;
+use magic_module::uses::moves::upgrade::Move;
 
 #[derive(Clone)]
 pub struct Options {

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use magic_module::name::Namespace;
-use magic_module::publish::{Options, Published, publish};
+use magic_module::uses::publish::{Options, Published, publish};
 
 pub use client::{Client, Options as ClientOptions};
 pub use server::Server;

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use magic_module::error::{Error, Kind, Result};
+use magic_module::events::{Events, Progress};
 use magic_module::fetch::{Access, Artifact, Fetched, Fetcher, Limits, Transport};
 use magic_module::name::Digest;
-use magic_module::progress::{Events, Progress};
 use magic_module::store::blob::BlobStore;
 use url::Url;
 

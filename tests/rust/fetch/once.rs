@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use magic_module::events::{Events, Progress};
 use magic_module::fetch::{Access, Artifact, Fetcher, Transport};
 use magic_module::name::Digest;
-use magic_module::progress::{Events, Progress};
 use magic_module::store::blob::{Begin, BlobStore};
 use url::Url;
 

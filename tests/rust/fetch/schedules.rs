@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use magic_module::error::Kind;
+use magic_module::events::{Events, Progress};
 use magic_module::fetch::{Access, Artifact, Fetcher, Limits, Transport};
-use magic_module::progress::{Events, Progress};
 use magic_module::store::blob::BlobStore;
 
 use crate::server::{Connection, Seen, Server};

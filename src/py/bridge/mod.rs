@@ -1,0 +1,19 @@
+//! What the hook and the calls stand on.
+//!
+//! ```text
+//! state        the session of this interpreter, and what a fork does to it
+//! runtime      future ─▶ result        (50 ms ticks: signals, events)
+//! attempt      what is done once more if it was mended meanwhile
+//! import_lock  given up while somebody waits
+//! errors       kinds ─▶ exception classes
+//! audit        what is about to happen ─▶ audit events
+//! notices      what was noticed ─▶ warnings
+//! ```
+
+pub mod attempt;
+pub mod audit;
+pub mod errors;
+pub mod import_lock;
+pub mod notices;
+pub mod runtime;
+pub mod state;

@@ -1,0 +1,96 @@
+//! The session of this interpreter, made at the first use, and what a fork does to it.
+
+use std::sync::{Arc, OnceLock};
+
+use pyo3::prelude::*;
+
+use super::errors::OrRaise;
+use crate::layout::Suffixes;
+use crate::py::hook::install::settle;
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::store::code::Interpreter;
+use crate::store::registry;
+use crate::unit::Python as Interpreted;
+
+static SESSION: OnceLock<Arc<Session>> = OnceLock::new();
+
+/// The session, if anybody needed it yet.
+pub fn existing() -> Option<&'static Arc<Session>> {
+    SESSION.get()
+}
+
+/// The session; the environment is read at the first call.
+pub fn session(py: Python<'_>) -> PyResult<&'static Arc<Session>> {
+    if let Some(session) = SESSION.get() {
+        return Ok(session);
+    }
+    let session = Arc::new(Session::new(Settings::from_env().or_raise(py)?, interpreter(py)?));
+    let session = SESSION.get_or_init(|| session);
+    settle(py, session)?;
+    Ok(session)
+}
+
+fn interpreter(py: Python<'_>) -> PyResult<Interpreted> {
+    let prefix: String = py.import("sys")?.getattr("prefix")?.str()?.to_string_lossy().into_owned();
+    let version = version(py)?;
+    Ok(Interpreted {
+        code: code_of(py)?,
+        suffixes: Suffixes(py.import("_imp")?.call_method0("extension_suffixes")?.extract()?),
+        environment: crate::name::Digest::of(format!("{prefix}\n{version}").as_bytes()).to_hex(),
+        version,
+        tags: OnceLock::new(),
+    })
+}
+
+fn version(py: Python<'_>) -> PyResult<String> {
+    let info = py.import("sys")?.getattr("version_info")?;
+    let parts: Vec<u32> = info.get_item(pyo3::types::PySlice::new(py, 0, 3, 1))?.extract()?;
+    Ok(parts.iter().map(u32::to_string).collect::<Vec<_>>().join("."))
+}
+
+/// What code must be compiled for, so that this interpreter can run it.
+pub fn code_of(py: Python<'_>) -> PyResult<Interpreter> {
+    let sys = py.import("sys")?;
+    let external = py.import("_frozen_importlib_external")?;
+    let tag: Option<String> = sys.getattr("implementation")?.getattr("cache_tag")?.extract()?;
+    Ok(Interpreter {
+        cache_tag: tag.map_or_else(|| version(py).map(|it| format!("untagged-{it}")), Ok)?,
+        magic: external.getattr("MAGIC_NUMBER")?.extract()?,
+        optimization: sys.getattr("flags")?.getattr("optimize")?.extract()?,
+    })
+}
+
+pub fn needs_tags(error: &crate::error::Error) -> bool {
+    error.details().message == crate::session::NEEDS_TAGS
+}
+
+pub fn load_tags(py: Python<'_>, session: &Session) -> PyResult<()> {
+    let tags: Vec<String> =
+        py.import("magic_module._py.requirements")?.call_method0("supported_tags")?.extract()?;
+    let _ = session.python.tags.set(tags);
+    Ok(())
+}
+
+/// Takes every lock that another thread might hold while `fork()` copies this one.
+pub fn before_fork() {
+    if let Some(session) = existing() {
+        session.hold();
+    }
+}
+
+pub fn after_fork_in_parent() {
+    if let Some(session) = existing() {
+        // SAFETY: `before_fork` ran in this thread.
+        unsafe { session.release() };
+    }
+}
+
+pub fn after_fork_in_child() {
+    after_fork_in_parent();
+    // Parent and child share the locks of open files: closed here, they stay the parent's.
+    registry::close_all_in_child();
+    if let Some(session) = existing() {
+        session.take_locks_again();
+    }
+}

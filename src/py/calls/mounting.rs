@@ -1,0 +1,257 @@
+//! `mount()` and what it returns.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use crate::error::{Error, Kind};
+use crate::mount::{Mount as CoreMount, MountRequest, WhenOld};
+use crate::name::{Namespace, UnitName, Version};
+use crate::py::bridge::errors::OrRaise;
+use crate::py::bridge::import_lock::busy;
+use crate::py::bridge::state::{existing, session};
+use crate::py::hook::finder::refresh_filter;
+use crate::session::Session;
+
+/// A namespace bound to where its units come from; leaving the context closes it.
+///
+/// Made by `mount()`. Two are equal if they are the same mount.
+#[pyclass(frozen, eq, module = "magic_module")]
+pub struct Mount(Arc<CoreMount>);
+
+impl PartialEq for Mount {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+#[pymethods]
+impl Mount {
+    /// The importable prefix that is served; empty for top-level names.
+    #[getter]
+    fn namespace(&self) -> &str {
+        self.0.namespace.as_str()
+    }
+
+    /// Where the units come from, without credentials.
+    #[getter]
+    fn manifest_url(&self) -> String {
+        self.0.shown_url()
+    }
+
+    /// The digest under which the store keeps this mount's generations.
+    #[getter]
+    fn identity(&self) -> String {
+        self.0.identity.to_hex()
+    }
+
+    /// Undo the mount; what is imported stays imported.
+    ///
+    /// Example:
+    ///     >>> mount.close()
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let session = session(py)?;
+        session.close(&self.0);
+        refresh_filter(session);
+        if let Some(path) = search_path(py, &self.0)? {
+            let entry = self.0.folder.entry();
+            let _ = path.call_method1("remove", (entry.to_string_lossy().as_ref(),));
+        }
+        Ok(())
+    }
+
+    /// The mount itself.
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    /// Undo the mount, whatever happened in the context.
+    ///
+    /// Args:
+    ///     exc_type: not looked at.
+    ///     exc_value: not looked at; it goes on to the caller.
+    ///     traceback: not looked at.
+    #[pyo3(signature = (exc_type, exc_value, traceback, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc_value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = (exc_type, exc_value, traceback);
+        self.close(py)
+    }
+
+    fn __hash__(&self) -> u64 {
+        Arc::as_ptr(&self.0) as u64
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Mount({:?}, {:?})", self.0.namespace.as_str(), self.0.shown_url())
+    }
+}
+
+/// The `__path__` of a namespace that is imported already; for top-level names `sys.path`,
+/// unless the mount comes before that.
+fn search_path<'py>(py: Python<'py>, mount: &CoreMount) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let sys = py.import("sys")?;
+    if mount.namespace.is_empty() {
+        return if mount.request.first { Ok(None) } else { sys.getattr("path").map(Some) };
+    }
+    let namespace = sys.getattr("modules")?.get_item(mount.namespace.as_str());
+    Ok(namespace.and_then(|module| module.getattr("__path__")).ok())
+}
+
+/// Puts a mount's entry into the `__path__` of its namespace.
+pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) -> PyResult<()> {
+    let Some(path) = search_path(py, mount)? else { return Ok(()) };
+    let entry = mount.folder.entry().to_string_lossy().into_owned();
+    if mount.namespace.is_empty() {
+        // A child inherits `sys.path`, and may have looked for the folder before we claimed it.
+        let known = py.import("sys")?.getattr("path_importer_cache")?;
+        known.call_method1("pop", (&entry, py.None()))?;
+    }
+    let root = session.store.mounts().to_string_lossy().into_owned();
+    let others: Vec<String> = path
+        .try_iter()?
+        .filter_map(|item| item.ok()?.extract::<String>().ok())
+        .filter(|item| item.starts_with(&root))
+        .collect();
+    if others.contains(&entry) {
+        return Ok(());
+    }
+    if mount.namespace.is_empty() {
+        return path.call_method1("append", (entry,)).map(drop);
+    }
+    // The mount that this one replaces.
+    for other in others.iter().filter(|other| other.ends_with("units")) {
+        let _ = path.call_method1("remove", (other,));
+    }
+    path.call_method1("append", (entry,)).map(drop)
+}
+
+/// Serve `namespace` from a manifest; the same call twice is the same mount.
+///
+/// Nothing is asked before a name of the namespace is looked up.
+///
+/// Args:
+///     namespace: the importable prefix, such as a package's `__name__`; empty for top-level names.
+///     manifest_url: where the `manifest.json` is: https, http to this machine, or a file.
+///     public_key: a minisign key, or several of which one must have signed; None asks for none.
+///     first: serve top-level names before what is installed; for an empty namespace only.
+///     pins: versions by unit that are used whatever is newest: `{"alpha": "1.1.0"}`.
+///     allow_http: accept plain http from other machines, too.
+///     max_age: what a manifest that is too old does: "warn" or "fail".
+///     frozen: refuse all that the project's `magic.lock` does not hold.
+///
+/// Returns:
+///     The mount, a context manager that undoes it.
+///
+/// Raises:
+///     ConfigurationError: an argument is wrong, or contradicts an earlier mount.
+///     StoreError: the cache directory cannot be used.
+///     ValueError: `max_age` is neither of the two.
+///
+/// Example:
+///     >>> mm.mount("acme", "https://example.com/acme/manifest.json")
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of the public function")]
+#[pyo3(signature = (namespace, manifest_url, *, public_key=None, first=false, pins=None, allow_http=false, max_age="warn", frozen=false))]
+fn mount(
+    py: Python<'_>,
+    namespace: &str,
+    manifest_url: &str,
+    public_key: Option<&Bound<'_, PyAny>>,
+    first: bool,
+    pins: Option<BTreeMap<String, String>>,
+    allow_http: bool,
+    max_age: &str,
+    frozen: bool,
+) -> PyResult<Mount> {
+    let session = session(py)?;
+    let request = MountRequest {
+        namespace: Namespace::new(namespace)
+            .map_err(|error| wrong("the namespace", &error))
+            .or_raise(py)?,
+        manifest_url: manifest_url.to_owned(),
+        public_keys: keys(public_key)?,
+        first,
+        pins: pins
+            .unwrap_or_default()
+            .into_iter()
+            .map(pin)
+            .collect::<Result<_, Error>>()
+            .or_raise(py)?,
+        allow_http,
+        frozen,
+        max_age: match max_age {
+            "warn" => WhenOld::Warn,
+            "fail" => WhenOld::Fail,
+            _ => return Err(PyValueError::new_err("max_age must be 'warn' or 'fail'")),
+        },
+    };
+    let mount = session.mount(request).or_raise(py)?;
+    refresh_filter(session);
+    join_search_path(py, session, &mount)?;
+    if py.import("sys")?.getattr("modules")?.contains("multiprocessing.spawn")? {
+        inherit(py)?;
+    }
+    Ok(Mount(mount))
+}
+
+/// What starts children is imported: they will get the mounts of this process.
+pub fn inherit(py: Python<'_>) -> PyResult<()> {
+    let _busy = busy();
+    py.import("magic_module._py.children")?.call_method0("inherit").map(drop)
+}
+
+/// The arguments of every call of `mount()` that holds.
+#[pyfunction]
+fn _mount_calls(py: Python<'_>) -> PyResult<Vec<(String, String, Bound<'_, PyDict>)>> {
+    let Some(session) = existing() else { return Ok(Vec::new()) };
+    let one = |mount: Arc<CoreMount>| {
+        let request = &mount.request;
+        let options = PyDict::new(py);
+        options.set_item("public_key", &request.public_keys)?;
+        options.set_item("first", request.first)?;
+        let pins = request.pins.iter().map(|(name, version)| (name.as_str(), version.to_string()));
+        options.set_item("pins", pins.collect::<BTreeMap<_, _>>())?;
+        options.set_item("allow_http", request.allow_http)?;
+        options
+            .set_item("max_age", if request.max_age == WhenOld::Fail { "fail" } else { "warn" })?;
+        options.set_item("frozen", request.frozen)?;
+        Ok((request.namespace.to_string(), request.manifest_url.clone(), options))
+    };
+    session.mounts().into_iter().map(one).collect()
+}
+
+fn keys(public_key: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
+    match public_key {
+        None => Ok(Vec::new()),
+        Some(key) if key.is_instance_of::<PyString>() => Ok(vec![key.extract()?]),
+        Some(keys) => keys
+            .extract()
+            .map_err(|_| PyTypeError::new_err("public_key must be a string or a list of strings")),
+    }
+}
+
+fn pin((name, version): (String, String)) -> Result<(UnitName, Version), Error> {
+    let name = UnitName::new(&name).map_err(|error| wrong("a pin", &error))?;
+    let version = Version::new(&version).map_err(|error| wrong("a pin", &error))?;
+    Ok((name, version))
+}
+
+fn wrong(what: &str, why: &crate::name::BadName) -> Error {
+    Error::new(Kind::Configuration, format!("{what} is wrong"))
+        .caused_by(why)
+        .hint("change the arguments of mount()")
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(pyo3::wrap_pyfunction!(_mount_calls, module)?)?;
+    module.add_function(pyo3::wrap_pyfunction!(mount, module)?)
+}

@@ -1,0 +1,256 @@
+//! The hook on `sys.path_hooks`: folders of the store hold what the record lists.
+//!
+//! A folder of a tree holds what the record of its unit lists; that of a mount holds its
+//! units. The mount of top-level names has its folder at the end of `sys.path`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pyo3::exceptions::PyImportError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+use super::elsewhere::{Wanted, in_folders, is_asking, is_real, known_to_finders};
+use super::finder::refresh_filter;
+use super::install::is_placeholder;
+use super::resolve::{Outcome, Supply, resolve};
+use super::spec::{machinery, spec_of};
+use super::whole::found;
+use crate::layout::Found;
+use crate::py::bridge::errors::OrRaise;
+use crate::py::bridge::import_lock::is_busy;
+use crate::py::bridge::runtime;
+use crate::py::bridge::state::session;
+use crate::session::Session;
+
+/// A folder of the store on a search path: it holds what the record lists, whatever
+/// else may lie there.
+#[pyclass(frozen, module = "magic_module", name = "_Entry")]
+pub struct Entry {
+    /// As it stands on the search path.
+    #[pyo3(get)]
+    path: String,
+    /// As the store writes it.
+    folder: PathBuf,
+}
+
+#[pymethods]
+impl Entry {
+    /// As `FileFinder` does: a folder without code is a spec without a loader, which
+    /// `PathFinder` joins with what it finds in other folders.
+    #[pyo3(signature = (fullname, target=None))]
+    fn find_spec<'py>(
+        &self,
+        fullname: &Bound<'py, PyString>,
+        target: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = fullname.py();
+        let session = session(py)?;
+        let wanted = Wanted { fullname, name: fullname.to_str()?, path: None, target };
+        if !self.folder.starts_with(session.store.trees()) {
+            return self.unit(session, wanted);
+        }
+        let located = session.located_in(&self.folder, wanted.name).or_raise(py)?;
+        match located {
+            Some(located) => match &located.found {
+                Found::Namespace { folder } => {
+                    portion(wanted, &located.unit.text_of(folder)).map(Some)
+                }
+                _ => found(session, wanted, &located).map(Some),
+            },
+            None => Ok(None),
+        }
+    }
+
+    /// `(name, is package)` of everything that can be imported from here, downloaded or not.
+    #[pyo3(signature = (prefix=""))]
+    fn iter_modules<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyAny>> {
+        let session = session(py)?;
+        let found = if self.folder.starts_with(session.store.trees()) {
+            session.modules_in_tree(&self.folder)
+        } else {
+            self.list(py, session)?
+        };
+        let names = found.into_iter().map(|(name, package)| (format!("{prefix}{name}"), package));
+        PyList::new(py, names)?.try_iter().map(Bound::into_any)
+    }
+
+    fn invalidate_caches(&self) {}
+
+    fn __repr__(&self) -> String {
+        format!("<magic_module entry {:?}>", self.path)
+    }
+}
+
+impl Entry {
+    /// A unit of the mount whose folder this is.
+    fn unit<'py>(
+        &self,
+        session: &'static Arc<Session>,
+        wanted: Wanted<'_, 'py>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (py, name) = (wanted.py(), wanted.name);
+        if is_asking(name) {
+            return Ok(None);
+        }
+        let Some((mount, below)) = session.mount_of_entry(&self.folder) else { return Ok(None) };
+        // What our own machinery imports at top level, or tries to, is not ours to serve.
+        if mount.namespace.is_empty() && is_busy() {
+            return Ok(None);
+        }
+        let tail = name.rsplit('.').next().unwrap_or(name);
+        let relative = if below.is_empty() { tail.to_owned() } else { format!("{below}.{tail}") };
+        // Another namespace that is mounted by itself serves its own names.
+        if session.mount_around(name).is_some_and(|longest| !Arc::ptr_eq(&longest, &mount)) {
+            return Ok(None);
+        }
+        // `pkgutil.extend_path` asks by the last part of a name alone.
+        let path = match name == mount.namespace.join(&relative) {
+            true => Some(search_path(py, name)?),
+            false => None,
+        };
+        let wanted = match (&path, name.contains('.')) {
+            (Some(path), true) => Wanted { path: Some(path), ..wanted },
+            _ => wanted,
+        };
+        let serving = [(mount, relative)];
+        let supply = Supply { serving: &serving, roots: false };
+        let elsewhere = || match &path {
+            Some(path) => self.known_elsewhere(session, wanted, path),
+            None => Ok(None),
+        };
+        match resolve(session, wanted, &supply, elsewhere)? {
+            Outcome::Absent => Ok(None),
+            Outcome::Spec(spec) => Ok(Some(spec)),
+            Outcome::Folder { place, located } => {
+                // Alone it is the unit's; else `PathFinder` joins it with the others.
+                if let (Some(located), Some(path)) = (located, &path)
+                    && in_folders(wanted, Some(self.others(session, path, true)?.as_any()))?
+                        .is_none()
+                {
+                    return spec_of(py, wanted.fullname, &located).map(Some);
+                }
+                portion(wanted, &place).map(Some)
+            }
+        }
+    }
+
+    /// What is installed in the folders after this one, or known to the finders behind.
+    fn known_elsewhere<'py>(
+        &self,
+        session: &Session,
+        wanted: Wanted<'_, 'py>,
+        path: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let later = self.others(session, path, false)?;
+        if !later.is_empty()
+            && let Some(spec) = in_folders(wanted, Some(later.as_any()))?
+            && is_real(&spec)?
+        {
+            return Ok(Some(spec));
+        }
+        known_to_finders(wanted, false)
+    }
+
+    /// The folders of a search path after this one that are not the store's, or all that are
+    /// no mount's.
+    fn others<'py>(
+        &self,
+        session: &Session,
+        path: &Bound<'py, PyAny>,
+        all: bool,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let others = PyList::empty(path.py());
+        let ours = if all { session.store.mounts() } else { session.store.root().to_owned() };
+        let mut passed = all;
+        for entry in path.try_iter()? {
+            let entry = entry?;
+            match entry.extract::<&str>() {
+                Ok(text) if text == self.path => passed = true,
+                Ok(text) if Path::new(text).starts_with(&ours) => {}
+                _ if passed => others.append(entry)?,
+                _ => {}
+            }
+        }
+        Ok(others)
+    }
+
+    /// The units of a mount; the manifest is asked for if none is known. Listing never
+    /// fails: tools walk paths that nobody means to import from.
+    fn list(
+        &self,
+        py: Python<'_>,
+        session: &'static Arc<Session>,
+    ) -> PyResult<Vec<(String, bool)>> {
+        let _ = session.own_mount();
+        refresh_filter(session);
+        let Some((mount, below)) = session.mount_of_entry(&self.folder) else {
+            return Ok(Vec::new());
+        };
+        if let Some(found) = session.modules_of_mount(&mount, &below) {
+            return Ok(found);
+        }
+        // Many list `sys.path` who look for something else.
+        if mount.namespace.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = {
+            let (session, mount) = (session.clone(), mount.clone());
+            async move { mount.refresh(&session.context(), false).await }
+        };
+        match runtime::block(py, session, None, asked) {
+            Err(error) if error.is_instance_of::<PyImportError>(py) => Ok(Vec::new()),
+            Err(error) => Err(error),
+            Ok(_) => Ok(session.modules_of_mount(&mount, &below).unwrap_or_default()),
+        }
+    }
+}
+
+/// The search path that leads to a name: the `__path__` of its parent, else `sys.path`.
+fn search_path<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let sys = py.import(intern!(py, "sys"))?;
+    match name.rsplit_once('.') {
+        None => sys.getattr(intern!(py, "path")),
+        Some((parent, _)) => {
+            let parent = sys.getattr(intern!(py, "modules"))?.get_item(parent);
+            let path = parent.and_then(|parent| parent.getattr(intern!(py, "__path__")));
+            Ok(path.unwrap_or_else(|_| PyList::empty(py).into_any()))
+        }
+    }
+}
+
+/// What `FileFinder` answers where there is only a folder.
+fn portion<'py>(wanted: Wanted<'_, 'py>, place: &str) -> PyResult<Bound<'py, PyAny>> {
+    let py = wanted.py();
+    let spec = machinery(py)?.module_spec.bind(py).call1((wanted.fullname, py.None()))?;
+    let locations = PyList::new(py, [place])?;
+    spec.setattr(intern!(py, "submodule_search_locations"), locations)?;
+    Ok(spec)
+}
+
+/// Claims the folders of the store; every other path is somebody else's.
+#[pyfunction]
+pub fn _path_hook(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<Entry> {
+    let foreign = || PyImportError::new_err("only folders of magic_module's store are claimed");
+    let path: String = path.extract().map_err(|_| foreign())?;
+    if is_placeholder(&path) {
+        let mount = session(py)?.own_mount().or_raise(py)?;
+        let folder = mount.folder.entry();
+        return Ok(Entry { path: folder.to_string_lossy().into_owned(), folder });
+    }
+    // Cheap for everybody else's paths, also before there is a session.
+    let absolute = std::path::absolute(&path).map_err(|_| foreign())?;
+    if !absolute.to_string_lossy().contains("v1") {
+        return Err(foreign());
+    }
+    let session = session(py)?;
+    let Some(folder) = session.in_store(&absolute) else { return Err(foreign()) };
+    let ours =
+        folder.starts_with(session.store.trees()) || folder.starts_with(session.store.mounts());
+    if ours && !session.is_in_file_of_tree(&folder) {
+        Ok(Entry { path, folder })
+    } else {
+        Err(foreign())
+    }
+}

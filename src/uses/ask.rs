@@ -1,0 +1,162 @@
+//! Asking for what a lookup could not tell: the manifest, or parts of a catalogue.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::{Error, Kind, Result};
+use crate::mount::{Answer, Context, Mount};
+use crate::name::{Digest, prefixes};
+use crate::session::{Lookup, Session, may_be_mended};
+use crate::uses::newer::Doubt;
+
+impl Session {
+    /// Asks what [`Lookup::Ask`] could not tell, and looks again.
+    pub async fn ask(&self, mount: &Arc<Mount>, relative: &str, required: bool) -> Result<Lookup> {
+        let context = self.context();
+        let known = mount.known();
+        let readable = known.manifest.filter(|digest| mount.manifest(&self.store, digest).is_ok());
+        let document = readable.and_then(|digest| mount.manifest(&self.store, &digest).ok());
+        if let (Some(digest), true) = (readable, required) {
+            if document.is_some_and(|document| mount.should_ask_first(&document)) {
+                // If there is no answer, the old one decides; its age is judged once more
+                // before anything is downloaded.
+                let _ = self.newer(mount, Doubt::Old, known).await;
+            }
+            let digest = mount.bound().and_then(|bound| bound.manifest).unwrap_or(digest);
+            self.ask_parts(mount, &digest, relative).await?;
+        } else {
+            match self.refresh_in_turn(mount, &context, relative).await {
+                Err(error) if required => return Err(error.or_name(mount.namespace.join(relative))),
+                Err(_) => return Ok(Lookup::Absent),
+                Ok(Some(known)) => return Ok(known),
+                Ok(None) => {}
+            }
+            if let Some(digest) = mount.bound().and_then(|bound| bound.manifest) {
+                self.ask_parts(mount, &digest, relative).await?;
+            }
+        }
+        let looked = match self.lookup_in(mount, relative) {
+            Err(error)
+                if mount.known().answers == known.answers
+                    && may_be_mended(mount, relative, &error) =>
+            {
+                Box::pin(self.ask_again(mount, relative, error)).await?
+            }
+            Err(error) => {
+                if may_be_mended(mount, relative, &error) {
+                    mount.remember_refused();
+                }
+                return Err(error);
+            }
+            Ok(looked) => looked,
+        };
+        if let Lookup::Located(found) = &looked
+            && mount.known().answers != known.answers
+        {
+            found.unit.set_asked();
+        }
+        if let Lookup::Ask { required: true, .. } = looked {
+            let manifest = mount.bound().and_then(|bound| bound.manifest);
+            return Err(self.unreadable(mount, manifest, relative));
+        }
+        if !mount.namespace.is_empty() && matches!(looked, Lookup::Absent | Lookup::Ask { .. }) {
+            mount.remember_absent(relative);
+            return Ok(Lookup::Absent);
+        }
+        Ok(looked)
+    }
+
+    /// As [`Lookup::Refused`] says; what was mended meanwhile is looked up again.
+    pub async fn ask_again(
+        &self,
+        mount: &Arc<Mount>,
+        relative: &str,
+        refusal: Error,
+    ) -> Result<Lookup> {
+        let known = mount.known();
+        if !self.newer(mount, Doubt::Refused, known).await? {
+            return Err(refusal);
+        }
+        match self.lookup_in(mount, relative)? {
+            Lookup::Ask { required, .. } => self.ask(mount, relative, required).await,
+            looked => {
+                if let Lookup::Located(found) = &looked {
+                    found.unit.set_asked();
+                }
+                Ok(looked)
+            }
+        }
+    }
+
+    /// All that decides was fetched. A name is not absent because it cannot be read back.
+    pub fn unreadable(&self, mount: &Mount, manifest: Option<Digest>, relative: &str) -> Error {
+        let read = |digest: Digest| {
+            mount.manifest(&self.store, &digest)?;
+            prefixes(relative).try_for_each(|name| mount.read_parts(&self.store, &digest, name))
+        };
+        let name = mount.namespace.join(relative);
+        let error = Error::new(
+            Kind::Store,
+            format!("what the manifest says of {name} cannot be read from the cache"),
+        )
+        .name(name);
+        match manifest.map(read) {
+            Some(Err(cause)) => {
+                let hint = cause.details().hint.clone();
+                error.caused_by(&cause).hint(hint.unwrap_or_else(|| "try again".to_owned()))
+            }
+            _ => error.hint("try again"),
+        }
+    }
+
+    /// Many threads that need the same manifest ask for it once. `Some`: another one's
+    /// answer told already what `relative` is.
+    async fn refresh_in_turn(
+        &self,
+        mount: &Arc<Mount>,
+        context: &Context,
+        relative: &str,
+    ) -> Result<Option<Lookup>> {
+        let began = Instant::now();
+        let mut failed = mount.turn().lock().await;
+        if let Some((at, error)) = &*failed
+            && *at >= began
+        {
+            return Err(error.clone());
+        }
+        match self.lookup_in(mount, relative)? {
+            Lookup::Ask { .. } => {}
+            known => return Ok(Some(known)),
+        }
+        if let Err(error) = mount.refresh(context, false).await {
+            *failed = Some((Instant::now(), error.clone()));
+            return Err(error);
+        }
+        Ok(None)
+    }
+
+    /// Part of an older catalogue may be gone from the site.
+    async fn ask_parts(&self, mount: &Arc<Mount>, known: &Digest, relative: &str) -> Result<()> {
+        self.or_newer(mount, || async {
+            let newest = mount.known().manifest.unwrap_or(*known);
+            self.parts(mount, &self.context(), &newest, relative).await
+        })
+        .await
+    }
+
+    async fn parts(
+        &self,
+        mount: &Arc<Mount>,
+        context: &Context,
+        manifest: &Digest,
+        relative: &str,
+    ) -> Result<()> {
+        for name in prefixes(relative) {
+            mount.fetch_parts(context, manifest, name).await?;
+            if matches!(mount.record(&self.store, manifest, name), Ok(Answer::Record(_))) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

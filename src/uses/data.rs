@@ -1,0 +1,142 @@
+//! Single data files. A lazy one lies outside of its unit's tree, and is fetched when it is wanted.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::assemble::{link, make_executable};
+use crate::error::{Error, Kind, Result};
+use crate::events::Progress;
+use crate::fetch::Artifact;
+use crate::manifest::File;
+use crate::mount::Mount;
+use crate::session::Session;
+use crate::store::disk;
+use crate::store::tree::has_mode;
+use crate::store::{create_file, make_folders, rename_onto, unique};
+use crate::unit::Unit;
+
+impl Session {
+    /// A data file of a unit, on disk and verified; fetched if it is lazy.
+    pub async fn data_path(
+        &self,
+        mount: &Arc<Mount>,
+        unit: &Arc<Unit>,
+        path: &str,
+    ) -> Result<PathBuf> {
+        self.or_newer(mount, || self.place_of(mount, unit, path)).await
+    }
+
+    async fn place_of(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, path: &str) -> Result<PathBuf> {
+        let record = self.closure(unit).await?.into_iter().next().map(|member| member.record);
+        let inside = format!("{}/{path}", unit.name.to_path());
+        let file =
+            record.as_ref().and_then(|record| record.file(path).or_else(|| record.file(&inside)));
+        let Some(file) = file else {
+            return Err(Error::new(
+                Kind::UnitNotFound,
+                format!("{} has no file {path}", unit.full_name),
+            )
+            .name(unit.full_name.clone())
+            .path(path)
+            .hint(format!("`magic-module info {}` tells what it holds", unit.full_name)));
+        };
+        if file.lazy {
+            return self.lazy(mount, unit, file).await;
+        }
+        self.make_ready(mount, unit).await?;
+        match unit.verify_file(&self.store, file.path.as_str()) {
+            // The cache was emptied or damaged since the unit was made ready.
+            Err(error) if matches!(error.kind(), Kind::Store | Kind::Integrity) => {
+                unit.reset();
+                self.make_ready(mount, unit).await?;
+                unit.verify_file(&self.store, file.path.as_str())
+            }
+            done => done,
+        }
+    }
+
+    async fn make_ready(&self, mount: &Arc<Mount>, unit: &Arc<Unit>) -> Result<()> {
+        if !self.is_ready(unit)? {
+            let members = self.closure(unit).await?;
+            self.fetch(mount, &members, &unit.full_name).await?;
+        }
+        Ok(())
+    }
+
+    /// The place of a lazy file: outside the tree, under its own name. The same bytes may be
+    /// a tool elsewhere; no file can have the name of the folder that keeps the two apart.
+    fn lazy_place(&self, file: &File) -> PathBuf {
+        let mut place = self.store.lazy().join(file.sha256.to_hex());
+        if file.executable {
+            place.push("executable.");
+        }
+        place.join(file.path.file_name())
+    }
+
+    /// The folder above a lazy file that is a link, or that others own or may write to.
+    fn stranger_above(&self, place: &Path) -> Option<PathBuf> {
+        let lazy = self.store.lazy();
+        let folders = place.ancestors().skip(1).take_while(|folder| *folder != lazy);
+        let is_strange = |folder: &&Path| {
+            fs_err::symlink_metadata(folder).is_ok_and(|it| !self.store.is_own_folder(&it))
+        };
+        folders.filter(is_strange).last().map(Path::to_path_buf)
+    }
+
+    async fn lazy(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, file: &File) -> Result<PathBuf> {
+        let place = self.lazy_place(file);
+        let whole = || disk::digest(&place, file.size).is_ok_and(|digest| digest == file.sha256);
+        let fit = fs_err::symlink_metadata(&place).is_ok_and(|it| has_mode(&it, file.executable));
+        self.store.check_folder(&self.store.lazy())?;
+        let strange = self.stranger_above(&place);
+        if strange.is_none() && fit && whole() {
+            return Ok(place);
+        }
+        let _kept = self.keep().await?;
+        let blobs = self.store.blobs();
+        if !blobs.is_whole(&file.sha256, file.size)? {
+            if self.settings.offline {
+                return Err(mount
+                    .offline(&format!("{} of {} is not in the cache", file.path, unit.full_name))
+                    .name(unit.full_name.clone()));
+            }
+            let _ = blobs.remove(&file.sha256);
+            let artifact = Artifact {
+                label: unit.full_name.clone(),
+                url: mount.resolve(&file.url)?,
+                size: file.size,
+                sha256: file.sha256,
+            };
+            let progress = Progress::new(unit.full_name.clone(), self.events.clone());
+            self.context().fetcher.blobs(&[artifact], mount.transport(), &progress, false).await?;
+            progress.finish(file.path.file_name());
+        }
+        let cannot =
+            |error: std::io::Error| Error::store("cannot write a data file", &place, &error);
+        let aside = self.store.tmp().join(format!(
+            "{}.{}.{}.lazy",
+            file.sha256,
+            std::process::id(),
+            unique()
+        ));
+        if let Some(folder) = strange {
+            disk::remove(&folder).map_err(cannot)?;
+        }
+        if let Some(folder) = place.parent() {
+            make_folders(folder).map_err(cannot)?;
+        }
+        let blob = blobs.path(&file.sha256);
+        // All names of a file have one mode, and a blob is never run.
+        if file.executable || link(&blob, &aside).is_err() {
+            disk::copy(&blob, file.size, &mut create_file(&aside).map_err(cannot)?)
+                .map_err(cannot)?;
+        }
+        if file.executable {
+            make_executable(&aside).map_err(cannot)?;
+        }
+        rename_onto(&aside, &place).map_err(cannot)?;
+        // Two names of one file: a rename onto the other changes nothing and leaves `aside`.
+        let _ = fs_err::remove_file(&aside);
+        Ok(place)
+    }
+}

@@ -1,0 +1,194 @@
+//! What there is: every unit of a mount, or one of them, without downloading it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::manifest::{Body, Record};
+use crate::mount::{Answer, Known, Mount, reason_of};
+use crate::name::{Digest, Key};
+use crate::session::Session;
+use crate::store::tree::Tree;
+use crate::uses::newer::Doubt;
+
+/// What is known of a unit without downloading it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Description {
+    pub name: String,
+    pub version: String,
+    /// Every version that can be pinned, the newest first.
+    pub versions: Vec<String>,
+    pub summary: Option<String>,
+    /// Bytes of its files; lazy ones are not counted.
+    pub size: u64,
+    pub cached: bool,
+    /// Why its author took this version back.
+    pub yanked: Option<String>,
+}
+
+impl Session {
+    /// All units of a mount, by name. Asks for the manifest if none is known.
+    pub async fn available(&self, mount: &Arc<Mount>) -> Result<Vec<Description>> {
+        let manifest = self.listed_manifest(mount).await?;
+        let modules = mount.all_records(&self.context(), &manifest).await?;
+        Ok(modules
+            .0
+            .iter()
+            .map(|(name, record)| self.describe(mount, name.as_str(), record))
+            .collect())
+    }
+
+    pub async fn info(&self, mount: &Arc<Mount>, name: &str) -> Result<Description> {
+        let known = mount.known();
+        self.listed_manifest(mount).await?;
+        let record = self.record_or_newer(mount, name, known).await?;
+        Ok(self.describe(mount, name, &record))
+    }
+
+    /// The manifest that people are shown: if something in it was refused, it is asked whether
+    /// that was mended.
+    async fn listed_manifest(&self, mount: &Arc<Mount>) -> Result<Digest> {
+        let known = mount.known();
+        let manifest = self.known_manifest(mount).await?;
+        if mount.known().answers != known.answers || !mount.is_refused() {
+            return Ok(manifest);
+        }
+        self.newer(mount, Doubt::Refused, known).await?;
+        self.known_manifest(mount).await
+    }
+
+    /// The names of the units that are known without asking: of a large catalogue, those that
+    /// are here.
+    pub fn known_names(&self, mount: &Mount) -> Vec<String> {
+        let Some(bound) = mount.bound() else { return Vec::new() };
+        let document = bound.manifest.and_then(|it| mount.manifest(&self.store, &it).ok());
+        let names: BTreeSet<String> = match document.as_deref().map(|document| &document.body) {
+            Some(Body::Modules(modules)) => modules.0.keys().map(ToString::to_string).collect(),
+            _ => bound.generation.active.keys().map(|key| key.unit().to_owned()).collect(),
+        };
+        names.into_iter().collect()
+    }
+
+    /// Asks for the manifest, whatever is known, and counts its units.
+    pub async fn available_now(&self, mount: &Arc<Mount>) -> Result<u64> {
+        mount.refresh(&self.context(), false).await?;
+        let manifest = self.known_manifest(mount).await?;
+        let document = mount.manifest(&self.store, &manifest)?;
+        Ok(match &document.body {
+            Body::Modules(modules) => modules.0.len() as u64,
+            Body::Catalogue(catalogue) => catalogue.units,
+        })
+    }
+
+    /// `(name, folder)` of every `.dist-info` in a tree that this process uses.
+    pub fn distributions(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for mount in self.mounts() {
+            let Some(bound) = mount.bound() else { continue };
+            let names: BTreeSet<&str> = bound.generation.active.keys().map(Key::unit).collect();
+            let in_use =
+                names.into_iter().filter_map(|name| self.active_entry(&mount, &bound, name));
+            for (_, active) in in_use {
+                let Ok(Some(tree)) = Tree::open(&self.store, &active.tree) else { continue };
+                for file in &tree.files {
+                    let Some(folder) = file.path.as_str().strip_suffix(".dist-info/METADATA")
+                    else {
+                        continue;
+                    };
+                    let name = folder.split('-').next().unwrap_or(folder).to_owned();
+                    let place = tree.folder.join(file.path.parent());
+                    found.push((name, place.to_string_lossy().into_owned()));
+                }
+            }
+        }
+        found
+    }
+
+    pub(crate) async fn known_manifest(&self, mount: &Arc<Mount>) -> Result<Digest> {
+        let known = |mount: &Mount| {
+            mount
+                .bound()
+                .and_then(|bound| bound.manifest)
+                .filter(|digest| mount.manifest(&self.store, digest).is_ok())
+        };
+        if let Some(manifest) = known(mount) {
+            return Ok(manifest);
+        }
+        mount.refresh(&self.context(), false).await?;
+        known(mount).ok_or_else(|| {
+            Error::new(Kind::Manifest, format!("no manifest is known for {}", mount.describe()))
+        })
+    }
+
+    pub(crate) async fn record_or_refresh(
+        &self,
+        mount: &Arc<Mount>,
+        name: &str,
+    ) -> Result<Arc<Record>> {
+        self.record_or_newer(mount, name, mount.known()).await
+    }
+
+    async fn record_or_newer(
+        &self,
+        mount: &Arc<Mount>,
+        name: &str,
+        known: Known,
+    ) -> Result<Arc<Record>> {
+        self.or_newer_than(mount, known, || async {
+            let manifest = self.known_manifest(mount).await?;
+            if let Some(record) = self.record_in(mount, &manifest, name).await? {
+                return Ok(record);
+            }
+            let known = mount.known();
+            if mount.may_ask_for(name) && self.newer(mount, Doubt::Absent, known).await? {
+                let manifest = self.known_manifest(mount).await?;
+                if let Some(record) = self.record_in(mount, &manifest, name).await? {
+                    return Ok(record);
+                }
+            }
+            let manifest = self.known_manifest(mount).await?;
+            Err(self.not_in_manifest(mount, &manifest, name))
+        })
+        .await
+    }
+
+    async fn record_in(
+        &self,
+        mount: &Arc<Mount>,
+        manifest: &Digest,
+        name: &str,
+    ) -> Result<Option<Arc<Record>>> {
+        mount.fetch_parts(&self.context(), manifest, name).await?;
+        Ok(match mount.record(&self.store, manifest, name)? {
+            Answer::Record(record) => Some(record),
+            Answer::Absent | Answer::NotHere => None,
+        })
+    }
+
+    fn describe(&self, mount: &Arc<Mount>, name: &str, record: &Record) -> Description {
+        let active = mount.bound().and_then(|bound| {
+            self.active_entry(mount, &bound, name).map(|(_, active)| active.clone())
+        });
+        let versions = record.newest_first().into_iter().map(ToString::to_string).collect();
+        let cached = active
+            .as_ref()
+            .is_some_and(|active| matches!(Tree::open(&self.store, &active.tree), Ok(Some(_))));
+        let version = active
+            .filter(|_| cached)
+            .map_or_else(|| record.version.clone(), |active| active.version.clone());
+        let published = if record.version == version {
+            Some(record)
+        } else {
+            record.versions.get(&version).map(Box::as_ref)
+        };
+        Description {
+            name: mount.namespace.join(name),
+            yanked: published.and_then(|record| reason_of(record, mount.yanked(name, &version))),
+            version: version.to_string(),
+            versions,
+            summary: record.summary.clone(),
+            size: record.select(self.python.tags.get().map_or(&[], Vec::as_slice)).0.size(),
+            cached,
+        }
+    }
+}

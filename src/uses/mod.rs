@@ -1,0 +1,22 @@
+//! What is done with units: one file, or folder, for each verb.
+//!
+//! ```text
+//! ask       what a lookup could not tell             newer      whether something was mended
+//! activate  makes units usable, in one step          moves      to another generation and back
+//! prefetch  fetches by name                          data       one file of a unit
+//! describe  what is known of units                   browse     what lies in a namespace
+//! verify    hashes all that is here                  pin        writes the pin file
+//! publish   makes what a mount reads
+//! ```
+
+pub mod activate;
+pub mod ask;
+pub mod browse;
+pub mod data;
+pub mod describe;
+pub mod moves;
+pub mod newer;
+pub mod pin;
+pub mod prefetch;
+pub mod publish;
+pub mod verify;

@@ -1,0 +1,4 @@
+//! Moves from one generation to another: forward, and back.
+
+pub mod rollback;
+pub mod upgrade;

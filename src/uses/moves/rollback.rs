@@ -1,0 +1,225 @@
+//! Undoing a move whole: what was active before it becomes active again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::{Error, Kind, Result};
+use crate::events::Progress;
+use crate::mount::Mount;
+use crate::name::{Key, UnitName};
+use crate::session::Session;
+use crate::store::generation::{Active, Generation};
+use crate::unit::Unit;
+use crate::uses::activate::Member;
+use crate::uses::moves::upgrade::{Move, Prepared};
+use crate::uses::newer::Doubt;
+
+impl Session {
+    /// Finds the last move of `name`, and makes sure that what was before is there.
+    pub async fn prepare_rollback(&self, mount: &Arc<Mount>, name: &str) -> Result<Prepared> {
+        let started = Instant::now();
+        let generation = mount.bound().map(|bound| bound.generation.clone()).unwrap_or_default();
+        let is_it = |key: &Key| key.unit() == name;
+        let mut step = Some(generation.clone());
+        while let Some(current) = &step
+            && !current.moved.keys().any(is_it)
+        {
+            step = match current.parent {
+                Some(parent) => mount.folder.read(parent)?,
+                None => None,
+            };
+        }
+        let mut prepared = Prepared {
+            mount: mount.clone(),
+            moves: Vec::new(),
+            members: Vec::new(),
+            bytes: 0,
+            started,
+            parent: None,
+            kept: self.keep().await?,
+        };
+        let Some(step) = step.filter(|step| step.parent.is_some()) else { return Ok(prepared) };
+        prepared.parent = Some(step.parent);
+        let progress = Progress::new(mount.namespace.join(name), self.events.clone());
+        let before = match step.parent {
+            Some(parent) => mount.folder.read(parent)?.unwrap_or_default(),
+            None => Generation::default(),
+        };
+        for (key, before) in &undone(&generation, &step, &before) {
+            let now = generation.active.get(key).cloned();
+            let unit_name = key.unit();
+            let unit = match before {
+                Some(before) => {
+                    let found = self.earlier_unit(mount, key, before).await?;
+                    let members = self.closure_of_one(&found).await?;
+                    prepared.bytes += self.materialize(&members, &progress, false).await?.bytes;
+                    Some(found)
+                }
+                None => None,
+            };
+            let changed = self.difference(
+                now.as_ref().map(|now| &now.tree),
+                before.as_ref().map(|before| &before.tree),
+            )?;
+            let parsed = UnitName::new(unit_name).map_err(|error| {
+                Error::new(Kind::Store, "a generation names no unit").caused_by(&error)
+            })?;
+            prepared.moves.push(Move {
+                full_name: mount.namespace.join(unit_name),
+                name: parsed,
+                key: key.clone(),
+                old: now,
+                new: before.clone(),
+                unit,
+                changed,
+            });
+        }
+        prepared.moves.sort_by_key(|step| step.new.is_none());
+        Ok(prepared)
+    }
+
+    /// As [`Self::active_entry_unit`]; where the manifest that it came from is lost, the newest
+    /// one may still have the version.
+    async fn earlier_unit(
+        &self,
+        mount: &Arc<Mount>,
+        key: &Key,
+        active: &Active,
+    ) -> Result<Arc<Unit>> {
+        let error = match self.active_entry_unit(mount, key, active) {
+            Ok(unit) => return Ok(unit),
+            Err(error) => error,
+        };
+        self.newer(mount, Doubt::Unknown, mount.known()).await?;
+        let Some(manifest) = mount.known().manifest else { return Err(error) };
+        mount.fetch_parts(&self.context(), &manifest, key.unit()).await?;
+        self.active_entry_unit(mount, key, &Active { manifest, ..active.clone() })
+    }
+
+    pub fn active_entry_unit(
+        &self,
+        mount: &Arc<Mount>,
+        key: &Key,
+        active: &Active,
+    ) -> Result<Arc<Unit>> {
+        let name = key.unit();
+        let parsed = UnitName::new(name).map_err(|error| {
+            Error::new(Kind::Store, "a generation names no unit").caused_by(&error)
+        })?;
+        if let Some(unit) = mount.interned(&parsed, &active.tree) {
+            return Ok(unit);
+        }
+        if let Some(unit) = Unit::of_tree(mount, &self.store, &parsed, key.to_owned(), active)? {
+            return Ok(mount.intern(unit));
+        }
+        // Its own manifest, or what the newest one still has of it.
+        let newest = mount.bound().and_then(|bound| bound.manifest);
+        let full = mount.namespace.join(name);
+        let record = [Some(active.manifest), newest]
+            .into_iter()
+            .flatten()
+            .find_map(|manifest| self.record_of_tree(mount, &manifest, name, &active.tree))
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::Store,
+                    format!("version {} of {full} is no longer in the cache", active.version),
+                )
+                .hint(format!("pin it instead: `magic-module fetch {full}=={}`", active.version))
+                .name(full)
+            })?;
+        Ok(mount.intern(Unit::of_record(
+            mount,
+            &self.store,
+            &parsed,
+            key.to_owned(),
+            active.manifest,
+            &record,
+        )))
+    }
+
+    async fn closure_of_one(&self, unit: &Arc<Unit>) -> Result<Vec<Member>> {
+        let mut members = self.closure(unit).await?;
+        members.truncate(1);
+        Ok(members)
+    }
+}
+
+/// What undoing `step` puts back. What came to require one of its units since then goes back
+/// to what it was at that time: it would run with a version that it was not published with.
+fn undone(
+    now: &Generation,
+    step: &Generation,
+    before: &Generation,
+) -> BTreeMap<Key, Option<Active>> {
+    let mut undone = step.moved.clone();
+    loop {
+        let names: BTreeSet<&str> = undone.keys().map(Key::unit).collect();
+        let more: Vec<Key> = now
+            .active
+            .iter()
+            .filter(|(key, _)| !undone.contains_key(*key) && !key.is_held())
+            .filter(|(_, active)| {
+                active.requires.iter().any(|required| names.contains(required.as_str()))
+            })
+            .filter(|(key, active)| before.active.get(*key) != Some(*active))
+            .map(|(key, _)| key.clone())
+            .collect();
+        if more.is_empty() {
+            return undone;
+        }
+        undone.extend(more.into_iter().map(|key| {
+            let entry = before.active.get(&key).cloned();
+            (key, entry)
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::name::Digest;
+
+    use super::*;
+
+    fn active(version: &str, requires: &[&str]) -> Active {
+        serde_json::from_value(serde_json::json!({
+            "version": version,
+            "tree": Digest::of(version.as_bytes()),
+            "manifest": Digest::of(b"manifest"),
+            "requires": requires,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_rollback_takes_along_what_came_to_require_the_unit() {
+        let key = Key::of;
+        let before = Generation {
+            number: 1,
+            active: [(key("base"), active("1", &[])), (key("same"), active("1", &["base"]))].into(),
+            ..Generation::default()
+        };
+        let step = Generation {
+            number: 2,
+            parent: Some(1),
+            moved: [(key("base"), Some(active("1", &[])))].into(),
+            ..Generation::default()
+        };
+        let now = Generation {
+            number: 2,
+            active: [
+                (key("base"), active("2", &[])),
+                (key("same"), active("1", &["base"])),
+                (key("tool"), active("2", &["base"])),
+                (key("above"), active("2", &["tool"])),
+                (key("other"), active("2", &[])),
+            ]
+            .into(),
+            ..step.clone()
+        };
+        let undone = undone(&now, &step, &before);
+        let shown: Vec<(&str, bool)> =
+            undone.iter().map(|(key, entry)| (key.as_str(), entry.is_some())).collect();
+        assert_eq!(shown, [("above", false), ("base", true), ("tool", false)]);
+    }
+}

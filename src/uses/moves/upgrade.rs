@@ -1,0 +1,367 @@
+//! Moving units to other versions: upgrade and rollback.
+//!
+//! ```text
+//! refresh ─ what moves ─ materialize ─ Prepared ─┬─ commit   the generation is switched
+//!                                                └─ dropped  nothing has changed
+//! ```
+//!
+//! An upgrade moves the closure of what was named, and every active unit that requires
+//! a moved one. A rollback undoes such a move whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::{Error, Kind, Result};
+use crate::events::{Event, Progress};
+use crate::mount::{Answer, Bound, Mount, newest_good};
+use crate::name::{Digest, Key, UnitName};
+use crate::session::Session;
+use crate::store::generation::{Active, Generation};
+use crate::store::lock::Shared;
+use crate::store::tree::Tree;
+use crate::unit::Unit;
+use crate::uses::activate::{Member, commit, holds, successor, use_generation};
+
+/// One unit's move. `old` and `new` are `None` where the unit was, or will be, not active.
+#[derive(Clone)]
+pub struct Move {
+    pub name: UnitName,
+    pub full_name: String,
+    pub key: Key,
+    pub old: Option<Active>,
+    pub new: Option<Active>,
+    pub unit: Option<Arc<Unit>>,
+    /// Paths that were added, removed or changed.
+    pub changed: BTreeSet<String>,
+}
+
+/// Everything is on disk and verified; nothing is active yet.
+pub struct Prepared {
+    pub mount: Arc<Mount>,
+    pub moves: Vec<Move>,
+    /// What becomes active, with its requirements.
+    pub members: Vec<Member>,
+    pub bytes: u64,
+    pub started: Instant,
+    /// The generation that a rollback continues from.
+    pub parent: Option<Option<u64>>,
+    /// Until it is committed or dropped, nothing of it is pruned.
+    pub kept: Arc<Shared>,
+}
+
+impl Session {
+    /// Asks for the newest manifest, which an upgrade does once, however much there is to move.
+    pub async fn ask_for_upgrade(&self, mount: &Arc<Mount>, force: bool) -> Result<()> {
+        let context = self.context();
+        let error = match mount.refresh(&context, force).await {
+            Err(error) if error.is_of_serial() || error.kind() == Kind::Signature => error,
+            asked => return asked.map(drop),
+        };
+        // Of two servers behind one name, one may be a version behind. Perhaps the other one
+        // answers now; nobody is led back in any case.
+        mount.refresh(&context, true).await.map(drop).map_err(|_| error)
+    }
+
+    /// Asks, finds what an upgrade of `names` (relative to the mount) moves, and fetches it.
+    pub async fn prepare_upgrade(
+        &self,
+        mount: &Arc<Mount>,
+        names: &[String],
+        force: bool,
+    ) -> Result<Prepared> {
+        self.ask_for_upgrade(mount, force).await?;
+        self.prepare_asked(mount, names, force).await
+    }
+
+    /// The same once the newest manifest was asked for.
+    pub async fn prepare_asked(
+        &self,
+        mount: &Arc<Mount>,
+        names: &[String],
+        force: bool,
+    ) -> Result<Prepared> {
+        let started = Instant::now();
+        let prepare = || self.prepare_moves(mount, names, force, started);
+        self.or_newer_than(mount, mount.known().before(), prepare).await
+    }
+
+    async fn prepare_moves(
+        &self,
+        mount: &Arc<Mount>,
+        names: &[String],
+        force: bool,
+        started: Instant,
+    ) -> Result<Prepared> {
+        let kept = self.keep().await?;
+        let bound = mount.bound();
+        let manifest = bound.as_ref().and_then(|bound| bound.manifest).ok_or_else(|| {
+            Error::new(Kind::Manifest, format!("no manifest is known for {}", mount.describe()))
+        })?;
+        let generation = bound.as_ref().map(|bound| bound.generation.clone()).unwrap_or_default();
+        let mut members = Vec::new();
+        for name in names {
+            members.push(self.member(mount, &manifest, name).await?);
+        }
+        self.add_required(mount, &mut members).await?;
+        self.add_dependents(mount, &generation, &manifest, &mut members).await?;
+        let progress = Progress::new(
+            names.first().map(|name| mount.namespace.join(name)).unwrap_or_default(),
+            self.events.clone(),
+        );
+        let moved = self.materialize(&members, &progress, force).await?;
+        let mut moves = Vec::new();
+        for member in &members {
+            let new = member.active();
+            if holds(&generation, &member.unit.key, &new) {
+                continue;
+            }
+            let name = member.unit.name.as_str();
+            let held = bound.as_ref().and_then(|bound| self.active_entry(mount, bound, name));
+            let old = held.as_ref().map(|(_, active)| (*active).clone());
+            let changed = self.difference(old.as_ref().map(|old| &old.tree), Some(&new.tree))?;
+            moves.push(Move {
+                name: member.unit.name.clone(),
+                full_name: member.unit.full_name.clone(),
+                key: member.unit.key.clone(),
+                old,
+                new: Some(new),
+                unit: Some(member.unit.clone()),
+                changed,
+            });
+            // It has variants now, or has them no more.
+            if let Some((key, active)) = held.filter(|(key, _)| *key != member.unit.key) {
+                moves.push(Move {
+                    name: member.unit.name.clone(),
+                    full_name: member.unit.full_name.clone(),
+                    key,
+                    old: Some(active.clone()),
+                    new: None,
+                    unit: None,
+                    changed: BTreeSet::new(),
+                });
+            }
+        }
+        Ok(Prepared {
+            mount: mount.clone(),
+            moves,
+            members,
+            bytes: moved.bytes,
+            started,
+            parent: None,
+            kept,
+        })
+    }
+
+    /// Asks which units in use can move: those that the newest manifest still has.
+    pub async fn upgradable(&self, mount: &Arc<Mount>) -> Result<Vec<String>> {
+        self.ask_for_upgrade(mount, false).await?;
+        self.movable(mount).await
+    }
+
+    /// The same once the newest manifest was asked for.
+    pub async fn movable(&self, mount: &Arc<Mount>) -> Result<Vec<String>> {
+        let context = self.context();
+        let Some(bound) = mount.bound() else { return Ok(Vec::new()) };
+        let Some(manifest) = bound.manifest else { return Ok(Vec::new()) };
+        let names: BTreeSet<&str> = bound.generation.active.keys().map(Key::unit).collect();
+        let mut movable = Vec::new();
+        // Versions that were fetched by their number, and other interpreters' variants, stay.
+        for name in
+            names.into_iter().filter(|name| self.active_entry(mount, &bound, name).is_some())
+        {
+            mount.fetch_parts(&context, &manifest, name).await?;
+            if let Answer::Record(_) = mount.unpinned(&self.store, &manifest, name)? {
+                movable.push(name.to_owned());
+            }
+        }
+        Ok(movable)
+    }
+
+    async fn member(&self, mount: &Arc<Mount>, manifest: &Digest, name: &str) -> Result<Member> {
+        mount.fetch_parts(&self.context(), manifest, name).await?;
+        let Answer::Record(record) = mount.record(&self.store, manifest, name)? else {
+            return Err(self.not_in_manifest(mount, manifest, name));
+        };
+        // A version that was taken back is never moved to, if there is a good one.
+        let good = match newest_good(&record) {
+            Some(good) if !mount.key_of(name).is_held() => good,
+            _ => &record,
+        };
+        let unit = self.unit_of(mount, name, *manifest, good)?;
+        let record = self.select(&unit.full_name, name, good)?;
+        Ok(Member { unit, record: Arc::new(record), manifest: *manifest })
+    }
+
+    pub fn not_in_manifest(&self, mount: &Mount, manifest: &Digest, name: &str) -> Error {
+        let full = mount.namespace.join(name);
+        let error = Error::new(
+            Kind::UnitNotFound,
+            format!("{full} is not in the manifest {}", mount.shown_url()),
+        )
+        .name(full)
+        .url(mount.shown_url());
+        let near = mount.manifest(&self.store, manifest).ok().and_then(|document| {
+            let modules = document.modules()?;
+            modules.0.keys().find(|known| similar(known.as_str(), name)).cloned()
+        });
+        match near {
+            Some(near) => {
+                error.hint(format!("did you mean {}?", mount.namespace.join(near.as_str())))
+            }
+            None => error.hint("`magic-module list` shows what is there"),
+        }
+    }
+
+    /// Every active unit that requires a moved one moves too, with its own closure.
+    async fn add_dependents(
+        &self,
+        mount: &Arc<Mount>,
+        generation: &Generation,
+        manifest: &Digest,
+        members: &mut Vec<Member>,
+    ) -> Result<()> {
+        loop {
+            let moved: BTreeSet<UnitName> = members
+                .iter()
+                .filter(|member| {
+                    generation
+                        .active
+                        .get(&member.unit.key)
+                        .is_none_or(|active| active.tree != member.unit.digest)
+                })
+                .map(|member| member.unit.name.clone())
+                .collect();
+            let dependents: BTreeSet<&str> = generation
+                .active
+                .iter()
+                .filter(|(_, active)| !active.requires.is_disjoint(&moved))
+                // A pinned unit stays where it is, another interpreter's variant moves with that.
+                .filter(|(key, _)| !key.is_held())
+                .filter(|(key, _)| key.suffix().is_none_or(|it| it == self.python.suffix()))
+                .map(|(key, _)| key.unit())
+                .filter(|name| !members.iter().any(|member| member.unit.name.as_str() == *name))
+                .collect();
+            let before = members.len();
+            for name in dependents {
+                mount.fetch_parts(&self.context(), manifest, name).await?;
+                // A dependent that is gone from the manifest stays as it is.
+                if let Answer::Record(_) = mount.record(&self.store, manifest, name)? {
+                    members.push(self.member(mount, manifest, name).await?);
+                }
+            }
+            if members.len() == before {
+                return Ok(());
+            }
+            self.add_required(mount, members).await?;
+        }
+    }
+
+    /// The paths in which two trees differ.
+    pub fn difference(
+        &self,
+        old: Option<&Digest>,
+        new: Option<&Digest>,
+    ) -> Result<BTreeSet<String>> {
+        let listing = |digest: Option<&Digest>| -> Result<BTreeMap<String, Digest>> {
+            let Some(digest) = digest else { return Ok(BTreeMap::new()) };
+            let tree = Tree::open(&self.store, digest)?;
+            Ok(tree
+                .map(|tree| {
+                    tree.files.iter().map(|file| (file.path.to_string(), file.sha256)).collect()
+                })
+                .unwrap_or_default())
+        };
+        let (old, new) = (listing(old)?, listing(new)?);
+        Ok(old
+            .keys()
+            .chain(new.keys())
+            .filter(|path| old.get(*path) != new.get(*path))
+            .cloned()
+            .collect())
+    }
+
+    /// What this process sees once the moves are made; nothing is written.
+    pub fn preview(&self, prepared: &Prepared) -> Result<Option<Arc<Bound>>> {
+        let mount = &prepared.mount;
+        let Some(before) = mount.bind()? else { return Ok(None) };
+        let moves =
+            prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
+        let generation = successor(mount, &before.generation, &moves)?;
+        mount.change_bound(|bound| {
+            bound.base = Some(std::mem::replace(&mut bound.generation, generation));
+        });
+        Ok(Some(before))
+    }
+
+    /// Switches the generation. Nothing is lost if this fails.
+    pub fn commit(&self, prepared: &Prepared) -> Result<()> {
+        if prepared.moves.is_empty() {
+            return Ok(());
+        }
+        let mount = &prepared.mount;
+        mount.folder.create()?;
+        let _lock = mount.folder.lock()?;
+        let bound = mount.bound();
+        let own = bound
+            .as_ref()
+            .map(|bound| bound.base.as_ref().unwrap_or(&bound.generation).clone())
+            .unwrap_or_default();
+        // Another process may have moved on: what it moved stays moved.
+        let newest = match mount.folder.current()? {
+            Some(number) => mount.folder.read(number)?,
+            None => None,
+        };
+        let base = newest.unwrap_or(own);
+        let done = |step: &Move| match &step.new {
+            Some(new) => holds(&base, &step.key, new),
+            None => !base.active.contains_key(&step.key),
+        };
+        if prepared.parent.is_none() && prepared.moves.iter().all(done) {
+            // It has made the same moves: there is one step to go back, not two.
+            use_generation(mount, base);
+        } else {
+            self.write_moves(prepared, base, bound.and_then(|bound| bound.manifest))?;
+        }
+        for step in &prepared.moves {
+            self.events.emit(|| Event::Upgrade {
+                unit: step.full_name.clone(),
+                version: step.new.as_ref().map(|new| new.version.to_string()).unwrap_or_default(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    fn write_moves(
+        &self,
+        prepared: &Prepared,
+        base: Generation,
+        manifest: Option<Digest>,
+    ) -> Result<()> {
+        let mount = &prepared.mount;
+        let moves =
+            prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
+        let mut next = successor(mount, &base, &moves)?;
+        if base.active.is_empty()
+            && base.parent.is_none()
+            && mount.folder.read(base.number)?.is_none()
+        {
+            // The first units of a mount: there is nothing to go back to.
+            next = Generation { parent: None, moved: BTreeMap::new(), ..next };
+        }
+        if let Some(parent) = prepared.parent {
+            next = Generation { parent, moved: BTreeMap::new(), ..next };
+        }
+        next.manifest = manifest.or(next.manifest);
+        commit(mount, next, base.number)
+    }
+}
+
+/// A slip of the keys apart, or the same but for case and underscores.
+fn similar(a: &str, b: &str) -> bool {
+    let plain = |text: &str| text.replace('_', "").to_lowercase();
+    let (a, b) = (plain(a), plain(b));
+    strsim::damerau_levenshtein(&a, &b) <= a.len().min(b.len()) / 3
+}

@@ -1,0 +1,122 @@
+//! "Perhaps something newer was published": the one place that decides whether to ask, and asks.
+//!
+//! | what was found wanting                             | asked                           | no answer    |
+//! |----------------------------------------------------|---------------------------------|--------------|
+//! | a record that is refused: a requirement, a pin,    | unless the attempt has just     | the refusal  |
+//! | a version taken back, an address, a bad field      | asked                           | stands       |
+//! | an artifact or a part of a catalogue that is gone, | past every cache on the way     | the failure  |
+//! | or is not what was pinned                          |                                 | stands       |
+//! | a name that the manifest does not have             | once per process, and not again | it is absent |
+//! |                                                    | within an hour                  |              |
+//! | what is listed, after a refusal                    | once for each list              | the old list |
+//! | a version in use that no known manifest has        | always                          | is the error |
+//! | a manifest that is older than it should be         | once after it has expired       | the old one  |
+//! |                                                    |                                 | decides      |
+//!
+//! Whatever was found wanting is then looked up once more, in the newest manifest. Only the
+//! first manifest of a mount (ask.rs, describe.rs) and an upgrade (upgrade.rs) are asked for
+//! elsewhere: there nothing was found wanting.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::mount::{Known, Mount};
+use crate::session::{NEEDS_TAGS, Session};
+use crate::unit::Unit;
+
+/// Why something newer may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    Refused,
+    Gone,
+    Absent,
+    Unknown,
+    Old,
+}
+
+impl Doubt {
+    /// What a failure leaves in doubt; `None` if no manifest can help.
+    pub fn in_error(error: &Error) -> Option<Self> {
+        // Not a failure, but a question to the interpreter.
+        let asks = error.details().message == NEEDS_TAGS;
+        if asks { None } else { Self::of(error.kind()) }
+    }
+
+    pub fn of(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::Fetch | Kind::Integrity => Some(Self::Gone),
+            Kind::Requirement | Kind::Policy | Kind::Manifest => Some(Self::Refused),
+            Kind::UnitNotFound
+            | Kind::Configuration
+            | Kind::Offline
+            | Kind::Signature
+            | Kind::Store => None,
+        }
+    }
+}
+
+impl Session {
+    /// True if this process knows a newer manifest than at `known`; perhaps it is asked for.
+    pub async fn newer(&self, mount: &Arc<Mount>, doubt: Doubt, known: Known) -> Result<bool> {
+        let moved = || {
+            let moved = mount.known().manifest != known.manifest;
+            if doubt == Doubt::Refused && !moved {
+                mount.remember_refused();
+            }
+            moved
+        };
+        if doubt == Doubt::Refused && mount.known().answers != known.answers {
+            return Ok(moved());
+        }
+        let asked = mount.refresh(&self.context(), doubt == Doubt::Gone).await;
+        match asked {
+            // A server that is behind what is known here has nothing to say.
+            Err(error) if doubt == Doubt::Unknown && !error.is_of_serial() => Err(error),
+            _ => Ok(moved()),
+        }
+    }
+
+    /// Does `act`, and once more if it fails for something that was mended meanwhile.
+    pub async fn or_newer<T, F>(&self, mount: &Arc<Mount>, act: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        self.or_newer_than(mount, mount.known(), act).await
+    }
+
+    /// The same for who knew `known` when it began to ask.
+    pub async fn or_newer_than<T, F>(
+        &self,
+        mount: &Arc<Mount>,
+        known: Known,
+        act: impl Fn() -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let error = match act().await {
+            Err(error) => error,
+            done => return done,
+        };
+        match Doubt::in_error(&error) {
+            Some(doubt) if self.newer(mount, doubt, known).await? => act().await,
+            _ => Err(error),
+        }
+    }
+
+    /// True if the newest manifest has no version of the unit with this tree.
+    pub async fn is_replaced(&self, mount: &Arc<Mount>, unit: &Arc<Unit>) -> Result<bool> {
+        let Some(newest) = mount.known().manifest else { return Ok(false) };
+        mount.fetch_parts(&self.context(), &newest, unit.name.as_str()).await?;
+        Ok(self.member_of_tree(mount, &newest, unit).is_none())
+    }
+
+    pub fn replaced(&self, unit: &Unit, error: Error) -> Error {
+        error.hint(format!(
+            "another version of {} was published meanwhile, which cannot take its place while it \
+             is being imported: import it again",
+            unit.full_name
+        ))
+    }
+}

@@ -1,0 +1,124 @@
+//! Every byte of the units in use, hashed, and mended where it is damaged.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::events::Progress;
+use crate::mount::Mount;
+use crate::name::{Digest, Key};
+use crate::session::Session;
+use crate::store::tree::Tree;
+use crate::unit::{Readiness, Unit};
+
+/// The outcome of a check of the cache.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Verified {
+    pub units: u64,
+    pub files: u64,
+    pub bytes: u64,
+    pub problems: Vec<String>,
+    /// Every problem was mended.
+    pub healed: bool,
+}
+
+impl Session {
+    /// Hashes every file of the units, and mends what can be mended.
+    pub async fn verify(&self, mount: &Arc<Mount>, names: &[String]) -> Result<Verified> {
+        let mut verified = Verified { healed: true, ..Verified::default() };
+        let Some(bound) = mount.bound() else { return Ok(verified) };
+        for name in names {
+            let is_it = |key: &Key| key.unit() == name;
+            if !bound.generation.active.keys().any(is_it) {
+                let full = mount.namespace.join(name);
+                return Err(Error::new(Kind::UnitNotFound, format!("{full} is not in the cache"))
+                    .hint(format!("run `magic-module fetch {full}`"))
+                    .name(full));
+            }
+        }
+        // Every entry: pinned versions and other interpreters' variants, too.
+        for (key, active) in &bound.generation.active {
+            if names.is_empty() || names.iter().any(|name| key.unit() == name) {
+                let unit = self.active_entry_unit(mount, key, active)?;
+                verified.units += 1;
+                self.verify_unit(mount, &unit, &mut verified).await?;
+            }
+        }
+        Ok(verified)
+    }
+
+    async fn verify_unit(
+        &self,
+        mount: &Arc<Mount>,
+        unit: &Arc<Unit>,
+        verified: &mut Verified,
+    ) -> Result<()> {
+        let mut sources_whole = true;
+        match Tree::open(&self.store, &unit.digest)? {
+            Some(mut tree) => {
+                let damaged = tree.check(&self.store, true).damaged;
+                verified.problems.extend(damaged.iter().map(|at| {
+                    format!(
+                        "{} is damaged",
+                        tree.folder.join(tree.files[*at].path.as_str()).display()
+                    )
+                }));
+                verified.files += tree.files.iter().filter(|file| !file.lazy).count() as u64;
+                let bytes: u64 =
+                    tree.files.iter().filter(|file| !file.lazy).map(|file| file.size).sum();
+                verified.bytes += bytes;
+                // Where no manifest tells a blob's size: one that was made for a larger tree fits.
+                let largest = 2 * bytes + (64 << 20);
+                let sizes = self.sizes(mount, unit);
+                for source in &tree.sources {
+                    let size = sizes.get(source).copied().unwrap_or(largest);
+                    if !self.store.blobs().is_whole(source, size)? {
+                        verified.problems.push(format!("blob {source} is damaged or gone"));
+                        let _ = self.store.blobs().remove(source);
+                        sources_whole = false;
+                    }
+                }
+            }
+            None => verified.problems.push(format!("the tree of {} is gone", unit.full_name)),
+        }
+        unit.reset();
+        if sources_whole
+            && matches!(unit.prepare(&self.store, true, &self.events), Ok(Readiness::Ready))
+        {
+            return Ok(());
+        }
+        unit.reset();
+        let mend = || self.mend(mount, unit, !sources_whole);
+        let mended = self.or_newer(mount, mend).await;
+        if let Err(error) = mended {
+            verified.healed = false;
+            verified.problems.push(error.to_string());
+        }
+        Ok(())
+    }
+
+    /// The sizes of a unit's artifacts, if its manifest is here.
+    fn sizes(&self, mount: &Mount, unit: &Unit) -> HashMap<Digest, u64> {
+        let name = unit.name.as_str();
+        let Ok(Some(record)) = self.record_of(mount, &unit.manifest, name, Some(&unit.version))
+        else {
+            return HashMap::new();
+        };
+        let variants = record.variants.iter();
+        let (more, packs): (Vec<_>, Vec<_>) = variants.map(|it| (&it.files, &it.packs)).unzip();
+        let files = record.files.iter().chain(more.into_iter().flatten());
+        let packs = record.packs.iter().chain(packs.into_iter().flatten());
+        let files = files.map(|file| (file.sha256, file.size));
+        files.chain(packs.map(|pack| (pack.sha256, pack.size))).collect()
+    }
+
+    async fn mend(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, force: bool) -> Result<()> {
+        let _kept = self.keep().await?;
+        let members = self.closure(unit).await?;
+        if !force {
+            return self.fetch(mount, &members, &unit.full_name).await.map(drop);
+        }
+        let progress = Progress::new(unit.full_name.clone(), self.events.clone());
+        self.materialize(&members, &progress, true).await.map(drop)
+    }
+}
