@@ -91,7 +91,7 @@ fn the_checks_see_what_they_are_for() {
         one("fetch/mod.rs", "use crate::{error::{Error, Kind}, origin::*}; // crate::py"),
         ""
     );
-    assert_eq!(one("publish/mod.rs", "pub(crate) use crate::mount::Mount;"), "");
+    assert_eq!(one("uses/publish/mod.rs", "pub(crate) use crate::mount::Mount;"), "");
     assert!(one("attic.rs", "").contains("no floor"));
     assert!(one("py/mod.rs", "use crate::attic::Box;").contains("no floor"));
     assert!(code("use pyo3::prelude::*;").contains("pyo3"));
