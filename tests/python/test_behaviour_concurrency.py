@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from kit.world import Acme, World
@@ -216,23 +217,52 @@ def test_aprefetch_and_gather(world: World) -> None:
 
 
 def test_progress_is_of_the_operation_that_it_was_asked_for(world: World) -> None:
-    made = Acme(world, "hook", {"one.py": "", "one.csv": "1\n" * 50_000, "two.py": "", "two.csv": "2\n" * 50_000})
+    """Also where another operation downloads what this one waits for."""
+    large = {"one.py": "", "one.bin": os.urandom(2 << 20), "two.py": "", "two.bin": os.urandom(2 << 20)}
+    made = Acme(world, "hook", large)
     assert made.server is not None
-    result = world.run(
+    # No file is whole before both operations have been told of their first bytes.
+    stall = made.server.stall("files/", after=100_000)
+    started = world.start(
         """
         import asyncio, acme, magic_module
         seen = {"one": [], "two": []}
+        begun = []
+        def heard(name):
+            def callback(event):
+                seen[name].append(event)
+                if all(seen.values()) and not begun:
+                    begun.append(True)
+                    print("both have begun", flush=True)
+            return callback
         async def main():
             await asyncio.gather(
-                magic_module.aprefetch("acme.one", progress=seen["one"].append),
-                magic_module.aprefetch("acme.two", progress=seen["two"].append),
+                magic_module.aprefetch("acme.one", progress=heard("one")),
+                magic_module.aprefetch("acme.two", progress=heard("two")),
                 *(magic_module.aprefetch("acme.one") for _ in range(4)))
         asyncio.run(main())
         for name, events in seen.items():
-            print({event["unit"] for event in events}, events[-1]["percentage"] if events else None)
+            print({event["unit"] for event in events}, events[-1]["percentage"])
         """
     )
-    assert result.stdout.splitlines() == ["{'acme.one'} 100.0", "{'acme.two'} 100.0"]
+    assert world.line(started) == "both have begun"
+    stall.release.set()
+    result = world.finish(started)
+    assert result.stdout.splitlines() == ["{'acme.one'} 100.0", "{'acme.two'} 100.0"], result.stderr
+
+
+def test_an_operation_that_finds_everything_there_has_no_progress(world: World) -> None:
+    Acme(world, "hook", {"one.py": "ONE = 1\n"})
+    result = world.run(
+        """
+        import acme, magic_module
+        for _ in range(2):
+            seen = []
+            magic_module.prefetch("acme.one", progress=seen.append)
+            print([event["percentage"] for event in seen][-1:])
+        """
+    )
+    assert result.stdout.splitlines() == ["[100.0]", "[]"]
 
 
 def test_a_callback_may_end_in_python(world: World) -> None:
