@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.process import PATIENCE
 from kit.world import Acme, World
 
 MODULES = 40
@@ -41,6 +42,9 @@ def module(number: int) -> str:
 UNITS: dict[str, str] = {"heavy/__init__.py": "from . import m0\n"}
 UNITS.update({f"heavy/m{number}.py": module(number) for number in range(MODULES)})
 
+# As much as helpers are started for, as soon as it is known that it will be imported.
+LARGE = {**UNITS, "heavy/m0.py": UNITS["heavy/m0.py"] + f"#{'-' * 100}\n" * 2700}
+
 # Imports everything, and tells how many modules this process compiled itself.
 COUNT = f"""
 import builtins, sys
@@ -58,30 +62,75 @@ assert [module.NUMBER for module in loaded] == list(range({MODULES}))
 """
 
 
+# The interpreter as a helper that says who it is, and that it compiles its third module.
+WITNESS = """
+import marshal, os
+open({folder!r} + "/helper-" + str(os.getpid()), "w").close()
+def dumps(code, stock=marshal.dumps, compiled=[]):
+    compiled.append(code)
+    if len(compiled) == 3:
+        open({folder!r} + "/busy", "w").close()
+    return stock(code)
+marshal.dumps = dumps
+"""
+
+
+def with_helpers(world: World, script: str) -> str:
+    """The script, in which no module of `LARGE` is compiled before a helper has compiled two."""
+    witness = world.path / "python-witness"
+    program = WITNESS.format(folder=str(world.path))
+    witness.write_text(
+        f"#!{sys.executable}\nimport os, sys\nline = sys.argv[1:]\nat = line.index('-c') + 1\n"
+        f"line[at] = {program!r} + line[at]\nos.execv(sys.executable, [sys.executable, *line])\n"
+    )
+    witness.chmod(0o755)
+    wait = f"""
+import os, sys, time
+sys.executable = {str(witness)!r}
+def wait(event, arguments):
+    if event == "magic_module.load" and arguments[0] == "acme.heavy.m0":
+        while not os.path.exists({str(world.path / "busy")!r}):
+            time.sleep(0.01)
+sys.addaudithook(wait)
+"""
+    return wait + textwrap.dedent(script)
+
+
+def helpers(world: World) -> list[int]:
+    """The helpers that were started with the script."""
+    found = [int(path.name.removeprefix("helper-")) for path in world.path.glob("helper-*")]
+    assert found
+    return found
+
+
 @shared
 @pytest.mark.parametrize("flag", ["", "-O", "-OO"])
 def test_the_code_is_what_this_interpreter_compiles(world: World, flag: str) -> None:
-    Acme(world, "hook", UNITS)
+    Acme(world, "hook", LARGE)
     script = (
         COUNT
         + """
-assert 0 < len(own) < len(loaded), own
+def check(holds, what):
+    if not holds:  # -O leaves assertions out
+        raise AssertionError(what)
+check(0 < len(own) < len(loaded), own)
 for module in loaded:
     source = open(module.__file__, "rb").read()
     expected = compile(source, module.__file__, "exec", dont_inherit=True)
-    assert module.__loader__.get_code(module.__name__) == expected, module
+    check(module.__loader__.get_code(module.__name__) == expected, module)
     function = module.function_3.__code__
     [same] = [it for it in expected.co_consts if getattr(it, "co_name", "") == "function_3"]
-    assert function.co_filename == module.__file__
-    assert list(function.co_lines()) == list(same.co_lines())
+    check(function.co_filename == module.__file__, module)
+    check(list(function.co_lines()) == list(same.co_lines()), module)
     if hasattr(same, "co_positions"):
-        assert list(function.co_positions()) == list(same.co_positions())
+        check(list(function.co_positions()) == list(same.co_positions()), module)
 print("same")
 """
     )
-    assert world.run(script, flags=[flag] if flag else []).stdout.strip() == "same"
+    flags = [flag] if flag else []
+    assert world.run(with_helpers(world, script), flags=flags).stdout.strip() == "same"
     # All of it was kept: the next process compiles nothing.
-    assert world.run(COUNT + "print(own)", flags=[flag] if flag else []).stdout.strip() == "[]"
+    assert world.run(COUNT + "print(own)", flags=flags).stdout.strip() == "[]"
 
 
 @shared
@@ -93,20 +142,20 @@ def test_a_helper_that_decodes_paths_otherwise_names_no_file_otherwise(world: Wo
     made = subprocess.run(["localedef", "-i", "de_DE", "-f", "ISO-8859-1", locales / "de_DE.ISO-8859-1"], check=False)
     if made.returncode > 1:
         pytest.skip("the sources of locales are not installed")
-    Acme(world, "hook", UNITS)
+    Acme(world, "hook", LARGE)
     world.cache = world.path / "größe"
     script = (
         f"{COUNT}print(len(own) < len(loaded), {{it.function_3.__code__.co_filename == it.__file__ for it in loaded}})"
     )
     settings = {"LC_ALL": "de_DE.ISO-8859-1", "LOCPATH": str(locales), "PYTHONUTF8": "1"}
-    for _ in range(2):
-        assert world.run(script, env=settings).stdout.strip() == "True {True}"
+    for run in (with_helpers(world, script), script):
+        assert world.run(run, env=settings).stdout.strip() == "True {True}"
 
 
 @shared
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="columns in tracebacks are new in 3.11")
 def test_an_interpreter_without_columns_shares_code_without_columns(world: World) -> None:
-    Acme(world, "hook", UNITS)
+    Acme(world, "hook", LARGE)
     script = (
         COUNT
         + """
@@ -114,12 +163,12 @@ assert len(own) < len(loaded), own
 print({position[2] for module in loaded for position in module.function_3.__code__.co_positions()})
 """
     )
-    assert world.run(script, flags=["-X", "no_debug_ranges"]).stdout.strip() == "{None}"
+    assert world.run(with_helpers(world, script), flags=["-X", "no_debug_ranges"]).stdout.strip() == "{None}"
 
 
 @shared
 def test_every_module_is_an_audit_event_whoever_compiled_it(world: World) -> None:
-    Acme(world, "hook", UNITS)
+    Acme(world, "hook", LARGE)
     script = """
         import sys
         seen = []
@@ -130,7 +179,7 @@ def test_every_module_is_an_audit_event_whoever_compiled_it(world: World) -> Non
         import acme.heavy
         print(len(seen), len(set(seen)), all(source for _, source in seen))
         """
-    assert world.run(script).stdout.split() == [str(MODULES + 1), str(MODULES + 1), "True"]
+    assert world.run(with_helpers(world, script)).stdout.split() == [str(MODULES + 1), str(MODULES + 1), "True"]
 
 
 def test_warnings_and_errors_are_those_of_a_plain_import(world: World) -> None:
@@ -224,25 +273,27 @@ def is_alive(process: int) -> bool:
         return False
 
 
+def all_end(processes: list[int]) -> None:
+    until = time.monotonic() + PATIENCE
+    while any(map(is_alive, processes)):
+        assert time.monotonic() < until, processes
+        time.sleep(0.02)
+
+
 @shared
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), 9)"])
 def test_no_helper_outlives_the_process(world: World, end: str) -> None:
-    Acme(world, "hook", UNITS)
-    script = f"{CHILDREN}\nimport acme.heavy\nprint(children(), flush=True)\n{end}"
-    line = world.run(script, status=None).stdout.strip()
-    helpers = [int(number) for number in line.strip("[]").split(",")]
-    until = time.monotonic() + 30
-    while any(map(is_alive, helpers)):
-        assert time.monotonic() < until, helpers
-        time.sleep(0.02)
+    Acme(world, "hook", LARGE)
+    world.run(with_helpers(world, f"import acme.heavy\n{end}"), status=None)
+    all_end(helpers(world))
 
 
 @shared
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore")
 def test_a_child_that_is_forked_in_the_middle_compiles_alone(world: World) -> None:
-    units = {**UNITS, "heavy/m5.py": "import os\nCHILD = os.fork()\n" + UNITS["heavy/m5.py"]}
+    units = {**LARGE, "heavy/m5.py": "import os\nCHILD = os.fork()\n" + UNITS["heavy/m5.py"]}
     Acme(world, "hook", units)
     script = """
         import os, sys
@@ -253,23 +304,19 @@ def test_a_child_that_is_forked_in_the_middle_compiles_alone(world: World) -> No
             os._exit(m39.NUMBER)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), m39.NUMBER)
         """
-    assert world.run(script, warnings=False).stdout.split() == ["39", "39"]
+    assert world.run(with_helpers(world, script), warnings=False).stdout.split() == ["39", "39"]
 
 
 @shared
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_ctrl_c_ends_an_import_and_its_helpers(world: World) -> None:
     """As a terminal sends it: to the whole group. The import ends with one traceback, and nobody stays."""
-    waits = f"{CHILDREN}\nimport time\nprint(children(), flush=True)\ntime.sleep(60)\n"
-    Acme(world, "hook", {**UNITS, "heavy/m20.py": waits + UNITS["heavy/m20.py"]})
-    started = world.start("import acme.heavy", warnings=False)
-    helpers = [int(number) for number in world.line(started).strip().strip("[]").split(",")]
-    assert helpers
+    waits = "import time\nprint('here', flush=True)\ntime.sleep(3600)\n"
+    Acme(world, "hook", {**LARGE, "heavy/m20.py": waits + UNITS["heavy/m20.py"]})
+    started = world.start(with_helpers(world, "import acme.heavy"), warnings=False)
+    assert world.line(started) == "here"
     os.killpg(started.pid, signal.SIGINT)
     ended = world.finish(started)
     assert ended.status == -signal.SIGINT
     assert ended.stderr.count("Traceback") == 1 and ended.stderr.rstrip().endswith("KeyboardInterrupt")
-    until = time.monotonic() + 30
-    while any(map(is_alive, helpers)):
-        assert time.monotonic() < until, helpers
-        time.sleep(0.02)
+    all_end(helpers(world))
