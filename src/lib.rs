@@ -31,7 +31,7 @@
 //! | 1 formats  | `manifest` `layout` `lockfile`                                           |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
-//! | 4 centre   | `mount` `unit` `session`                                                 |
+//! | 4 centre   | `engine` `mount` `unit` `session`                                          |
 //! | 5 uses     | `uses`                                                                   |
 //! | 6 Python   | `py`                                                                     |
 //!
@@ -42,6 +42,7 @@ pub mod audit;
 pub mod clock;
 pub mod compile;
 pub mod descriptor;
+pub mod engine;
 pub mod error;
 pub mod events;
 pub mod fetch;

@@ -12,14 +12,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::events::Events;
-use crate::fetch::{Access, Fetcher};
 use crate::lockfile::Project;
-use crate::mount::{Context, Mount, MountRequest, WhenOld};
+use crate::mount::{Mount, MountRequest, WhenOld};
 use crate::name::Namespace;
 use crate::settings::Settings;
-use crate::store::Store;
 use crate::store::lock::Shared;
 use crate::threads;
 use crate::unit::Python;
@@ -30,50 +28,26 @@ pub use units::NEEDS_TAGS;
 pub const OWN: &str = "magic_module";
 
 pub struct Session {
-    pub store: Store,
-    pub settings: Arc<Settings>,
-    pub events: Arc<Events>,
+    pub engine: Arc<Engine>,
     pub python: Arc<Python>,
-    fetcher: Arc<Fetcher>,
     pub project: Arc<Project>,
     mounts: Mutex<Vec<Arc<Mount>>>,
 }
 
 impl Session {
     pub fn new(settings: Settings, python: Python) -> Self {
-        let settings = Arc::new(settings);
-        let store = Store::new(&settings);
-        let access =
-            Access { netrc: settings.netrc.clone(), certificates: settings.certificates.clone() };
-        let fetcher = Arc::new(Fetcher::new(store.blobs().clone(), settings.concurrency, access));
         Self {
-            store,
-            events: Arc::new(Events::default()),
+            engine: Arc::new(Engine::new(settings)),
             python: Arc::new(python),
-            fetcher,
-            settings,
-            project: Arc::new(Project::default()),
-            mounts: Mutex::new(Vec::new()),
-        }
-    }
-
-    pub fn fetcher(&self) -> &Fetcher {
-        &self.fetcher
-    }
-
-    pub fn context(&self) -> Context {
-        Context {
-            store: self.store.clone(),
-            settings: self.settings.clone(),
-            fetcher: self.fetcher.clone(),
-            events: self.events.clone(),
+            project: Arc::default(),
+            mounts: Mutex::default(),
         }
     }
 
     /// Keeps what is being fetched from being pruned; waits while somebody prunes.
     pub async fn keep(&self) -> Result<Arc<Shared>> {
-        self.store.create()?;
-        let store = self.store.clone();
+        self.engine.store.create()?;
+        let store = self.engine.store.clone();
         let kept = threads::beside(move || store.keep())
             .await
             .ok_or_else(|| Error::new(Kind::Store, "waiting for the cache ended unexpectedly"))?;
@@ -87,7 +61,7 @@ impl Session {
         if let Some(same) = mounts.iter().find(|mount| mount.request == request) {
             return Ok(same.clone());
         }
-        let mount = Mount::new(&self.store, request)?;
+        let mount = Mount::new(&self.engine, request)?;
         mount.hold_to(&self.project);
         if !mount.namespace.is_empty()
             && let Some(at) = mounts.iter().position(|other| other.namespace == mount.namespace)
@@ -115,7 +89,7 @@ impl Session {
     }
 
     fn is_environments(&self, mount: &Mount) -> bool {
-        self.settings.manifest_url.as_deref() == Some(mount.request.manifest_url.as_str())
+        self.engine.settings.manifest_url.as_deref() == Some(mount.request.manifest_url.as_str())
             && mount.request == self.environment_request(&mount.request.manifest_url)
     }
 
@@ -123,10 +97,10 @@ impl Session {
         MountRequest {
             namespace: Namespace::new(OWN).unwrap_or_default(),
             manifest_url: url.to_owned(),
-            public_keys: self.settings.public_keys.clone(),
+            public_keys: self.engine.settings.public_keys.clone(),
             first: false,
-            pins: self.settings.pins.clone(),
-            allow_http: self.settings.allow_http,
+            pins: self.engine.settings.pins.clone(),
+            allow_http: self.engine.settings.allow_http,
             max_age: WhenOld::Warn,
             frozen: false,
         }
@@ -138,7 +112,7 @@ impl Session {
         {
             return Ok(mount.clone());
         }
-        self.mount(self.environment_request(self.settings.require_manifest_url()?))
+        self.mount(self.environment_request(self.engine.settings.require_manifest_url()?))
     }
 
     pub fn close(&self, mount: &Arc<Mount>) {

@@ -9,13 +9,13 @@ use parking_lot::Mutex;
 
 use crate::assemble;
 use crate::compile::{Launch, Sharing};
+use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::events::{Event, Events, Finding};
+use crate::events::{Event, Finding};
 use crate::layout::{Found, Layout, Suffixes};
 use crate::manifest::Record;
 use crate::mount::Mount;
 use crate::name::{Digest, FilePath, Key, UnitName, Version};
-use crate::store::Store;
 use crate::store::code::{CodePack, Interpreter};
 use crate::store::generation::Active;
 use crate::store::tree::{Tree, folder_of};
@@ -45,6 +45,7 @@ impl Python {
 }
 
 pub struct Unit {
+    pub engine: Arc<Engine>,
     pub mount: Weak<Mount>,
     pub name: UnitName,
     /// As it follows `import`.
@@ -79,7 +80,6 @@ impl Unit {
     /// A unit of a record: nothing of it needs to be on disk.
     pub fn of_record(
         mount: &Arc<Mount>,
-        store: &Store,
         name: &UnitName,
         key: Key,
         manifest: Digest,
@@ -87,6 +87,7 @@ impl Unit {
     ) -> Self {
         let digest = record.tree_digest();
         Self {
+            engine: mount.engine.clone(),
             mount: Arc::downgrade(mount),
             full_name: mount.namespace.join(name.as_str()),
             name: name.clone(),
@@ -97,7 +98,7 @@ impl Unit {
             requires: record.requires.clone(),
             checked: record.has_conditions(),
             layout: Layout::new(record.files.iter().map(|file| file.path.as_str())),
-            folder: folder_of(store, &digest),
+            folder: folder_of(&mount.engine.store, &digest),
             asked: AtomicBool::new(false),
             tree: Mutex::new(None),
             unchecked: Mutex::new(None),
@@ -109,13 +110,13 @@ impl Unit {
     /// An active unit whose tree is on disk; `None` if it is not.
     pub fn of_tree(
         mount: &Arc<Mount>,
-        store: &Store,
         name: &UnitName,
         key: Key,
         active: &Active,
     ) -> Result<Option<Self>> {
-        let Some(tree) = Tree::open(store, &active.tree)? else { return Ok(None) };
+        let Some(tree) = Tree::open(&mount.engine.store, &active.tree)? else { return Ok(None) };
         Ok(Some(Self {
+            engine: mount.engine.clone(),
             mount: Arc::downgrade(mount),
             full_name: mount.namespace.join(name.as_str()),
             name: name.clone(),
@@ -177,10 +178,11 @@ impl Unit {
 
     /// Looks at the tree on disk, once per process: compares stamps, hashes what
     /// differs, mends what the blobs can mend.
-    pub fn prepare(&self, store: &Store, full: bool, events: &Events) -> Result<Readiness> {
+    pub fn prepare(&self, full: bool) -> Result<Readiness> {
         if self.tree.lock().is_some() {
             return Ok(Readiness::Ready);
         }
+        let store = &self.engine.store;
         // Not under the lock: a fork must not meet it while the disk is asked.
         let known = self.unchecked.lock().take();
         let known = known.filter(|_| Tree::is_visible(store, &self.digest));
@@ -191,7 +193,7 @@ impl Unit {
         let Some(mut tree) = opened else { return Ok(Readiness::Missing) };
         let checked = tree.check(store, full);
         if !checked.damaged.is_empty() {
-            self.tell_files(events, &tree, &checked.damaged, |path| Finding::Damaged { path });
+            self.tell_files(&tree, &checked.damaged, |path| Finding::Damaged { path });
             let left = match assemble::heal(store, &mut tree, &checked.damaged) {
                 Ok(left) => left,
                 // A read-only cache cannot be mended; what is damaged is refused below.
@@ -203,14 +205,14 @@ impl Unit {
             if !left.is_empty() {
                 return Ok(Readiness::Missing);
             }
-            self.tell_files(events, &tree, &checked.damaged, |path| Finding::Healed { path });
+            self.tell_files(&tree, &checked.damaged, |path| Finding::Healed { path });
         }
         if checked.changed || !checked.damaged.is_empty() {
             // The stamps only save time: a cache that cannot be written serves as well.
             let _ = tree.write_index(store);
         }
         self.set_tree(tree);
-        self.tell(events, || Finding::Whole);
+        self.tell(|| Finding::Whole);
         Ok(Readiness::Ready)
     }
 
@@ -226,31 +228,27 @@ impl Unit {
             .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")
     }
 
-    fn tell(&self, events: &Events, finding: impl FnOnce() -> Finding) {
-        events.emit(|| Event::Verify { unit: self.full_name.clone(), finding: finding() });
+    fn tell(&self, finding: impl FnOnce() -> Finding) {
+        self.engine
+            .events
+            .emit(|| Event::Verify { unit: self.full_name.clone(), finding: finding() });
     }
 
-    fn tell_files(
-        &self,
-        events: &Events,
-        tree: &Tree,
-        positions: &[usize],
-        finding: fn(String) -> Finding,
-    ) {
+    fn tell_files(&self, tree: &Tree, positions: &[usize], finding: fn(String) -> Finding) {
         for at in positions {
-            self.tell(events, || finding(tree.files[*at].path.to_string()));
+            self.tell(|| finding(tree.files[*at].path.to_string()));
         }
     }
 
     /// The bytes of a file, as the manifest pinned them. A file that was damaged since it
     /// was looked at is mended.
-    pub fn read(&self, store: &Store, path: &str) -> Result<Vec<u8>> {
+    pub fn read(&self, path: &str) -> Result<Vec<u8>> {
         let mut tree = self.tree().ok_or_else(|| self.not_ready())?;
         let Some(at) = tree.position(path) else { return Err(self.no_file(path)) };
         for _ in 0..MENDINGS {
             match tree.read(&tree.files[at]) {
                 Ok(bytes) => return Ok(bytes),
-                Err(error) => self.mend(store, &tree, at).map_err(|_| error)?,
+                Err(error) => self.mend(&tree, at).map_err(|_| error)?,
             }
             tree = self.tree().ok_or_else(|| self.not_ready())?;
         }
@@ -258,16 +256,17 @@ impl Unit {
     }
 
     /// Makes sure of a file that is opened by its path.
-    pub fn verify_file(&self, store: &Store, path: &str) -> Result<PathBuf> {
+    pub fn verify_file(&self, path: &str) -> Result<PathBuf> {
         let tree = self.tree().ok_or_else(|| self.not_ready())?;
         let Some(at) = tree.position(path) else { return Err(self.no_file(path)) };
         if let Err(error) = tree.verify_file(&tree.files[at]) {
-            self.mend(store, &tree, at).map_err(|_| error)?;
+            self.mend(&tree, at).map_err(|_| error)?;
         }
         Ok(tree.folder.join(path))
     }
 
-    fn mend(&self, store: &Store, tree: &Tree, at: usize) -> Result<()> {
+    fn mend(&self, tree: &Tree, at: usize) -> Result<()> {
+        let store = &self.engine.store;
         let mut mended = tree.clone();
         let left = assemble::heal(store, &mut mended, &[at])?;
         if !left.is_empty() {

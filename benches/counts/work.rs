@@ -81,15 +81,15 @@ fn open_tree(count: Count<'_>) {
     let world = world();
     let client = world.client();
     let digest = client.import("bulk").unwrap().digest;
-    count(&mut || drop(black_box(Tree::open(&client.session.store, &digest).unwrap())));
+    count(&mut || drop(black_box(Tree::open(&client.session.engine.store, &digest).unwrap())));
 }
 
 fn check_tree(count: Count<'_>) {
     let world = world();
     let client = world.client();
     let digest = client.import("bulk").unwrap().digest;
-    let mut tree = Tree::open(&client.session.store, &digest).unwrap().unwrap();
-    count(&mut || drop(black_box(tree.check(&client.session.store, false))));
+    let mut tree = Tree::open(&client.session.engine.store, &digest).unwrap().unwrap();
+    count(&mut || drop(black_box(tree.check(&client.session.engine.store, false))));
 }
 
 fn open_pack(count: Count<'_>) {
@@ -124,11 +124,11 @@ fn plan_files(count: Count<'_>) {
     let client = world.client();
     client.find("bulk").unwrap();
     let manifest = client.mount.bound().and_then(|bound| bound.manifest).unwrap();
-    let record = match client.mount.record(&client.session.store, &manifest, "bulk").unwrap() {
+    let record = match client.mount.record(&manifest, "bulk").unwrap() {
         Answer::Record(record) => record,
         _ => unreachable!("it was published"),
     };
-    let blobs = client.session.store.blobs();
+    let blobs = client.session.engine.store.blobs();
     let reusable = Reusable::default();
     count(&mut || drop(black_box(plan(&record, blobs, &reusable, true, true))));
 }

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Context, Mount};
+use super::Mount;
 use crate::clock::now;
 use crate::error::{Error, Kind, Result};
 use crate::events::{Notice, NoticeKind};
@@ -30,14 +30,14 @@ impl Mount {
     }
 
     /// Before anything is downloaded that the manifest with this digest names.
-    pub fn check_age_of(&self, context: &Context, manifest: &Digest) -> Result<()> {
-        match self.manifest(&context.store, manifest) {
-            Ok(manifest) => self.check_age(context, &manifest),
+    pub fn check_age_of(&self, manifest: &Digest) -> Result<()> {
+        match self.manifest(manifest) {
+            Ok(manifest) => self.check_age(&manifest),
             Err(_) => Ok(()),
         }
     }
 
-    pub(super) fn check_age(&self, context: &Context, manifest: &Manifest) -> Result<()> {
+    pub(super) fn check_age(&self, manifest: &Manifest) -> Result<()> {
         if !is_old(manifest) {
             return Ok(());
         }
@@ -56,7 +56,7 @@ impl Mount {
                 .got(created)
                 .hint(hint)),
             WhenOld::Warn => {
-                context.events.notice(Notice {
+                self.engine.events.notice(Notice {
                     kind: NoticeKind::OldManifest,
                     subject: self.identity.to_hex(),
                     text: format!("{what}; {hint}"),

@@ -26,17 +26,16 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use url::Url;
 
+use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::events::{Events, ForkLock};
-use crate::fetch::{Fetcher, Transport};
+use crate::events::ForkLock;
+use crate::fetch::Transport;
 use crate::lockfile::Project;
 use crate::manifest::{Manifest, Record};
 use crate::name::{Digest, Namespace, UnitName, Version};
 use crate::origin::{is_loopback, redact};
 use crate::per_process::PerProcess;
-use crate::settings::Settings;
 use crate::sign::Keys;
-use crate::store::Store;
 use crate::store::generation::{Generation, MountFolder, State, Yanked};
 use crate::store::lock::{Exclusive, Shared};
 use crate::unit::Unit;
@@ -56,6 +55,7 @@ pub struct MountRequest {
 }
 
 pub struct Mount {
+    pub engine: Arc<Engine>,
     pub request: MountRequest,
     pub namespace: Namespace,
     pub identity: Digest,
@@ -116,25 +116,17 @@ pub enum Answer {
     NotHere,
 }
 
-/// What a request needs beside the mount.
-#[derive(Clone)]
-pub struct Context {
-    pub store: Store,
-    pub settings: Arc<Settings>,
-    pub fetcher: Arc<Fetcher>,
-    pub events: Arc<Events>,
-}
-
 impl Mount {
-    pub fn new(store: &Store, request: MountRequest) -> Result<Arc<Self>> {
+    pub fn new(engine: &Arc<Engine>, request: MountRequest) -> Result<Arc<Self>> {
         let url = parse_url(&request.manifest_url)?;
         let transport = Transport { allow_http: request.allow_http };
         check_transport(&url, transport)?;
         let keys = Keys::parse(request.public_keys.iter().map(String::as_str))?;
         let identity = identity(&request.namespace, &url, &keys);
         Ok(Arc::new(Self {
+            engine: engine.clone(),
             namespace: request.namespace.clone(),
-            folder: MountFolder::new(store, &identity),
+            folder: MountFolder::new(&engine.store, &identity),
             request,
             identity,
             url,
@@ -167,7 +159,8 @@ impl Mount {
 
     /// Looks once per process at who owns the folders of the store, and who may write to
     /// them; nothing is read from folders that fail.
-    pub fn trust(&self, store: &Store) -> Result<()> {
+    pub fn trust(&self) -> Result<()> {
+        let store = &self.engine.store;
         if !self.trusted.load(Ordering::Relaxed) && store.check()? {
             let own = [self.folder.path.clone(), self.folder.generations(), self.folder.code()];
             let shared = [store.root().join("blobs"), store.trees(), store.mounts()];

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Context, Mount};
+use super::{Answer, Mount};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Document;
 use crate::manifest::{Body, Catalogue, Manifest, Modules, SIZE_LIMIT};
@@ -15,31 +15,31 @@ const PART_LIMIT: u64 = 16 << 20;
 
 impl Mount {
     /// A manifest that was verified before, from the store.
-    pub fn manifest(&self, store: &Store, digest: &Digest) -> Result<Arc<Manifest>> {
+    pub fn manifest(&self, digest: &Digest) -> Result<Arc<Manifest>> {
         if let Some(manifest) = self.manifests.lock().get(digest) {
             return Ok(manifest.clone());
         }
-        let bytes = store.blobs().read_verified(digest, SIZE_LIMIT)?;
+        let bytes = self.engine.store.blobs().read_verified(digest, SIZE_LIMIT)?;
         let manifest = Arc::new(Manifest::parse(&bytes)?);
         Ok(self.manifests.lock().entry(*digest).or_insert(manifest).clone())
     }
 
     /// What a verified manifest says of `unit`, without a request. Pins and the lock are applied.
-    pub fn record(&self, store: &Store, manifest: &Digest, unit: &str) -> Result<Answer> {
-        match self.unpinned(store, manifest, unit)? {
+    pub fn record(&self, manifest: &Digest, unit: &str) -> Result<Answer> {
+        match self.unpinned(manifest, unit)? {
             Answer::Record(record) => Ok(Answer::Record(self.held(unit, record)?)),
             other => Ok(other),
         }
     }
 
     /// What the manifest says of `unit`, whatever is pinned.
-    pub fn unpinned(&self, store: &Store, manifest: &Digest, unit: &str) -> Result<Answer> {
-        let document = self.manifest(store, manifest)?;
+    pub fn unpinned(&self, manifest: &Digest, unit: &str) -> Result<Answer> {
+        let document = self.manifest(manifest)?;
         let found = match &document.body {
             Body::Modules(modules) => modules.0.get(unit).cloned(),
             Body::Catalogue(catalogue) => {
                 let slot = catalogue.slot(unit);
-                let leaf = match leaf(store, catalogue, slot) {
+                let leaf = match leaf(&self.engine.store, catalogue, slot) {
                     Err(error) if matches!(error.kind(), Kind::Store | Kind::Integrity) => {
                         return Ok(Answer::NotHere);
                     }
@@ -53,34 +53,31 @@ impl Mount {
     }
 
     /// Why the parts of a catalogue that `unit` is in are not here.
-    pub fn read_parts(&self, store: &Store, manifest: &Digest, unit: &str) -> Result<()> {
-        match &self.manifest(store, manifest)?.body {
+    pub fn read_parts(&self, manifest: &Digest, unit: &str) -> Result<()> {
+        match &self.manifest(manifest)?.body {
             Body::Modules(_) => Ok(()),
-            Body::Catalogue(catalogue) => leaf(store, catalogue, catalogue.slot(unit)).map(|_| ()),
+            Body::Catalogue(catalogue) => {
+                leaf(&self.engine.store, catalogue, catalogue.slot(unit)).map(|_| ())
+            }
         }
     }
 
     /// Fetches the parts of a catalogue that `unit` is in.
-    pub async fn fetch_parts(
-        &self,
-        context: &Context,
-        manifest: &Digest,
-        unit: &str,
-    ) -> Result<()> {
-        let document = self.manifest(&context.store, manifest)?;
+    pub async fn fetch_parts(&self, manifest: &Digest, unit: &str) -> Result<()> {
+        let document = self.manifest(manifest)?;
         let Body::Catalogue(catalogue) = &document.body else { return Ok(()) };
         let slot = catalogue.slot(unit);
         let Some(table) = catalogue.tables[slot.0] else { return Ok(()) };
-        let bytes = self.part(context, &catalogue.url_of(&table), &table).await?;
+        let bytes = self.part(&catalogue.url_of(&table), &table).await?;
         if let Some(leaf) = catalogue.parse_table(&bytes)?[slot.1] {
-            self.part(context, &catalogue.url_of(&leaf), &leaf).await?;
+            self.part(&catalogue.url_of(&leaf), &leaf).await?;
         }
         Ok(())
     }
 
     /// Every record of a manifest; of a catalogue, every part is fetched.
-    pub async fn all_records(&self, context: &Context, manifest: &Digest) -> Result<Modules> {
-        let document = self.manifest(&context.store, manifest)?;
+    pub async fn all_records(&self, manifest: &Digest) -> Result<Modules> {
+        let document = self.manifest(manifest)?;
         let catalogue = match &document.body {
             Body::Modules(modules) => return Ok(modules.clone()),
             Body::Catalogue(catalogue) => catalogue,
@@ -88,26 +85,26 @@ impl Mount {
         let mut all = Modules::default();
         for (at, table) in catalogue.tables.iter().enumerate() {
             let Some(table) = table else { continue };
-            let bytes = self.part(context, &catalogue.url_of(table), table).await?;
+            let bytes = self.part(&catalogue.url_of(table), table).await?;
             for (below, leaf) in catalogue.parse_table(&bytes)?.iter().enumerate() {
                 let Some(leaf) = leaf else { continue };
-                let bytes = self.part(context, &catalogue.url_of(leaf), leaf).await?;
+                let bytes = self.part(&catalogue.url_of(leaf), leaf).await?;
                 all.0.extend(catalogue.parse_leaf(&document.namespace, (at, below), &bytes)?.0);
             }
         }
         Ok(all)
     }
 
-    async fn part(&self, context: &Context, url: &str, digest: &Digest) -> Result<Vec<u8>> {
-        if let Ok(bytes) = context.store.blobs().read_verified(digest, PART_LIMIT) {
+    async fn part(&self, url: &str, digest: &Digest) -> Result<Vec<u8>> {
+        if let Ok(bytes) = self.engine.store.blobs().read_verified(digest, PART_LIMIT) {
             return Ok(bytes);
         }
-        if context.settings.offline {
+        if self.engine.settings.offline {
             return Err(self.offline("a part of the catalogue is not in the cache"));
         }
         let url = self.resolve(url)?;
         let document =
-            context.fetcher.document(&url, PART_LIMIT, None, false, self.transport).await?;
+            self.engine.fetcher.document(&url, PART_LIMIT, None, false, self.transport).await?;
         let Document::Body { bytes, .. } = document else { return Ok(Vec::new()) };
         let got = Digest::of(&bytes);
         if got != *digest {
@@ -120,7 +117,7 @@ impl Mount {
             .got(got.to_hex())
             .hint("ask the author to publish again"));
         }
-        context.store.blobs().insert(&bytes)?;
+        self.engine.store.blobs().insert(&bytes)?;
         Ok(bytes)
     }
 }

@@ -11,15 +11,14 @@ use std::sync::atomic::Ordering;
 
 use url::Url;
 
+use super::Mount;
 use super::yanked::all_yanked;
-use super::{Context, Mount};
 use crate::clock::now;
 use crate::error::{Error, Kind, Result};
 use crate::events::Event;
 use crate::fetch::{Document, Validator};
 use crate::manifest::{Manifest, SIZE_LIMIT};
 use crate::name::{Digest, Namespace};
-use crate::store::Store;
 use crate::store::generation::State;
 
 /// How far ahead of the clock a serial may be, in seconds.
@@ -32,10 +31,10 @@ const ASK_THE_AUTHOR: &str = "ask its author to publish it again";
 
 impl Mount {
     /// Asks for a newer manifest. True if there is one. Nothing that is active changes.
-    pub async fn refresh(&self, context: &Context, no_cache: bool) -> Result<bool> {
-        if context.settings.offline {
+    pub async fn refresh(&self, no_cache: bool) -> Result<bool> {
+        if self.engine.settings.offline {
             let known = self.folder.state()?.manifest;
-            let what = match known.map(|digest| self.manifest(&context.store, &digest)) {
+            let what = match known.map(|digest| self.manifest(&digest)) {
                 Some(Ok(_)) => {
                     format!("only the server knows the newest manifest of {}", self.describe())
                 }
@@ -43,25 +42,25 @@ impl Mount {
             };
             return Err(self.offline(&what));
         }
-        context.store.create()?;
+        self.engine.store.create()?;
         self.folder.create()?;
         self.asked.store(now(), Ordering::Relaxed);
-        let state = self.seen(&context.store)?;
+        let state = self.seen()?;
         let validator = state.validator.clone();
-        let document = self.download(context, validator.as_ref(), no_cache).await?;
+        let document = self.download(validator.as_ref(), no_cache).await?;
         let (bytes, signature, validator) = match document {
             (Document::NotModified, _) => {
-                self.check_age_of_known(context, state.manifest)?;
-                self.tell(context, false);
+                self.check_age_of_known(state.manifest)?;
+                self.tell(false);
                 return Ok(self.take(state.manifest));
             }
             (Document::Body { bytes, validator }, signature) => (bytes, signature, validator),
         };
         let digest = Digest::of(&bytes);
         if state.manifest == Some(digest)
-            && let Ok(known) = self.manifest(&context.store, &digest)
+            && let Ok(known) = self.manifest(&digest)
         {
-            self.check_age(context, &known)?;
+            self.check_age(&known)?;
             self.update_state(|now| {
                 if *now.manifest.get_or_insert(digest) == digest {
                     now.validator = validator;
@@ -70,28 +69,28 @@ impl Mount {
                 }
                 now.highest_serial = now.highest_serial.max(state.highest_serial);
             })?;
-            self.tell(context, false);
+            self.tell(false);
             return Ok(self.take(state.manifest));
         }
-        let signed = self.check_signature(context, &bytes, &digest, signature).await?;
+        let signed = self.check_signature(&bytes, &digest, signature).await?;
         let manifest = Manifest::parse(&bytes)
             .and_then(|manifest| self.check_urls(&manifest).map(|()| manifest))
             .map_err(|error| self.with_address(error))?;
         self.check_manifest(&manifest, signed)?;
         self.check_serial(&manifest, &digest, &state)?;
-        self.check_age(context, &manifest)?;
-        let accepted = self.accept(context, &bytes, manifest, validator, &state)?;
-        self.tell(context, state.manifest != Some(accepted));
+        self.check_age(&manifest)?;
+        let accepted = self.accept(&bytes, manifest, validator, &state)?;
+        self.tell(state.manifest != Some(accepted));
         Ok(self.take(Some(accepted)))
     }
 
     /// What was seen before. A state that is damaged is made up for by the manifest that
     /// this process is bound to; where that cannot be read, the whole of it is asked for.
-    fn seen(&self, store: &Store) -> Result<State> {
+    fn seen(&self) -> Result<State> {
         let mut state = self.folder.state()?;
         let bound = self.bind()?.and_then(|bound| bound.manifest);
         let manifest = state.manifest.or(bound);
-        match manifest.and_then(|digest| self.manifest(store, &digest).ok()) {
+        match manifest.and_then(|digest| self.manifest(&digest).ok()) {
             Some(known) => state.highest_serial = state.highest_serial.max(known.serial),
             None => state.validator = None,
         }
@@ -102,13 +101,12 @@ impl Mount {
     /// another process may have taken a newer one since this one was asked for.
     fn accept(
         &self,
-        context: &Context,
         bytes: &[u8],
         manifest: Manifest,
         validator: Option<Validator>,
         before: &State,
     ) -> Result<Digest> {
-        let _kept = context.store.keep()?;
+        let _kept = self.engine.store.keep()?;
         let _lock = self.folder.lock()?;
         let digest = Digest::of(bytes);
         let mut state = self.folder.state()?;
@@ -121,7 +119,7 @@ impl Mount {
             }
             self.check_serial(&manifest, &digest, &state)?;
         }
-        context.store.blobs().insert(bytes)?;
+        self.engine.store.blobs().insert(bytes)?;
         self.folder.describe(&serde_json::json!({
             "namespace": self.namespace, "manifest_url": self.shown_url(),
             "public_keys": self.keys.texts().collect::<Vec<_>>(),
@@ -144,17 +142,16 @@ impl Mount {
         Ok(digest)
     }
 
-    fn check_age_of_known(&self, context: &Context, known: Option<Digest>) -> Result<()> {
-        known.map_or(Ok(()), |known| self.check_age_of(context, &known))
+    fn check_age_of_known(&self, known: Option<Digest>) -> Result<()> {
+        known.map_or(Ok(()), |known| self.check_age_of(&known))
     }
 
     async fn download(
         &self,
-        context: &Context,
         validator: Option<&Validator>,
         no_cache: bool,
     ) -> Result<(Document, Option<Result<Document>>)> {
-        let fetcher = &context.fetcher;
+        let fetcher = &self.engine.fetcher;
         let manifest = fetcher.document(&self.url, SIZE_LIMIT, validator, no_cache, self.transport);
         if self.keys.is_empty() {
             return Ok((manifest.await.map_err(|error| self.explain(error))?, None));
@@ -179,7 +176,6 @@ impl Mount {
     /// True if the mount has keys and one of them signed `bytes`.
     async fn check_signature(
         &self,
-        context: &Context,
         bytes: &[u8],
         digest: &Digest,
         signature: Option<Result<Document>>,
@@ -193,8 +189,11 @@ impl Mount {
         // A cache of two ages may give a manifest and the signature of another one.
         for id in self.keys.ids() {
             let url = self.resolve(&format!("signatures/{digest}.{id}.minisig"))?;
-            let named =
-                context.fetcher.document(&url, SIGNATURE_LIMIT, None, false, self.transport).await;
+            let named = self
+                .engine
+                .fetcher
+                .document(&url, SIGNATURE_LIMIT, None, false, self.transport)
+                .await;
             if let Ok(Document::Body { bytes: signature, .. }) = named
                 && self.keys.accept(bytes, &signature)
             {
@@ -302,8 +301,8 @@ impl Mount {
         error.message(message).url(url).or_hint(ASK_THE_AUTHOR)
     }
 
-    fn tell(&self, context: &Context, changed: bool) {
-        context.events.emit(|| Event::Resolve {
+    fn tell(&self, changed: bool) {
+        self.engine.events.emit(|| Event::Resolve {
             namespace: self.namespace.to_string(),
             url: self.shown_url(),
             changed,

@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use super::{Answer, Mount};
 use crate::error::{Error, Kind};
-use crate::events::{Events, Notice, NoticeKind};
+use crate::events::{Notice, NoticeKind};
 use crate::manifest::{Body, Manifest, Record};
 use crate::name::Version;
-use crate::store::Store;
 use crate::store::generation::Yanked;
 use crate::unit::Unit;
 
@@ -25,10 +24,10 @@ impl Mount {
     }
 
     /// Tells once per process that a version in use was taken back.
-    pub fn warn_if_yanked(&self, unit: &Unit, events: &Events) {
+    pub fn warn_if_yanked(&self, unit: &Unit) {
         let Some(reason) = self.yanked(unit.name.as_str(), &unit.version) else { return };
         let reason = shown(reason);
-        events.notice(Notice {
+        self.engine.events.notice(Notice {
             kind: NoticeKind::Yanked,
             subject: format!("{} {}", unit.full_name, unit.version),
             text: format!(
@@ -39,14 +38,13 @@ impl Mount {
     }
 
     /// A version that was taken back is not fetched any more.
-    pub fn refuse_yanked(&self, store: &Store, unit: &Unit, reason: &str) -> Error {
+    pub fn refuse_yanked(&self, unit: &Unit, reason: &str) -> Error {
         let manifest = self.bound().and_then(|bound| bound.manifest);
-        let good = manifest.and_then(|manifest| {
-            match self.unpinned(store, &manifest, unit.name.as_str()) {
+        let good =
+            manifest.and_then(|manifest| match self.unpinned(&manifest, unit.name.as_str()) {
                 Ok(Answer::Record(record)) => newest_good(&record).map(|good| good.version.clone()),
                 _ => None,
-            }
-        });
+            });
         let error = Error::new(
             Kind::Policy,
             format!(

@@ -16,7 +16,7 @@ impl Session {
         for mount in unsafe { &*self.mounts.data_ptr() } {
             mount.locks().for_each(ForkLock::hold);
         }
-        self.events.lock().hold();
+        self.engine.events.lock().hold();
     }
 
     /// # Safety
@@ -24,7 +24,7 @@ impl Session {
     pub unsafe fn release(&self) {
         // SAFETY: the caller's promise, lock by lock in reverse order.
         unsafe {
-            self.events.lock().release();
+            self.engine.events.lock().release();
             for mount in &*self.mounts.data_ptr() {
                 mount.locks().for_each(|lock| lock.release());
             }

@@ -106,7 +106,7 @@ impl Session {
     }
 
     pub fn lookup_in(&self, mount: &Arc<Mount>, relative: &str) -> Result<Lookup> {
-        mount.trust(&self.store)?;
+        mount.trust()?;
         // A lock that cannot be read is never taken for none.
         self.project.lock()?;
         let ask = |required| Lookup::Ask {
@@ -125,19 +125,19 @@ impl Session {
             }
         }
         let Some(manifest) = bound.manifest else { return Ok(ask(true)) };
-        let Ok(document) = mount.manifest(&self.store, &manifest) else { return Ok(ask(true)) };
+        let Ok(document) = mount.manifest(&manifest) else { return Ok(ask(true)) };
         let mut owned = !active.is_empty();
         // What an active unit does not have, another version of it does not provide.
         for name in prefixes(relative).filter(|name| !active.contains(name)) {
             if UnitName::new(name).is_err() {
                 return Ok(Lookup::Absent);
             }
-            match mount.record(&self.store, &manifest, name)? {
+            match mount.record(&manifest, name)? {
                 Answer::NotHere => return Ok(ask(true)),
                 Answer::Absent => {}
                 // Something new is not decided by a manifest that is too old.
                 Answer::Record(_)
-                    if !self.settings.offline && mount.should_ask_first(&document) =>
+                    if !self.engine.settings.offline && mount.should_ask_first(&document) =>
                 {
                     return Ok(ask(true));
                 }
@@ -184,7 +184,7 @@ impl Session {
         let Some(manifest) = bound.manifest.filter(|_| UnitName::new(name).is_ok()) else {
             return Ok(None);
         };
-        match mount.record(&self.store, &manifest, name)? {
+        match mount.record(&manifest, name)? {
             Answer::Record(record) => self.unit_of(mount, name, manifest, &record).map(Some),
             _ => Ok(None),
         }

@@ -27,7 +27,7 @@ impl Session {
         if let Some(unit) = mount.interned(&unit_name, &active.tree) {
             return Ok(Some(unit));
         }
-        if let Some(unit) = Unit::of_tree(mount, &self.store, &unit_name, key.clone(), active)? {
+        if let Some(unit) = Unit::of_tree(mount, &unit_name, key.clone(), active)? {
             return Ok(Some(mount.intern(unit)));
         }
         // The tree is gone, or its index is damaged: the manifest still knows what it was, or
@@ -38,7 +38,7 @@ impl Session {
                 Some((manifest, record))
             });
         Ok(record.map(|(manifest, record)| {
-            mount.intern(Unit::of_record(mount, &self.store, &unit_name, key, manifest, &record))
+            mount.intern(Unit::of_record(mount, &unit_name, key, manifest, &record))
         }))
     }
 
@@ -88,7 +88,7 @@ impl Session {
             key = self.tagged(&key);
         }
         let selected = self.select(&mount.namespace.join(name), name, record)?;
-        let unit = Unit::of_record(mount, &self.store, &unit_name, key, manifest, &selected);
+        let unit = Unit::of_record(mount, &unit_name, key, manifest, &selected);
         Ok(mount.interned(&unit.name, &unit.digest).unwrap_or_else(|| mount.intern(unit)))
     }
 
@@ -126,9 +126,9 @@ impl Session {
         version: Option<&Version>,
     ) -> Result<Option<Record>> {
         let answer = match version {
-            None => mount.record(&self.store, manifest, name)?,
+            None => mount.record(manifest, name)?,
             // This version is in use already, whatever is pinned by now.
-            Some(_) => mount.unpinned(&self.store, manifest, name)?,
+            Some(_) => mount.unpinned(manifest, name)?,
         };
         let Answer::Record(record) = answer else { return Ok(None) };
         let mut found = match version {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Kind, Result};
-use crate::mount::{Answer, Context, Mount};
+use crate::mount::{Answer, Mount};
 use crate::name::{Digest, prefixes};
 use crate::session::{Lookup, Session, may_be_mended};
 use crate::uses::newer::Doubt;
@@ -12,10 +12,9 @@ use crate::uses::newer::Doubt;
 impl Session {
     /// Asks what [`Lookup::Ask`] could not tell, and looks again.
     pub async fn ask(&self, mount: &Arc<Mount>, relative: &str, required: bool) -> Result<Lookup> {
-        let context = self.context();
         let known = mount.known();
-        let readable = known.manifest.filter(|digest| mount.manifest(&self.store, digest).is_ok());
-        let document = readable.and_then(|digest| mount.manifest(&self.store, &digest).ok());
+        let readable = known.manifest.filter(|digest| mount.manifest(digest).is_ok());
+        let document = readable.and_then(|digest| mount.manifest(&digest).ok());
         if let (Some(digest), true) = (readable, required) {
             if document.is_some_and(|document| mount.should_ask_first(&document)) {
                 // If there is no answer, the old one decides; its age is judged once more
@@ -25,7 +24,7 @@ impl Session {
             let digest = mount.bound().and_then(|bound| bound.manifest).unwrap_or(digest);
             self.ask_parts(mount, &digest, relative).await?;
         } else {
-            match self.refresh_in_turn(mount, &context, relative).await {
+            match self.refresh_in_turn(mount, relative).await {
                 Err(error) if required => return Err(error.or_name(mount.namespace.join(relative))),
                 Err(_) => return Ok(Lookup::Absent),
                 Ok(Some(known)) => return Ok(known),
@@ -91,8 +90,8 @@ impl Session {
     /// All that decides was fetched. A name is not absent because it cannot be read back.
     pub fn unreadable(&self, mount: &Mount, manifest: Option<Digest>, relative: &str) -> Error {
         let read = |digest: Digest| {
-            mount.manifest(&self.store, &digest)?;
-            prefixes(relative).try_for_each(|name| mount.read_parts(&self.store, &digest, name))
+            mount.manifest(&digest)?;
+            prefixes(relative).try_for_each(|name| mount.read_parts(&digest, name))
         };
         let name = mount.namespace.join(relative);
         let error = Error::new(
@@ -111,12 +110,7 @@ impl Session {
 
     /// Many threads that need the same manifest ask for it once. `Some`: another one's
     /// answer told already what `relative` is.
-    async fn refresh_in_turn(
-        &self,
-        mount: &Arc<Mount>,
-        context: &Context,
-        relative: &str,
-    ) -> Result<Option<Lookup>> {
+    async fn refresh_in_turn(&self, mount: &Arc<Mount>, relative: &str) -> Result<Option<Lookup>> {
         let began = Instant::now();
         let mut failed = mount.turn().lock().await;
         if let Some((at, error)) = &*failed
@@ -128,7 +122,7 @@ impl Session {
             Lookup::Ask { .. } => {}
             known => return Ok(Some(known)),
         }
-        if let Err(error) = mount.refresh(context, false).await {
+        if let Err(error) = mount.refresh(false).await {
             *failed = Some((Instant::now(), error.clone()));
             return Err(error);
         }
@@ -139,21 +133,15 @@ impl Session {
     async fn ask_parts(&self, mount: &Arc<Mount>, known: &Digest, relative: &str) -> Result<()> {
         self.or_newer(mount, || async {
             let newest = mount.known().manifest.unwrap_or(*known);
-            self.parts(mount, &self.context(), &newest, relative).await
+            self.parts(mount, &newest, relative).await
         })
         .await
     }
 
-    async fn parts(
-        &self,
-        mount: &Arc<Mount>,
-        context: &Context,
-        manifest: &Digest,
-        relative: &str,
-    ) -> Result<()> {
+    async fn parts(&self, mount: &Arc<Mount>, manifest: &Digest, relative: &str) -> Result<()> {
         for name in prefixes(relative) {
-            mount.fetch_parts(context, manifest, name).await?;
-            if matches!(mount.record(&self.store, manifest, name), Ok(Answer::Record(_))) {
+            mount.fetch_parts(manifest, name).await?;
+            if matches!(mount.record(manifest, name), Ok(Answer::Record(_))) {
                 break;
             }
         }

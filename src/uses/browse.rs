@@ -17,7 +17,7 @@ impl Session {
     /// written through links, or with `..`.
     pub fn in_store(&self, path: &Path) -> Option<PathBuf> {
         let path = plain(path);
-        let root = self.store.root();
+        let root = self.engine.store.root();
         if path.starts_with(root) {
             return Some(path);
         }
@@ -32,7 +32,7 @@ impl Session {
     /// The unit whose tree `folder` lies in, and the folder relative to it. Where several
     /// mounts have that tree, the unit is meant that the module called `name` is a part of.
     fn unit_at(&self, folder: &Path, name: &str) -> Option<(Arc<Unit>, String)> {
-        let below = folder.strip_prefix(self.store.trees()).ok()?;
+        let below = folder.strip_prefix(self.engine.store.trees()).ok()?;
         let mut parts = below.components();
         let digest = Digest::new(parts.next()?.as_os_str().to_str()?).ok()?;
         let inside = parts.as_path().to_str()?.replace('\\', "/");
@@ -51,7 +51,7 @@ impl Session {
     /// A tree that is on a search path of a process that has imported nothing of it yet.
     fn active_unit_of(&self, tree: &Digest) -> Option<Arc<Unit>> {
         self.mounts().iter().find_map(|mount| {
-            mount.trust(&self.store).ok()?;
+            mount.trust().ok()?;
             let bound = mount.bound()?;
             let (key, _) =
                 bound.generation.active.iter().find(|(_, active)| active.tree == *tree)?;
@@ -158,7 +158,7 @@ impl Session {
     /// `(name, is package)` for each unit directly below `below`. `None`: no manifest is known.
     pub fn modules_of_mount(&self, mount: &Arc<Mount>, below: &str) -> Option<Vec<(String, bool)>> {
         let bound = mount.bound()?;
-        let document = mount.manifest(&self.store, &bound.manifest?).ok()?;
+        let document = mount.manifest(&bound.manifest?).ok()?;
         let mut found = BTreeMap::new();
         // As `pkgutil` lists an installed package: a folder without `__init__` is left out.
         let mut add = |unit: &str, layout: &Layout| {

@@ -44,12 +44,12 @@ impl Session {
             return self.lazy(mount, unit, file).await;
         }
         self.make_ready(mount, unit).await?;
-        match unit.verify_file(&self.store, file.path.as_str()) {
+        match unit.verify_file(file.path.as_str()) {
             // The cache was emptied or damaged since the unit was made ready.
             Err(error) if matches!(error.kind(), Kind::Store | Kind::Integrity) => {
                 unit.reset();
                 self.make_ready(mount, unit).await?;
-                unit.verify_file(&self.store, file.path.as_str())
+                unit.verify_file(file.path.as_str())
             }
             done => done,
         }
@@ -66,7 +66,7 @@ impl Session {
     /// The place of a lazy file: outside the tree, under its own name. The same bytes may be
     /// a tool elsewhere; no file can have the name of the folder that keeps the two apart.
     fn lazy_place(&self, file: &File) -> PathBuf {
-        let mut place = self.store.lazy().join(file.sha256.to_hex());
+        let mut place = self.engine.store.lazy().join(file.sha256.to_hex());
         if file.executable {
             place.push("executable.");
         }
@@ -75,10 +75,10 @@ impl Session {
 
     /// The folder above a lazy file that is a link, or that others own or may write to.
     fn stranger_above(&self, place: &Path) -> Option<PathBuf> {
-        let lazy = self.store.lazy();
+        let lazy = self.engine.store.lazy();
         let folders = place.ancestors().skip(1).take_while(|folder| *folder != lazy);
         let is_strange = |folder: &&Path| {
-            fs_err::symlink_metadata(folder).is_ok_and(|it| !self.store.is_own_folder(&it))
+            fs_err::symlink_metadata(folder).is_ok_and(|it| !self.engine.store.is_own_folder(&it))
         };
         folders.filter(is_strange).last().map(Path::to_path_buf)
     }
@@ -87,15 +87,15 @@ impl Session {
         let place = self.lazy_place(file);
         let whole = || disk::digest(&place, file.size).is_ok_and(|digest| digest == file.sha256);
         let fit = fs_err::symlink_metadata(&place).is_ok_and(|it| has_mode(&it, file.executable));
-        self.store.check_folder(&self.store.lazy())?;
+        self.engine.store.check_folder(&self.engine.store.lazy())?;
         let strange = self.stranger_above(&place);
         if strange.is_none() && fit && whole() {
             return Ok(place);
         }
         let _kept = self.keep().await?;
-        let blobs = self.store.blobs();
+        let blobs = self.engine.store.blobs();
         if !blobs.is_whole(&file.sha256, file.size)? {
-            if self.settings.offline {
+            if self.engine.settings.offline {
                 return Err(mount
                     .offline(&format!("{} of {} is not in the cache", file.path, unit.full_name))
                     .name(unit.full_name.clone()));
@@ -107,13 +107,13 @@ impl Session {
                 size: file.size,
                 sha256: file.sha256,
             };
-            let progress = Progress::new(unit.full_name.clone(), self.events.clone());
-            self.context().fetcher.blobs(&[artifact], mount.transport(), &progress, false).await?;
+            let progress = Progress::new(unit.full_name.clone(), self.engine.events.clone());
+            self.engine.fetcher.blobs(&[artifact], mount.transport(), &progress, false).await?;
             progress.finish(file.path.file_name());
         }
         let cannot =
             |error: std::io::Error| Error::store("cannot write a data file", &place, &error);
-        let aside = self.store.tmp().join(format!(
+        let aside = self.engine.store.tmp().join(format!(
             "{}.{}.{}.lazy",
             file.sha256,
             std::process::id(),

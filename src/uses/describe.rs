@@ -30,7 +30,7 @@ impl Session {
     /// All units of a mount, by name. Asks for the manifest if none is known.
     pub async fn available(&self, mount: &Arc<Mount>) -> Result<Vec<Description>> {
         let manifest = self.listed_manifest(mount).await?;
-        let modules = mount.all_records(&self.context(), &manifest).await?;
+        let modules = mount.all_records(&manifest).await?;
         Ok(modules
             .0
             .iter()
@@ -61,7 +61,7 @@ impl Session {
     /// are here.
     pub fn known_names(&self, mount: &Mount) -> Vec<String> {
         let Some(bound) = mount.bound() else { return Vec::new() };
-        let document = bound.manifest.and_then(|it| mount.manifest(&self.store, &it).ok());
+        let document = bound.manifest.and_then(|it| mount.manifest(&it).ok());
         let names: BTreeSet<String> = match document.as_deref().map(|document| &document.body) {
             Some(Body::Modules(modules)) => modules.0.keys().map(ToString::to_string).collect(),
             _ => bound.generation.active.keys().map(|key| key.unit().to_owned()).collect(),
@@ -71,9 +71,9 @@ impl Session {
 
     /// Asks for the manifest, whatever is known, and counts its units.
     pub async fn available_now(&self, mount: &Arc<Mount>) -> Result<u64> {
-        mount.refresh(&self.context(), false).await?;
+        mount.refresh(false).await?;
         let manifest = self.known_manifest(mount).await?;
-        let document = mount.manifest(&self.store, &manifest)?;
+        let document = mount.manifest(&manifest)?;
         Ok(match &document.body {
             Body::Modules(modules) => modules.0.len() as u64,
             Body::Catalogue(catalogue) => catalogue.units,
@@ -89,7 +89,7 @@ impl Session {
             let in_use =
                 names.into_iter().filter_map(|name| self.active_entry(&mount, &bound, name));
             for (_, active) in in_use {
-                let Ok(Some(tree)) = Tree::open(&self.store, &active.tree) else { continue };
+                let Ok(Some(tree)) = Tree::open(&self.engine.store, &active.tree) else { continue };
                 for file in &tree.files {
                     let Some(folder) = file.path.as_str().strip_suffix(".dist-info/METADATA")
                     else {
@@ -109,12 +109,12 @@ impl Session {
             mount
                 .bound()
                 .and_then(|bound| bound.manifest)
-                .filter(|digest| mount.manifest(&self.store, digest).is_ok())
+                .filter(|digest| mount.manifest(digest).is_ok())
         };
         if let Some(manifest) = known(mount) {
             return Ok(manifest);
         }
-        mount.refresh(&self.context(), false).await?;
+        mount.refresh(false).await?;
         known(mount).ok_or_else(|| {
             Error::new(Kind::Manifest, format!("no manifest is known for {}", mount.describe()))
         })
@@ -158,8 +158,8 @@ impl Session {
         manifest: &Digest,
         name: &str,
     ) -> Result<Option<Arc<Record>>> {
-        mount.fetch_parts(&self.context(), manifest, name).await?;
-        Ok(match mount.record(&self.store, manifest, name)? {
+        mount.fetch_parts(manifest, name).await?;
+        Ok(match mount.record(manifest, name)? {
             Answer::Record(record) => Some(record),
             Answer::Absent | Answer::NotHere => None,
         })
@@ -170,9 +170,9 @@ impl Session {
             self.active_entry(mount, &bound, name).map(|(_, active)| active.clone())
         });
         let versions = record.newest_first().into_iter().map(ToString::to_string).collect();
-        let cached = active
-            .as_ref()
-            .is_some_and(|active| matches!(Tree::open(&self.store, &active.tree), Ok(Some(_))));
+        let cached = active.as_ref().is_some_and(|active| {
+            matches!(Tree::open(&self.engine.store, &active.tree), Ok(Some(_)))
+        });
         let version = active
             .filter(|_| cached)
             .map_or_else(|| record.version.clone(), |active| active.version.clone());

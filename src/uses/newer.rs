@@ -69,7 +69,7 @@ impl Session {
         if doubt == Doubt::Refused && mount.known().answers != known.answers {
             return Ok(moved());
         }
-        let asked = mount.refresh(&self.context(), doubt == Doubt::Gone).await;
+        let asked = mount.refresh(doubt == Doubt::Gone).await;
         match asked {
             // A server that is behind what is known here has nothing to say.
             Err(error) if doubt == Doubt::Unknown && !error.is_of_serial() => Err(error),
@@ -108,7 +108,7 @@ impl Session {
     /// True if the newest manifest has no version of the unit with this tree.
     pub async fn is_replaced(&self, mount: &Arc<Mount>, unit: &Arc<Unit>) -> Result<bool> {
         let Some(newest) = mount.known().manifest else { return Ok(false) };
-        mount.fetch_parts(&self.context(), &newest, unit.name.as_str()).await?;
+        mount.fetch_parts(&newest, unit.name.as_str()).await?;
         Ok(self.member_of_tree(mount, &newest, unit).is_none())
     }
 

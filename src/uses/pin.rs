@@ -35,7 +35,7 @@ impl Session {
                 continue;
             }
             let (record, manifest) = self.in_use(mount, &name).await?;
-            let serial = mount.manifest(&self.store, &manifest).ok().and_then(|it| it.serial);
+            let serial = mount.manifest(&manifest).ok().and_then(|it| it.serial);
             locked.push((full, Locked::of(&record, serial)));
             wanted.extend(record.requires.iter().map(ToString::to_string));
         }
@@ -52,7 +52,7 @@ impl Session {
             return Ok((record, active.manifest));
         }
         let unit = self.unit(mount, name).await?;
-        match mount.record(&self.store, &unit.manifest, unit.name.as_str())? {
+        match mount.record(&unit.manifest, unit.name.as_str())? {
             Answer::Record(record) => Ok(((*record).clone(), unit.manifest)),
             _ => Err(self.not_in_manifest(mount, &unit.manifest, name)),
         }

@@ -71,7 +71,7 @@ impl Session {
         let parsed = UnitName::new(name).map_err(|error| {
             Error::new(Kind::UnitNotFound, "no such unit").name(name).caused_by(&error)
         })?;
-        let unit = Unit::of_record(mount, &self.store, &parsed, key, manifest, &selected);
+        let unit = Unit::of_record(mount, &parsed, key, manifest, &selected);
         let mut members =
             vec![Member { unit: Arc::new(unit), record: Arc::new(selected), manifest }];
         self.add_required(mount, &mut members).await?;
@@ -81,7 +81,7 @@ impl Session {
     /// Fetches `members` and makes them active.
     pub async fn fetch(&self, mount: &Arc<Mount>, members: &[Member], label: &str) -> Result<u64> {
         let _kept = self.keep().await?;
-        let progress = Progress::new(label, self.events.clone());
+        let progress = Progress::new(label, self.engine.events.clone());
         let moved = self.materialize(members, &progress, false).await?;
         match self.activate(mount, members) {
             // A cache that cannot be written serves what it has.

@@ -54,9 +54,9 @@ impl Session {
         verified: &mut Verified,
     ) -> Result<()> {
         let mut sources_whole = true;
-        match Tree::open(&self.store, &unit.digest)? {
+        match Tree::open(&self.engine.store, &unit.digest)? {
             Some(mut tree) => {
-                let damaged = tree.check(&self.store, true).damaged;
+                let damaged = tree.check(&self.engine.store, true).damaged;
                 verified.problems.extend(damaged.iter().map(|at| {
                     format!(
                         "{} is damaged",
@@ -72,9 +72,9 @@ impl Session {
                 let sizes = self.sizes(mount, unit);
                 for source in &tree.sources {
                     let size = sizes.get(source).copied().unwrap_or(largest);
-                    if !self.store.blobs().is_whole(source, size)? {
+                    if !self.engine.store.blobs().is_whole(source, size)? {
                         verified.problems.push(format!("blob {source} is damaged or gone"));
-                        let _ = self.store.blobs().remove(source);
+                        let _ = self.engine.store.blobs().remove(source);
                         sources_whole = false;
                     }
                 }
@@ -82,9 +82,7 @@ impl Session {
             None => verified.problems.push(format!("the tree of {} is gone", unit.full_name)),
         }
         unit.reset();
-        if sources_whole
-            && matches!(unit.prepare(&self.store, true, &self.events), Ok(Readiness::Ready))
-        {
+        if sources_whole && matches!(unit.prepare(true), Ok(Readiness::Ready)) {
             return Ok(());
         }
         unit.reset();
@@ -118,7 +116,7 @@ impl Session {
         if !force {
             return self.fetch(mount, &members, &unit.full_name).await.map(drop);
         }
-        let progress = Progress::new(unit.full_name.clone(), self.events.clone());
+        let progress = Progress::new(unit.full_name.clone(), self.engine.events.clone());
         self.materialize(&members, &progress, true).await.map(drop)
     }
 }

@@ -87,8 +87,8 @@ fn what_is_taken_back_is_known_without_reading_a_part(world: &World) {
 }
 
 fn notices(client: &Client, unit: &magic_module::unit::Unit) -> String {
-    client.mount.warn_if_yanked(unit, &client.session.events);
-    let notices = client.session.events.take_notices();
+    client.mount.warn_if_yanked(unit);
+    let notices = client.session.engine.events.take_notices();
     notices.into_iter().map(|notice| notice.text).collect()
 }
 

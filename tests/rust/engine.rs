@@ -207,7 +207,7 @@ fn an_older_serial_and_another_manifest_of_the_same_are_refused() {
     client.upgrade(&["alpha"]).unwrap();
     let state = client.mount.folder.path.join("state");
     let manifest = client.mount.bound().unwrap().manifest.unwrap();
-    std::fs::remove_file(client.session.store.blobs().path(&manifest)).unwrap();
+    std::fs::remove_file(client.session.engine.store.blobs().path(&manifest)).unwrap();
     world.client().upgrade(&["alpha"]).unwrap();
     std::fs::write(&state, "damaged").unwrap();
     std::fs::write(world.manifest(), &first).unwrap();
@@ -365,7 +365,7 @@ fn lazy_files_come_when_they_are_asked_for_and_survive_damage() {
     let sentence = offline.sentence(path(&offline));
     assert!(sentence.starts_with("big/data.bin of acme.big is not in the cache"), "{sentence}");
     assert_eq!(std::fs::read_to_string(path(&world.client()).unwrap()).unwrap(), "lots of data");
-    assert!(client.session.store.tmp().read_dir().unwrap().next().is_none());
+    assert!(client.session.engine.store.tmp().read_dir().unwrap().next().is_none());
 }
 
 #[test]
@@ -396,7 +396,7 @@ fn two_processes_at_once_take_the_newest_manifest() {
     std::fs::write(world.manifest(), &older).unwrap();
     // While the slow one has the older manifest in hand, another takes the newer.
     let slow = world.client();
-    let (store, folder) = (&slow.session.store, &slow.mount.folder);
+    let (store, folder) = (&slow.session.engine.store, &slow.mount.folder);
     store.create().unwrap();
     folder.create().unwrap();
     let lock = folder.lock().unwrap();

@@ -36,7 +36,7 @@ fn the_current_the_previous_and_the_bound_generation_stay() {
         release(&world, version);
         client.upgrade(&["alpha"]).unwrap();
     }
-    let store = &client.session.store;
+    let store = &client.session.engine.store;
     assert_eq!(trees(store), 4);
     let pruned = prune(store, None).unwrap();
     assert!(pruned.bytes > 0, "{pruned:?}");
@@ -62,7 +62,7 @@ fn a_limit_costs_what_previous_trees_are_made_from_but_never_a_rollback() {
     release(&world, "2.0");
     client.upgrade(&["alpha"]).unwrap();
     let after = client.import("alpha").unwrap();
-    let store = client.session.store.clone();
+    let store = client.session.engine.store.clone();
     let blob = |unit: &magic_module::unit::Unit| {
         let tree = Tree::open(&store, &unit.digest).unwrap().unwrap();
         store.blobs().path(&tree.sources[0]).exists()
@@ -83,7 +83,7 @@ fn a_limit_costs_what_previous_trees_are_made_from_but_never_a_rollback() {
 #[test]
 fn nothing_is_pruned_from_under_a_running_download() {
     let world = world();
-    let (client, store) = (world.client(), world.client().session.store.clone());
+    let (client, store) = (world.client(), world.client().session.engine.store.clone());
     client.find("alpha").unwrap();
     let refused = Arc::new(AtomicUsize::new(0));
     let (count, other) = (refused.clone(), store.clone());
@@ -119,7 +119,7 @@ fn what_a_dead_process_left_half_goes_and_what_a_living_one_writes_stays() {
     let world = world();
     let client = world.client();
     client.import("alpha").unwrap();
-    let store = &client.session.store;
+    let store = &client.session.engine.store;
     let digest = magic_module::name::Digest::of(b"something");
     let left = [format!("{digest}.part"), format!("{digest}.tree")];
     std::fs::write(store.tmp().join(&left[0]), "half").unwrap();
@@ -140,7 +140,7 @@ fn what_a_dead_process_left_half_goes_and_what_a_living_one_writes_stays() {
 fn a_store_that_is_not_there_is_not_made_by_pruning_it() {
     let world = world();
     let client = world.client();
-    assert_eq!(prune(&client.session.store, None).unwrap(), Pruned::default());
+    assert_eq!(prune(&client.session.engine.store, None).unwrap(), Pruned::default());
     assert!(!world.cache().exists());
 }
 
@@ -154,6 +154,6 @@ fn lazy_files_stay_with_their_unit() {
     let client = world.client();
     let unit = client.import("big").unwrap();
     let path = client.wait(client.session.data_path(&client.mount, &unit, "data.bin")).unwrap();
-    prune(&client.session.store, None).unwrap();
+    prune(&client.session.engine.store, None).unwrap();
     assert_eq!(std::fs::read_to_string(path).unwrap(), "lots of data");
 }

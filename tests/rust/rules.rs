@@ -46,7 +46,7 @@ fn every_folder_that_is_read_from_is_closed_to_others() {
     let world = world();
     let client = world.client();
     let unit = client.import("alpha").unwrap();
-    let (root, mount) = (client.session.store.root().to_path_buf(), &client.mount.folder);
+    let (root, mount) = (client.session.engine.store.root().to_path_buf(), &client.mount.folder);
     let own = [mount.generations(), mount.code(), unit.folder.clone()];
     for folder in [root.join("blobs")].into_iter().chain(own) {
         for mode in [0o775, 0o757] {
@@ -65,7 +65,7 @@ fn a_file_of_the_store_that_others_may_write_to_is_believed_by_nobody() {
     let world = world();
     let client = world.client();
     let unit = client.import("alpha").unwrap();
-    let (store, folder) = (&client.session.store, &client.mount.folder);
+    let (store, folder) = (&client.session.engine.store, &client.mount.folder);
     let index = index_of(store, &unit.digest);
     set_mode(&index, 0o664);
     assert!(Tree::open(store, &unit.digest).unwrap().is_none());
@@ -186,7 +186,7 @@ fn only_files_that_nobody_writes_to_share_an_inode() {
     let world = world();
     let client = world.client();
     let unit = client.import("alpha").unwrap();
-    for file in files_below(&client.session.store.trees()) {
+    for file in files_below(&client.session.engine.store.trees()) {
         let metadata = file.metadata().unwrap();
         let mode = metadata.mode() & 0o7777;
         assert!(metadata.nlink() == 1 || mode == 0o444, "{} {mode:o}", file.display());
@@ -194,11 +194,11 @@ fn only_files_that_nobody_writes_to_share_an_inode() {
     let tree = unit.tree().unwrap();
     let at = tree.position("alpha/large.txt").unwrap();
     let large = unit.folder.join("alpha/large.txt");
-    let blob = client.session.store.blobs().path(&tree.files[at].sha256);
+    let blob = client.session.engine.store.blobs().path(&tree.files[at].sha256);
     assert!(blob.exists(), "a large file comes as a file of its own");
     set_mode(&blob, 0o644);
     std::fs::remove_dir_all(&unit.folder).unwrap();
-    std::fs::remove_file(index_of(&client.session.store, &unit.digest)).unwrap();
+    std::fs::remove_file(index_of(&client.session.engine.store, &unit.digest)).unwrap();
     world.client().import("alpha").unwrap();
     assert_eq!(large.metadata().unwrap().nlink(), 1, "its blob may be written to");
     assert_eq!(large.metadata().unwrap().len() as usize, LARGE);
@@ -209,7 +209,7 @@ fn a_temporary_file_without_a_lock_lives_for_a_day() {
     let world = world();
     let client = world.client();
     client.import("alpha").unwrap();
-    let store = &client.session.store;
+    let store = &client.session.engine.store;
     let hours = |hours: u64| SystemTime::now() - Duration::from_secs(hours * 3600);
     // The number of a process that lives keeps nothing alive, and one that is gone ends nothing.
     for (name, time) in [
@@ -237,7 +237,7 @@ fn what_can_be_seen_is_whole() {
     world.publish();
     let client = world.client();
     client.find("unit_0").unwrap();
-    let store = client.session.store.clone();
+    let store = client.session.engine.store.clone();
     let ended = AtomicBool::new(false);
     let seen = std::thread::scope(|scope| {
         let watching = scope.spawn(|| {
@@ -273,7 +273,7 @@ fn what_can_be_seen_is_whole() {
 fn a_path_of_a_tree_never_holds_anything_else() {
     let world = World::new(&[("alpha.py", "__version__ = '1.0'\n")]);
     let mut known: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
-    let trees = world.client().session.store.trees();
+    let trees = world.client().session.engine.store.trees();
     let mut look = || {
         for file in files_below(&trees).into_iter().filter(|file| file.ends_with("alpha.py")) {
             let bytes = std::fs::read(&file).unwrap();
@@ -294,7 +294,7 @@ fn a_path_of_a_tree_never_holds_anything_else() {
         look();
     }
     client.rollback("alpha").unwrap();
-    prune(&client.session.store, None).unwrap();
+    prune(&client.session.engine.store, None).unwrap();
     client.upgrade(&["alpha"]).unwrap();
     assert_eq!(look(), 3, "each version had a path of its own");
 }

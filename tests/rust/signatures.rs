@@ -68,7 +68,7 @@ fn unsigned_and_foreign_manifests_are_refused_and_nothing_of_them_is_kept() {
         assert!(sentence.starts_with(act), "{sentence}");
         assert!(client.mount.folder.state().unwrap().manifest.is_none());
         let digest = Digest::of(&std::fs::read(world.manifest()).unwrap());
-        assert!(!client.session.store.blobs().path(&digest).exists());
+        assert!(!client.session.engine.store.blobs().path(&digest).exists());
     }
 }
 

@@ -108,11 +108,14 @@ fn a_damaged_blob_gives_way_to_the_pack_that_was_fetched_for_other_files() {
     let expected = client.read("alpha").unwrap();
     let cache = world.folder("another");
     let other = Client::new(ClientOptions { cache, ..world.options() });
-    other.session.store.create().unwrap();
-    let blob = other.session.store.blobs().insert(b"x = 1\n").unwrap();
-    write(&other.session.store.blobs().path(&blob), b"x = 2\n");
+    other.session.engine.store.create().unwrap();
+    let blob = other.session.engine.store.blobs().insert(b"x = 1\n").unwrap();
+    write(&other.session.engine.store.blobs().path(&blob), b"x = 2\n");
     assert_eq!(other.read("alpha").unwrap(), expected);
-    assert!(!other.session.store.blobs().is_whole(&blob, 6).unwrap(), "it is not used any more");
+    assert!(
+        !other.session.engine.store.blobs().is_whole(&blob, 6).unwrap(),
+        "it is not used any more"
+    );
 }
 
 #[test]
@@ -122,9 +125,9 @@ fn damage_while_a_process_runs_is_noticed_at_the_next_read() {
     let unit = client.import("alpha").unwrap();
     world.server.down(true);
     for path in ["alpha/inner.py", "alpha/__init__.py"] {
-        let good = unit.read(&client.session.store, path).unwrap();
+        let good = unit.read(path).unwrap();
         write(&unit.folder.join(path), b"x = 2\n");
-        assert_eq!(unit.read(&client.session.store, path).unwrap(), good);
+        assert_eq!(unit.read(path).unwrap(), good);
         assert_eq!(std::fs::read(unit.folder.join(path)).unwrap(), good, "and mended");
     }
 }
@@ -135,7 +138,7 @@ fn verify_finds_damage_mends_it_and_then_finds_none() {
     let client = world.client();
     let unit = client.import("alpha").unwrap();
     write(&unit.folder.join("alpha/inner.py"), b"x = 2\n");
-    let blob = client.session.store.blobs().path(&unit.tree().unwrap().sources[0]);
+    let blob = client.session.engine.store.blobs().path(&unit.tree().unwrap().sources[0]);
     write(&blob, b"x");
     let verify = || client.wait(client.session.verify(&client.mount, &[])).unwrap();
     let found = verify();
@@ -155,7 +158,7 @@ fn after_another_boot_every_file_is_hashed_once() {
     let world = world();
     let client = world.client();
     let unit = client.import("alpha").unwrap();
-    let store = &client.session.store;
+    let store = &client.session.engine.store;
     // A power cut may leave a file of zeros under the very stamp that was written down.
     let mut tree = Tree::open(store, &unit.digest).unwrap().unwrap();
     let at = tree.position("alpha/inner.py").unwrap();
@@ -232,7 +235,7 @@ fn a_cache_that_others_may_write_to_is_refused_level_by_level() {
     let client = world.client();
     client.import("alpha").unwrap();
     let folder = client.mount.folder.path.clone();
-    let root = client.session.store.root().to_path_buf();
+    let root = client.session.engine.store.root().to_path_buf();
     for level in [world.cache(), root.clone(), root.join("trees"), root.join("mounts"), folder] {
         std::fs::set_permissions(&level, std::fs::Permissions::from_mode(0o775)).unwrap();
         let error = world.client().import("alpha").err().unwrap();
@@ -302,7 +305,7 @@ fn many_processes_download_each_artifact_once() {
     paths.dedup();
     assert_eq!(paths.len(), all, "{paths:?}");
     assert!(clients.iter().all(|client| client.active() == ["alpha 1.0"]));
-    assert_eq!(mount_folders(&clients[0].session.store).unwrap().len(), 1);
+    assert_eq!(mount_folders(&clients[0].session.engine.store).unwrap().len(), 1);
 }
 
 #[test]

@@ -211,8 +211,8 @@ fn a_rollback_of_what_is_gone_from_cache_and_site_says_so() {
     client.import("gamma").unwrap();
     release(&world, "gamma", "2.0");
     client.upgrade(&["gamma"]).unwrap();
-    std::fs::remove_dir_all(client.session.store.trees()).unwrap();
-    std::fs::remove_dir_all(client.session.store.root().join("blobs")).unwrap();
+    std::fs::remove_dir_all(client.session.engine.store.trees()).unwrap();
+    std::fs::remove_dir_all(client.session.engine.store.root().join("blobs")).unwrap();
     // The site still has it.
     let later = world.client();
     assert_eq!(later.rollback("gamma").unwrap(), ["gamma: 2.0 -> 1.0"]);
@@ -241,7 +241,7 @@ fn a_tree_that_is_lost_comes_back_with_its_own_bytes() {
     world.write("gamma.py", "# changed\n__version__ = '1.0'\n");
     world.publish();
     let client = world.client();
-    std::fs::remove_dir_all(client.session.store.trees()).unwrap();
+    std::fs::remove_dir_all(client.session.engine.store.trees()).unwrap();
     client.wait(client.session.available_now(&client.mount)).unwrap();
     assert_eq!(client.text("gamma", "gamma.py"), "# gamma\n__version__ = '1.0'\n");
     assert_eq!(client.upgrade(&["gamma"]).unwrap(), ["gamma: 1.0 -> 1.0"]);

@@ -8,7 +8,7 @@ use crate::session::Session;
 
 /// Warns of what was noticed since the last call. With `-W error` the first one is raised.
 pub fn warn(py: Python<'_>, session: &Session) -> PyResult<()> {
-    for notice in session.events.take_notices() {
+    for notice in session.engine.events.take_notices() {
         let category = match notice.kind {
             NoticeKind::OldManifest => "OldManifestWarning",
             NoticeKind::Yanked => "YankedWarning",

@@ -57,7 +57,7 @@ pub fn block<T: Send + 'static>(
     listen(py, session)?;
     let heard = listener.map(|_| Heard::default());
     let interrupt = Interrupt::install(py)?;
-    let begun = session.fetcher().begin(|sender| {
+    let begun = session.engine.fetcher.begin(|sender| {
         let watcher: Watcher = {
             let sender = sender.clone();
             Arc::new(move |acts, answer| drop(sender.send(Step::Permit(acts, answer))))
@@ -205,7 +205,7 @@ impl Interrupt {
 pub fn set_callback(session: &Session, callback: Option<Py<PyAny>>) {
     let mut listeners = LISTENERS.lock();
     let before = std::mem::replace(&mut listeners.callback, callback);
-    session.events.listen(listeners.callback.is_some() || listeners.renderer.is_some());
+    session.engine.events.listen(listeners.callback.is_some() || listeners.renderer.is_some());
     drop(listeners);
     // Its end may run Python, which must not meet the lock.
     drop(before);
@@ -214,14 +214,16 @@ pub fn set_callback(session: &Session, callback: Option<Py<PyAny>>) {
 /// Whoever wants to see something is found before there is something to see.
 fn listen(py: Python<'_>, session: &Session) -> PyResult<()> {
     let asked = std::mem::replace(&mut LISTENERS.lock().renderer_asked, true);
-    if !asked && session.settings.progress != Show::Off && may_show(py, session.settings.progress)?
+    if !asked
+        && session.engine.settings.progress != Show::Off
+        && may_show(py, session.engine.settings.progress)?
     {
-        let mode = session.settings.progress.as_str();
+        let mode = session.engine.settings.progress.as_str();
         let renderer = py.import("magic_module._py.progress")?.call_method1("renderer", (mode,))?;
         LISTENERS.lock().renderer = (!renderer.is_none()).then(|| renderer.unbind());
     }
     let listeners = LISTENERS.lock();
-    session.events.listen(listeners.callback.is_some() || listeners.renderer.is_some());
+    session.engine.events.listen(listeners.callback.is_some() || listeners.renderer.is_some());
     Ok(())
 }
 
@@ -234,7 +236,7 @@ fn may_show(py: Python<'_>, show: Show) -> PyResult<bool> {
 
 /// Hands out what has happened. The first thing that a listener raises is raised.
 pub fn deliver(py: Python<'_>, session: &Session) -> PyResult<()> {
-    let events = session.events.take();
+    let events = session.engine.events.take();
     if events.is_empty() {
         return Ok(());
     }

@@ -124,7 +124,7 @@ pub fn hidden_by(
     mount: &CoreMount,
     name: &str,
 ) -> PyResult<Option<String>> {
-    let root = session.store.root().to_string_lossy().into_owned();
+    let root = session.engine.store.root().to_string_lossy().into_owned();
     // At top level a mount that comes first gives way to nothing.
     let first = mount.namespace.is_empty() && mount.request.first;
     py.import("magic_module._py.loader")?.call_method1("hidden_by", (name, root, first))?.extract()
@@ -265,10 +265,11 @@ fn verify(py: Python<'_>, names: Vec<String>) -> PyResult<Report> {
 #[pyo3(signature = (*, limit=None))]
 fn prune(py: Python<'_>, limit: Option<u64>) -> PyResult<Report> {
     let session = session(py)?;
-    let limit = limit.or(session.settings.cache_limit);
-    let pruned = py.detach(|| crate::store::prune::prune(&session.store, limit)).or_raise(py)?;
+    let limit = limit.or(session.engine.settings.cache_limit);
+    let pruned =
+        py.detach(|| crate::store::prune::prune(&session.engine.store, limit)).or_raise(py)?;
     let kept = match limit {
-        Some(_) => py.detach(|| usage(&session.store)).or_raise(py)?.bytes,
+        Some(_) => py.detach(|| usage(&session.engine.store)).or_raise(py)?.bytes,
         None => 0,
     };
     let over = limit.filter(|limit| kept > *limit).map(|limit| {
@@ -341,9 +342,12 @@ fn on_event(py: Python<'_>, callback: Option<Py<PyAny>>) -> PyResult<()> {
 #[pyfunction]
 fn cache_dir(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let session = session(py)?;
-    py.import("pathlib")?
-        .getattr("Path")?
-        .call1((session.store.cache().to_string_lossy().as_ref(),))
+    py.import("pathlib")?.getattr("Path")?.call1((session
+        .engine
+        .store
+        .cache()
+        .to_string_lossy()
+        .as_ref(),))
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

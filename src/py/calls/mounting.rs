@@ -115,7 +115,7 @@ pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) ->
         let known = py.import("sys")?.getattr("path_importer_cache")?;
         known.call_method1("pop", (&entry, py.None()))?;
     }
-    let root = session.store.mounts().to_string_lossy().into_owned();
+    let root = session.engine.store.mounts().to_string_lossy().into_owned();
     let others: Vec<String> = path
         .try_iter()?
         .filter_map(|item| item.ok()?.extract::<String>().ok())

@@ -162,7 +162,7 @@ fn apply(py: Python<'_>, session: &'static Arc<Session>, prepared: &Prepared) ->
         crate::py::bridge::audit::raise(py, ("magic_module.upgrade", &step.full_name, old, new))?;
         let changed: Vec<&String> = step.changed.iter().collect();
         let old = step.old.as_ref().map(|old| {
-            session.store.trees().join(old.tree.to_hex()).to_string_lossy().into_owned()
+            session.engine.store.trees().join(old.tree.to_hex()).to_string_lossy().into_owned()
         });
         moves.append((&step.full_name, changed, old))?;
     }

@@ -25,7 +25,7 @@ use crate::uses::publish::{Compiler, Options, publish};
 
 #[pyfunction]
 fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let settings = &session(py)?.settings;
+    let settings = &session(py)?.engine.settings;
     let dict = PyDict::new(py);
     dict.set_item("manifest_url", &settings.manifest_url)?;
     dict.set_item("public_key", &settings.public_keys)?;
@@ -283,7 +283,7 @@ fn _diagnose(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     }
     let session = session(py)?;
     let mounted = session.mounts().len() as u64;
-    let manifest = match session.settings.require_manifest_url() {
+    let manifest = match session.engine.settings.require_manifest_url() {
         Ok(url) => Ok(url::Url::parse(url).map_or_else(
             |_| "the manifest URL is set".to_owned(),
             |url| format!("the manifest is {}", crate::origin::redact(&url)),
@@ -295,7 +295,7 @@ fn _diagnose(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         Err(error) => Err(error),
     };
     add("settings", manifest)?;
-    let store = &session.store;
+    let store = &session.engine.store;
     add("directory", store.create().map(|()| format!("the cache is {}", store.cache().display())))?;
     add("permissions", store.check().map(|_| "only you may write to it".to_owned()))?;
     let _ = session.own_mount();
@@ -343,15 +343,15 @@ fn count(number: u64, word: &str) -> String {
 #[pyfunction]
 fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let session = session(py)?;
-    let used = py.detach(|| usage(&session.store)).or_raise(py)?;
+    let used = py.detach(|| usage(&session.engine.store)).or_raise(py)?;
     let dict = PyDict::new(py);
-    dict.set_item("directory", session.store.cache().to_string_lossy().as_ref())?;
+    dict.set_item("directory", session.engine.store.cache().to_string_lossy().as_ref())?;
     dict.set_item("bytes", used.bytes)?;
     dict.set_item("blobs", used.blobs)?;
     dict.set_item("trees", used.trees)?;
-    dict.set_item("limit", session.settings.cache_limit)?;
+    dict.set_item("limit", session.engine.settings.cache_limit)?;
     let mounts = PyList::empty(py);
-    for folder in crate::store::prune::mount_folders(&session.store).or_raise(py)? {
+    for folder in crate::store::prune::mount_folders(&session.engine.store).or_raise(py)? {
         let text = fs_err::read_to_string(folder.path.join("mount.json")).unwrap_or_default();
         let described: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         let entry = PyDict::new(py);

@@ -20,7 +20,7 @@ pub fn explain(py: Python<'_>, session: &Session, name: &str) -> PyResult<()> {
     }
     let Some(asking) = importing_module(py)? else { return Ok(()) };
     for mount in session.mounts().iter().filter(|mount| is_named_and_bound(mount)) {
-        if mount.namespace.strip(&asking).is_none() || !knows(py, session, mount, name)? {
+        if mount.namespace.strip(&asking).is_none() || !knows(py, mount, name)? {
             continue;
         }
         let full = mount.namespace.join(name);
@@ -63,13 +63,12 @@ fn is_import_system(name: &str) -> bool {
 }
 
 /// True if a mount has a unit of this name, as far as that is known without asking.
-fn knows(py: Python<'_>, session: &Session, mount: &Mount, name: &str) -> PyResult<bool> {
+fn knows(py: Python<'_>, mount: &Mount, name: &str) -> PyResult<bool> {
     let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
     if modules.contains(mount.namespace.join(name))? {
         return Ok(true);
     }
     let manifest = mount.bound().and_then(|bound| bound.manifest);
-    Ok(manifest.is_some_and(|manifest| {
-        matches!(mount.unpinned(&session.store, &manifest, name), Ok(Answer::Record(_)))
-    }))
+    Ok(manifest
+        .is_some_and(|manifest| matches!(mount.unpinned(&manifest, name), Ok(Answer::Record(_)))))
 }

@@ -48,7 +48,7 @@ impl Entry {
         let py = fullname.py();
         let session = session(py)?;
         let wanted = Wanted { fullname, name: fullname.to_str()?, path: None, target };
-        if !self.folder.starts_with(session.store.trees()) {
+        if !self.folder.starts_with(session.engine.store.trees()) {
             return self.unit(session, wanted);
         }
         let located = session.located_in(&self.folder, wanted.name).or_raise(py)?;
@@ -67,7 +67,7 @@ impl Entry {
     #[pyo3(signature = (prefix=""))]
     fn iter_modules<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyAny>> {
         let session = session(py)?;
-        let found = if self.folder.starts_with(session.store.trees()) {
+        let found = if self.folder.starts_with(session.engine.store.trees()) {
             session.modules_in_tree(&self.folder)
         } else {
             self.list(py, session)?
@@ -162,7 +162,11 @@ impl Entry {
         all: bool,
     ) -> PyResult<Bound<'py, PyList>> {
         let others = PyList::empty(path.py());
-        let ours = if all { session.store.mounts() } else { session.store.root().to_owned() };
+        let ours = if all {
+            session.engine.store.mounts()
+        } else {
+            session.engine.store.root().to_owned()
+        };
         let mut passed = all;
         for entry in path.try_iter()? {
             let entry = entry?;
@@ -196,8 +200,8 @@ impl Entry {
             return Ok(Vec::new());
         }
         let asked = {
-            let (session, mount) = (session.clone(), mount.clone());
-            async move { mount.refresh(&session.context(), false).await }
+            let mount = mount.clone();
+            async move { mount.refresh(false).await }
         };
         match runtime::block(py, session, None, asked) {
             Err(error) if error.is_instance_of::<PyImportError>(py) => Ok(Vec::new()),
@@ -246,8 +250,8 @@ pub fn _path_hook(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<Entry> {
     }
     let session = session(py)?;
     let Some(folder) = session.in_store(&absolute) else { return Err(foreign()) };
-    let ours =
-        folder.starts_with(session.store.trees()) || folder.starts_with(session.store.mounts());
+    let ours = folder.starts_with(session.engine.store.trees())
+        || folder.starts_with(session.engine.store.mounts());
     if ours && !session.is_in_file_of_tree(&folder) {
         Ok(Entry { path, folder })
     } else {

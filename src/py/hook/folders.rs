@@ -65,7 +65,7 @@ impl<'py> Folders<'py> {
             placeholder: false,
         };
         let session = existing();
-        let mounts = session.map(|session| session.store.mounts());
+        let mounts = session.map(|session| session.engine.store.mounts());
         for entry in path.try_iter()? {
             let entry = entry?;
             match (entry.extract::<&str>(), session, &mounts) {

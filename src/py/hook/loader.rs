@@ -46,7 +46,7 @@ pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Sessi
         materialize(py, session, unit)?;
     }
     if let Ok(mount) = unit.mount() {
-        mount.warn_if_yanked(unit, &session.events);
+        mount.warn_if_yanked(unit);
         crate::py::bridge::notices::warn(py, session)?;
     }
     let tree = unit.digest.to_hex();
@@ -140,14 +140,14 @@ fn _get_code<'py>(
     let unit = &handle.get().unit;
     let origin = loader.getattr(intern!(py, "_path"))?.cast_into::<PyString>()?;
     let path = relative(unit, &origin)?;
-    session.events.emit(|| Event::Load { unit: fullname.to_string(), path: path.clone() });
+    session.engine.events.emit(|| Event::Load { unit: fullname.to_string(), path: path.clone() });
     runtime::deliver(py, session)?;
     let source = unit.digest_of(&path).ok_or_else(|| missing(&origin))?;
     audit::raise(py, ("magic_module.load", fullname, &origin, source.to_hex()))?;
     let machinery = machinery(py)?;
     let unmarshal = |bytes: &[u8]| machinery.unmarshal.bind(py).call1((PyBytes::new(py, bytes),));
     // VERIFY=full neither takes code from a pack nor adds any to it.
-    let pack = match session.settings.verify_full {
+    let pack = match session.engine.settings.verify_full {
         true => None,
         false => Some(unit.code(&session.python).or_raise(py)?),
     };
@@ -157,7 +157,7 @@ fn _get_code<'py>(
         machinery.fix_co_filename.bind(py).call1((&code, &origin))?;
         return Ok(code);
     }
-    let bytes = open_code(py, session, handle.get(), &origin, &path, &source)?;
+    let bytes = open_code(py, handle.get(), &origin, &path, &source)?;
     let Some(pack) = pack else {
         return loader.call_method1(intern!(py, "source_to_code"), (bytes, &origin));
     };
@@ -204,24 +204,19 @@ fn _get_data<'py>(
     if !unit.layout.has_file(&inside) {
         return Err(missing(&PyString::new(py, &path.to_string_lossy())));
     }
-    let bytes = read(py, session, handle.get(), &inside)?;
+    let bytes = read(py, handle.get(), &inside)?;
     Ok(Some(PyBytes::new(py, &bytes)))
 }
 
 /// The verified bytes of one file. If the cache was emptied or damaged since the unit was
 /// made ready, it is made ready once more.
-fn read(
-    py: Python<'_>,
-    session: &'static Arc<Session>,
-    handle: &UnitHandle,
-    path: &str,
-) -> PyResult<Vec<u8>> {
+fn read(py: Python<'_>, handle: &UnitHandle, path: &str) -> PyResult<Vec<u8>> {
     let unit = &handle.unit;
-    match py.detach(|| unit.read(&session.store, path)) {
+    match py.detach(|| unit.read(path)) {
         Err(error) if matches!(error.kind(), Kind::Store | Kind::Integrity) => {
             unit.reset();
             ready(py, handle)?;
-            py.detach(|| unit.read(&session.store, path)).or_raise(py)
+            py.detach(|| unit.read(path)).or_raise(py)
         }
         other => other.or_raise(py),
     }
@@ -231,7 +226,6 @@ fn read(
 /// made of nothing else, so that a warm import needs no file of the tree.
 fn open_code<'py>(
     py: Python<'py>,
-    session: &'static Arc<Session>,
     handle: &UnitHandle,
     origin: &Bound<'py, PyString>,
     path: &str,
@@ -256,7 +250,7 @@ fn open_code<'py>(
         }
         Err(error) if !error.is_instance_of::<PyOSError>(py) => return Err(error),
         // What is damaged is mended, or refused, before it is read once more.
-        _ => drop(read(py, session, handle, path)?),
+        _ => drop(read(py, handle, path)?),
     }
     once()?.ok_or_else(|| {
         let error = Error::new(Kind::Integrity, format!("{origin} is not what was pinned"))
@@ -293,23 +287,18 @@ fn _ready_extension<'py>(
 ) -> PyResult<()> {
     let py = loader.py();
     let fullname = spec.getattr(intern!(py, "name"))?.cast_into::<PyString>()?;
-    let (session, handle) = ready_or_succeeded(loader, handle, &fullname, Some(spec))?;
+    let (_, handle) = ready_or_succeeded(loader, handle, &fullname, Some(spec))?;
     let unit = &handle.get().unit;
     let origin = &loader.getattr(intern!(py, "_path"))?.cast_into::<PyString>()?;
     let path = relative(unit, origin)?;
     let sha256 = unit.digest_of(&path).map(|digest| digest.to_hex());
     audit::raise(py, ("magic_module.load", fullname, origin, sha256))?;
-    verified(py, session, handle.get(), &path)
+    verified(py, handle.get(), &path)
 }
 
 /// Makes sure of a file of a unit that was made ready.
-pub fn verified(
-    py: Python<'_>,
-    session: &'static Arc<Session>,
-    handle: &UnitHandle,
-    path: &str,
-) -> PyResult<()> {
-    let verify = || py.detach(|| handle.unit.verify_file(&session.store, path));
+pub fn verified(py: Python<'_>, handle: &UnitHandle, path: &str) -> PyResult<()> {
+    let verify = || py.detach(|| handle.unit.verify_file(path));
     match verify() {
         // The cache was emptied or damaged since the unit was made ready.
         Err(error) if matches!(error.kind(), Kind::Store | Kind::Integrity) => {

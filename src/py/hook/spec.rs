@@ -152,7 +152,7 @@ fn cached<'py>(
 
 /// True if `path` lies in a tree of the store, and is written as the store writes it.
 pub fn in_trees(session: &Session, path: &str) -> bool {
-    let below = session.store.root().to_str().and_then(|root| path.strip_prefix(root));
+    let below = session.engine.store.root().to_str().and_then(|root| path.strip_prefix(root));
     let below = below.and_then(|below| below.strip_prefix(MAIN_SEPARATOR));
     let below = below.and_then(|below| below.strip_prefix("trees"));
     below.is_some_and(|below| below.starts_with(MAIN_SEPARATOR) && !below.contains(".."))

@@ -66,8 +66,8 @@ pub fn found<'py>(
 /// it up meanwhile.
 fn make_whole(py: Python<'_>, handle: &Bound<'_, UnitHandle>, path: &str) -> PyResult<()> {
     let _given_up = ImportLock::release(py)?;
-    let session = ready(py, handle.get())?;
-    verified(py, session, handle.get(), path)
+    ready(py, handle.get())?;
+    verified(py, handle.get(), path)
 }
 
 /// What `loader.path` does before it tells the path.

@@ -27,7 +27,6 @@ impl Session {
 
     /// Adds what `members` require, from their own manifest.
     pub async fn add_required(&self, mount: &Arc<Mount>, members: &mut Vec<Member>) -> Result<()> {
-        let context = self.context();
         let mut seen: BTreeSet<UnitName> =
             members.iter().map(|member| member.unit.name.clone()).collect();
         let mut at = 0;
@@ -37,8 +36,8 @@ impl Session {
                 if !seen.insert(required.clone()) {
                     continue;
                 }
-                mount.fetch_parts(&context, &member.manifest, required.as_str()).await?;
-                let answer = mount.record(&self.store, &member.manifest, required.as_str())?;
+                mount.fetch_parts(&member.manifest, required.as_str()).await?;
+                let answer = mount.record(&member.manifest, required.as_str())?;
                 let record = match answer {
                     Answer::Record(record) => record,
                     Answer::NotHere => {
@@ -76,7 +75,7 @@ impl Session {
         }
         self.newer(mount, Doubt::Unknown, known).await?;
         if let Some(newest) = mount.known().manifest {
-            mount.fetch_parts(&self.context(), &newest, unit.name.as_str()).await?;
+            mount.fetch_parts(&newest, unit.name.as_str()).await?;
             if let Some(member) = found(newest) {
                 return Ok(member);
             }
@@ -110,7 +109,7 @@ impl Session {
         unit: &str,
         tree: &Digest,
     ) -> Option<Record> {
-        let answer = mount.unpinned(&self.store, manifest, unit);
+        let answer = mount.unpinned(manifest, unit);
         let Ok(Answer::Record(whole)) = answer else { return None };
         let tags = self.python.tags.get().map_or(&[][..], Vec::as_slice);
         let versions = std::iter::once(&*whole).chain(whole.versions.values().map(Box::as_ref));

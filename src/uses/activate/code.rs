@@ -67,7 +67,7 @@ impl Session {
     ) -> PublishedCode<'a> {
         let tag = self.python.code.tag();
         let wanting = members.iter().zip(plans).filter(|(member, plan)| {
-            !self.settings.verify_full
+            !self.engine.settings.verify_full
                 && is_mostly_new(member, plan)
                 && member.unit.trusts_published_code(mount)
         });
@@ -122,13 +122,13 @@ impl PublishedCode<'_> {
             .await;
             match &kept {
                 Err(error) if error.kind() == Kind::Integrity && bytes == 0 => {
-                    let _ = self.session.store.blobs().remove(&pack.sha256);
+                    let _ = self.session.engine.store.blobs().remove(&pack.sha256);
                 }
                 _ => break,
             }
         }
         if let Err(error) = kept {
-            self.session.events.emit(|| Event::Verify {
+            self.session.engine.events.emit(|| Event::Verify {
                 unit: member.unit.full_name.clone(),
                 finding: Finding::Refused { url: redact_text(&pack.url), why: error.to_string() },
             });
@@ -138,15 +138,15 @@ impl PublishedCode<'_> {
 
     async fn bring(&self, member: &Member, pack: &Pack) -> Result<u64> {
         let Self { session, mount, progress, force, .. } = *self;
-        if !force && session.store.blobs().has(&pack.sha256, pack.size) {
+        if !force && session.engine.store.blobs().has(&pack.sha256, pack.size) {
             return Ok(0);
         }
         let Pack { url, size, sha256, .. } = pack.clone();
         let wanted = session.artifact(mount, &member.unit, &Wanted { url, size, sha256 })?;
-        if session.settings.offline {
+        if session.engine.settings.offline {
             return Err(mount.offline(&format!("the code of {} is not in the cache", wanted.label)));
         }
-        let fetcher = session.context().fetcher;
+        let fetcher = &session.engine.fetcher;
         Ok(fetcher.blobs(&[wanted], mount.transport(), progress, force).await?.bytes)
     }
 
@@ -161,7 +161,8 @@ impl PublishedCode<'_> {
             &session.python.code,
             true,
         );
-        let (blobs, member, pack) = (session.store.blobs().clone(), member.clone(), pack.clone());
+        let (blobs, member, pack) =
+            (session.engine.store.blobs().clone(), member.clone(), pack.clone());
         let kept = threads::beside(move || transfer(&blobs, &member, &pack, &code)).await;
         kept.unwrap_or(Ok(()))
     }

@@ -45,8 +45,7 @@ impl Session {
     ) -> Result<Moved> {
         let mut missing = Vec::new();
         for member in members {
-            let ready =
-                member.unit.prepare(&self.store, self.settings.verify_full, &self.events)?;
+            let ready = member.unit.prepare(self.engine.settings.verify_full)?;
             if force || !matches!(ready, Readiness::Ready) {
                 missing.push(member.clone());
             }
@@ -54,7 +53,7 @@ impl Session {
         if missing.is_empty() {
             return Ok(Moved::default());
         }
-        self.store.create()?;
+        self.engine.store.create()?;
         let plans = self.plans(&missing, Effort { force, distrust: false, packs: true })?;
         let error = match self.fetch_and_build(&missing, &plans, progress, force).await {
             Err(error) if matches!(error.kind(), Kind::Integrity | Kind::Fetch | Kind::Policy) => {
@@ -90,7 +89,7 @@ impl Session {
                 self.drop_damaged_blobs(&member.record)?;
             }
             let reusable = if distrust { Reusable::default() } else { self.reusable(member)? };
-            Ok(plan(&member.record, self.store.blobs(), &reusable, force, packs))
+            Ok(plan(&member.record, self.engine.store.blobs(), &reusable, force, packs))
         };
         members.iter().map(one).collect()
     }
@@ -113,15 +112,14 @@ impl Session {
                 artifacts.push(self.artifact(&mount, &member.unit, wanted)?);
             }
         }
-        if self.settings.offline && !artifacts.is_empty() {
+        if self.engine.settings.offline && !artifacts.is_empty() {
             let what = format!("{} is not in the cache", first.unit.full_name);
             return Err(mount.offline(&what).name(first.unit.full_name.clone()));
         }
         let code = self.published_code(&mount, members, plans, progress, force);
         let sources = async {
-            let context = self.context();
             let begun = Instant::now();
-            let blobs = context.fetcher.blobs(&artifacts, mount.transport(), progress, force);
+            let blobs = self.engine.fetcher.blobs(&artifacts, mount.transport(), progress, force);
             let fetched =
                 blobs.await.map_err(|error| error.or_name(first.unit.full_name.clone()))?;
             let build = self.build_all(members, plans, force);
@@ -139,7 +137,7 @@ impl Session {
 
     async fn build_all(&self, members: &[Member], plans: &[Plan], force: bool) -> Result<()> {
         for (member, plan) in members.iter().zip(plans) {
-            let (store, unit) = (self.store.clone(), member.unit.clone());
+            let (store, unit) = (self.engine.store.clone(), member.unit.clone());
             let (member, plan) = (member.clone(), plan.clone());
             let built = threads::beside(move || build(&store, &member, &plan, force)).await;
             let ended = || Error::new(Kind::Store, "building a tree ended unexpectedly");
@@ -154,14 +152,12 @@ impl Session {
         if let Some(reason) =
             reason_of(&member.record, mount.yanked(unit.name.as_str(), &unit.version))
         {
-            return Err(mount.refuse_yanked(&self.store, unit, &reason));
+            return Err(mount.refuse_yanked(unit, &reason));
         }
-        if self.settings.offline {
+        if self.engine.settings.offline {
             return Ok(());
         }
-        mount
-            .check_age_of(&self.context(), &member.manifest)
-            .map_err(|error| error.or_name(unit.full_name.clone()))
+        mount.check_age_of(&member.manifest).map_err(|error| error.or_name(unit.full_name.clone()))
     }
 
     pub(super) fn artifact(&self, mount: &Mount, unit: &Unit, wanted: &Wanted) -> Result<Artifact> {
@@ -186,7 +182,7 @@ impl Session {
         for _ in 0..4 {
             let Some(current) = generation else { break };
             for (_, active) in current.active.iter().filter(|(key, _)| same_unit(key)) {
-                if let Some(tree) = Tree::open(&self.store, &active.tree)? {
+                if let Some(tree) = Tree::open(&self.engine.store, &active.tree)? {
                     reusable.add(&tree);
                 }
             }
@@ -199,7 +195,7 @@ impl Session {
     }
 
     fn drop_damaged_blobs(&self, record: &Record) -> Result<()> {
-        let blobs = self.store.blobs();
+        let blobs = self.engine.store.blobs();
         let files = record.files.iter().map(|file| (file.sha256, file.size));
         let packs = record.packs.iter().map(|pack| (pack.sha256, pack.size));
         for (digest, size) in files.chain(packs) {
@@ -210,7 +206,7 @@ impl Session {
         // A pack that is refused once would be refused again.
         for pack in record.packs.iter().filter(|pack| pack.format.holds_files()) {
             if blobs.has(&pack.sha256, pack.size)
-                && assemble::read_pack(&self.store, record, pack).is_err()
+                && assemble::read_pack(&self.engine.store, record, pack).is_err()
             {
                 blobs.remove(&pack.sha256)?;
             }

@@ -41,7 +41,7 @@ impl Session {
         };
         let Some(step) = step.filter(|step| step.parent.is_some()) else { return Ok(prepared) };
         prepared.parent = Some(step.parent);
-        let progress = Progress::new(mount.namespace.join(name), self.events.clone());
+        let progress = Progress::new(mount.namespace.join(name), self.engine.events.clone());
         let before = match step.parent {
             Some(parent) => mount.folder.read(parent)?.unwrap_or_default(),
             None => Generation::default(),
@@ -93,7 +93,7 @@ impl Session {
         };
         self.newer(mount, Doubt::Unknown, mount.known()).await?;
         let Some(manifest) = mount.known().manifest else { return Err(error) };
-        mount.fetch_parts(&self.context(), &manifest, key.unit()).await?;
+        mount.fetch_parts(&manifest, key.unit()).await?;
         self.active_entry_unit(mount, key, &Active { manifest, ..active.clone() })
     }
 
@@ -110,7 +110,7 @@ impl Session {
         if let Some(unit) = mount.interned(&parsed, &active.tree) {
             return Ok(unit);
         }
-        if let Some(unit) = Unit::of_tree(mount, &self.store, &parsed, key.to_owned(), active)? {
+        if let Some(unit) = Unit::of_tree(mount, &parsed, key.to_owned(), active)? {
             return Ok(mount.intern(unit));
         }
         // Its own manifest, or what the newest one still has of it.
@@ -128,14 +128,7 @@ impl Session {
                 .hint(format!("pin it instead: `magic-module fetch {full}=={}`", active.version))
                 .name(full)
             })?;
-        Ok(mount.intern(Unit::of_record(
-            mount,
-            &self.store,
-            &parsed,
-            key.to_owned(),
-            active.manifest,
-            &record,
-        )))
+        Ok(mount.intern(Unit::of_record(mount, &parsed, key.to_owned(), active.manifest, &record)))
     }
 
     async fn closure_of_one(&self, unit: &Arc<Unit>) -> Result<Vec<Member>> {

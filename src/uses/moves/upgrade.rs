@@ -53,14 +53,13 @@ pub struct Prepared {
 impl Session {
     /// Asks for the newest manifest, which an upgrade does once, however much there is to move.
     pub async fn ask_for_upgrade(&self, mount: &Arc<Mount>, force: bool) -> Result<()> {
-        let context = self.context();
-        let error = match mount.refresh(&context, force).await {
+        let error = match mount.refresh(force).await {
             Err(error) if error.is_of_serial() || error.kind() == Kind::Signature => error,
             asked => return asked.map(drop),
         };
         // Of two servers behind one name, one may be a version behind. Perhaps the other one
         // answers now; nobody is led back in any case.
-        mount.refresh(&context, true).await.map(drop).map_err(|_| error)
+        mount.refresh(true).await.map(drop).map_err(|_| error)
     }
 
     /// Asks, finds what an upgrade of `names` (relative to the mount) moves, and fetches it.
@@ -107,7 +106,7 @@ impl Session {
         self.add_dependents(mount, &generation, &manifest, &mut members).await?;
         let progress = Progress::new(
             names.first().map(|name| mount.namespace.join(name)).unwrap_or_default(),
-            self.events.clone(),
+            self.engine.events.clone(),
         );
         let moved = self.materialize(&members, &progress, force).await?;
         let mut moves = Vec::new();
@@ -161,7 +160,6 @@ impl Session {
 
     /// The same once the newest manifest was asked for.
     pub async fn movable(&self, mount: &Arc<Mount>) -> Result<Vec<String>> {
-        let context = self.context();
         let Some(bound) = mount.bound() else { return Ok(Vec::new()) };
         let Some(manifest) = bound.manifest else { return Ok(Vec::new()) };
         let names: BTreeSet<&str> = bound.generation.active.keys().map(Key::unit).collect();
@@ -170,8 +168,8 @@ impl Session {
         for name in
             names.into_iter().filter(|name| self.active_entry(mount, &bound, name).is_some())
         {
-            mount.fetch_parts(&context, &manifest, name).await?;
-            if let Answer::Record(_) = mount.unpinned(&self.store, &manifest, name)? {
+            mount.fetch_parts(&manifest, name).await?;
+            if let Answer::Record(_) = mount.unpinned(&manifest, name)? {
                 movable.push(name.to_owned());
             }
         }
@@ -179,8 +177,8 @@ impl Session {
     }
 
     async fn member(&self, mount: &Arc<Mount>, manifest: &Digest, name: &str) -> Result<Member> {
-        mount.fetch_parts(&self.context(), manifest, name).await?;
-        let Answer::Record(record) = mount.record(&self.store, manifest, name)? else {
+        mount.fetch_parts(manifest, name).await?;
+        let Answer::Record(record) = mount.record(manifest, name)? else {
             return Err(self.not_in_manifest(mount, manifest, name));
         };
         // A version that was taken back is never moved to, if there is a good one.
@@ -201,7 +199,7 @@ impl Session {
         )
         .name(full)
         .url(mount.shown_url());
-        let near = mount.manifest(&self.store, manifest).ok().and_then(|document| {
+        let near = mount.manifest(manifest).ok().and_then(|document| {
             let modules = document.modules()?;
             modules.0.keys().find(|known| similar(known.as_str(), name)).cloned()
         });
@@ -244,9 +242,9 @@ impl Session {
                 .collect();
             let before = members.len();
             for name in dependents {
-                mount.fetch_parts(&self.context(), manifest, name).await?;
+                mount.fetch_parts(manifest, name).await?;
                 // A dependent that is gone from the manifest stays as it is.
-                if let Answer::Record(_) = mount.record(&self.store, manifest, name)? {
+                if let Answer::Record(_) = mount.record(manifest, name)? {
                     members.push(self.member(mount, manifest, name).await?);
                 }
             }
@@ -265,7 +263,7 @@ impl Session {
     ) -> Result<BTreeSet<String>> {
         let listing = |digest: Option<&Digest>| -> Result<BTreeMap<String, Digest>> {
             let Some(digest) = digest else { return Ok(BTreeMap::new()) };
-            let tree = Tree::open(&self.store, digest)?;
+            let tree = Tree::open(&self.engine.store, digest)?;
             Ok(tree
                 .map(|tree| {
                     tree.files.iter().map(|file| (file.path.to_string(), file.sha256)).collect()
@@ -324,7 +322,7 @@ impl Session {
             self.write_moves(prepared, base, bound.and_then(|bound| bound.manifest))?;
         }
         for step in &prepared.moves {
-            self.events.emit(|| Event::Upgrade {
+            self.engine.events.emit(|| Event::Upgrade {
                 unit: step.full_name.clone(),
                 version: step.new.as_ref().map(|new| new.version.to_string()).unwrap_or_default(),
             });

@@ -111,7 +111,7 @@ impl Client {
         let tree = unit.tree().unwrap();
         let mut texts = BTreeMap::new();
         for file in tree.files.iter().filter(|file| !file.lazy) {
-            let bytes = unit.read(&self.session.store, file.path.as_str())?;
+            let bytes = unit.read(file.path.as_str())?;
             texts.insert(file.path.to_string(), String::from_utf8(bytes).unwrap());
         }
         Ok(texts)

@@ -1,0 +1,27 @@
+//! What all mounts of a process share: the store, the settings, the fetcher, the events.
+
+use std::sync::Arc;
+
+use crate::events::Events;
+use crate::fetch::{Access, Fetcher};
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// Given to whoever reads, asks, fetches or writes.
+pub struct Engine {
+    pub store: Store,
+    pub settings: Settings,
+    pub fetcher: Fetcher,
+    pub events: Arc<Events>,
+}
+
+impl Engine {
+    /// An engine that has not looked at the disk or the network yet.
+    pub fn new(settings: Settings) -> Self {
+        let store = Store::new(&settings);
+        let access =
+            Access { netrc: settings.netrc.clone(), certificates: settings.certificates.clone() };
+        let fetcher = Fetcher::new(store.blobs().clone(), settings.concurrency, access);
+        Self { store, fetcher, events: Arc::default(), settings }
+    }
+}
