@@ -15,11 +15,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sha2::Digest as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::{Error, Kind, Result};
-use crate::name::Digest;
+use crate::name::{Digest, Hasher};
 use crate::store::blob::BlobWriter;
 use crate::threads;
 
@@ -43,7 +42,7 @@ pub enum Sink {
 
 impl Sink {
     pub fn new(writer: BlobWriter, size: u64, queue: &Arc<Semaphore>) -> Result<Self> {
-        let hashed = Hashed { writer, hasher: sha2::Sha256::new() };
+        let hashed = Hashed { writer, hasher: Hasher::default() };
         if size <= WHOLE_TO {
             return Ok(Self::Whole(hashed, Vec::new()));
         }
@@ -103,7 +102,7 @@ impl Sink {
 /// A blob's writer and the hash of what it wrote.
 pub struct Hashed {
     writer: BlobWriter,
-    hasher: sha2::Sha256,
+    hasher: Hasher,
 }
 
 impl Hashed {
@@ -113,12 +112,12 @@ impl Hashed {
     }
 
     fn restart(&mut self) -> Result<()> {
-        self.hasher = sha2::Sha256::new();
+        self.hasher = Hasher::default();
         self.writer.restart()
     }
 
     fn finish(self) -> (Digest, BlobWriter) {
-        (Digest::from_bytes(self.hasher.finalize().into()), self.writer)
+        (self.hasher.finish(), self.writer)
     }
 }
 
@@ -213,14 +212,14 @@ fn drain(hashed: Hashed, messages: mpsc::Receiver<Message>, stop: &AtomicBool) -
 
 /// Beside the writing, where there is one more thread; else between one piece and the next.
 enum Hashing {
-    Thread(mpsc::Sender<Written>, std::thread::JoinHandle<Option<sha2::Sha256>>),
-    Here(sha2::Sha256),
+    Thread(mpsc::Sender<Written>, std::thread::JoinHandle<Option<Hasher>>),
+    Here(Hasher),
 }
 
 impl Hashing {
-    fn start(hasher: sha2::Sha256) -> Self {
+    fn start(hasher: Hasher) -> Self {
         let (sender, written) = mpsc::channel();
-        let work = |(mut hasher, written): (sha2::Sha256, mpsc::Receiver<Written>)| {
+        let work = |(mut hasher, written): (Hasher, mpsc::Receiver<Written>)| {
             written.into_iter().for_each(|step| step.enter(&mut hasher));
             hasher
         };
@@ -238,7 +237,7 @@ impl Hashing {
         }
     }
 
-    fn finish(self) -> Option<sha2::Sha256> {
+    fn finish(self) -> Option<Hasher> {
         match self {
             Self::Thread(sender, thread) => {
                 drop(sender);
@@ -250,13 +249,13 @@ impl Hashing {
 }
 
 impl Written {
-    fn enter(self, hasher: &mut sha2::Sha256) {
+    fn enter(self, hasher: &mut Hasher) {
         match self {
             Self::Bytes(bytes, permit) => {
                 hasher.update(&bytes);
                 drop((bytes, permit));
             }
-            Self::Restart => *hasher = sha2::Sha256::new(),
+            Self::Restart => *hasher = Hasher::default(),
         }
     }
 }

@@ -5,10 +5,9 @@ use std::fmt;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use sha2::Digest as _;
 
 use super::object::{Object, objects, objects_by};
-use crate::name::{Age, Digest, FilePath, UnitName, Version};
+use crate::name::{Age, Digest, FilePath, Hasher, UnitName, Version};
 
 /// Records by unit name. JSON allows a key twice, a manifest does not.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -238,11 +237,11 @@ pub fn tree_digest(files: &[File]) -> Digest {
         .map(|file| listing_line(&file.path, file.size, &file.sha256, file.lazy, file.executable))
         .collect();
     lines.sort_unstable();
-    let mut hasher = sha2::Sha256::new();
+    let mut hasher = Hasher::default();
     for line in lines {
         hasher.update(line.as_bytes());
     }
-    Digest::from_bytes(hasher.finalize().into())
+    hasher.finish()
 }
 
 impl<'de> Deserialize<'de> for Modules {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BadName, bad};
+use super::{BadName, Hasher, bad};
 
 /// A sha256, written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,8 +37,9 @@ impl Digest {
 
     /// The digest of `data`, held in memory.
     pub fn of(data: &[u8]) -> Self {
-        use sha2::Digest as _;
-        Self(sha2::Sha256::digest(data).into())
+        let mut hasher = Hasher::default();
+        hasher.update(data);
+        hasher.finish()
     }
 
     pub fn from_bytes(bytes: [u8; 32]) -> Self {

@@ -5,13 +5,14 @@
 //! | [`UnitName`]  | dotted Python identifiers, no keywords               |
 //! | [`Namespace`] | the same, or empty (top-level names)                 |
 //! | [`FilePath`]  | a relative path that is safe on every platform       |
-//! | [`Digest`]    | a sha256                                             |
+//! | [`Digest`]    | a sha256; a [`Hasher`] or [`Hashing`] ends in one    |
 //! | [`Version`]   | printable ASCII text that fits in a file name        |
 //! | [`Key`]       | a unit, what holds it, an interpreter's suffix       |
 //!
 //! Each has a private field and a fallible constructor; serde goes through it.
 
 mod digest;
+mod hasher;
 mod key;
 mod path;
 mod unit;
@@ -20,6 +21,7 @@ mod version;
 use std::fmt;
 
 pub use digest::Digest;
+pub use hasher::{Hasher, Hashing};
 pub use key::Key;
 pub use path::{FilePath, folded, is_control_or_directional};
 pub use unit::{API_NAMES, Namespace, UnitName, is_identifier, prefixes};

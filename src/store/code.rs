@@ -27,10 +27,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use sha2::Digest as _;
 
 use super::disk;
-use crate::name::Digest;
+use crate::name::{Digest, Hasher};
 
 const FORMAT: &[u8] = b"magic_module code 1\n";
 const HEADER: usize = FORMAT.len() + 32;
@@ -63,7 +62,7 @@ impl Interpreter {
 #[derive(Debug)]
 pub struct CodePack {
     path: PathBuf,
-    binding: [u8; 32],
+    binding: Digest,
     /// What was there when the pack was opened; what is added is not kept in memory.
     held: Held,
     writer: Mutex<Option<writer::Writer>>,
@@ -80,8 +79,8 @@ struct Held {
 #[derive(Debug, Clone)]
 struct Entry {
     published: bool,
-    source: [u8; 32],
-    check: [u8; 32],
+    source: Digest,
+    check: Digest,
     /// Position in the bytes that were read.
     code: std::ops::Range<usize>,
 }
@@ -111,7 +110,7 @@ impl CodePack {
     ) -> Self {
         let Interpreter { cache_tag, magic, optimization } = interpreter;
         let path = folder.join(format!("{tree}.{cache_tag}.{optimization}"));
-        let mut hasher = sha2::Sha256::new();
+        let mut hasher = Hasher::default();
         for part in [
             identity.as_bytes().as_slice(),
             tree.as_bytes(),
@@ -119,12 +118,12 @@ impl CodePack {
             magic,
             &[*optimization],
         ] {
-            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
         let mut pack = Self {
             path,
-            binding: hasher.finalize().into(),
+            binding: hasher.finish(),
             held: Held::default(),
             writer: Mutex::default(),
         };
@@ -154,13 +153,13 @@ impl CodePack {
 
     fn is_ours(&self, bytes: &[u8]) -> bool {
         bytes.get(..FORMAT.len()) == Some(FORMAT)
-            && bytes.get(FORMAT.len()..HEADER) == Some(&self.binding)
+            && bytes.get(FORMAT.len()..HEADER) == Some(self.binding.as_bytes())
     }
 
     /// The marshalled code of `path`, if it was compiled from this source and is undamaged.
     pub fn get(&self, path: &str, source: &Digest) -> Option<Code> {
         let Held { bytes, entries, .. } = &self.held;
-        let entry = entries.get(path).filter(|entry| entry.source == *source.as_bytes())?;
+        let entry = entries.get(path).filter(|entry| entry.source == *source)?;
         let code = bytes.get(entry.code.clone())?;
         let lengths = lengths(path, code, entry.published)?;
         let good = self.check(lengths, path, &entry.source, code) == entry.check;
@@ -169,17 +168,16 @@ impl CodePack {
 
     /// True if there is code of this source; whether it is undamaged is seen when it is used.
     pub fn lists(&self, path: &str, source: &Digest) -> bool {
-        self.held.entries.get(path).is_some_and(|entry| entry.source == *source.as_bytes())
+        self.held.entries.get(path).is_some_and(|entry| entry.source == *source)
     }
 
-    fn check(&self, lengths: [u8; 8], path: &str, source: &[u8; 32], code: &[u8]) -> [u8; 32] {
-        let mut hasher = sha2::Sha256::new();
-        hasher.update(self.binding);
-        hasher.update(lengths);
-        hasher.update(source);
-        hasher.update(path.as_bytes());
-        hasher.update(code);
-        hasher.finalize().into()
+    fn check(&self, lengths: [u8; 8], path: &str, source: &Digest, code: &[u8]) -> Digest {
+        let mut hasher = Hasher::default();
+        let (binding, source) = (self.binding.as_bytes(), source.as_bytes());
+        for part in [binding.as_slice(), &lengths, source, path.as_bytes(), code] {
+            hasher.update(part);
+        }
+        hasher.finish()
     }
 
     /// Appends what was compiled here, once. A pack that cannot be written is no error: the code
@@ -210,7 +208,7 @@ impl CodePack {
 
     fn has(&self, path: &str) -> bool {
         let entry = self.held.entries.get(path);
-        entry.is_some_and(|entry| self.get(path, &Digest::from_bytes(entry.source)).is_some())
+        entry.is_some_and(|entry| self.get(path, &entry.source).is_some())
     }
 
     fn encode(
@@ -224,7 +222,7 @@ impl CodePack {
         let Some(lengths) = lengths(path, code, published) else { return };
         target.extend_from_slice(&lengths);
         target.extend_from_slice(source.as_bytes());
-        target.extend_from_slice(&self.check(lengths, path, source.as_bytes(), code));
+        target.extend_from_slice(self.check(lengths, path, source, code).as_bytes());
         target.extend_from_slice(path.as_bytes());
         target.extend_from_slice(code);
     }
@@ -248,6 +246,9 @@ fn entry_at(bytes: &[u8], at: usize) -> Option<(String, Entry)> {
     let length = |from: usize| -> Option<u32> {
         Some(u32::from_le_bytes(head.get(from..from + 4)?.try_into().ok()?))
     };
+    let digest = |from: usize| -> Option<Digest> {
+        Some(Digest::from_bytes(head.get(from..from + 32)?.try_into().ok()?))
+    };
     let published = length(0)? & PUBLISHED != 0;
     let path_length = usize::try_from(length(0)? & !PUBLISHED).ok()?;
     let code_length = usize::try_from(length(4)?).ok()?;
@@ -255,12 +256,7 @@ fn entry_at(bytes: &[u8], at: usize) -> Option<(String, Entry)> {
     let start = at + ENTRY + path_length;
     let code = start..start.checked_add(code_length)?;
     bytes.get(code.clone())?;
-    let entry = Entry {
-        published,
-        source: head.get(8..40)?.try_into().ok()?,
-        check: head.get(40..72)?.try_into().ok()?,
-        code,
-    };
+    let entry = Entry { published, source: digest(8)?, check: digest(40)?, code };
     Some((std::str::from_utf8(path).ok()?.to_owned(), entry))
 }
 

@@ -12,10 +12,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::open_to_others;
-use crate::name::Digest;
-
-/// The largest buffer that a file is read through, in bytes.
-const BUFFER: u64 = 256 << 10;
+use crate::name::{Digest, Hashing};
 
 /// A regular file of the store, and its size.
 pub fn open(path: &Path) -> io::Result<(fs_err::File, std::fs::Metadata)> {
@@ -72,19 +69,10 @@ pub fn digest(path: &Path, size: u64) -> io::Result<Digest> {
 /// Copies a file that should have `size` bytes, and hashes what it copies. One byte more is
 /// read, which is enough to know that it is wrong.
 pub fn copy(path: &Path, size: u64, target: &mut impl Write) -> io::Result<Digest> {
-    use sha2::Digest as _;
     let (file, _) = open(path)?;
-    let mut file = file.take(size.saturating_add(1));
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; usize::try_from(size.clamp(1, BUFFER)).unwrap_or(1)];
-    loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(Digest::from_bytes(hasher.finalize().into()));
-        }
-        hasher.update(&buffer[..count]);
-        target.write_all(&buffer[..count])?;
-    }
+    let mut hashing = Hashing::new(target);
+    hashing.copy(file.take(size.saturating_add(1)), size)?;
+    Ok(hashing.finish())
 }
 
 /// What lies in a folder; nothing, if there is no such folder.

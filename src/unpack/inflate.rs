@@ -1,6 +1,6 @@
 //! The bytes of one entry: exactly as many as declared, from exactly as many as declared.
 
-use std::io::{self, BufRead, Read, Seek, SeekFrom};
+use std::io::{BufRead, Read, Seek, SeekFrom, Write};
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -10,19 +10,16 @@ use crate::name::FilePath;
 
 const CHUNK: usize = 64 << 10;
 
-/// Where unpacked bytes go.
-type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> io::Result<()>;
-
-/// Gives the bytes of an entry to `sink`, piece by piece, and never one more than it declares.
+/// Writes the bytes of an entry to `target`, piece by piece, and never one more than it declares.
 pub(super) fn extract<R: BufRead + Seek>(
     reader: &mut R,
     path: &FilePath,
     entry: &Entry,
-    sink: Sink<'_>,
+    target: &mut dyn Write,
 ) -> Result<(), Refusal> {
     reader.seek(SeekFrom::Start(entry.at)).map_err(Refusal::Read)?;
     let mut input = reader.take(entry.compressed);
-    let mut output = Output { path, entry, sink, crc: Crc::new(), left: entry.size };
+    let mut output = Output { path, entry, target, crc: Crc::new(), left: entry.size };
     match entry.method {
         Method::Stored => loop {
             let bytes = input.fill_buf().map_err(Refusal::Read)?;
@@ -77,7 +74,7 @@ fn inflate<R: BufRead>(input: &mut R, output: &mut Output<'_>) -> Result<(), Ref
 struct Output<'a> {
     path: &'a FilePath,
     entry: &'a Entry,
-    sink: Sink<'a>,
+    target: &'a mut dyn Write,
     crc: Crc,
     left: u64,
 }
@@ -88,6 +85,7 @@ impl Output<'_> {
             Refusal::Rule(format!("holds more of {} than it declares", self.path))
         })?;
         self.crc.update(bytes);
-        (self.sink)(bytes).map_err(|cause| Refusal::Write { path: self.path.clone(), cause })
+        let written = self.target.write_all(bytes);
+        written.map_err(|cause| Refusal::Write { path: self.path.clone(), cause })
     }
 }

@@ -30,14 +30,12 @@ use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use sha2::Digest as _;
-
 pub use archive::{Directory, Entry, Limits, Refusal};
 pub use frame::FRAME_LIMIT;
 
 use crate::error::{Error, Kind, Result};
 use crate::manifest::PackFormat;
-use crate::name::{Digest, FilePath};
+use crate::name::{Digest, FilePath, Hashing};
 use crate::store::disk;
 use source::Source;
 
@@ -196,14 +194,10 @@ impl<R: BufRead + Seek> Pack<R> {
     /// Copies the entry `path` to `target`, as many bytes as it declares, and tells their digest.
     pub fn extract(&mut self, path: &FilePath, target: &mut impl Write) -> Result<Digest> {
         let entry = *self.entry(path)?;
-        let mut hasher = sha2::Sha256::new();
-        let mut sink = |bytes: &[u8]| -> io::Result<()> {
-            hasher.update(bytes);
-            target.write_all(bytes)
-        };
-        inflate::extract(&mut self.reader, path, &entry, &mut sink)
+        let mut hashing = Hashing::new(target);
+        inflate::extract(&mut self.reader, path, &entry, &mut hashing)
             .map_err(|refusal| refused(&self.label, refusal))?;
-        Ok(Digest::from_bytes(hasher.finalize().into()))
+        Ok(hashing.finish())
     }
 
     fn entry(&self, path: &FilePath) -> Result<&Entry> {

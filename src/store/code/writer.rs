@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::io::{Read, Seek, SeekFrom, Write};
 
 use super::{CodePack, Entry, FORMAT, HEADER, LIMIT, entry_at};
+use crate::name::Digest;
 use crate::store::disk::careful;
 use crate::store::lock::{OpenFile, open_in_place};
 use crate::store::open_to_others;
@@ -21,7 +22,7 @@ pub(super) struct Writer {
     /// Where the whole entries end, as far as this process knows; 0 where it knows nothing.
     end: u64,
     /// What was appended since the pack was opened, by whomever: path, source, published.
-    appended: HashSet<(String, [u8; 32], bool)>,
+    appended: HashSet<(String, Digest, bool)>,
 }
 
 impl Writer {
@@ -92,7 +93,7 @@ impl CodePack {
                 let mut file = writer.file.file()?;
                 file.set_len(0)?;
                 file.seek(SeekFrom::Start(0))?;
-                file.write_all(&[FORMAT, &self.binding].concat())?;
+                file.write_all(&[FORMAT, self.binding.as_bytes()].concat())?;
                 writer.end = HEADER as u64;
             } else if writer.end < length {
                 writer.file.file()?.set_len(writer.end)?;

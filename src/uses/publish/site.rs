@@ -16,7 +16,7 @@
 //! underscore (`__init__.py`), and URLs stay free of quoting.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write as _};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +25,7 @@ use fs_err::File;
 use super::source::SourceFile;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Modules, Record};
-use crate::name::Digest;
+use crate::name::{Digest, Hashing};
 
 pub(super) const MANIFEST: &str = "manifest.json";
 const LOCK: &str = ".magic-module.lock";
@@ -105,11 +105,10 @@ impl Site {
         }
         let temporary = self.temporary();
         let failed = |error: std::io::Error| cannot_write(&self.root, &error);
-        let mut reader =
+        let reader =
             File::open(&file.disk).map_err(|error| super::unreadable(&file.path, &error))?;
-        let mut writer = File::create(&temporary).map_err(failed)?;
-        let (size, digest) = copy(&mut reader, Some(&mut writer)).map_err(failed)?;
-        if (size, digest) != (file.size, file.sha256) {
+        let writer = File::create(&temporary).map_err(failed)?;
+        if copy(reader, writer).map_err(failed)? != (file.size, file.sha256) {
             return Err(super::refused(
                 &file.path,
                 "it changed while it was read",
@@ -295,25 +294,13 @@ pub(super) fn part_path(digest: &Digest) -> String {
 
 /// Size and sha256 of a file.
 pub(super) fn digest_of(path: &Path) -> std::io::Result<(u64, Digest)> {
-    copy(&mut File::open(path)?, None)
+    copy(File::open(path)?, std::io::sink())
 }
 
-fn copy(reader: &mut File, mut writer: Option<&mut File>) -> std::io::Result<(u64, Digest)> {
-    use sha2::Digest as _;
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 18];
-    let mut size = 0;
-    loop {
-        let count = reader.read(&mut buffer)?;
-        if count == 0 {
-            return Ok((size, Digest::from_bytes(hasher.finalize().into())));
-        }
-        hasher.update(&buffer[..count]);
-        if let Some(writer) = writer.as_mut() {
-            writer.write_all(&buffer[..count])?;
-        }
-        size += count as u64;
-    }
+fn copy(reader: File, writer: impl Write) -> std::io::Result<(u64, Digest)> {
+    let size = reader.metadata()?.len();
+    let mut hashing = Hashing::new(writer);
+    Ok((hashing.copy(reader, size)?, hashing.finish()))
 }
 
 /// `.csv` of `Table.CSV`; nothing where it would need quoting.

@@ -1,0 +1,95 @@
+//! Hashing, of bytes that are there and of bytes that pass by.
+//!
+//! ```text
+//! reader ─ Hashing ─▶ writer
+//!             └─▶ Digest
+//! ```
+//!
+//! What is verified is hashed on its way, never read a second time.
+
+use std::io::{self, BufReader, Read, Write};
+
+use sha2::Digest as _;
+
+use super::Digest;
+
+/// The largest buffer that a stream is copied through, in bytes.
+const BUFFER: u64 = 256 << 10;
+
+/// Takes bytes, piece by piece, and ends in their digest.
+#[derive(Debug, Clone, Default)]
+pub struct Hasher(sha2::Sha256);
+
+impl Hasher {
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn finish(self) -> Digest {
+        Digest::from_bytes(self.0.finalize().into())
+    }
+}
+
+/// Passes on what is written to it, and hashes that.
+#[derive(Debug)]
+pub struct Hashing<W> {
+    target: W,
+    hasher: Hasher,
+}
+
+impl<W: Write> Hashing<W> {
+    pub fn new(target: W) -> Self {
+        Self { target, hasher: Hasher::default() }
+    }
+
+    /// Lets all of `reader` pass, which should have `size` bytes, and counts them.
+    pub fn copy(&mut self, reader: impl Read, size: u64) -> io::Result<u64> {
+        let buffer = usize::try_from(size.clamp(1, BUFFER)).unwrap_or(1);
+        io::copy(&mut BufReader::with_capacity(buffer, reader), self)
+    }
+
+    pub fn finish(self) -> Digest {
+        self.hasher.finish()
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.target.write(bytes)?;
+        self.hasher.update(bytes.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.target.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_hashed_as_it_was_written() {
+        /// Takes a few bytes at a time.
+        struct Slow(Vec<u8>);
+        impl Write for Slow {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let count = bytes.len().min(7);
+                self.0.extend_from_slice(&bytes[..count]);
+                Ok(count)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let bytes: Vec<u8> = (0..100_000_u32).map(|at| at as u8).collect();
+        for expected in [0, 100, 10_000, u64::MAX] {
+            let mut target = Slow(Vec::new());
+            let mut hashing = Hashing::new(&mut target);
+            assert_eq!(hashing.copy(&bytes[..], expected).unwrap(), 100_000);
+            assert_eq!(hashing.finish(), Digest::of(&bytes));
+            assert_eq!(target.0, bytes);
+        }
+    }
+}
