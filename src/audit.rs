@@ -15,9 +15,21 @@ use tokio::sync::oneshot;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     /// A manifest, a signature or a part of a catalogue is asked for.
-    Resolve { url: String },
+    Resolve {
+        /// Without credentials and query.
+        url: String,
+    },
     /// An artifact is downloaded.
-    Fetch { unit: String, url: String, size: u64, sha256: String },
+    Fetch {
+        /// The unit that needs it, or what else it is shown as.
+        unit: String,
+        /// Without credentials and query.
+        url: String,
+        /// In bytes, as the manifest says.
+        size: u64,
+        /// 64 hexadecimal digits.
+        sha256: String,
+    },
 }
 
 /// Takes acts to whoever waits, who answers through the sender or drops it.

@@ -21,7 +21,9 @@ impl<T> Open for T {}
 /// Which file a descriptor had when it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
+    /// `st_dev`.
     pub device: u64,
+    /// `st_ino`.
     pub inode: u64,
 }
 
@@ -51,6 +53,7 @@ pub struct Own<T: Open> {
 }
 
 impl<T: Open> Own<T> {
+    /// Remembers which file the number stands for now.
     pub fn new(value: T) -> Self {
         let identity = Identity::of(&value);
         Self { value: ManuallyDrop::new(value), identity, process: std::process::id() }
@@ -78,10 +81,12 @@ impl<T: Open> Own<T> {
         &self.value
     }
 
+    /// The file, or an error if the number stands for another one.
     pub fn get(&self) -> io::Result<&T> {
         if self.is_ours() { Ok(&self.value) } else { Err(closed()) }
     }
 
+    /// As [`get`](Self::get).
     pub fn get_mut(&mut self) -> io::Result<&mut T> {
         if self.is_ours() { Ok(&mut self.value) } else { Err(closed()) }
     }

@@ -24,6 +24,7 @@ pub const SENTENCE: usize = 2000;
 /// The longest of its parts.
 const PART: usize = 660;
 
+/// What may fail with an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong; each kind is one Python exception class.
@@ -54,7 +55,9 @@ pub enum Kind {
 /// The details of a failure. Boxed inside [`Error`] so that `Result` stays small.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Details {
+    /// Chooses the exception class.
     pub kind: Kind,
+    /// The failed act and its object.
     pub message: String,
     /// The module or unit, as it follows `import`.
     pub name: Option<String>,
@@ -62,18 +65,24 @@ pub struct Details {
     pub url: Option<String>,
     /// A file of the store, or a place in a document (`modules.alpha.files[1].sha256`).
     pub path: Option<String>,
+    /// What was pinned or asked for: a digest, a size, a number.
     pub expected: Option<String>,
+    /// What came instead.
     pub got: Option<String>,
     /// There is nothing behind the URL.
     pub absent: bool,
+    /// What the reader can do about it.
     pub hint: Option<String>,
+    /// Outermost first: the last one is the root.
     pub causes: Vec<String>,
 }
 
+/// A failure, as it is shown, raised and compared.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error(Box<Details>);
 
 impl Error {
+    /// Begins with the failed act and its object; the methods below add what else is known.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self(Box::new(Details {
             kind,
@@ -89,6 +98,7 @@ impl Error {
         }))
     }
 
+    /// Chooses the exception class.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
@@ -98,6 +108,7 @@ impl Error {
         self.kind() == Kind::Integrity && self.0.path.as_deref() == Some("serial")
     }
 
+    /// All that is known of it.
     pub fn details(&self) -> &Details {
         &self.0
     }
@@ -109,6 +120,7 @@ impl Error {
         self
     }
 
+    /// Adds what follows `import`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.0.name = Some(name.into());
@@ -122,36 +134,42 @@ impl Error {
         self
     }
 
+    /// Adds where it happened; the URL must have been made fit to be shown.
     #[must_use]
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.0.url = Some(url.into());
         self
     }
 
+    /// Adds a file, or a place in a document.
     #[must_use]
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.0.path = Some(path.into());
         self
     }
 
+    /// Adds what should have come.
     #[must_use]
     pub fn expected(mut self, expected: impl Into<String>) -> Self {
         self.0.expected = Some(expected.into());
         self
     }
 
+    /// Adds what came instead.
     #[must_use]
     pub fn got(mut self, got: impl Into<String>) -> Self {
         self.0.got = Some(got.into());
         self
     }
 
+    /// Marks that there is nothing behind the URL.
     #[must_use]
     pub fn absent(mut self) -> Self {
         self.0.absent = true;
         self
     }
 
+    /// Names the remedy, instead of one that was set before.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());

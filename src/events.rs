@@ -33,30 +33,70 @@ const QUEUE: usize = 4096;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A manifest was asked for.
-    Resolve { namespace: String, url: String, changed: bool },
+    Resolve {
+        /// Empty for top-level names.
+        namespace: String,
+        /// Without credentials and query.
+        url: String,
+        /// The server had another one than was known.
+        changed: bool,
+    },
     /// Bytes of one operation arrived, over all its artifacts; the last of them was `artifact`.
-    Fetch { unit: String, artifact: String, bytes: u64, total: u64, done: bool },
+    Fetch {
+        /// What the operation is for.
+        unit: String,
+        /// The last part of a URL.
+        artifact: String,
+        /// Arrived until now.
+        bytes: u64,
+        /// To arrive in the end, as far as is known.
+        total: u64,
+        /// Nothing more follows.
+        done: bool,
+    },
     /// A tree was looked at.
-    Verify { unit: String, finding: Finding },
+    Verify {
+        /// Whose tree it is.
+        unit: String,
+        /// How the tree is.
+        finding: Finding,
+    },
     /// A module's code was handed to the interpreter.
-    Load { unit: String, path: String },
+    Load {
+        /// Where the module belongs.
+        unit: String,
+        /// The module's file, in the tree.
+        path: String,
+    },
     /// A unit moved to this version, or left the generation: then it has none.
-    Upgrade { unit: String, version: String },
+    Upgrade {
+        /// What moved.
+        unit: String,
+        /// Empty, if it left.
+        version: String,
+    },
 }
 
 /// What looking at a tree showed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Finding {
+    /// Every file is as it was built.
     Whole,
+    /// A file is gone, or other than it was built.
     Damaged {
+        /// In the tree.
         path: String,
     },
+    /// A file was built again.
     Healed {
+        /// In the tree.
         path: String,
     },
     /// Code that was published with the unit is not used.
     Refused {
+        /// Without credentials and query.
         url: String,
+        /// A sentence for people.
         why: String,
     },
 }
@@ -64,12 +104,17 @@ pub enum Finding {
 /// An event as handlers see it. Fields that do not apply are empty.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Shown<'a> {
+    /// `resolve`, `fetch`, `verify`, `load` or `upgrade`.
     pub event: &'static str,
+    /// What follows `import`; the namespace, where a manifest was asked for.
     pub unit: &'a str,
     /// The last part of the artifact's URL, or the path in the tree.
     pub artifact: &'a str,
+    /// Without credentials and query.
     pub url: &'a str,
+    /// Arrived until now.
     pub bytes: u64,
+    /// To arrive in the end.
     pub total: u64,
     /// What was found, in a word of those above; `done` ends a fetch and an upgrade.
     pub status: &'static str,
@@ -83,6 +128,7 @@ impl Shown<'_> {
 }
 
 impl Event {
+    /// Gives every event the same fields.
     pub fn shown(&self) -> Shown<'_> {
         match self {
             Self::Resolve { namespace, url, changed } => Shown {
@@ -131,15 +177,20 @@ impl Finding {
 /// Something that a person should know although nothing failed: a warning in Python.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
+    /// Chooses the class of the warning.
     pub kind: NoticeKind,
     /// What it is about: told once per process.
     pub subject: String,
+    /// One sentence for people.
     pub text: String,
 }
 
+/// What a notice warns of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NoticeKind {
+    /// The manifest is older than its author or the mount allows.
     OldManifest,
+    /// A version in use was taken back.
     Yanked,
 }
 
@@ -167,11 +218,11 @@ impl Events {
         }
     }
 
-    pub fn wanted(&self) -> bool {
+    pub(crate) fn wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed)
     }
 
-    pub fn emit(&self, event: impl FnOnce() -> Event) {
+    pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
         if self.wanted() {
             let events = &mut self.queue.lock().events;
             if events.len() == QUEUE {
@@ -181,10 +232,11 @@ impl Events {
         }
     }
 
-    pub fn lock(&self) -> &dyn ForkLock {
+    pub(crate) fn lock(&self) -> &dyn ForkLock {
         &self.queue
     }
 
+    /// Empties the queue, the oldest first.
     pub fn take(&self) -> Vec<Event> {
         if self.wanted() { self.queue.lock().events.drain(..).collect() } else { Vec::new() }
     }
@@ -198,6 +250,7 @@ impl Events {
         }
     }
 
+    /// Empties the notices; quick, where there is none.
     pub fn take_notices(&self) -> Vec<Notice> {
         if !self.noticed.load(Ordering::Acquire) {
             return Vec::new();
@@ -210,6 +263,7 @@ impl Events {
 
 /// A lock that `fork()` must not catch in the hands of another thread.
 pub trait ForkLock: Sync {
+    /// Locks without a guard: [`release`](Self::release) must follow.
     fn hold(&self);
     /// # Safety
     /// Only after `hold` in the same thread, once.
@@ -255,6 +309,7 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Begins at zero, heard by whoever [`heard`] surrounds.
     pub fn new(unit: impl Into<String>, events: Arc<Events>) -> Arc<Self> {
         Arc::new(Self {
             unit: unit.into(),
@@ -266,11 +321,12 @@ impl Progress {
         })
     }
 
+    /// The queue that it reports to.
     pub fn events(&self) -> &Arc<Events> {
         &self.events
     }
 
-    pub fn expect(&self, bytes: u64) {
+    pub(crate) fn expect(&self, bytes: u64) {
         self.total.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -292,6 +348,7 @@ impl Progress {
         self.done.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// The bytes until now.
     pub fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
     }

@@ -67,7 +67,7 @@ impl Layout {
         layout
     }
 
-    pub fn has_file(&self, path: &str) -> bool {
+    pub(crate) fn has_file(&self, path: &str) -> bool {
         self.files.contains(path)
     }
 

@@ -14,8 +14,8 @@
 //! - The mount's [`manifest`] has a record for the unit. From the record alone follow its
 //!   [`layout`] and with it the whole spec, before anything is downloaded.
 //! - When the module's code is wanted, the [`unit`] is made usable: [`uses::activate`] finds
-//!   what it requires, [`plan`] what is missing, [`fetch`] brings that from its [`origin`] into
-//!   the [`store`], and [`assemble`] builds the tree, with [`unpack`] reading the packs.
+//!   what it requires, `plan` what is missing, [`fetch`] brings that from its [`origin`] into
+//!   the [`store`], and `assemble` builds the tree, with [`unpack`] reading the packs.
 //! - The generation that now knows the unit is the last thing written.
 //!   [`uses::moves::upgrade`] moves to another one, [`uses::moves::rollback`] back, and both
 //!   leave everything as it was if they fail.
@@ -37,22 +37,22 @@
 //!
 //! A lower floor never imports a higher one, and only `py` knows Python.
 
-pub mod assemble;
+mod assemble;
 pub mod audit;
-pub mod clock;
-pub mod compile;
-pub mod descriptor;
+mod clock;
+mod compile;
+mod descriptor;
 pub mod engine;
 pub mod error;
 pub mod events;
 pub mod fetch;
 pub mod layout;
-pub mod lockfile;
+mod lockfile;
 pub mod manifest;
 pub mod mount;
 pub mod name;
 pub mod origin;
-pub mod per_process;
+mod per_process;
 pub mod plan;
 #[cfg(feature = "python")]
 mod py;
@@ -60,7 +60,7 @@ pub mod session;
 pub mod settings;
 pub mod sign;
 pub mod store;
-pub mod threads;
+mod threads;
 pub mod unit;
 pub mod unpack;
 pub mod uses;

@@ -7,6 +7,7 @@
 
 use std::sync::OnceLock;
 
+/// A value that a forked child makes anew.
 #[derive(Debug)]
 pub struct PerProcess<T> {
     process: u32,
@@ -15,6 +16,7 @@ pub struct PerProcess<T> {
 }
 
 impl<T> PerProcess<T> {
+    /// Holds `value` for this process.
     pub fn new(value: T) -> Self {
         Self { process: std::process::id(), value, child: OnceLock::new() }
     }

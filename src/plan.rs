@@ -31,8 +31,8 @@ pub struct Wanted {
 
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    pub wanted: Vec<Wanted>,
-    pub sources: BTreeMap<FilePath, Source>,
+    pub(crate) wanted: Vec<Wanted>,
+    pub(crate) sources: BTreeMap<FilePath, Source>,
     /// What `wanted` holds.
     named: HashSet<Digest>,
 }
@@ -51,7 +51,7 @@ impl Plan {
 pub struct Reusable(HashMap<Digest, (PathBuf, Digest, Option<FilePath>)>);
 
 impl Reusable {
-    pub fn add(&mut self, tree: &Tree) {
+    pub(crate) fn add(&mut self, tree: &Tree) {
         for file in tree.files.iter().filter(|file| !file.lazy) {
             if let Some(blob) = file.source.and_then(|at| tree.sources.get(at)) {
                 let place = (tree.folder.join(file.path.as_str()), *blob, file.inner.clone());

@@ -16,13 +16,16 @@ pub enum Show {
     /// A bar on a terminal or in a notebook, nothing elsewhere.
     #[default]
     Auto,
+    /// Always a bar.
     Bar,
     /// JSON lines on stderr.
     Json,
+    /// Nothing.
     Off,
 }
 
 impl Show {
+    /// The word that the variable takes.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -33,6 +36,7 @@ impl Show {
     }
 }
 
+/// What the environment says, read once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `MAGIC_MODULE_MANIFEST_URL`: where `magic_module`'s own units come from.
@@ -72,6 +76,7 @@ pub struct Settings {
 pub struct Secret(String);
 
 impl Secret {
+    /// The text, for whoever must have it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -83,6 +88,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// Downloads at a time, where nothing else is said.
 pub const DEFAULT_CONCURRENCY: usize = 32;
 
 /// A variable that is read when it matters, for it may be set until then: those of proxies.
@@ -97,6 +103,7 @@ pub fn names_a_manifest() -> bool {
 }
 
 impl Settings {
+    /// Reads the variables; an error names the one that is wrong.
     pub fn from_env() -> Result<Self> {
         Self::read(variable)
     }

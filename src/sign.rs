@@ -29,7 +29,7 @@ impl Keys {
         Ok(Self(keys))
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

@@ -45,7 +45,7 @@ pub struct Leaf {
 }
 
 impl Catalogue {
-    pub const MAX_BITS: u8 = 12;
+    pub(crate) const MAX_BITS: u8 = 12;
 
     pub(super) fn check(&self) -> Result<()> {
         if self.bits.iter().any(|bits| *bits > Self::MAX_BITS) {

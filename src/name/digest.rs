@@ -12,6 +12,7 @@ use super::{BadName, Hasher, bad};
 pub struct Digest([u8; 32]);
 
 impl Digest {
+    /// Reads 64 lower-case hexadecimal digits; all else is an error.
     pub fn new(text: &str) -> Result<Self, BadName> {
         let mut bytes = [0; 32];
         let nibble = |c: u8| match c {
@@ -42,14 +43,15 @@ impl Digest {
         hasher.finish()
     }
 
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    pub fn as_bytes(&self) -> &[u8; 32] {
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
+    /// Writes 64 lower-case hexadecimal digits.
     pub fn to_hex(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = String::with_capacity(64);

@@ -54,6 +54,7 @@ fn bad<T>(why: impl Into<String>) -> Result<T, BadName> {
 macro_rules! text_type {
     ($name:ident) => {
         impl $name {
+            /// The text as it was checked.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

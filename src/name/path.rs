@@ -12,6 +12,7 @@ pub struct FilePath(String);
 text_type!(FilePath);
 
 impl FilePath {
+    /// Refuses what is absolute, leaves its folder, or is another file on another platform.
     pub fn new(text: &str) -> Result<Self, BadName> {
         if text.is_empty() || text.len() > 1000 {
             return bad(format!("path of {} bytes, 1 to 1000 are allowed", text.len()));

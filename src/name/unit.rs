@@ -60,6 +60,7 @@ pub struct UnitName(String);
 text_type!(UnitName);
 
 impl UnitName {
+    /// Refuses what cannot be imported, or cannot be a file on Windows.
     pub fn new(text: &str) -> Result<Self, BadName> {
         if text.len() > 200 {
             return bad(format!("name of {} bytes, at most 200 are allowed", text.len()));
@@ -98,6 +99,7 @@ pub struct Namespace(String);
 text_type!(Namespace);
 
 impl Namespace {
+    /// Takes what a unit may be called, or nothing.
     pub fn new(text: &str) -> Result<Self, BadName> {
         if text.is_empty() {
             return Ok(Self::default());
@@ -105,7 +107,7 @@ impl Namespace {
         UnitName::new(text).map(|name| Self(name.0))
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

@@ -15,6 +15,7 @@ pub struct Version(String);
 text_type!(Version);
 
 impl Version {
+    /// Takes 1 to 100 ASCII letters, digits and `._-+!`, whether PEP 440 knows them or not.
     pub fn new(text: &str) -> Result<Self, BadName> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._-+!".contains(c);
         if text.is_empty() || text.len() > 100 || !text.chars().all(allowed) {

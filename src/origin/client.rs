@@ -19,7 +19,7 @@ use super::proxy::Proxies;
 use super::{Fault, OriginError};
 use crate::threads;
 
-pub const USER_AGENT: &str = concat!("magic_module/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("magic_module/", env!("CARGO_PKG_VERSION"));
 
 /// A window as small as the default makes one big file wait for each round trip
 /// (10 s instead of 2 at 20 ms and 1 Gbit/s).

@@ -6,11 +6,11 @@
 //! Retrying, resuming and verifying happen above.
 
 mod answer;
-pub mod client;
-pub mod file;
-pub mod http;
+pub(crate) mod client;
+pub(crate) mod file;
+pub(crate) mod http;
 pub mod netrc;
-pub mod proxy;
+pub(crate) mod proxy;
 mod redirect;
 
 pub use answer::encoded;
@@ -100,7 +100,7 @@ pub struct PartOf {
 }
 
 impl PartOf {
-    pub fn is_all(self) -> bool {
+    pub(crate) fn is_all(self) -> bool {
         self.first == 0 && self.last.checked_add(1) == self.total
     }
 }

@@ -46,7 +46,7 @@ pub struct Proxy {
 }
 
 impl Proxies {
-    pub fn read(get: impl Fn(&str) -> Option<OsString>) -> Self {
+    pub(crate) fn read(get: impl Fn(&str) -> Option<OsString>) -> Self {
         let first = |names: &[&'static str]| {
             names.iter().find_map(|&variable| {
                 let value = get(variable)?;

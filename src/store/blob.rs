@@ -56,7 +56,7 @@ pub struct Glance<'a> {
 }
 
 impl Glance<'_> {
-    pub fn has(&self, digest: &Digest, size: u64) -> bool {
+    pub(crate) fn has(&self, digest: &Digest, size: u64) -> bool {
         let folder = usize::from(digest.as_bytes()[0]);
         self.folders.is_none_or(|folders| folders[folder]) && self.blobs.has(digest, size)
     }
@@ -290,7 +290,7 @@ pub struct BlobWriter {
 }
 
 impl BlobWriter {
-    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let write = || self.file.file()?.write_all(bytes);
         write().map_err(|error| self.failed(&error))
     }

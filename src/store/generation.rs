@@ -137,7 +137,7 @@ impl MountFolder {
         self.path.join("generations").join(number.to_string())
     }
 
-    pub fn lock_of(&self, number: u64) -> PathBuf {
+    pub(crate) fn lock_of(&self, number: u64) -> PathBuf {
         self.path.join("generations").join(format!("{number}.lock"))
     }
 
@@ -224,7 +224,7 @@ impl MountFolder {
         write_aside(&self.tmp, &self.path.join("current"), format!("{number}\n").as_bytes(), true)
     }
 
-    pub fn remove(&self, number: u64) -> io::Result<()> {
+    pub(crate) fn remove(&self, number: u64) -> io::Result<()> {
         disk::remove(&self.file_of(number))?;
         disk::remove(&self.lock_of(number))
     }
@@ -238,7 +238,7 @@ impl MountFolder {
         self.write_checked(&self.path.join("state"), state, false)
     }
 
-    pub fn describe(&self, description: &serde_json::Value) -> Result<()> {
+    pub(crate) fn describe(&self, description: &serde_json::Value) -> Result<()> {
         let target = self.path.join("mount.json");
         if target.exists() {
             return Ok(());

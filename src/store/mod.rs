@@ -20,9 +20,9 @@ pub mod blob;
 pub mod code;
 pub mod disk;
 pub mod generation;
-pub mod lock;
+pub(crate) mod lock;
 pub mod prune;
-pub mod registry;
+pub(crate) mod registry;
 pub mod tree;
 
 use std::io::{self, Read, Write};
@@ -78,7 +78,7 @@ impl Store {
         self.root.join("trees")
     }
 
-    pub fn mounts(&self) -> PathBuf {
+    pub(crate) fn mounts(&self) -> PathBuf {
         self.root.join("mounts")
     }
 
@@ -86,7 +86,7 @@ impl Store {
         self.root.join("lazy")
     }
 
-    pub fn locks(&self) -> PathBuf {
+    pub(crate) fn locks(&self) -> PathBuf {
         self.root.join("locks")
     }
 

@@ -367,7 +367,7 @@ pub fn size_of(path: &Path) -> Result<u64> {
     }
 }
 
-pub fn usage(store: &Store) -> Result<Usage> {
+pub(crate) fn usage(store: &Store) -> Result<Usage> {
     let count = |folder: &Path| -> Result<u64> {
         Ok(entries(folder)?.iter().filter(|entry| entry.extension().is_none()).count() as u64)
     };

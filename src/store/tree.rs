@@ -61,9 +61,9 @@ pub struct TreeFile {
 /// What `lstat` says of a file that nobody touched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stamp {
-    pub mtime: i128,
-    pub ctime: i128,
-    pub inode: u64,
+    pub(crate) mtime: i128,
+    pub(crate) ctime: i128,
+    pub(crate) inode: u64,
 }
 
 impl Stamp {
