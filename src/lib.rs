@@ -28,7 +28,7 @@
 //! |------------|------------------------------------------------------------------------|
 //! | 0 words    | `error` `name` `settings` `events` `audit` `descriptor` `threads`        |
 //! |            | `clock` `per_process`                                                    |
-//! | 1 formats  | `manifest` `layout` `lockfile`                                           |
+//! | 1 formats  | `manifest` `layout` `lockfile` `distribution`                            |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
 //! | 4 centre   | `engine` `mount` `unit` `session`                                          |
@@ -42,6 +42,7 @@ pub mod audit;
 mod clock;
 mod compile;
 mod descriptor;
+mod distribution;
 pub mod engine;
 pub mod error;
 pub mod events;

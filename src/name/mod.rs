@@ -1,17 +1,19 @@
 //! Untrusted text becomes a type here, and nowhere else.
 //!
-//! | type          | holds                                               |
-//! |---------------|-----------------------------------------------------|
-//! | [`UnitName`]  | dotted Python identifiers, no keywords               |
-//! | [`Namespace`] | the same, or empty (top-level names)                 |
-//! | [`FilePath`]  | a relative path that is safe on every platform       |
-//! | [`Digest`]    | a sha256; a [`Hasher`] or [`Hashing`] ends in one    |
-//! | [`Version`]   | printable ASCII text that fits in a file name        |
-//! | [`Key`]       | a unit, what holds it, an interpreter's suffix       |
+//! | type                 | holds                                           |
+//! |----------------------|-------------------------------------------------|
+//! | [`UnitName`]         | dotted Python identifiers, no keywords          |
+//! | [`Namespace`]        | the same, or empty (top-level names)            |
+//! | [`FilePath`]         | a relative path that is safe on every platform  |
+//! | [`Digest`]           | a sha256; [`Hasher`] and [`Hashing`] end in one |
+//! | [`Version`]          | printable ASCII text that fits in a file name   |
+//! | [`DistributionName`] | lower case, single dashes                       |
+//! | [`Key`]              | a unit, what holds it, an interpreter's suffix  |
 //!
 //! Each has a private field and a fallible constructor; serde goes through it.
 
 mod digest;
+mod distribution;
 mod hasher;
 mod key;
 mod path;
@@ -21,6 +23,7 @@ mod version;
 use std::fmt;
 
 pub use digest::Digest;
+pub use distribution::DistributionName;
 pub use hasher::{Hasher, Hashing};
 pub use key::Key;
 pub use path::{FilePath, folded, is_control_or_directional};
@@ -46,7 +49,7 @@ impl fmt::Display for BadName {
 
 impl std::error::Error for BadName {}
 
-fn bad<T>(why: impl Into<String>) -> Result<T, BadName> {
+pub(crate) fn bad<T>(why: impl Into<String>) -> Result<T, BadName> {
     Err(BadName(why.into()))
 }
 

@@ -17,6 +17,7 @@ use super::overrides::{self, Overrides, RecordOverrides, Yanked};
 use super::site::Site;
 use super::source::{Source, SourceFile, SourceUnit};
 use super::{glob, pack, refused, version};
+use crate::distribution::Requirement;
 use crate::error::Result;
 use crate::manifest::{File, Pack, PackFormat, Record, Variant};
 use crate::name::{Digest, UnitName, Version};
@@ -72,7 +73,7 @@ fn plan_unit(
     // A namespace folder may hold several distributions; then none speaks for all.
     let main = match of[..] {
         [only] => Some(only),
-        _ => of.iter().copied().find(|it| it.name == distribution::normalized(name.as_str())),
+        _ => of.iter().copied().find(|it| it.metadata.name.is(name.as_str())),
     };
     let text = |path: &str| {
         let file = unit.files.iter().find(|file| file.path.as_str() == path)?;
@@ -84,16 +85,16 @@ fn plan_unit(
     files.extend(of.iter().filter(|it| it.home == *name).flat_map(|it| it.files.clone()));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let specifiers: BTreeSet<&str> =
-        of.iter().filter_map(|it| it.requires_python.as_deref()).collect();
+        of.iter().filter_map(|it| it.metadata.requires_python.as_deref()).collect();
     let joined = specifiers.into_iter().collect::<Vec<_>>().join(",");
     let mut plan = Plan {
         name: name.clone(),
         version: own
             .version
             .clone()
-            .or_else(|| main.map(|it| it.version.clone()))
+            .or_else(|| main.map(|it| it.metadata.version.clone()))
             .or_else(|| version::declared(name, text)),
-        summary: own.summary.clone().or_else(|| main?.summary.clone()),
+        summary: own.summary.clone().or_else(|| main?.metadata.summary.clone()),
         requires_python: own
             .requires_python
             .clone()
@@ -127,12 +128,13 @@ fn needs(
     let mut requires = BTreeSet::new();
     for distribution in of {
         requires.insert(distribution.home.clone());
-        for requirement in &distribution.requirements {
-            let wanted = distribution::name_of(requirement);
-            match all.iter().find(|it| it.name == wanted) {
+        let needed = |it: &&Requirement| !it.needs_extra();
+        for requirement in distribution.metadata.requirements.iter().filter(needed) {
+            let text = requirement.as_str();
+            match all.iter().find(|it| it.metadata.name == *requirement.name()) {
                 Some(found) => requires.extend(found.units.iter().cloned()),
-                None if dependencies.contains(requirement) => {}
-                None => dependencies.push(requirement.clone()),
+                None if dependencies.iter().any(|it| it == text) => {}
+                None => dependencies.push(text.to_owned()),
             }
         }
     }

@@ -1,9 +1,6 @@
-//! `x.dist-info`: what the metadata of a distribution says about its units.
+//! `x.dist-info`: what a distribution says of the units of SRC.
 //!
-//! The format is that of e-mail headers
-//! (<https://packaging.python.org/en/latest/specifications/core-metadata/>);
-//! `RECORD` names the files, where it is missing `top_level.txt` the modules
-//! (<https://packaging.python.org/en/latest/specifications/recording-installed-packages/>).
+//! `RECORD` names its files, where that is missing `top_level.txt` its modules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,18 +9,13 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::source::{Source, SourceFile};
 use super::{LeftOut, refused, unreadable, walk};
+use crate::distribution::{Metadata, recorded};
 use crate::error::Result;
-use crate::name::{UnitName, Version};
+use crate::name::UnitName;
 
 #[derive(Debug)]
 pub(super) struct Distribution {
-    /// As the index spells it: lower case, single dashes.
-    pub name: String,
-    pub version: Version,
-    pub summary: Option<String>,
-    pub requires_python: Option<String>,
-    /// `Requires-Dist`, without what only an extra needs.
-    pub requirements: Vec<String>,
+    pub metadata: Metadata,
     /// Units of SRC that hold its files.
     pub units: BTreeSet<UnitName>,
     /// The unit that the metadata is served with; the others require it.
@@ -73,16 +65,7 @@ fn read(
     let Some(metadata) = text("METADATA")? else {
         return Err(refused(place, "the file is missing", remedy));
     };
-    let headers = headers(&metadata);
-    let first = |wanted: &str| {
-        headers.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.clone())
-    };
-    let Some(name) = first("name") else {
-        return Err(refused(place, "it has no Name", remedy));
-    };
-    let version = first("version").unwrap_or_default();
-    let version = Version::new(&version).map_err(|why| refused(&place, why, remedy))?;
-
+    let metadata = Metadata::parse(&metadata).map_err(|why| refused(&place, why, remedy))?;
     let units = match (text("RECORD")?, text("top_level.txt")?) {
         (Some(record), _) => units_of_record(&record, owners),
         (None, Some(names)) => units_of_top_level(&names, source),
@@ -94,27 +77,12 @@ fn read(
             ));
         }
     };
-    let name = normalized(&name);
-    let namesake = units.iter().find(|unit| normalized(unit.as_str()) == name);
+    let namesake = units.iter().find(|unit| metadata.name.is(unit.as_str()));
     let Some(home) = namesake.or_else(|| units.first()).cloned() else {
         return Ok(None);
     };
-    let requirements = headers
-        .iter()
-        .filter(|(key, value)| key == "requires-dist" && !needs_extra(value))
-        .map(|(_, value)| value.clone())
-        .collect();
-    let served = files.iter().filter(|file| !is_private(file));
-    Ok(Some(Distribution {
-        name,
-        version,
-        summary: first("summary").filter(|text| !text.is_empty() && text != "UNKNOWN"),
-        requires_python: first("requires-python").filter(|text| !text.is_empty()),
-        requirements,
-        units,
-        home,
-        files: served.cloned().collect(),
-    }))
+    let files = files.iter().filter(|file| !is_private(file)).cloned().collect();
+    Ok(Some(Distribution { metadata, units, home, files }))
 }
 
 /// Where the publisher installed it from is nobody's business.
@@ -135,7 +103,7 @@ pub(super) fn dotted(folder: &Path) -> Result<BTreeSet<String>> {
         }
         // What is missing or cannot be read is told where the distribution is read.
         let Ok(record) = fs_err::read(entry.path().join("RECORD")) else { continue };
-        for path in paths_of_record(&String::from_utf8_lossy(&record)) {
+        for path in composed(&String::from_utf8_lossy(&record)) {
             for end in path.match_indices('/').map(|(at, _)| at).chain([path.len()]) {
                 let above = &path[..end];
                 if above.rsplit('/').next().is_some_and(|name| name.starts_with('.')) {
@@ -147,105 +115,16 @@ pub(super) fn dotted(folder: &Path) -> Result<BTreeSet<String>> {
     Ok(dotted)
 }
 
-/// The headers before the first empty line, keys in lower case, folded lines joined.
-fn headers(text: &str) -> Vec<(String, String)> {
-    let mut headers: Vec<(String, String)> = Vec::new();
-    for line in text.lines() {
-        if line.trim().is_empty() {
-            break;
-        }
-        if line.starts_with([' ', '\t']) {
-            if let Some((_, value)) = headers.last_mut() {
-                value.push(' ');
-                value.push_str(line.trim());
-            }
-        } else if let Some((key, value)) = line.split_once(':') {
-            headers.push((key.trim().to_lowercase(), value.trim().to_owned()));
-        }
-    }
-    headers
-}
-
-/// The first column of each line of a CSV file; paths with a comma are quoted.
-fn paths_of_record(record: &str) -> impl Iterator<Item = String> + '_ {
-    let path = |line: &str| match line.strip_prefix('"') {
-        Some(quoted) => {
-            let end = quoted.rfind("\",").unwrap_or(quoted.len());
-            quoted[..end].replace("\"\"", "\"")
-        }
-        None => line.split(',').next().unwrap_or(line).to_owned(),
-    };
-    record.lines().map(move |line| path(line.trim()).replace('\\', "/").nfc().collect())
+/// The paths of a `RECORD` in normal form C, as paths on disk are compared with it.
+fn composed(record: &str) -> impl Iterator<Item = String> + '_ {
+    recorded(record).map(|path| path.nfc().collect())
 }
 
 fn units_of_record(record: &str, owners: &BTreeMap<String, &UnitName>) -> BTreeSet<UnitName> {
-    paths_of_record(record)
-        .filter_map(|path| owners.get(&path).map(|name| (*name).clone()))
-        .collect()
+    composed(record).filter_map(|path| owners.get(&path).map(|name| (*name).clone())).collect()
 }
 
 fn units_of_top_level(names: &str, source: &Source) -> BTreeSet<UnitName> {
     let tops: BTreeSet<String> = names.lines().map(|line| line.trim().nfc().collect()).collect();
     source.units.keys().filter(|unit| tops.contains(unit.top())).cloned().collect()
-}
-
-/// <https://packaging.python.org/en/latest/specifications/name-normalization/>
-pub(super) fn normalized(name: &str) -> String {
-    let parts = name.split(['-', '_', '.']).filter(|part| !part.is_empty());
-    parts.collect::<Vec<_>>().join("-").to_lowercase()
-}
-
-/// The name in front of a PEP 508 requirement.
-pub(super) fn name_of(requirement: &str) -> String {
-    let end = requirement
-        .find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)))
-        .unwrap_or(requirement.len());
-    normalized(&requirement[..end])
-}
-
-/// True if the marker asks for `extra`, outside of its quoted texts.
-fn needs_extra(requirement: &str) -> bool {
-    let Some((_, marker)) = requirement.split_once(';') else { return false };
-    let mut quote = None;
-    let mut bare = String::new();
-    for c in marker.chars() {
-        match quote {
-            Some(open) if c == open => quote = None,
-            Some(_) => {}
-            None if c == '"' || c == '\'' => {
-                quote = Some(c);
-                bare.push(' ');
-            }
-            None => bare.push(c),
-        }
-    }
-    bare.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).any(|word| word == "extra")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_end_at_the_first_empty_line() {
-        let text = "Name: x\nSummary: one\n  two\nRequires-Dist: a\n\nVersion: 9\n";
-        let headers = headers(text);
-        assert_eq!(headers.len(), 3);
-        assert_eq!(headers[1], ("summary".to_owned(), "one two".to_owned()));
-    }
-
-    #[test]
-    fn an_extra_is_seen_outside_of_quotes_only() {
-        assert!(needs_extra("a>=1 ; python_version < '3' and extra == \"x\""));
-        assert!(needs_extra("a; 'x'==extra"));
-        assert!(!needs_extra("a; platform_system == 'extra'"));
-        assert!(!needs_extra("extra>=1"));
-    }
-
-    #[test]
-    fn names_are_normalized() {
-        assert_eq!(name_of("Python_Dateutil[x]>=2.8; y"), "python-dateutil");
-        assert_eq!(name_of("zope.interface"), "zope-interface");
-        assert_eq!(normalized("a--_b"), "a-b");
-    }
 }
