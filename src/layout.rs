@@ -15,12 +15,31 @@ pub struct Suffixes(pub Vec<String>);
 /// What a name is, and the path that makes it so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    Module { path: String, extension: bool },
-    Package { path: String, folder: String, extension: bool },
-    Namespace { folder: String },
+    /// One file.
+    Module {
+        /// In the tree.
+        path: String,
+        /// A shared library, and no source.
+        extension: bool,
+    },
+    /// A folder with an `__init__`.
+    Package {
+        /// Of the `__init__`, in the tree.
+        path: String,
+        /// In the tree, without a slash at its end.
+        folder: String,
+        /// The `__init__` is a shared library, and no source.
+        extension: bool,
+    },
+    /// A folder without one (PEP 420).
+    Namespace {
+        /// In the tree, without a slash at its end.
+        folder: String,
+    },
 }
 
 impl Found {
+    /// The file whose code runs; a namespace has none.
     pub fn path(&self) -> Option<&str> {
         match self {
             Self::Module { path, .. } | Self::Package { path, .. } => Some(path),
@@ -36,11 +55,13 @@ impl Found {
         }
     }
 
+    /// True if a shared library is loaded for it.
     pub fn is_extension(&self) -> bool {
         matches!(self, Self::Module { extension: true, .. } | Self::Package { extension: true, .. })
     }
 }
 
+/// The paths of one tree, arranged for looking names up.
 #[derive(Debug, Default)]
 pub struct Layout {
     files: HashSet<String>,
@@ -49,6 +70,7 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Takes the files' paths, in any order.
     pub fn new<'a>(paths: impl Iterator<Item = &'a str>) -> Self {
         let mut layout = Self::default();
         for path in paths {

@@ -22,6 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::Record;
 use crate::name::{Digest, Version, prefixes};
 
+/// What every search looks for.
 pub const FILE_NAME: &str = "magic.lock";
 const FORMAT: u64 = 1;
 const MARKERS: [&str; 2] = ["pyproject.toml", ".git"];
@@ -30,6 +31,7 @@ const MARKERS: [&str; 2] = ["pyproject.toml", ".git"];
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Locked {
+    /// The only one that is allowed.
     pub version: Version,
     /// The digest of the tree without a variant.
     pub tree: Digest,
@@ -42,6 +44,7 @@ pub struct Locked {
 }
 
 impl Locked {
+    /// Locks what `record` is now, in all its variants.
     pub fn of(record: &Record, serial: Option<u64>) -> Self {
         let variants = record.variants.iter();
         Self {
@@ -54,6 +57,7 @@ impl Locked {
         }
     }
 
+    /// True if `tree` is one of those that were locked.
     pub fn allows(&self, tree: &Digest) -> bool {
         self.tree == *tree || self.variants.values().any(|variant| variant == tree)
     }
@@ -68,6 +72,7 @@ impl Locked {
     }
 }
 
+/// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectLock {
@@ -78,11 +83,13 @@ pub struct ProjectLock {
     /// By what follows `import`.
     #[serde(default)]
     pub units: BTreeMap<String, Locked>,
+    /// Where it was read, or is to be written.
     #[serde(skip)]
     pub path: PathBuf,
 }
 
 impl ProjectLock {
+    /// Holds nothing and refuses nothing.
     pub fn new(path: PathBuf) -> Self {
         Self { magic_lock: FORMAT, frozen: false, units: BTreeMap::new(), path }
     }
@@ -138,6 +145,7 @@ pub struct Project {
 }
 
 impl Project {
+    /// The project's file: `None` where there is none or it is ignored, an error where it is wrong.
     pub fn lock(&self) -> Result<Option<&ProjectLock>> {
         if self.ignored.load(Ordering::Relaxed) {
             return Ok(None);
@@ -147,6 +155,7 @@ impl Project {
         found.as_ref().map(Option::as_ref).map_err(Clone::clone)
     }
 
+    /// From now on, nothing is held.
     pub fn ignore(&self) {
         self.ignored.store(true, Ordering::Relaxed);
     }

@@ -24,11 +24,15 @@ const REQUEST: u64 = 16 << 10;
 /// One thing to download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
+    /// As the manifest has it.
     pub url: String,
+    /// In bytes.
     pub size: u64,
+    /// Of what arrives.
     pub sha256: Digest,
 }
 
+/// What to download, and where every file of a tree is taken from then.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     pub(crate) wanted: Vec<Wanted>,

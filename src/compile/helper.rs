@@ -22,9 +22,11 @@ const LONGEST: usize = 64 << 20;
 /// How a helper is started, and what it must say of itself.
 #[derive(Debug, Clone)]
 pub struct Launch {
+    /// This interpreter.
     pub executable: PathBuf,
     /// The program that a helper runs.
     pub program: &'static str,
+    /// 0 to 2, as `-O` is given.
     pub optimization: u8,
     /// Columns are left out of tracebacks (`-X no_debug_ranges`).
     pub arguments: Vec<String>,

@@ -23,8 +23,15 @@ use crate::store::blob::BlobWriter;
 /// A small document, and what to ask with the next time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
+    /// It is still what the validator names.
     NotModified,
-    Body { bytes: Vec<u8>, validator: Option<Validator> },
+    /// It is new, or nothing was known of it.
+    Body {
+        /// All of it, decoded.
+        bytes: Vec<u8>,
+        /// What to ask with the next time, if the server gave anything.
+        validator: Option<Validator>,
+    },
 }
 
 /// How a download ended that did not fail.

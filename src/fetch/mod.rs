@@ -58,8 +58,11 @@ const SYNC_EACH: usize = 4;
 pub struct Artifact {
     /// The unit, for events and errors.
     pub label: String,
+    /// Absolute.
     pub url: Url,
+    /// In bytes; anything else is refused.
     pub size: u64,
+    /// Names the blob; anything else is refused.
     pub sha256: Digest,
 }
 
@@ -104,6 +107,7 @@ impl Fetcher {
         Self::with_limits(blobs, concurrency, access, Limits::default())
     }
 
+    /// As [`new`](Self::new), with another patience.
     pub fn with_limits(
         blobs: BlobStore,
         concurrency: usize,
@@ -114,6 +118,7 @@ impl Fetcher {
         Self { blobs, concurrency, limits, access, shared }
     }
 
+    /// Where the blobs are put.
     pub fn store(&self) -> &BlobStore {
         &self.blobs
     }

@@ -21,13 +21,18 @@ use crate::origin::{Body, Fault, OriginError};
 /// An attempt that brought this much was not in vain.
 pub(super) const PROGRESS: u64 = 1 << 20;
 
+/// How patient downloads are; the drawing above shows the defaults.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    /// For a connection to be made.
     pub connect: Duration,
     /// From the request to the head of the answer.
     pub headers: Duration,
+    /// In a row that bring little.
     pub attempts: u32,
+    /// That are too slow.
     pub slow_attempts: u32,
+    /// That nobody answers.
     pub silent_attempts: u32,
     /// Before the second attempt; doubled for each further one.
     pub backoff: Duration,
@@ -39,6 +44,7 @@ pub struct Limits {
     pub slow: u64,
     /// The time that anything may take, and the speed that allows for more.
     pub deadline: Duration,
+    /// In bytes a second.
     pub deadline_speed: u64,
 }
 

@@ -43,6 +43,7 @@ enum Way {
 
 /// What has come of one tick.
 pub enum Next<S> {
+    /// The next thing that it tells.
     Told(S),
     /// Nothing yet.
     Tick,

@@ -21,6 +21,7 @@ use super::{Modules, check, cost, from_json, place_of, wrong};
 use crate::error::Result;
 use crate::name::{Digest, Namespace, UnitName, Version};
 
+/// What a manifest with too many units for one document has in place of `modules`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Catalogue {
     /// How many units there are, for people.
@@ -29,6 +30,7 @@ pub struct Catalogue {
     pub bits: [u8; 2],
     /// The folder of the parts, relative to the manifest.
     pub parts: String,
+    /// By the first bits of a name's sha256; `None` where no unit has them.
     pub tables: Vec<Option<Digest>>,
     /// Reasons of the versions that were taken back: who has one in use reads no part for it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -41,6 +43,7 @@ pub type Table = Vec<Option<Digest>>;
 /// Some of the records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Leaf {
+    /// Those whose names choose this leaf.
     pub modules: Modules,
 }
 
@@ -80,6 +83,7 @@ impl Catalogue {
         format!("{}/{part}.json", self.parts.trim_end_matches('/'))
     }
 
+    /// Reads the digests of a table's leaves; their number must be that of `bits`.
     pub fn parse_table(&self, bytes: &[u8]) -> Result<Table> {
         cost::check(bytes)?;
         let table: Table = from_json(bytes)?;

@@ -38,8 +38,11 @@ pub const SIZE_LIMIT: u64 = 32 << 20;
 /// The document behind a manifest URL.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Manifest {
+    /// The format, [`FORMAT`].
     pub manifest: u64,
+    /// What stands before the units' names; the mount's must be the same.
     pub namespace: Namespace,
+    /// Grows with every change; a lower one than was seen is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<u64>,
     /// RFC 3339, for people and for `max_age`.
@@ -48,8 +51,10 @@ pub struct Manifest {
     /// Seconds after `created` in which the document counts as fresh.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age: Option<u64>,
+    /// Features that a reader must know, or refuse the document.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
+    /// The units.
     #[serde(flatten)]
     pub body: Body,
 }
@@ -58,7 +63,9 @@ pub struct Manifest {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Body {
+    /// In this document.
     Modules(Modules),
+    /// In parts of their own, which this names.
     Catalogue(Catalogue),
 }
 

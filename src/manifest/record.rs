@@ -17,7 +17,9 @@ pub struct Modules(pub BTreeMap<UnitName, Box<Record>>);
 /// What is downloaded together and imported as one module or package.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
+    /// As its author wrote it.
     pub version: Version,
+    /// One line for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
     /// A version specifier for the interpreter (PEP 440), such as `>=3.10`.
@@ -32,10 +34,13 @@ pub struct Record {
     /// Why new fetches refuse this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub yanked: Option<String>,
+    /// All of them, also those that packs hold.
     #[serde(deserialize_with = "objects")]
     pub files: Vec<File>,
+    /// Shorter ways to many of `files`.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]
     pub packs: Vec<Pack>,
+    /// For platforms, in no order.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]
     pub variants: Vec<Variant>,
     /// Older records by version, for pins and rollback on a fresh machine.
@@ -49,9 +54,13 @@ pub struct Record {
 /// One file of a unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct File {
+    /// In the tree.
     pub path: FilePath,
+    /// Absolute, or relative to the manifest's.
     pub url: String,
+    /// In bytes; anything else is refused.
     pub size: u64,
+    /// Of the bytes as they are written; anything else is refused.
     pub sha256: Digest,
     /// Fetched when it is first asked for, and kept outside the tree.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -64,13 +73,18 @@ pub struct File {
 /// Many small files in one artifact, or the code compiled from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pack {
+    /// How it is read.
     pub format: PackFormat,
     /// Which interpreter code is for; code only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+    /// Absolute, or relative to the manifest's.
     pub url: String,
+    /// In bytes, packed.
     pub size: u64,
+    /// Of the pack itself.
     pub sha256: Digest,
+    /// The entries that are the record's files; none for code.
     pub paths: Vec<FilePath>,
 }
 
@@ -78,12 +92,14 @@ pub struct Pack {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PackFormat {
+    /// Stored or deflated.
     Zip,
     /// A zip in one zstd frame.
     #[serde(rename = "zip+zstd")]
     ZipZstd,
     /// The same with marshalled code, each entry named by the sha256 of its source.
     Code,
+    /// As it was written.
     #[serde(untagged)]
     Unknown(String),
 }
@@ -101,8 +117,10 @@ pub struct Variant {
     /// A wheel tag: `cp310-abi3-manylinux_2_17_x86_64`
     /// (<https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/>).
     pub tag: String,
+    /// All that the variant adds or replaces.
     #[serde(deserialize_with = "objects")]
     pub files: Vec<File>,
+    /// Shorter ways to many of `files`.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "objects")]
     pub packs: Vec<Pack>,
 }
@@ -165,6 +183,7 @@ impl Record {
         self.version.age(self.published)
     }
 
+    /// Looks for `path`, lazy files included.
     pub fn file(&self, path: &str) -> Option<&File> {
         self.files.iter().find(|file| file.path.as_str() == path)
     }

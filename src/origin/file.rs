@@ -9,6 +9,7 @@ use crate::descriptor::Own;
 
 const CHUNK: usize = 256 << 10;
 
+/// The disk of this machine, for `file:` URLs.
 #[derive(Debug, Default)]
 pub struct Files;
 

@@ -26,9 +26,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+/// A future that a trait can name.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// What serves things behind URLs of one kind: the web, or the disk.
 pub trait Origin: Send + Sync {
+    /// Answers with a body that has yet to arrive, or says what is wrong.
     fn get<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Response, OriginError>>;
 }
 
@@ -39,9 +42,12 @@ pub struct Transport {
     pub allow_http: bool,
 }
 
+/// What is asked for, and under which conditions.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
+    /// Absolute.
     pub url: &'a Url,
+    /// What the mount that asks has allowed.
     pub transport: Transport,
     /// Only what follows the first `.0` bytes, if the thing is still what `.1` names.
     pub rest: Option<(u64, &'a str)>,
@@ -56,8 +62,10 @@ pub struct Request<'a> {
 /// What tells one state of a thing behind a URL from another.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Validator {
+    /// As the server wrote it, quotes included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
+    /// As the server wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<String>,
 }
@@ -73,29 +81,39 @@ impl Validator {
     }
 }
 
+/// The head of an answer; its body is read chunk by chunk.
 pub struct Response {
+    /// How the body answers the request.
     pub status: Status,
     /// Of this body, where it is known before it has arrived.
     pub length: Option<u64>,
     /// How the server says that it encoded the body; the bytes tell whether it did.
     pub coding: Option<String>,
+    /// What to ask with the next time, if the server gave anything.
     pub validator: Option<Validator>,
+    /// Arrives chunk by chunk.
     pub body: Box<dyn Body>,
 }
 
+/// How an answer relates to its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
+    /// All of the thing, from its first byte.
     Whole,
     /// An answer to `rest`; `None` if it does not say which part it is.
     Part(Option<PartOf>),
+    /// An answer to `unless`: nothing has changed.
     NotModified,
 }
 
 /// `Content-Range: bytes first-last/total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartOf {
+    /// The offset of the first byte.
     pub first: u64,
+    /// The offset of the last byte, inclusive.
     pub last: u64,
+    /// The size of the whole thing, if the server knows it.
     pub total: Option<u64>,
 }
 
@@ -105,21 +123,29 @@ impl PartOf {
     }
 }
 
+/// Bytes that arrive.
 pub trait Body: Send {
     /// The next bytes; `None` at the end.
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, OriginError>>;
 }
 
+/// What may be done about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
+    /// There is nothing behind the URL: a newer manifest may know better.
     Absent,
+    /// Ask again.
     Temporary,
+    /// Asking again is in vain.
     Lasting,
+    /// A rule forbids the request, or a redirect of it.
     Refused,
 }
 
+/// Why there is no answer, or no more of its body.
 #[derive(Debug)]
 pub struct OriginError {
+    /// What may be done about it.
     pub fault: Fault,
     /// The HTTP status, if there was an answer.
     pub status: Option<u16>,
@@ -127,11 +153,13 @@ pub struct OriginError {
     pub retry_after: Option<Duration>,
     /// Nobody answered for as long as an answer may take.
     pub silent: bool,
+    /// Names the remedy; empty where there is none.
     pub hint: Cow<'static, str>,
     cause: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl OriginError {
+    /// Says what happened and what helps; whatever else the answer said is added by the caller.
     pub fn new(
         fault: Fault,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -15,7 +15,9 @@ use std::str::Chars;
 /// What a machine wants to be told.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Login {
+    /// Empty, if the file names none.
     pub login: String,
+    /// In the clear: never shown.
     pub password: String,
 }
 
@@ -25,6 +27,7 @@ impl fmt::Debug for Login {
     }
 }
 
+/// Logins by machine, in the order of the file.
 #[derive(Debug, Default)]
 pub struct Netrc(Vec<(String, Login)>);
 
@@ -46,6 +49,7 @@ impl Netrc {
             .map(|(_, entry)| entry)
     }
 
+    /// Reads what it can; what is wrong is passed over.
     pub fn parse(text: &str) -> Self {
         let mut words = Words(text.chars().peekable());
         let mut entries: Vec<(String, Login)> = Vec::new();

@@ -41,7 +41,9 @@ impl std::fmt::Debug for Named {
 /// A proxy, and the variable that names it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
+    /// With its credentials.
     pub url: Url,
+    /// For errors about it.
     pub variable: &'static str,
 }
 

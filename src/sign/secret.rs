@@ -28,10 +28,13 @@ impl std::fmt::Debug for Signer {
 /// What `keygen` wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
+    /// The file to keep.
     pub secret: PathBuf,
+    /// The file to give away.
     pub public: PathBuf,
     /// The line that a mount takes.
     pub public_key: String,
+    /// As `minisign` prints it.
     pub id: String,
 }
 

@@ -31,6 +31,7 @@ const ENOUGH_TO_LIST: usize = 64;
 
 const SUFFIX: &str = ".part";
 
+/// Finds blobs by their digests, and takes new ones.
 #[derive(Debug, Clone)]
 pub struct BlobStore {
     root: PathBuf,
@@ -44,7 +45,10 @@ pub enum Begin {
     /// It is yours to write.
     Writer(BlobWriter),
     /// Somebody is writing it and has come this far.
-    Busy { bytes: u64 },
+    Busy {
+        /// Written until now.
+        bytes: u64,
+    },
 }
 
 /// What the store held a moment ago.
@@ -72,6 +76,7 @@ impl BlobStore {
         Self { root: root.into() }
     }
 
+    /// Where the blob is, or would be.
     pub fn path(&self, digest: &Digest) -> PathBuf {
         let name = digest.to_hex();
         self.root.join("blobs").join(&name[..2]).join(name)

@@ -59,6 +59,7 @@ impl Interpreter {
     }
 }
 
+/// One tree's compiled modules, open for reading and for adding to.
 #[derive(Debug)]
 pub struct CodePack {
     path: PathBuf,

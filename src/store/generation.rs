@@ -35,24 +35,31 @@ const STATE_LIMIT: u64 = 16 << 20;
 /// A unit in a generation. The record itself is in the manifest with this digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Active {
+    /// For people, and for telling a move from none.
     pub version: Version,
+    /// Which tree it is made of.
     pub tree: Digest,
+    /// The blob that holds its record.
     pub manifest: Digest,
     /// The record has `requires_python` or `dependencies`, to be checked in each environment.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub checked: bool,
+    /// What must be active with it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub requires: BTreeSet<UnitName>,
 }
 
+/// What is active, and how it came to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Generation {
+    /// Greater than that of every generation before.
     pub number: u64,
     /// The generation that a rollback leads to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<u64>,
     /// The manifest in which names are looked up that are not active yet.
     pub manifest: Option<Digest>,
+    /// What is active.
     pub active: BTreeMap<Key, Active>,
     /// What this generation changed, with the entries as they were before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -73,9 +80,11 @@ impl Generation {
 /// What a mount knows beside its generations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct State {
+    /// Of all manifests that were taken; a lower one is refused.
     pub highest_serial: Option<u64>,
     /// The newest manifest that was verified, and what asks whether there is a newer one.
     pub manifest: Option<Digest>,
+    /// Names the state of the manifest's URL that `manifest` came from.
     pub validator: Option<crate::origin::Validator>,
     /// Names that the newest manifest did not have, with the second in which it was asked.
     #[serde(default)]
@@ -94,15 +103,18 @@ pub type Yanked = BTreeMap<UnitName, BTreeMap<Version, String>>;
 /// The folder of one mount identity.
 #[derive(Debug, Clone)]
 pub struct MountFolder {
+    /// `<cache>/v1/mounts/<identity>`.
     pub path: PathBuf,
     tmp: PathBuf,
 }
 
 impl MountFolder {
+    /// Names the folder; touches nothing.
     pub fn new(store: &Store, identity: &Digest) -> Self {
         Self { path: store.mounts().join(identity.to_hex()), tmp: store.tmp() }
     }
 
+    /// Makes it with all folders in it; what is there stays.
     pub fn create(&self) -> Result<()> {
         for folder in
             [self.path.join("generations"), self.path.join("code"), self.path.join("units")]
@@ -125,10 +137,12 @@ impl MountFolder {
         self.path.join("units")
     }
 
+    /// Where the generations' files are.
     pub fn generations(&self) -> PathBuf {
         self.path.join("generations")
     }
 
+    /// Where the code packs are.
     pub fn code(&self) -> PathBuf {
         self.path.join("code")
     }
@@ -215,6 +229,7 @@ impl MountFolder {
         !matches!(fs_err::symlink_metadata(self.file_of(number)), Err(error) if disk::is_absent(&error))
     }
 
+    /// Writes it durably; whoever binds to it finds it whole.
     pub fn write(&self, generation: &Generation) -> Result<()> {
         self.write_checked(&self.file_of(generation.number), generation, true)
     }
@@ -234,6 +249,7 @@ impl MountFolder {
         Ok(read_checked(&self.path.join("state"), STATE_LIMIT)?.unwrap_or_default())
     }
 
+    /// Replaces the state; losing it in a crash costs one request.
     pub fn write_state(&self, state: &State) -> Result<()> {
         self.write_checked(&self.path.join("state"), state, false)
     }
@@ -267,6 +283,7 @@ impl MountFolder {
         known.split(|byte| *byte == b'\n').any(|known| known == line.as_bytes())
     }
 
+    /// Remembers that the requirements of a tree are met; a failure costs one more check.
     pub fn mark_checked(&self, environment: &str, tree: &Digest) {
         use std::io::Write;
         let mut options = fs_err::OpenOptions::new();

@@ -22,7 +22,7 @@ pub mod disk;
 pub mod generation;
 pub(crate) mod lock;
 pub mod prune;
-pub(crate) mod registry;
+pub mod registry;
 pub mod tree;
 
 use std::io::{self, Read, Write};
@@ -41,6 +41,7 @@ const CACHEDIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
 /// The directories below `v1`.
 const FOLDERS: [&str; 6] = ["blobs", "trees", "lazy", "mounts", "locks", "tmp"];
 
+/// Where everything is, and who may be trusted with it.
 #[derive(Debug, Clone)]
 pub struct Store {
     cache: PathBuf,
@@ -66,14 +67,17 @@ impl Store {
         &self.root
     }
 
+    /// The directory of the setting.
     pub fn cache(&self) -> &Path {
         &self.cache
     }
 
+    /// Where artifacts go and files come from.
     pub fn blobs(&self) -> &BlobStore {
         &self.blobs
     }
 
+    /// The folder of the trees and their indexes.
     pub fn trees(&self) -> PathBuf {
         self.root.join("trees")
     }
@@ -82,6 +86,7 @@ impl Store {
         self.root.join("mounts")
     }
 
+    /// The folder of the files that are fetched one by one.
     pub fn lazy(&self) -> PathBuf {
         self.root.join("lazy")
     }
@@ -90,6 +95,7 @@ impl Store {
         self.root.join("locks")
     }
 
+    /// Where all is written before it is renamed.
     pub fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
     }

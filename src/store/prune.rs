@@ -18,17 +18,23 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, Manifest, SIZE_LIMIT};
 use crate::name::Digest;
 
+/// What pruning did.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pruned {
+    /// A line for people on each.
     pub removed: Vec<String>,
+    /// Freed.
     pub bytes: u64,
 }
 
 /// What the cache holds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Usage {
+    /// Of all files.
     pub bytes: u64,
+    /// Their number.
     pub blobs: u64,
+    /// Their number.
     pub trees: u64,
 }
 

@@ -35,7 +35,9 @@ const INDEX_LIMIT: u64 = 256 << 20;
 /// A tree whose index could be read. Its files have not been looked at yet.
 #[derive(Debug, Clone)]
 pub struct Tree {
+    /// Of the listing; names the tree.
     pub digest: Digest,
+    /// Where its files are.
     pub folder: PathBuf,
     /// Sorted by path, as the listing is that the digest covers.
     pub files: Vec<TreeFile>,
@@ -44,13 +46,20 @@ pub struct Tree {
     same_boot: bool,
 }
 
+/// One line of the listing, and what is known of the file itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TreeFile {
+    /// In the tree.
     pub path: FilePath,
+    /// In bytes.
     pub size: u64,
+    /// Of its bytes.
     pub sha256: Digest,
+    /// Lies outside the tree, if it is there at all.
     pub lazy: bool,
+    /// Has the executable bits.
     pub executable: bool,
+    /// As it was when the index was written.
     pub stamp: Stamp,
     /// The blob that the bytes came from.
     pub source: Option<usize>,
@@ -67,6 +76,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// Takes times in nanoseconds; without inodes, 0.
     pub fn of(metadata: &std::fs::Metadata) -> Self {
         #[cfg(unix)]
         {
@@ -91,10 +101,12 @@ impl Stamp {
     }
 }
 
+/// Where the tree with this digest is, or would be.
 pub fn folder_of(store: &Store, digest: &Digest) -> PathBuf {
     store.trees().join(digest.to_hex())
 }
 
+/// Where its index is, or would be.
 pub fn index_of(store: &Store, digest: &Digest) -> PathBuf {
     store.trees().join(format!("{digest}.index"))
 }
@@ -280,6 +292,7 @@ impl Tree {
         Ok(())
     }
 
+    /// Looks for a path in `files`.
     pub fn position(&self, path: &str) -> Option<usize> {
         self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()
     }
@@ -313,7 +326,9 @@ fn within(path: &str, folder: &str) -> bool {
 /// The outcome of [`Tree::check`].
 #[derive(Debug, Default)]
 pub struct Checked {
+    /// The positions of files that are gone or other than they were.
     pub damaged: Vec<usize>,
+    /// Stamps were taken anew: the index is worth writing.
     pub changed: bool,
 }
 

@@ -15,6 +15,7 @@ const DIRECTORY_LIMIT: u64 = 16 << 20;
 /// How much an archive may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Their number, folders included.
     pub entries: u64,
     /// The sum of all files, unpacked.
     pub bytes: u64,
@@ -30,9 +31,13 @@ impl Limits {
 pub enum Refusal {
     /// What it does that no archive may, as the end of a sentence about it.
     Rule(String),
+    /// The archive could not be read.
     Read(io::Error),
+    /// A file could not be written.
     Write {
+        /// In the archive.
         path: FilePath,
+        /// What the disk said.
         cause: io::Error,
     },
 }
@@ -72,6 +77,7 @@ pub(super) fn read_at<R: Read + Seek>(
 /// Where the bytes of one file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
+    /// Unpacked, in bytes.
     pub size: u64,
     pub(super) method: Method,
     pub(super) crc: u32,
@@ -82,6 +88,7 @@ pub struct Entry {
 /// What a sound archive holds.
 #[derive(Debug, Default)]
 pub struct Directory {
+    /// By path, as the archive has it.
     pub files: BTreeMap<FilePath, Entry>,
     /// Folders that have an entry of their own; they mean nothing.
     pub folders: BTreeSet<FilePath>,

@@ -131,6 +131,7 @@ impl<R: BufRead + Seek> Pack<R> {
         Ok(Self { directory: Arc::new(directory), reader, label: label.into() })
     }
 
+    /// What was found in it.
     pub fn directory(&self) -> &Directory {
         &self.directory
     }
