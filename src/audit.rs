@@ -1,11 +1,13 @@
-//! What is about to leave this machine is shown to whoever waits, before it does.
+//! What a worker cannot do by itself is asked of whoever waits for it: that is the thread with
+//! the interpreter.
 //!
 //! ```text
 //! worker   permit(acts) ───▶ the waiting thread ─ sys.audit ─ fine ─▶ on with it
 //!                                                 └─ raised ─▶ the work is dropped where it stands
+//!          know_tags()  ───▶ the waiting thread ─ wheel tags ─▶ on with it
 //! ```
 //!
-//! Work that nobody watches (no Python around it) is permitted.
+//! Work that nobody watches (no Python around it) is permitted, and knows no more tags.
 
 use std::sync::Arc;
 
@@ -32,23 +34,41 @@ pub enum Act {
     },
 }
 
-/// Takes acts to whoever waits, who answers through the sender or drops it.
-pub type Watcher = Arc<dyn Fn(Vec<Act>, oneshot::Sender<()>) + Send + Sync>;
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// What is about to leave this machine, before it does.
+    May(Vec<Act>),
+    /// The interpreter's wheel tags, which cost half of the standard library.
+    Tags,
+}
+
+/// Takes questions to whoever waits, who answers through the sender or drops it.
+pub type Watcher = Arc<dyn Fn(Question, oneshot::Sender<()>) + Send + Sync>;
 
 tokio::task_local! {
     static WATCHER: Watcher;
 }
 
-/// Runs `work` so that its acts are shown to `watcher`.
+/// Runs `work` so that its questions go to `watcher`.
 pub async fn watched<F: Future>(watcher: Watcher, work: F) -> F::Output {
     WATCHER.scope(watcher, work).await
 }
 
 /// Returns once the acts are permitted; never, if they are not.
 pub async fn permit(acts: Vec<Act>) {
+    ask(Question::May(acts)).await;
+}
+
+/// Returns once the session knows the wheel tags.
+pub async fn know_tags() {
+    ask(Question::Tags).await;
+}
+
+async fn ask(question: Question) {
     let Ok(watcher) = WATCHER.try_with(Clone::clone) else { return };
     let (sender, answer) = oneshot::channel();
-    watcher(acts, sender);
+    watcher(question, sender);
     if answer.await.is_err() {
         // Whoever waited raises, and drops this work: it must not go on until then.
         std::future::pending().await

@@ -4,7 +4,9 @@
 //! waiting: whatever needs a request is told to the caller, who gives up the import lock
 //! before asking.
 
+mod doubt;
 mod fork;
+mod interned;
 mod lookup;
 mod units;
 
@@ -22,8 +24,10 @@ use crate::store::lock::Shared;
 use crate::threads;
 use crate::unit::Python;
 
+use interned::Interned;
+
+pub use doubt::Doubt;
 pub use lookup::{Located, Lookup, Serving, TopLevel, may_be_mended};
-pub use units::NEEDS_TAGS;
 
 pub const OWN: &str = "magic_module";
 
@@ -32,6 +36,7 @@ pub struct Session {
     pub python: Arc<Python>,
     pub project: Arc<Project>,
     mounts: Mutex<Vec<Arc<Mount>>>,
+    pub units: Interned,
 }
 
 impl Session {
@@ -41,6 +46,7 @@ impl Session {
             python: Arc::new(python),
             project: Arc::default(),
             mounts: Mutex::default(),
+            units: Interned::default(),
         }
     }
 
@@ -82,7 +88,7 @@ impl Session {
                 .url(mounts[at].shown_url())
                 .hint("close the first mount, or mount before anything below it is imported"));
             }
-            mounts.remove(at);
+            self.units.forget(&mounts.remove(at));
         }
         mounts.push(mount.clone());
         Ok(mount)
@@ -117,6 +123,7 @@ impl Session {
 
     pub fn close(&self, mount: &Arc<Mount>) {
         self.mounts.lock().retain(|other| !Arc::ptr_eq(other, mount));
+        self.units.forget(mount);
     }
 
     pub fn mounts(&self) -> Vec<Arc<Mount>> {

@@ -42,6 +42,11 @@ impl Python {
     pub fn suffix(&self) -> &str {
         self.suffixes.0.first().map_or("", String::as_str)
     }
+
+    /// Its wheel tags, best first, as far as somebody asked for them.
+    pub fn known_tags(&self) -> &[String] {
+        self.tags.get().map_or(&[], Vec::as_slice)
+    }
 }
 
 pub struct Unit {
@@ -144,6 +149,10 @@ impl Unit {
     /// True once if it was.
     pub fn take_asked(&self) -> bool {
         self.asked.swap(false, Ordering::Relaxed)
+    }
+
+    pub fn is_of(&self, mount: &Arc<Mount>) -> bool {
+        std::ptr::eq(self.mount.as_ptr(), Arc::as_ptr(mount))
     }
 
     pub fn mount(&self) -> Result<Arc<Mount>> {

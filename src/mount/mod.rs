@@ -38,7 +38,6 @@ use crate::per_process::PerProcess;
 use crate::sign::Keys;
 use crate::store::generation::{Generation, MountFolder, State, Yanked};
 use crate::store::lock::{Exclusive, Shared};
-use crate::unit::Unit;
 
 /// What the caller of `mount()` said.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -65,8 +64,6 @@ pub struct Mount {
     keys: Keys,
     bound: Mutex<Option<Arc<Bound>>>,
     manifests: Mutex<HashMap<Digest, Arc<Manifest>>>,
-    /// By their trees: nearly always one for each.
-    units: Mutex<HashMap<Digest, Vec<Arc<Unit>>>>,
     yanked: Mutex<Arc<Yanked>>,
     project: OnceLock<Arc<Project>>,
     /// When this process last asked whether there is a newer manifest, in seconds since the
@@ -134,7 +131,6 @@ impl Mount {
             keys,
             bound: Mutex::new(None),
             manifests: Mutex::new(HashMap::new()),
-            units: Mutex::new(HashMap::new()),
             yanked: Mutex::default(),
             project: OnceLock::new(),
             asked: AtomicU64::new(0),
@@ -234,26 +230,6 @@ impl Mount {
         *slot = Some(Arc::new(bound));
     }
 
-    /// The one object of this process for a unit in one tree.
-    pub fn intern(&self, unit: Unit) -> Arc<Unit> {
-        let mut units = self.units.lock();
-        let same = units.entry(unit.digest).or_default();
-        if let Some(known) = same.iter().find(|known| known.name == unit.name) {
-            return known.clone();
-        }
-        let unit = Arc::new(unit);
-        same.push(unit.clone());
-        unit
-    }
-
-    pub fn interned(&self, name: &UnitName, tree: &Digest) -> Option<Arc<Unit>> {
-        self.units.lock().get(tree)?.iter().find(|unit| unit.name == *name).cloned()
-    }
-
-    pub fn unit_of_tree(&self, tree: &Digest) -> Option<Arc<Unit>> {
-        self.units.lock().get(tree)?.first().cloned()
-    }
-
     pub fn offline(&self, what: &str) -> Error {
         Error::new(
             Kind::Offline,
@@ -292,7 +268,7 @@ impl Mount {
 
     /// Another thread may have held these at a fork; see `Session::hold`.
     pub fn locks(&self) -> impl Iterator<Item = &dyn ForkLock> {
-        let locks: [&dyn ForkLock; 4] = [&self.bound, &self.manifests, &self.units, &self.yanked];
+        let locks: [&dyn ForkLock; 3] = [&self.bound, &self.manifests, &self.yanked];
         locks.into_iter()
     }
 }

@@ -16,6 +16,7 @@ impl Session {
         for mount in unsafe { &*self.mounts.data_ptr() } {
             mount.locks().for_each(ForkLock::hold);
         }
+        self.units.lock().hold();
         self.engine.events.lock().hold();
     }
 
@@ -25,6 +26,7 @@ impl Session {
         // SAFETY: the caller's promise, lock by lock in reverse order.
         unsafe {
             self.engine.events.lock().release();
+            self.units.lock().release();
             for mount in &*self.mounts.data_ptr() {
                 mount.locks().for_each(|lock| lock.release());
             }

@@ -9,14 +9,13 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{OWN, Session};
+use super::{Doubt, OWN, Session};
 use crate::error::{Error, Kind, Result};
 use crate::layout::Found;
 use crate::manifest::Body;
 use crate::mount::{Answer, Mount};
 use crate::name::{UnitName, prefixes};
 use crate::unit::Unit;
-use crate::uses::newer::Doubt;
 
 /// What a name is.
 pub enum Lookup {
@@ -143,7 +142,9 @@ impl Session {
                 }
                 Answer::Record(record) => {
                     owned = true;
-                    let unit = self.unit_of(mount, name, manifest, &record)?;
+                    let Some(unit) = self.unit_if_known(mount, name, manifest, &record)? else {
+                        return Ok(ask(true));
+                    };
                     if let Some(found) = unit.find(relative, &self.python.suffixes) {
                         return Ok(Lookup::Located(Located {
                             root: name == relative,
@@ -176,7 +177,11 @@ impl Session {
 
     /// A unit whose name is that of no module: one of metadata alone, as distributions have
     /// that only require others. It can be fetched, not imported.
-    pub fn unit_without_module(&self, mount: &Arc<Mount>, name: &str) -> Result<Option<Arc<Unit>>> {
+    pub async fn unit_without_module(
+        &self,
+        mount: &Arc<Mount>,
+        name: &str,
+    ) -> Result<Option<Arc<Unit>>> {
         let Some(bound) = mount.bound() else { return Ok(None) };
         if let Some(unit) = self.active_unit(mount, &bound, name)? {
             return Ok(Some(unit));
@@ -185,9 +190,16 @@ impl Session {
             return Ok(None);
         };
         match mount.record(&manifest, name)? {
-            Answer::Record(record) => self.unit_of(mount, name, manifest, &record).map(Some),
+            Answer::Record(record) => self.unit_of(mount, name, manifest, &record).await.map(Some),
             _ => Ok(None),
         }
+    }
+
+    fn has_unit(&self, mount: &Mount, name: &str) -> bool {
+        let Some(bound) = mount.bound() else { return false };
+        let has_record = |manifest| matches!(mount.record(&manifest, name), Ok(Answer::Record(_)));
+        self.active_entry(mount, &bound, name).is_some()
+            || (UnitName::new(name).is_ok() && bound.manifest.is_some_and(has_record))
     }
 
     /// The unit that an API name (`magic_module.alpha`) means.
@@ -202,7 +214,7 @@ impl Session {
         let first = serving.first().cloned().ok_or_else(unknown)?;
         let knows = |(mount, relative): &(Arc<Mount>, String)| {
             !matches!(self.lookup_in(mount, relative), Ok(Lookup::Absent))
-                || matches!(self.unit_without_module(mount, relative), Ok(Some(_)))
+                || self.has_unit(mount, relative)
         };
         Ok(serving.into_iter().find(knows).unwrap_or(first))
     }
@@ -223,6 +235,6 @@ impl Session {
 /// True if a newer manifest may allow what is refused now; what the project's own lock refuses,
 /// none can.
 pub fn may_be_mended(mount: &Mount, relative: &str, error: &Error) -> bool {
-    Doubt::in_error(error) == Some(Doubt::Refused)
+    Doubt::of(error.kind()) == Some(Doubt::Refused)
         && prefixes(relative).all(|name| mount.locked(name).is_ok())
 }

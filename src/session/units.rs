@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Session;
+use crate::audit;
 use crate::error::{Error, Kind, Result};
 use crate::layout::Layout;
 use crate::manifest::Record;
@@ -10,9 +11,6 @@ use crate::mount::{Answer, Bound as Binding, Mount};
 use crate::name::{Digest, Key, UnitName, Version};
 use crate::store::generation::Active;
 use crate::unit::Unit;
-
-/// What [`Session::select`] says when the wheel tags are not known yet: never shown.
-pub const NEEDS_TAGS: &str = "the interpreter's wheel tags are needed";
 
 impl Session {
     /// The active unit called `name`, as its tree on disk or its record tells.
@@ -24,11 +22,11 @@ impl Session {
     ) -> Result<Option<Arc<Unit>>> {
         let Some((key, active)) = self.active_entry(mount, bound, name) else { return Ok(None) };
         let Ok(unit_name) = UnitName::new(name) else { return Ok(None) };
-        if let Some(unit) = mount.interned(&unit_name, &active.tree) {
+        if let Some(unit) = self.units.get(mount, &unit_name, &active.tree) {
             return Ok(Some(unit));
         }
         if let Some(unit) = Unit::of_tree(mount, &unit_name, key.clone(), active)? {
-            return Ok(Some(mount.intern(unit)));
+            return Ok(Some(self.units.add(unit)));
         }
         // The tree is gone, or its index is damaged: the manifest still knows what it was, or
         // the newest one, after a rollback to what was pruned.
@@ -38,7 +36,7 @@ impl Session {
                 Some((manifest, record))
             });
         Ok(record.map(|(manifest, record)| {
-            mount.intern(Unit::of_record(mount, &unit_name, key, manifest, &record))
+            self.units.add(Unit::of_record(mount, &unit_name, key, manifest, &record))
         }))
     }
 
@@ -73,7 +71,32 @@ impl Session {
     }
 
     /// The unit of a record that stands in `manifest`.
-    pub fn unit_of(
+    pub async fn unit_of(
+        &self,
+        mount: &Arc<Mount>,
+        name: &str,
+        manifest: Digest,
+        record: &Record,
+    ) -> Result<Arc<Unit>> {
+        self.know_tags_for(record).await;
+        self.unit_for_tags(mount, name, manifest, record)
+    }
+
+    /// The same without waiting. `None`: the interpreter's wheel tags decide, and are not known.
+    pub fn unit_if_known(
+        &self,
+        mount: &Arc<Mount>,
+        name: &str,
+        manifest: Digest,
+        record: &Record,
+    ) -> Result<Option<Arc<Unit>>> {
+        if !self.knows_tags_for(record) {
+            return Ok(None);
+        }
+        self.unit_for_tags(mount, name, manifest, record).map(Some)
+    }
+
+    fn unit_for_tags(
         &self,
         mount: &Arc<Mount>,
         name: &str,
@@ -87,19 +110,32 @@ impl Session {
         if !record.variants.is_empty() {
             key = self.tagged(&key);
         }
-        let selected = self.select(&mount.namespace.join(name), name, record)?;
-        let unit = Unit::of_record(mount, &unit_name, key, manifest, &selected);
-        Ok(mount.interned(&unit.name, &unit.digest).unwrap_or_else(|| mount.intern(unit)))
+        let selected = self.select_for_tags(&mount.namespace.join(name), name, record)?;
+        Ok(self.units.add(Unit::of_record(mount, &unit_name, key, manifest, &selected)))
     }
 
     /// The record for this platform.
-    pub fn select(&self, full: &str, name: &str, record: &Record) -> Result<Record> {
+    pub async fn select(&self, full: &str, name: &str, record: &Record) -> Result<Record> {
+        self.know_tags_for(record).await;
+        self.select_for_tags(full, name, record)
+    }
+
+    fn knows_tags_for(&self, record: &Record) -> bool {
+        record.variants.is_empty() || self.python.tags.get().is_some()
+    }
+
+    /// Asks the interpreter for its wheel tags, if a record's variants need them.
+    pub async fn know_tags_for(&self, record: &Record) {
+        if !self.knows_tags_for(record) {
+            audit::know_tags().await;
+        }
+    }
+
+    fn select_for_tags(&self, full: &str, name: &str, record: &Record) -> Result<Record> {
         if record.variants.is_empty() {
             return Ok(record.clone());
         }
-        let Some(tags) = self.python.tags.get() else {
-            return Err(Error::new(Kind::Requirement, NEEDS_TAGS).name(full));
-        };
+        let tags = self.python.known_tags();
         let (selected, tag) = record.select(tags);
         let paths = selected.files.iter().map(|file| file.path.as_str());
         if tag.is_none() && Layout::new(paths).find(name, &self.python.suffixes).is_none() {

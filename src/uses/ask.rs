@@ -6,8 +6,7 @@ use std::time::Instant;
 use crate::error::{Error, Kind, Result};
 use crate::mount::{Answer, Mount};
 use crate::name::{Digest, prefixes};
-use crate::session::{Lookup, Session, may_be_mended};
-use crate::uses::newer::Doubt;
+use crate::session::{Doubt, Lookup, Session, may_be_mended};
 
 impl Session {
     /// Asks what [`Lookup::Ask`] could not tell, and looks again.
@@ -141,7 +140,8 @@ impl Session {
     async fn parts(&self, mount: &Arc<Mount>, manifest: &Digest, relative: &str) -> Result<()> {
         for name in prefixes(relative) {
             mount.fetch_parts(manifest, name).await?;
-            if matches!(mount.record(manifest, name), Ok(Answer::Record(_))) {
+            if let Ok(Answer::Record(record)) = mount.record(manifest, name) {
+                self.know_tags_for(&record).await;
                 break;
             }
         }

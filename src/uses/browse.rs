@@ -36,15 +36,8 @@ impl Session {
         let mut parts = below.components();
         let digest = Digest::new(parts.next()?.as_os_str().to_str()?).ok()?;
         let inside = parts.as_path().to_str()?.replace('\\', "/");
-        let mut found: Option<Arc<Unit>> = None;
-        self.find_mount(|mount| {
-            let Some(unit) = mount.unit_of_tree(&digest) else { return false };
-            let own = prefixes(name).any(|above| above == unit.full_name);
-            if own || found.is_none() {
-                found = Some(unit);
-            }
-            own
-        });
+        let own = |unit: &Unit| prefixes(name).any(|above| above == unit.full_name);
+        let found = self.units.of_tree(&digest, own);
         Some((found.or_else(|| self.active_unit_of(&digest))?, inside))
     }
 

@@ -7,9 +7,8 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, Record};
 use crate::mount::{Answer, Known, Mount, reason_of};
 use crate::name::{Digest, Key};
-use crate::session::Session;
+use crate::session::{Doubt, Session};
 use crate::store::tree::Tree;
-use crate::uses::newer::Doubt;
 
 /// What is known of a unit without downloading it.
 #[derive(Debug, Clone, PartialEq)]
@@ -187,7 +186,7 @@ impl Session {
             version: version.to_string(),
             versions,
             summary: record.summary.clone(),
-            size: record.select(self.python.tags.get().map_or(&[], Vec::as_slice)).0.size(),
+            size: record.select(self.python.known_tags()).0.size(),
             cached,
         }
     }

@@ -20,41 +20,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::mount::{Known, Mount};
-use crate::session::{NEEDS_TAGS, Session};
+use crate::session::{Doubt, Session};
 use crate::unit::Unit;
-
-/// Why something newer may help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doubt {
-    Refused,
-    Gone,
-    Absent,
-    Unknown,
-    Old,
-}
-
-impl Doubt {
-    /// What a failure leaves in doubt; `None` if no manifest can help.
-    pub fn in_error(error: &Error) -> Option<Self> {
-        // Not a failure, but a question to the interpreter.
-        let asks = error.details().message == NEEDS_TAGS;
-        if asks { None } else { Self::of(error.kind()) }
-    }
-
-    pub fn of(kind: Kind) -> Option<Self> {
-        match kind {
-            Kind::Fetch | Kind::Integrity => Some(Self::Gone),
-            Kind::Requirement | Kind::Policy | Kind::Manifest => Some(Self::Refused),
-            Kind::UnitNotFound
-            | Kind::Configuration
-            | Kind::Offline
-            | Kind::Signature
-            | Kind::Store => None,
-        }
-    }
-}
 
 impl Session {
     /// True if this process knows a newer manifest than at `known`; perhaps it is asked for.
@@ -99,7 +68,7 @@ impl Session {
             Err(error) => error,
             done => return done,
         };
-        match Doubt::in_error(&error) {
+        match Doubt::of(error.kind()) {
             Some(doubt) if self.newer(mount, doubt, known).await? => act().await,
             _ => Err(error),
         }

@@ -20,7 +20,7 @@ impl Session {
         match looked {
             Lookup::Located(Located { unit, .. }) => Ok(unit),
             _ => {
-                if let Some(unit) = self.unit_without_module(mount, name)? {
+                if let Some(unit) = self.unit_without_module(mount, name).await? {
                     return Ok(unit);
                 }
                 let manifest = self.known_manifest(mount).await?;
@@ -63,7 +63,7 @@ impl Session {
             .got(have.join(", "))
             .hint(format!("choose one of {}", have.join(", ")))
         })?;
-        let selected = self.select(&mount.namespace.join(name), name, &chosen)?;
+        let selected = self.select(&mount.namespace.join(name), name, &chosen).await?;
         let mut key = Key::pinned(name, &chosen.version);
         if !chosen.variants.is_empty() {
             key = self.tagged(&key);

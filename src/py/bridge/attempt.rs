@@ -6,13 +6,11 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::errors::{self, OrRaise};
-use super::runtime::{self, block, block_with_tags};
-use super::state::needs_tags;
+use super::runtime::{self, block};
 use crate::error::Error;
 use crate::mount::{Known, Mount};
-use crate::session::Session;
+use crate::session::{Doubt, Session};
 use crate::unit::Unit;
-use crate::uses::newer::Doubt;
 
 /// How an attempt failed: in the core, or in Python.
 pub enum Failure {
@@ -31,7 +29,7 @@ impl From<PyErr> for Failure {
 impl Failure {
     fn doubt(&self, py: Python<'_>) -> Option<Doubt> {
         match self {
-            Self::Core(error) => Doubt::in_error(error),
+            Self::Core(error) => Doubt::of(error.kind()),
             Self::Raised(error) => errors::kind_of(py, error).and_then(Doubt::of),
         }
     }
@@ -55,16 +53,8 @@ pub fn attempted<
     listener: Option<&Py<PyAny>>,
     work: impl Fn() -> F,
 ) -> Attempt<T> {
-    let kept = || {
-        let work = work();
-        async move {
-            match work.await {
-                Err(error) if !needs_tags(&error) => Ok(Err(error)),
-                other => other.map(Ok),
-            }
-        }
-    };
-    block_with_tags(py, session, listener, kept)?.map_err(Failure::Core)
+    let work = work();
+    block(py, session, listener, async move { Ok(work.await) })?.map_err(Failure::Core)
 }
 
 /// Makes an attempt, and a second one if something newer was published than `known`. `importing`

@@ -18,9 +18,8 @@ use pyo3::types::PyDict;
 use tokio::sync::oneshot;
 
 use super::errors::OrRaise;
-use super::import_lock::busy;
-use super::state::{load_tags, needs_tags};
-use crate::audit::{self, Act, Watcher};
+use super::state::know_tags;
+use crate::audit::{self, Question, Watcher};
 use crate::error::{Error, Kind, Result, SENTENCE, shown};
 use crate::events::{self, Event, Heard};
 use crate::fetch::{Next, Work};
@@ -43,7 +42,7 @@ static LISTENERS: Mutex<Listeners> =
 /// What a worker sends to the thread that waits for it.
 enum Step<T> {
     /// It waits itself, for the answer.
-    Permit(Vec<Act>, oneshot::Sender<()>),
+    Asked(Question, oneshot::Sender<()>),
     Done(Result<T>),
 }
 
@@ -60,7 +59,7 @@ pub fn block<T: Send + 'static>(
     let begun = session.engine.fetcher.begin(|sender| {
         let watcher: Watcher = {
             let sender = sender.clone();
-            Arc::new(move |acts, answer| drop(sender.send(Step::Permit(acts, answer))))
+            Arc::new(move |question, answer| drop(sender.send(Step::Asked(question, answer))))
         };
         let work = events::heard(heard.clone(), audit::watched(watcher, future));
         async move { drop(sender.send(Step::Done(work.await))) }
@@ -94,11 +93,12 @@ fn wait<T: Send + 'static>(
 ) -> PyResult<T> {
     loop {
         let next = py.detach(|| work.next(TICK));
-        let permitted = match &next {
-            Next::Told(Step::Permit(acts, _)) => super::audit::acts(py, acts),
+        let answered = match &next {
+            Next::Told(Step::Asked(Question::May(acts), _)) => super::audit::acts(py, acts),
+            Next::Told(Step::Asked(Question::Tags, _)) => know_tags(py, session),
             _ => Ok(()),
         };
-        let told = permitted
+        let told = answered
             .and_then(|()| deliver(py, session))
             .and_then(|()| tell(py, listener, heard))
             .and_then(|()| call_if_there(py, listener, "tick"))
@@ -108,7 +108,7 @@ fn wait<T: Send + 'static>(
                 py.detach(|| work.end());
                 return result.or_raise(py);
             }
-            (Next::Told(Step::Permit(_, answer)), Ok(())) => {
+            (Next::Told(Step::Asked(_, answer)), Ok(())) => {
                 let _ = answer.send(());
             }
             (_, Err(raised)) => {
@@ -124,31 +124,6 @@ fn wait<T: Send + 'static>(
                 let what = "a download ended: this program has closed its files and connections";
                 return Err(Error::new(Kind::Store, what).hint("try again")).or_raise(py);
             }
-        }
-    }
-}
-
-/// Waits like `block`; the tags of this interpreter are looked up only if a record has
-/// variants: knowing them costs half of the standard library.
-pub fn block_with_tags<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
-    py: Python<'_>,
-    session: &Arc<Session>,
-    listener: Option<&Py<PyAny>>,
-    work: impl Fn() -> F,
-) -> PyResult<T> {
-    let first = work();
-    let done = block(py, session, listener, async move {
-        match first.await {
-            Err(error) if needs_tags(&error) => Ok(None),
-            other => other.map(Some),
-        }
-    })?;
-    match done {
-        Some(done) => Ok(done),
-        None => {
-            let _busy = busy();
-            load_tags(py, session)?;
-            block(py, session, listener, work())
         }
     }
 }

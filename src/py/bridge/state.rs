@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use pyo3::prelude::*;
 
 use super::errors::OrRaise;
+use super::import_lock::busy;
 use crate::layout::Suffixes;
 use crate::py::hook::install::settle;
 use crate::session::Session;
@@ -61,14 +62,14 @@ pub fn code_of(py: Python<'_>) -> PyResult<Interpreter> {
     })
 }
 
-pub fn needs_tags(error: &crate::error::Error) -> bool {
-    error.details().message == crate::session::NEEDS_TAGS
-}
-
-pub fn load_tags(py: Python<'_>, session: &Session) -> PyResult<()> {
-    let tags: Vec<String> =
-        py.import("magic_module._py.requirements")?.call_method0("supported_tags")?.extract()?;
-    let _ = session.python.tags.set(tags);
+/// Looks up the wheel tags of this interpreter, which costs half of the standard library.
+pub fn know_tags(py: Python<'_>, session: &Session) -> PyResult<()> {
+    if session.python.tags.get().is_some() {
+        return Ok(());
+    }
+    let _busy = busy();
+    let requirements = py.import("magic_module._py.requirements")?;
+    let _ = session.python.tags.set(requirements.call_method0("supported_tags")?.extract()?);
     Ok(())
 }
 

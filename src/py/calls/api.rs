@@ -10,8 +10,8 @@ use crate::error::{Error, Kind};
 use crate::mount::Mount as CoreMount;
 use crate::py::bridge::attempt::{Attempt, attempted, or_newer};
 use crate::py::bridge::errors::OrRaise;
-use crate::py::bridge::runtime::{self, block, block_with_tags};
-use crate::py::bridge::state::{load_tags, session};
+use crate::py::bridge::runtime::{self, block};
+use crate::py::bridge::state::{know_tags, session};
 use crate::py::hook::finder::refresh_filter;
 use crate::session::Session;
 use crate::store::prune::usage;
@@ -51,11 +51,6 @@ pub fn locate(py: Python<'_>, session: &Session, name: &str) -> PyResult<(Arc<Co
     located.or_raise(py)
 }
 
-/// Tags are needed by few; whoever lists everything has them ready.
-pub fn prepare(py: Python<'_>, session: &Session) -> PyResult<()> {
-    if session.python.tags.get().is_none() { load_tags(py, session) } else { Ok(()) }
-}
-
 /// Every unit of a namespace, downloaded or not, by name.
 ///
 /// Args:
@@ -75,7 +70,7 @@ pub fn prepare(py: Python<'_>, session: &Session) -> PyResult<()> {
 #[pyo3(signature = (namespace="magic_module"))]
 fn available(py: Python<'_>, namespace: &str) -> PyResult<Vec<ModuleInfo>> {
     let session = session(py)?;
-    prepare(py, session)?;
+    know_tags(py, session)?;
     let mut all: Vec<ModuleInfo> = Vec::new();
     for mount in mount_called(py, session, namespace)? {
         let work = {
@@ -106,7 +101,7 @@ fn available(py: Python<'_>, namespace: &str) -> PyResult<Vec<ModuleInfo>> {
 #[pyfunction]
 fn info(py: Python<'_>, name: &str) -> PyResult<ModuleInfo> {
     let session = session(py)?;
-    prepare(py, session)?;
+    know_tags(py, session)?;
     let (mount, relative) = locate(py, session, name)?;
     let work = {
         let (session, mount) = (session.clone(), mount.clone());
@@ -220,7 +215,7 @@ fn fetch(
 #[pyo3(signature = (*names))]
 fn verify(py: Python<'_>, names: Vec<String>) -> PyResult<Report> {
     let session = session(py)?;
-    prepare(py, session)?;
+    know_tags(py, session)?;
     let mut groups: Vec<(Arc<CoreMount>, Vec<String>)> = Vec::new();
     if names.is_empty() {
         let _ = session.own_mount();
@@ -301,14 +296,14 @@ fn prune(py: Python<'_>, limit: Option<u64>) -> PyResult<Report> {
 fn data_path<'py>(py: Python<'py>, name: &str, path: &str) -> PyResult<Bound<'py, PyAny>> {
     let session = session(py)?;
     let (mount, relative) = locate(py, session, name)?;
-    let place = block_with_tags(py, session, None, || {
-        let (session, mount) = (session.clone(), mount.clone());
-        let (relative, path) = (relative.clone(), path.to_owned());
+    let work = {
+        let (session, path) = (session.clone(), path.to_owned());
         async move {
             let unit = session.unit(&mount, &relative).await?;
             session.data_path(&mount, &unit, &path).await
         }
-    })?;
+    };
+    let place = block(py, session, None, work)?;
     py.import("pathlib")?.getattr("Path")?.call1((place.to_string_lossy().as_ref(),))
 }
 

@@ -14,7 +14,7 @@ use super::api::locate;
 use super::types::Upgrade;
 use crate::mount::Mount as CoreMount;
 use crate::py::bridge::errors::OrRaise;
-use crate::py::bridge::runtime::{self, block_with_tags};
+use crate::py::bridge::runtime::{self, block};
 use crate::py::bridge::state::session;
 use crate::py::hook::finder::refresh_filter;
 use crate::session::Session;
@@ -52,10 +52,11 @@ fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
             }
             ask(py, session, &mount, false)?;
             asked.push(mount.clone());
-            let movable = block_with_tags(py, session, None, || {
+            let work = {
                 let (session, mount) = (session.clone(), mount.clone());
                 async move { session.movable(&mount).await }
-            })?;
+            };
+            let movable = block(py, session, None, work)?;
             groups.push((mount, movable));
         }
     }
@@ -110,10 +111,11 @@ fn upgrade_in(
     names: Vec<String>,
     force: bool,
 ) -> PyResult<Vec<Upgrade>> {
-    let prepared = block_with_tags(py, session, None, || {
+    let work = {
         let (session, mount, names) = (session.clone(), mount.clone(), names.clone());
         async move { session.prepare_asked(&mount, &names, force).await }
-    })?;
+    };
+    let prepared = block(py, session, None, work)?;
     crate::py::hook::loader::check(py, session, &prepared.members)?;
     apply(py, session, &prepared)?.finish(py, session, &prepared, &names)
 }
@@ -136,10 +138,11 @@ fn upgrade_in(
 fn rollback(py: Python<'_>, name: &str) -> PyResult<Upgrade> {
     let session = session(py)?;
     let (mount, relative) = locate(py, session, name)?;
-    let prepared = block_with_tags(py, session, None, || {
+    let work = {
         let (session, mount, relative) = (session.clone(), mount.clone(), relative.clone());
         async move { session.prepare_rollback(&mount, &relative).await }
-    })?;
+    };
+    let prepared = block(py, session, None, work)?;
     let mut done = apply(py, session, &prepared)?.finish(py, session, &prepared, &[relative])?;
     Ok(done.remove(0))
 }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use super::api::{hidden_by, locate, mount_called, prepare};
+use super::api::{hidden_by, locate, mount_called};
 use super::mounting::join_search_path;
 use crate::clock::now;
 use crate::error::{Error, Kind, SENTENCE, shown};
@@ -15,7 +15,7 @@ use crate::mount::Mount;
 use crate::name::Namespace;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::runtime::block;
-use crate::py::bridge::state::{code_of, session};
+use crate::py::bridge::state::{code_of, know_tags, session};
 use crate::py::hook::finder::refresh_filter;
 use crate::settings::{Settings, parse_size};
 use crate::sign::secret::{Signer, generate, needs_password};
@@ -166,7 +166,7 @@ fn _pin<'py>(
     frozen: Option<bool>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let session = session(py)?;
-    prepare(py, session)?;
+    know_tags(py, session)?;
     let mut groups: Vec<(Arc<Mount>, Vec<String>)> = Vec::new();
     for name in &names {
         let (mount, relative) = locate(py, session, name)?;

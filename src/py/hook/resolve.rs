@@ -11,7 +11,6 @@ use crate::layout::Found;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::import_lock::{ImportLock, busy};
 use crate::py::bridge::runtime;
-use crate::py::bridge::state::{load_tags, needs_tags};
 use crate::session::{Located, Lookup, Serving, Session};
 
 /// What came of asking.
@@ -53,11 +52,6 @@ pub fn resolve<'py>(
     let mut asked = false;
     for _ in 0..16 {
         match looked {
-            Err(error) if needs_tags(&error) => {
-                let _busy = busy();
-                load_tags(py, session)?;
-                looked = session.first_of(supply.serving);
-            }
             Err(error) => return Err(error).or_raise(py),
             Ok(Lookup::Foreign | Lookup::Absent) => return Ok(Outcome::Absent),
             // A folder is no part of a namespace that is mounted by itself.
@@ -90,14 +84,14 @@ pub fn resolve<'py>(
                 asked = true;
                 let session_ = session.clone();
                 let asking = async move { session_.ask_again(&mount, &relative, error).await };
-                looked = ask(py, session, asking)?;
+                looked = Ok(ask(py, session, asking)?);
             }
             Ok(Lookup::Ask { mount, relative, required }) => {
                 let asking = {
                     let (session, mount) = (session.clone(), mount.clone());
                     async move { session.ask(&mount, &relative, required).await }
                 };
-                looked = ask(py, session, asking)?;
+                looked = Ok(ask(py, session, asking)?);
                 asked = true;
                 // An earlier mount did not have it: the next one may.
                 if matches!(looked, Ok(Lookup::Absent)) && mount.namespace.is_empty() {
@@ -114,14 +108,8 @@ fn ask(
     py: Python<'_>,
     session: &'static Arc<Session>,
     asking: impl Future<Output = Result<Lookup>> + Send + 'static,
-) -> PyResult<Result<Lookup>> {
+) -> PyResult<Lookup> {
     let _busy = busy();
     let _given_up = ImportLock::release(py)?;
-    let asking = async move {
-        match asking.await {
-            Err(error) if needs_tags(&error) => Ok(Err(error)),
-            other => other.map(Ok),
-        }
-    };
     runtime::block(py, session, None, asking)
 }

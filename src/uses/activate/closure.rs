@@ -8,9 +8,8 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::Record;
 use crate::mount::{Answer, Mount};
 use crate::name::{Digest, UnitName};
-use crate::session::Session;
+use crate::session::{Doubt, Session};
 use crate::unit::Unit;
-use crate::uses::newer::Doubt;
 
 impl Session {
     /// The unit and everything that it requires, as its manifest has them. A unit that is
@@ -56,8 +55,8 @@ impl Session {
                         .hint("ask the author to publish again"));
                     }
                 };
-                let unit = self.unit_of(mount, required.as_str(), member.manifest, &record)?;
-                let record = self.select(&unit.full_name, required.as_str(), &record)?;
+                let unit = self.unit_of(mount, required.as_str(), member.manifest, &record).await?;
+                let record = self.select(&unit.full_name, required.as_str(), &record).await?;
                 let (record, manifest) = (Arc::new(record), member.manifest);
                 members.push(Member { unit, record, manifest });
             }
@@ -111,7 +110,7 @@ impl Session {
     ) -> Option<Record> {
         let answer = mount.unpinned(manifest, unit);
         let Ok(Answer::Record(whole)) = answer else { return None };
-        let tags = self.python.tags.get().map_or(&[][..], Vec::as_slice);
+        let tags = self.python.known_tags();
         let versions = std::iter::once(&*whole).chain(whole.versions.values().map(Box::as_ref));
         let selections = versions.flat_map(|record| {
             let own = std::iter::once(record.select(tags).0);

@@ -8,12 +8,11 @@ use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
 use crate::mount::Mount;
 use crate::name::{Key, UnitName};
-use crate::session::Session;
+use crate::session::{Doubt, Session};
 use crate::store::generation::{Active, Generation};
 use crate::unit::Unit;
 use crate::uses::activate::Member;
 use crate::uses::moves::upgrade::{Move, Prepared};
-use crate::uses::newer::Doubt;
 
 impl Session {
     /// Finds the last move of `name`, and makes sure that what was before is there.
@@ -107,11 +106,11 @@ impl Session {
         let parsed = UnitName::new(name).map_err(|error| {
             Error::new(Kind::Store, "a generation names no unit").caused_by(&error)
         })?;
-        if let Some(unit) = mount.interned(&parsed, &active.tree) {
+        if let Some(unit) = self.units.get(mount, &parsed, &active.tree) {
             return Ok(unit);
         }
         if let Some(unit) = Unit::of_tree(mount, &parsed, key.to_owned(), active)? {
-            return Ok(mount.intern(unit));
+            return Ok(self.units.add(unit));
         }
         // Its own manifest, or what the newest one still has of it.
         let newest = mount.bound().and_then(|bound| bound.manifest);
@@ -128,7 +127,13 @@ impl Session {
                 .hint(format!("pin it instead: `magic-module fetch {full}=={}`", active.version))
                 .name(full)
             })?;
-        Ok(mount.intern(Unit::of_record(mount, &parsed, key.to_owned(), active.manifest, &record)))
+        Ok(self.units.add(Unit::of_record(
+            mount,
+            &parsed,
+            key.to_owned(),
+            active.manifest,
+            &record,
+        )))
     }
 
     async fn closure_of_one(&self, unit: &Arc<Unit>) -> Result<Vec<Member>> {

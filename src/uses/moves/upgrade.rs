@@ -186,8 +186,8 @@ impl Session {
             Some(good) if !mount.key_of(name).is_held() => good,
             _ => &record,
         };
-        let unit = self.unit_of(mount, name, *manifest, good)?;
-        let record = self.select(&unit.full_name, name, good)?;
+        let unit = self.unit_of(mount, name, *manifest, good).await?;
+        let record = self.select(&unit.full_name, name, good).await?;
         Ok(Member { unit, record: Arc::new(record), manifest: *manifest })
     }
 
