@@ -18,11 +18,11 @@ use crate::mount::Mount;
 use crate::name::{Digest, FilePath, Key, UnitName, Version};
 use crate::store::code::{CodePack, Interpreter};
 use crate::store::generation::Active;
-use crate::store::tree::{Tree, folder_of};
+use crate::store::tree::{Tree, TreeFile, folder_of};
 
 /// So often is a file mended for one read: where there are no locks, somebody else may replace
 /// the tree right after that.
-const MENDINGS: usize = 4;
+pub const MENDINGS: usize = 4;
 
 /// The interpreter that units are imported into.
 #[derive(Debug, Clone)]
@@ -252,26 +252,26 @@ impl Unit {
     /// The bytes of a file, as the manifest pinned them. A file that was damaged since it
     /// was looked at is mended.
     pub fn read(&self, path: &str) -> Result<Vec<u8>> {
-        let mut tree = self.tree().ok_or_else(|| self.not_ready())?;
-        let Some(at) = tree.position(path) else { return Err(self.no_file(path)) };
-        for _ in 0..MENDINGS {
-            match tree.read(&tree.files[at]) {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => self.mend(&tree, at).map_err(|_| error)?,
-            }
-            tree = self.tree().ok_or_else(|| self.not_ready())?;
-        }
-        tree.read(&tree.files[at])
+        self.look(path, Tree::read)
     }
 
     /// Makes sure of a file that is opened by its path.
     pub fn verify_file(&self, path: &str) -> Result<PathBuf> {
-        let tree = self.tree().ok_or_else(|| self.not_ready())?;
+        self.look(path, |tree, file| tree.verify_file(file).map(|()| tree.folder.join(path)))
+    }
+
+    /// Looks at a file, and again at what it was mended to.
+    fn look<T>(&self, path: &str, at_file: impl Fn(&Tree, &TreeFile) -> Result<T>) -> Result<T> {
+        let mut tree = self.tree().ok_or_else(|| self.not_ready())?;
         let Some(at) = tree.position(path) else { return Err(self.no_file(path)) };
-        if let Err(error) = tree.verify_file(&tree.files[at]) {
-            self.mend(&tree, at).map_err(|_| error)?;
+        for _ in 0..MENDINGS {
+            match at_file(&tree, &tree.files[at]) {
+                Ok(found) => return Ok(found),
+                Err(error) => self.mend(&tree, at).map_err(|_| error)?,
+            }
+            tree = self.tree().ok_or_else(|| self.not_ready())?;
         }
-        Ok(tree.folder.join(path))
+        at_file(&tree, &tree.files[at])
     }
 
     fn mend(&self, tree: &Tree, at: usize) -> Result<()> {

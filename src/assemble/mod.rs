@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{self, File, Record};
 use crate::name::{Digest, FilePath};
 use crate::store::lock::Exclusive;
-use crate::store::tree::{Stamp, Tree, TreeFile, folder_of, index_of};
+use crate::store::tree::{Stamp, Tree, TreeFile, folder_of};
 use crate::store::{Store, disk, make_folders, rename_onto, unique};
 
 pub use copies::{link, make_executable};
@@ -62,26 +62,17 @@ pub fn build(
     anew: bool,
 ) -> Result<Tree> {
     store.create()?;
-    let lock = Exclusive::wait(&store.locks().join(format!("{digest}.tree")))?;
+    let _lock = Exclusive::wait(&store.locks().join(format!("{digest}.tree")))?;
     if !anew && let Some(tree) = whole(store, digest)? {
         return Ok(tree);
     }
     // Where there are no locks, others build it at the same time.
     let aside = store.tmp().join(format!("{digest}.{}.{}.tree", std::process::id(), unique()));
     let built = fill(store, &aside, record, sources).and_then(|stamps| {
-        // A whole one that somebody else has just named is left to those who read it.
-        let meanwhile = if anew || lock.is_real() { None } else { whole(store, digest)? };
-        match meanwhile {
-            Some(tree) => {
-                let _ = remove(&aside);
-                Ok(tree)
-            }
-            None => name(store, digest, &aside, &record.files, sources, &stamps),
-        }
+        name(store, &aside, listed(store, digest, &record.files, sources, &stamps), anew)
     });
-    if built.is_err() {
-        let _ = remove(&aside);
-    }
+    // Named, or of no use.
+    let _ = remove(&aside);
     built
 }
 
@@ -91,19 +82,13 @@ fn whole(store: &Store, digest: &Digest) -> Result<Option<Tree>> {
     Ok(tree.check(store, false).damaged.is_empty().then_some(tree))
 }
 
-fn name(
+fn listed(
     store: &Store,
     digest: &Digest,
-    aside: &Path,
     files: &[File],
     sources: &BTreeMap<FilePath, Source>,
     stamps: &Stamps,
-) -> Result<Tree> {
-    let folder = folder_of(store, digest);
-    // A folder without an index, or a damaged tree: nobody can be using it by its index,
-    // and who has its files open keeps them.
-    remove(&index_of(store, digest))?;
-    replace(store, aside, &folder).map_err(|error| cannot_build(&folder, &error))?;
+) -> Tree {
     let mut blobs: Vec<Digest> = Vec::new();
     let listed = files
         .iter()
@@ -129,22 +114,33 @@ fn name(
             }
         })
         .collect();
-    let tree = Tree::new(*digest, folder, listed, blobs);
+    Tree::new(*digest, folder_of(store, digest), listed, blobs)
+}
+
+/// Gives the tree that was built aside its name. Where there are no locks, somebody else may
+/// have been quicker: a whole folder is never taken away from those who read it.
+fn name(store: &Store, aside: &Path, tree: Tree, anew: bool) -> Result<Tree> {
+    for attempt in 1..=ATTEMPTS {
+        match fs_err::rename(aside, &tree.folder) {
+            Ok(()) => break,
+            Err(error) if in_the_way(&error) && attempt < ATTEMPTS => {}
+            Err(error) => return Err(cannot_build(&tree.folder, &error)),
+        }
+        if !anew && let Some(standing) = standing(store, &tree) {
+            standing.write_index(store)?;
+            return Ok(standing);
+        }
+        make_way(store, &tree.folder).map_err(|error| cannot_build(&tree.folder, &error))?;
+    }
     tree.write_index(store)?;
     Ok(tree)
 }
 
-/// Renames a folder to the place of another. Where there are no locks, somebody else may have
-/// come first, with the same files.
-fn replace(store: &Store, aside: &Path, folder: &Path) -> io::Result<()> {
-    for _ in 0..ATTEMPTS {
-        make_way(store, folder)?;
-        match fs_err::rename(aside, folder) {
-            Err(error) if in_the_way(&error) => {}
-            done => return done,
-        }
-    }
-    fs_err::rename(aside, folder)
+/// What stands in the tree's place, perhaps without its index yet, if nothing in it is damaged.
+fn standing(store: &Store, tree: &Tree) -> Option<Tree> {
+    let is_ours = fs_err::symlink_metadata(&tree.folder).is_ok_and(|it| store.is_own_folder(&it));
+    let mut found = tree.clone();
+    (is_ours && found.check(store, false).damaged.is_empty()).then_some(found)
 }
 
 fn make_way(store: &Store, folder: &Path) -> io::Result<()> {

@@ -157,6 +157,28 @@ def test_where_there_are_no_locks_work_is_done_twice_and_nothing_fails(served: W
     assert served.run(USE).json == USED
 
 
+def inodes(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_ino for path in folder.rglob("*")}
+
+
+def test_a_whole_tree_is_never_taken_away(served: World) -> None:
+    """Somebody else has just named it, and not written its index yet: where there are no locks, both build it."""
+    served.run(USE)
+    trees = [tree for tree in served.trees() if (tree / "alpha").is_dir()]
+    before = inodes(trees[0])
+    for index in (served.cache / "v1" / "trees").glob("*.index"):
+        index.unlink()
+    for env in ({}, without_locks(served.path, errno.ENOLCK)):
+        assert served.run(USE, env=env).json == USED
+        assert inodes(trees[0]) == before
+    assert served.run("import magic_module as mm; print(mm.verify().ok)").stdout == "True\n"
+    (trees[0] / "alpha" / "__init__.py").unlink()
+    for index in (served.cache / "v1" / "trees").glob("*.index"):
+        index.unlink()
+    assert served.run(USE).json == USED
+    assert inodes(trees[0]) != before
+
+
 def test_a_tree_of_an_image_is_built_anew(served: World) -> None:
     """A folder of a lower layer cannot be renamed: EXDEV."""
     served.run(USE)

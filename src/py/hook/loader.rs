@@ -28,7 +28,7 @@ use crate::py::bridge::import_lock::busy;
 use crate::py::bridge::runtime;
 use crate::py::bridge::state::session;
 use crate::session::Session;
-use crate::unit::Unit;
+use crate::unit::{MENDINGS, Unit};
 use crate::uses::activate::Member;
 
 /// Makes sure that a unit can be used. The only place where an import waits.
@@ -239,18 +239,21 @@ fn open_code<'py>(
         let right = Digest::of(bytes.cast::<PyBytes>()?.as_bytes()) == *source;
         Ok(right.then_some(bytes))
     };
-    match once() {
-        Ok(Some(bytes)) => return Ok(bytes),
-        Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(py) => {
-            let why = format!("cannot open {origin}: the file system's encoding lacks its letters");
-            let error = Error::new(Kind::Store, why).name(handle.unit.full_name.clone()).hint(
-                "set PYTHONUTF8=1, or let MAGIC_MODULE_CACHE_DIR name a folder in plain letters",
-            );
-            return Err(crate::py::bridge::errors::to_python(py, &error));
+    for _ in 0..MENDINGS {
+        match once() {
+            Ok(Some(bytes)) => return Ok(bytes),
+            Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(py) => {
+                let why =
+                    format!("cannot open {origin}: the file system's encoding lacks its letters");
+                let error = Error::new(Kind::Store, why).name(handle.unit.full_name.clone()).hint(
+                    "set PYTHONUTF8=1, or let MAGIC_MODULE_CACHE_DIR name a folder in plain letters",
+                );
+                return Err(crate::py::bridge::errors::to_python(py, &error));
+            }
+            Err(error) if !error.is_instance_of::<PyOSError>(py) => return Err(error),
+            // What is damaged is mended, or refused, before it is read once more.
+            _ => drop(read(py, handle, path)?),
         }
-        Err(error) if !error.is_instance_of::<PyOSError>(py) => return Err(error),
-        // What is damaged is mended, or refused, before it is read once more.
-        _ => drop(read(py, handle, path)?),
     }
     once()?.ok_or_else(|| {
         let error = Error::new(Kind::Integrity, format!("{origin} is not what was pinned"))
