@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! resolve                   a manifest was asked for: it `changed`, or is `unchanged`
-//! fetch    (progress)*      at most ten a second for one operation, the last `done`
+//! fetch    (progress)*      at most ten a second for one operation, the last `done`; none
+//!                           where everything is there
 //! verify                    a tree was looked at: `whole`, or a file of it `damaged`, `healed`;
 //!                           or published code was `refused`
 //! load                      a module's code was handed to the interpreter
