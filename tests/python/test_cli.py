@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from kit import typed
-from magic_module._py import cli, commands, doctor
+from magic_module._py import cli
+from magic_module._py.cli import describe, doctor, keep, mounting, moves, parser, publish
 from magic_module.errors import FetchError
 
 ALPHA = SimpleNamespace(
@@ -80,8 +81,8 @@ class Engine(SimpleNamespace):
 def engine(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(**answers: Any) -> Engine:
         made = Engine(**answers)
-        monkeypatch.setattr(commands, "_native", made)
-        monkeypatch.setattr(doctor, "_native", made)
+        for family in (describe, doctor, keep, mounting, moves, publish):
+            monkeypatch.setattr(family, "_native", made)
         return made
 
     for name in [name for name in os.environ if name.startswith("MAGIC_MODULE_")]:
@@ -398,8 +399,9 @@ def test_an_arrow_on_a_terminal_that_has_none(engine: Any, monkeypatch: pytest.M
 def test_a_reader_that_has_enough_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    code = "import sys; from magic_module._py import cli, commands\n"
-    code += "commands.list_units = lambda options: commands.Answer({}, ['x' * 100000])\n"
+    code = "import sys; from magic_module._py import cli\n"
+    code += "from magic_module._py.cli import describe\n"
+    code += "describe.list_units = lambda options: cli.Answer({}, ['x' * 100000])\n"
     code += "sys.exit(cli.main(['list']))"
     done = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
@@ -410,7 +412,7 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     ("text", "number"), [("0", 0), ("512", 512), ("500M", 500 << 20), ("2g", 2 << 30), ("1T", 1 << 40)]
 )
 def test_sizes(text: str, number: int) -> None:
-    assert cli._bytes(text) == number
+    assert parser._bytes(text) == number
 
 
 def test_what_an_author_wrote_fills_no_screen_and_speaks_to_no_terminal(

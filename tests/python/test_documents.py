@@ -11,7 +11,7 @@ COMMAND_LINE = SETTINGS.partition("## Options of `magic-module`")[2].partition("
 
 
 def parsers() -> list[argparse.ArgumentParser]:
-    top = cli.parser()
+    top = cli.command_line()
     return [top, *commands(top).values()]
 
 
@@ -28,4 +28,4 @@ def test_every_option_stands_in_the_reference_and_no_other() -> None:
 
 def test_every_command_stands_in_the_reference_and_no_other() -> None:
     sentence = COMMAND_LINE.partition("Commands: ")[2]
-    assert set(re.findall(r"`([a-z]+)", sentence)) == set(commands(cli.parser()))
+    assert set(re.findall(r"`([a-z]+)", sentence)) == set(commands(cli.command_line()))

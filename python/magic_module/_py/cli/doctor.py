@@ -1,9 +1,10 @@
-"""What may be wrong with this installation, and how to mend it.
+"""`doctor`: what may be wrong with this installation, and how to mend it.
 
 The engine examines its own ground (directory, permissions, manifest, units). Here is what Python sees: the
 environment's spelling and whether the engine can start at all.
 """
 
+import argparse
 import difflib
 import os
 import platform
@@ -12,6 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from magic_module import _native
+from magic_module._py.cli.answer import Answer, table
+from magic_module._py.cli.mounting import provide
+from magic_module._py.progress import styled
 from magic_module.errors import MagicModuleError
 
 PREFIX = "MAGIC_MODULE_"
@@ -25,6 +29,21 @@ class Finding:
     ok: bool
     message: str
     hint: str | None = None
+
+
+def doctor(options: argparse.Namespace) -> Answer:
+    """What is wrong, and how to mend it."""
+    findings = examine(lambda: provide(options, needed=False))
+    ok = all(finding.ok for finding in findings)
+    lines = []
+    for row, finding in zip(
+        table([("ok" if f.ok else "no", f.check, f.message) for f in findings]), findings, strict=True
+    ):
+        lines.append(row if finding.ok else styled(row, "31", sys.stdout))
+        if finding.hint and not finding.ok:
+            lines.append(f"    {finding.hint}")
+    lines.append("everything is well" if ok else "something is wrong")
+    return Answer({"ok": ok, "findings": [vars(finding) for finding in findings]}, lines, 0 if ok else 1)
 
 
 def examine(provide: Callable[[], object]) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""The story of the product, told with its own output and checked while it is told.
+"""`demo`: the story of the product, told with its own output and checked while it is told.
 
 ```text
 publish ── cold import ── warm import ── server stopped ── damage healed ── upgrade ── failed upgrade
@@ -8,6 +8,7 @@ Every act runs in processes of its own, as a user would run it, against a server
 is asked. A claim that is not so makes the command fail.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from magic_module._py.cli.answer import Answer
 from magic_module._py.progress import size, styled
 from magic_module._py.server import Request, Server
 
@@ -59,11 +61,12 @@ class Story:
     acts: list[dict[str, Any]] = field(default_factory=list)
 
 
-def run(*, quiet: bool = False) -> Story:
-    """Tells the story on stdout, unless `quiet`; leaves nothing behind."""
+def demo(options: argparse.Namespace) -> Answer:
+    """Tells the story on stdout, or nothing with `--json`; leaves nothing behind."""
     # What is in use on Windows cannot be deleted; a temporary folder that stays is no reason to fail.
     with tempfile.TemporaryDirectory(prefix="magic-module-demo-", ignore_cleanup_errors=True) as folder:
-        return _Stage(Path(folder).resolve(), quiet).play()
+        story = _Stage(Path(folder).resolve(), quiet=options.json).play()
+    return Answer({"ok": story.ok, "acts": story.acts}, [], 0 if story.ok else 1)
 
 
 class _Stage:

@@ -1,0 +1,87 @@
+"""The command `magic-module`: options in, one answer out.
+
+```text
+stdout   the answer: aligned text, or with --json one object with "schema": 1 (also when it is an error)
+stderr   progress, and `magic-module: <one sentence>` when something failed
+status   0 done    1 the answer is no    2 wrong usage    130 interrupted
+```
+
+`parser` has every command and option, and names the function that each command runs: one file per family of commands,
+which is loaded when one of them is run.
+"""
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from magic_module._py.cli.answer import Answer
+from magic_module._py.cli.parser import command_line
+from magic_module.errors import SCHEMA, MagicModuleError
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the result is the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show an arrow shows a question mark; it does not fail.
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    options = command_line().parse_args(arguments)
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough. Python would complain once more when it closes stdout.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        family, _, function = options.run.partition(".")
+        command = getattr(importlib.import_module(f"{__name__}.{family}"), function)
+        answer: Answer | None = command(options)
+    except MagicModuleError as error:
+        return _fail(options, error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        what = f"cannot {options.command}{where}: {error.strerror or error}"
+        return _fail(options, MagicModuleError(what, path=str(error.filename) if error.filename else None))
+    except Exception as error:
+        hint = "this is a bug of magic-module, please report it"
+        what = " ".join(f"cannot {options.command}: {type(error).__name__}: {error}; {hint}".split())
+        return _fail(options, MagicModuleError(what, hint=hint))
+    if answer is None:
+        return 0
+    if options.json:
+        _say(sys.stdout, json.dumps({"schema": SCHEMA, "command": options.command, **answer.data}, ensure_ascii=False))
+    elif answer.lines:
+        _say(sys.stdout, "\n".join(answer.lines))
+    return answer.status
+
+
+def _fail(options: argparse.Namespace, error: MagicModuleError) -> int:
+    if options.json:
+        document = {"schema": SCHEMA, "command": options.command, "error": error.to_dict()}
+        _say(sys.stdout, json.dumps(document, ensure_ascii=False))
+    else:
+        _say(sys.stderr, f"magic-module: {error}")
+    return 1
+
+
+def _say(stream: TextIO | None, text: str) -> None:
+    # Without a stderr, `print` would take stdout for it.
+    if stream is not None:
+        # Flushed at once, so that a broken pipe shows here and not at exit.
+        print(text, file=stream, flush=True)

@@ -1,0 +1,52 @@
+"""What keeps the cache sound and small: `verify`, `prune`, `cache`."""
+
+import argparse
+import time
+
+from magic_module import _native
+from magic_module._py.cli.answer import Answer, count, fields, table
+from magic_module._py.cli.mounting import provide
+from magic_module._py.progress import size
+
+REPORT_FIELDS = ("ok", "units", "files", "bytes", "problems", "removed")
+
+
+def verify(options: argparse.Namespace) -> Answer:
+    """What is damaged is healed, or named."""
+    provide(options, options.names, needed=False)
+    report = _native.verify(*options.names)
+    checked = f"{count(report.units, 'unit')}, {count(report.files, 'file')}, {size(report.bytes)}"
+    state = "no damage" if not report.problems else "healed" if report.ok else "damaged"
+    return Answer(fields(report, REPORT_FIELDS), [*report.problems, f"{checked}: {state}"], 0 if report.ok else 1)
+
+
+def prune(options: argparse.Namespace) -> Answer:
+    """What nothing needs is removed."""
+    provide(options, needed=False)
+    report = _native.prune(limit=options.limit)
+    line = f"{size(report.bytes)} freed, {count(len(report.removed), 'entry', 'entries')} removed"
+    return Answer(fields(report, REPORT_FIELDS), [*report.problems, line], 0 if report.ok else 1)
+
+
+def cache(options: argparse.Namespace) -> Answer:
+    """Where the cache is and what is in it."""
+    provide(options, needed=False)
+    usage = _native._cache_usage()
+    limit = usage.get("limit")
+    rows = [
+        ("directory", str(usage["directory"])),
+        ("size", size(usage["bytes"]) + (f" of {size(limit)}" if limit else "")),
+        ("blobs", str(usage["blobs"])),
+        ("trees", str(usage["trees"])),
+        ("mounts", str(len(usage["mounts"]))),
+    ]
+    mounts = [
+        (
+            entry["namespace"] or "(top level)",
+            "" if entry["changed"] is None else time.strftime("%Y-%m-%d", time.gmtime(entry["changed"])),
+            entry["manifest_url"] or "",
+            entry["directory"],
+        )
+        for entry in usage["mounts"]
+    ]
+    return Answer(usage, table(rows) + [f"  {line}" for line in table(mounts)])

@@ -1,0 +1,80 @@
+"""What brings units, moves them, or holds them: `fetch`, `upgrade`, `rollback`, `pin`."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from magic_module import _native
+from magic_module._py.cli.answer import Answer, count, fields, move, table
+from magic_module._py.cli.mounting import provide
+from magic_module._py.progress import size
+
+UPGRADE_FIELDS = (
+    "name",
+    "old_version",
+    "new_version",
+    "changed",
+    "files_changed",
+    "bytes",
+    "seconds",
+    "restart_required",
+)
+
+
+def fetch(options: argparse.Namespace) -> Answer:
+    """Downloads units and what they require."""
+    provide(options, options.names)
+    received: dict[str, int] = {}
+
+    def listen(event: dict[str, Any]) -> None:
+        if event["event"] == "fetch":
+            received[event["unit"]] = event["bytes"]
+
+    _native.on_event(listen)
+    try:
+        _native.prefetch(*options.names)
+    finally:
+        _native.on_event(None)
+    total = sum(received.values())
+    names = ", ".join(options.names)
+    line = f"{names}: {size(total)} downloaded" if total else f"{names}: nothing to download"
+    return Answer({"names": options.names, "bytes": total}, [line])
+
+
+def upgrade(options: argparse.Namespace) -> Answer:
+    """Newest versions, or nothing changed."""
+    # The project's lock holds what runs; what is in use moves here, and `pin` locks it.
+    _native._ignore_lock()
+    provide(options, options.names)
+    return _upgrades(_native.upgrade(*options.names))
+
+
+def rollback(options: argparse.Namespace) -> Answer:
+    """The version before."""
+    provide(options, [options.name])
+    return _upgrades([_native.rollback(options.name)])
+
+
+def pin(options: argparse.Namespace) -> Answer:
+    """What is in use becomes the project's lock."""
+    _native._ignore_lock()
+    namespace = provide(options, options.names)
+    done = _native._pin(namespace, options.names, options.refuse_others)
+    others = "everything else is refused" if done["frozen"] else "other units are not held"
+    lines = table(sorted(done["units"].items())) or [f"nothing of {namespace or 'the top level'} is in use"]
+    return Answer(dict(done), [*lines, f"{done['path']}: {others}"])
+
+
+def _upgrades(made: Sequence["_native.Upgrade"]) -> Answer:
+    lines = []
+    for each in made:
+        if not each.changed:
+            continue
+        parts = [f"{each.name} {move(each.old_version, each.new_version)}", count(each.files_changed, "file")]
+        parts.append(size(each.bytes))
+        if each.restart_required:
+            parts.append("restart to use it")
+        lines.append(", ".join(parts))
+    if not lines:
+        lines.append("nothing changed")
+    return Answer({"upgrades": [fields(each, UPGRADE_FIELDS) for each in made]}, lines)

@@ -1,0 +1,116 @@
+"""Every command and option of `magic-module`, and the function that runs it."""
+
+import argparse
+from typing import Any, NoReturn
+
+from magic_module import _native
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the whole usage."""
+        self.exit(2, f"{self.prog}: {_native._shown(message, 1500)}; see {self.prog} --help\n")
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Every command and option."""
+    top = _Parser(
+        prog="magic-module",
+        description="Import what you have not downloaded yet.",
+        epilog="NAME is what follows `import`: magic_module.alpha",
+    )
+    top.add_argument("--version", action="version", version=f"magic-module {_native.__version__}")
+    _add_common(top, at_top=True)
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    _add_common(common, at_top=False)
+    table = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def add(run: str, name: str, summary: str) -> argparse.ArgumentParser:
+        command = table.add_parser(name, help=summary, description=summary, parents=[common])
+        command.set_defaults(run=run)
+        return command
+
+    publish = add("publish.publish", "publish", "Turn a folder of modules and data into files for any static host.")
+    publish.add_argument("source", metavar="SRC", help="the folder of modules")
+    publish.add_argument("output", metavar="OUT", help="the folder to serve; manifest.json is written last")
+    publish.add_argument(
+        "--drop-older-than", type=_days, metavar="DAYS", help="forget versions that were replaced longer ago"
+    )
+    publish.add_argument(
+        "--sign", metavar="KEY", action="append", default=[], help="a secret key's file; may be given more than once"
+    )
+    publish.add_argument(
+        "--compile",
+        action="store_true",
+        help="publish bytecode for this interpreter, too; repeat with each interpreter (and with -O) that users have",
+    )
+    keygen = add("publish.keygen", "keygen", "Make a key pair that signs manifests, as the minisign tool does.")
+    keygen.add_argument("file", metavar="FILE", nargs="?", default="magic-module.key", help="default: magic-module.key")
+    keygen.add_argument("--password", action="store_true", help="protect it; asked for, or MAGIC_MODULE_KEY_PASSWORD")
+    serve = add("publish.serve", "serve", "Serve a published folder, for trying things out.")
+    serve.add_argument("directory", metavar="DIR", help="the folder that publish wrote")
+    serve.add_argument("--port", type=_port, default=8765, help="0 takes a free one (default: 8765)")
+    serve.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1")
+    add("describe.list_units", "list", "List the units of a namespace, downloaded or not.")
+    add("describe.info", "info", "Tell what is known about a unit.").add_argument("name", metavar="NAME")
+    fetch = add("moves.fetch", "fetch", "Download units and what they require; import nothing.")
+    fetch.add_argument("names", metavar="NAME[==VERSION]", nargs="+")
+    upgrade = add("moves.upgrade", "upgrade", "Move units, or all that are in use, to their newest version.")
+    upgrade.add_argument("names", metavar="NAME", nargs="*")
+    pin = add(
+        "moves.pin", "pin", "Write magic.lock: the exact content of units, or of all that are in use, for this project."
+    )
+    pin.add_argument("names", metavar="NAME", nargs="*")
+    pin.add_argument(
+        "--refuse-others",
+        action=argparse.BooleanOptionalAction,
+        help="whether the file itself says that what it does not list is refused (default: as before, else no)",
+    )
+    add("moves.rollback", "rollback", "Undo the last move of a unit.").add_argument("name", metavar="NAME")
+    verify = add("keep.verify", "verify", "Hash what is cached, and heal what is damaged.")
+    verify.add_argument("names", metavar="NAME", nargs="*")
+    prune = add("keep.prune", "prune", "Remove from the cache what nothing needs.")
+    prune.add_argument("--limit", type=_bytes, metavar="SIZE", help="keep at most this much, such as 500M or 2G")
+    add("keep.cache", "cache", "Tell where the cache is and what is in it.")
+    add("doctor.doctor", "doctor", "Check settings, directory and manifest; say what is wrong and how to mend it.")
+    add("demo.demo", "demo", "Tell the whole story in a temporary folder, and check that it is so.")
+    return top
+
+
+def _add_common(command: argparse.ArgumentParser, at_top: bool) -> None:
+    # Before or after the command: the command's own default must not overwrite what was given before it.
+    def add(group: Any, *flags: str, default: object = None, **options: Any) -> None:
+        group.add_argument(*flags, default=default if at_top else argparse.SUPPRESS, **options)
+
+    group = command.add_argument_group("where units come from (without these: the environment)")
+    add(group, "--manifest-url", metavar="URL")
+    add(group, "--public-key", metavar="KEY", action="append", help="may be given more than once")
+    add(group, "--namespace", metavar="NAME", help="default: magic_module; may be empty")
+    add(command, "--frozen", action="store_true", default=False, help="refuse what magic.lock does not list")
+    add(command, "--json", action="store_true", default=False, help="one object with a schema number")
+
+
+def _number(text: str) -> int:
+    # A number in digits that everybody reads, and not so long that it is none of anything.
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else -1
+
+
+def _port(text: str) -> int:
+    number = _number(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port, which is a number from 0 to 65535")
+    return number
+
+
+def _days(text: str) -> int:
+    number = _number(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is no number of days")
+    return number
+
+
+def _bytes(text: str) -> int:
+    size = _native._parse_size(text)
+    if size is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 500M or 2G")
+    return size
