@@ -13,20 +13,22 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::name::SafeUrl;
+
 /// One act; its fields are the arguments of the audit event of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     /// A manifest, a signature or a part of a catalogue is asked for.
     Resolve {
-        /// Without credentials and query.
-        url: String,
+        /// What is asked for.
+        url: SafeUrl,
     },
     /// An artifact is downloaded.
     Fetch {
         /// The unit that needs it, or what else it is shown as.
         unit: String,
-        /// Without credentials and query.
-        url: String,
+        /// What is asked for.
+        url: SafeUrl,
         /// In bytes, as the manifest says.
         size: u64,
         /// 64 hexadecimal digits.
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     fn act() -> Vec<Act> {
-        vec![Act::Resolve { url: "http://h/m.json".into() }]
+        vec![Act::Resolve { url: SafeUrl::new("http://h/m.json").unwrap() }]
     }
 
     #[tokio::test]

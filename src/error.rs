@@ -16,7 +16,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::name::is_control_or_directional;
+use crate::name::{SafeUrl, is_control_or_directional};
 
 /// The longest sentence that is shown, in bytes.
 pub const SENTENCE: usize = 2000;
@@ -136,8 +136,8 @@ impl Error {
 
     /// Adds where it happened; the URL must have been made fit to be shown.
     #[must_use]
-    pub fn url(mut self, url: impl Into<String>) -> Self {
-        self.0.url = Some(url.into());
+    pub fn url(mut self, url: &SafeUrl) -> Self {
+        self.0.url = Some(url.to_string());
         self
     }
 

@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::name::{SafeUrl, UrlText};
+
 /// The shortest time between two progress events of one operation.
 pub const TICK: Duration = Duration::from_millis(100);
 
@@ -37,8 +39,8 @@ pub enum Event {
     Resolve {
         /// Empty for top-level names.
         namespace: String,
-        /// Without credentials and query.
-        url: String,
+        /// What was asked for.
+        url: SafeUrl,
         /// The server had another one than was known.
         changed: bool,
     },
@@ -95,15 +97,15 @@ pub enum Finding {
     },
     /// Code that was published with the unit is not used.
     Refused {
-        /// Without credentials and query.
-        url: String,
+        /// The pack that it came in, or should have.
+        url: UrlText,
         /// A sentence for people.
         why: String,
     },
 }
 
 /// An event as handlers see it. Fields that do not apply are empty.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Shown<'a> {
     /// `resolve`, `fetch`, `verify`, `load` or `upgrade`.
     pub event: &'static str,
@@ -112,7 +114,7 @@ pub struct Shown<'a> {
     /// The last part of the artifact's URL, or the path in the tree.
     pub artifact: &'a str,
     /// Without credentials and query.
-    pub url: &'a str,
+    pub url: String,
     /// Arrived until now.
     pub bytes: u64,
     /// To arrive in the end.
@@ -135,7 +137,7 @@ impl Event {
             Self::Resolve { namespace, url, changed } => Shown {
                 event: "resolve",
                 unit: namespace,
-                url,
+                url: url.to_string(),
                 status: if *changed { "changed" } else { "unchanged" },
                 ..Shown::default()
             },
@@ -166,10 +168,10 @@ impl Event {
 impl Finding {
     fn shown<'a>(&'a self, unit: &'a str) -> Shown<'a> {
         let (artifact, url, status) = match self {
-            Self::Whole => ("", "", "whole"),
-            Self::Damaged { path } => (path.as_str(), "", "damaged"),
-            Self::Healed { path } => (path.as_str(), "", "healed"),
-            Self::Refused { url, why } => (why.as_str(), url.as_str(), "refused"),
+            Self::Whole => ("", String::new(), "whole"),
+            Self::Damaged { path } => (path.as_str(), String::new(), "damaged"),
+            Self::Healed { path } => (path.as_str(), String::new(), "healed"),
+            Self::Refused { url, why } => (why.as_str(), url.to_string(), "refused"),
         };
         Shown { event: "verify", unit, artifact, url, status, ..Shown::default() }
     }

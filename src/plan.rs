@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use crate::assemble::Source;
 use crate::manifest::{File, Pack, Record};
-use crate::name::{Digest, FilePath};
+use crate::name::{Digest, FilePath, UrlText};
 use crate::store::blob::{BlobStore, Glance};
 use crate::store::tree::Tree;
 
@@ -25,7 +25,7 @@ const REQUEST: u64 = 16 << 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// As the manifest has it.
-    pub url: String,
+    pub url: UrlText,
     /// In bytes.
     pub size: u64,
     /// Of what arrives.
@@ -138,9 +138,9 @@ impl Plan {
         }
     }
 
-    fn want(&mut self, url: &str, size: u64, sha256: &Digest) {
+    fn want(&mut self, url: &UrlText, size: u64, sha256: &Digest) {
         if self.named.insert(*sha256) {
-            self.wanted.push(Wanted { url: url.to_owned(), size, sha256: *sha256 });
+            self.wanted.push(Wanted { url: url.clone(), size, sha256: *sha256 });
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::lockfile::Project;
 use crate::mount::{Mount, MountRequest, WhenOld};
-use crate::name::Namespace;
+use crate::name::{Namespace, UrlText};
 use crate::settings::Settings;
 use crate::store::lock::Shared;
 use crate::threads;
@@ -95,14 +95,14 @@ impl Session {
     }
 
     fn is_environments(&self, mount: &Mount) -> bool {
-        self.engine.settings.manifest_url.as_deref() == Some(mount.request.manifest_url.as_str())
+        self.engine.settings.manifest_url.as_ref() == Some(&mount.request.manifest_url)
             && mount.request == self.environment_request(&mount.request.manifest_url)
     }
 
-    fn environment_request(&self, url: &str) -> MountRequest {
+    fn environment_request(&self, url: &UrlText) -> MountRequest {
         MountRequest {
             namespace: Namespace::new(OWN).unwrap_or_default(),
-            manifest_url: url.to_owned(),
+            manifest_url: url.clone(),
             public_keys: self.engine.settings.public_keys.clone(),
             first: false,
             pins: self.engine.settings.pins.clone(),

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
-use crate::name::{UnitName, Version};
+use crate::name::{UnitName, UrlText, Version};
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,7 +40,7 @@ impl Show {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `MAGIC_MODULE_MANIFEST_URL`: where `magic_module`'s own units come from.
-    pub manifest_url: Option<String>,
+    pub manifest_url: Option<UrlText>,
     /// `MAGIC_MODULE_PUBLIC_KEY`: minisign keys for it, separated by white space or commas.
     pub public_keys: Vec<String>,
     /// `MAGIC_MODULE_PINS`: `alpha==1.1.0,beta==2.0`.
@@ -147,7 +147,7 @@ impl Settings {
             .hint("set MAGIC_MODULE_CACHE_DIR to a directory whose path is"));
         }
         Ok(Self {
-            manifest_url: text("MAGIC_MODULE_MANIFEST_URL")?,
+            manifest_url: text("MAGIC_MODULE_MANIFEST_URL")?.map(UrlText::new),
             public_keys: text("MAGIC_MODULE_PUBLIC_KEY")?.as_deref().map(split).unwrap_or_default(),
             pins: text("MAGIC_MODULE_PINS")?
                 .as_deref()
@@ -198,8 +198,8 @@ impl Settings {
     }
 
     /// The manifest URL, or an error that tells how to set it.
-    pub fn require_manifest_url(&self) -> Result<&str> {
-        self.manifest_url.as_deref().ok_or_else(|| {
+    pub fn require_manifest_url(&self) -> Result<&UrlText> {
+        self.manifest_url.as_ref().ok_or_else(|| {
             Error::new(Kind::Configuration, "no manifest is known for magic_module, because MAGIC_MODULE_MANIFEST_URL is not set")
                 .hint("set MAGIC_MODULE_MANIFEST_URL, or call magic_module.mount(\"magic_module\", url) first")
         })

@@ -11,7 +11,6 @@ use super::{Source, cannot_build};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{self, PackFormat, Record};
 use crate::name::{Digest, FilePath};
-use crate::origin::redact_text;
 use crate::store::Store;
 use crate::store::disk;
 use crate::unpack::Pack;
@@ -63,7 +62,7 @@ impl<'a> Declared<'a> {
             return Pack::open_any(&path, &blob.to_hex());
         };
         let declared = self.files_of(pack).collect();
-        Pack::open(&path, &redact_text(&pack.url), &pack.format, &declared)
+        Pack::open(&path, &pack.url.to_string(), &pack.format, &declared)
     }
 
     /// The same for one of several threads.

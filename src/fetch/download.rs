@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use url::Url;
 
 use super::lane::Lane;
 use super::once::Leader;
@@ -16,8 +15,8 @@ use super::sink::Sink;
 use super::{Artifact, Fetcher, Transport, Validator, failed, late};
 use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, MORE_MEMORY, Result};
-use crate::name::Digest;
-use crate::origin::{Fault, OriginError, Request, Response, Status, encoded, redact};
+use crate::name::{Digest, SafeUrl};
+use crate::origin::{Fault, OriginError, Request, Response, Status, encoded};
 use crate::store::blob::BlobWriter;
 
 /// A small document, and what to ask with the next time.
@@ -115,13 +114,13 @@ impl Fetcher {
     /// A document of at most `limit` bytes; with a validator, only if it has changed.
     pub async fn document(
         &self,
-        url: &Url,
+        url: &SafeUrl,
         limit: u64,
         validator: Option<&Validator>,
         no_cache: bool,
         transport: Transport,
     ) -> Result<Document> {
-        permit(vec![Act::Resolve { url: redact(url) }]).await;
+        permit(vec![Act::Resolve { url: url.clone() }]).await;
         let sent = AtomicU64::new(0);
         let request =
             Request { url, transport, rest: None, unless: validator, no_cache, sent: &sent };
@@ -172,10 +171,9 @@ impl Fetcher {
     }
 }
 
-fn no_room(url: &Url, bytes: usize) -> Error {
-    let shown = redact(url);
-    Error::new(Kind::Store, format!("cannot fetch {shown}: no memory is left after {bytes} bytes"))
-        .url(shown)
+fn no_room(url: &SafeUrl, bytes: usize) -> Error {
+    Error::new(Kind::Store, format!("cannot fetch {url}: no memory is left after {bytes} bytes"))
+        .url(url)
         .hint(MORE_MEMORY)
 }
 
@@ -302,9 +300,8 @@ pub(super) fn wrong_digest(artifact: &Artifact, got: Digest) -> Error {
 }
 
 fn wrong(artifact: &Artifact, why: String) -> Error {
-    let shown = redact(&artifact.url);
-    Error::new(Kind::Integrity, format!("cannot accept {shown}: {why}"))
+    Error::new(Kind::Integrity, format!("cannot accept {}: {why}", artifact.url))
         .or_name(&artifact.label)
-        .url(shown)
+        .url(&artifact.url)
         .hint("nothing of it was kept; try again later, or tell its publisher")
 }

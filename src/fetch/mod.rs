@@ -26,15 +26,14 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use url::Url;
 
 use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
-use crate::name::Digest;
+use crate::name::{Digest, SafeUrl};
 use crate::origin::file::Files;
 use crate::origin::http::Http;
-use crate::origin::{Fault, Origin, OriginError, redact};
+use crate::origin::{Fault, Origin, OriginError};
 use crate::per_process::PerProcess;
 use crate::store::blob::BlobStore;
 
@@ -59,7 +58,7 @@ pub struct Artifact {
     /// The unit, for events and errors.
     pub label: String,
     /// Absolute.
-    pub url: Url,
+    pub url: SafeUrl,
     /// In bytes; anything else is refused.
     pub size: u64,
     /// Names the blob; anything else is refused.
@@ -144,7 +143,7 @@ impl Fetcher {
         }
         let acts = missing.iter().map(|artifact| Act::Fetch {
             unit: artifact.label.clone(),
-            url: redact(&artifact.url),
+            url: artifact.url.clone(),
             size: artifact.size,
             sha256: artifact.sha256.to_hex(),
         });
@@ -213,15 +212,15 @@ impl Shared {
         lanes.all(|lane| lane.is_ours())
     }
 
-    fn origin<'a>(&'a self, lane: &'a Lane, url: &Url) -> Result<&'a dyn Origin> {
+    fn origin<'a>(&'a self, lane: &'a Lane, url: &SafeUrl) -> Result<&'a dyn Origin> {
         match url.scheme() {
             "http" | "https" => Ok(&*lane.http),
             "file" => Ok(&self.files),
             scheme => Err(Error::new(
                 Kind::Configuration,
-                format!("cannot fetch {}: {scheme}: URLs are not known", redact(url)),
+                format!("cannot fetch {url}: {scheme}: URLs are not known"),
             )
-            .url(redact(url))
+            .url(url)
             .hint("use https, http or file")),
         }
     }
@@ -233,16 +232,15 @@ pub fn is_absent(error: &Error) -> bool {
     error.details().absent
 }
 
-fn failed(url: &Url, given_up: GivenUp) -> Error {
+fn failed(url: &SafeUrl, given_up: GivenUp) -> Error {
     let cause = match given_up {
         GivenUp::Final(error) => return error,
         GivenUp::Origin(cause) => cause,
     };
     let kind = if cause.fault == Fault::Refused { Kind::Policy } else { Kind::Fetch };
-    let shown = redact(url);
-    let error = Error::new(kind, format!("cannot fetch {shown}"))
+    let error = Error::new(kind, format!("cannot fetch {url}"))
         .caused_by(cause.cause())
-        .url(shown)
+        .url(url)
         .hint(cause.hint.clone());
     match cause.fault {
         Fault::Absent => error.absent().got(format!("nothing: {cause}")),
@@ -250,7 +248,7 @@ fn failed(url: &Url, given_up: GivenUp) -> Error {
     }
 }
 
-fn late(url: &Url, limit: Duration) -> Error {
+fn late(url: &SafeUrl, limit: Duration) -> Error {
     let cause = OriginError::new(
         Fault::Lasting,
         format!("it took longer than {} s", limit.as_secs()),

@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use url::Url;
 
 use crate::error::Error;
-use crate::name::Digest;
+use crate::name::{Digest, SafeUrl};
 
 /// How often a follower looks how far the leader is.
 const LOOK: Duration = Duration::from_millis(50);
@@ -26,7 +25,7 @@ pub struct Once {
 #[derive(Debug)]
 pub struct Flight {
     /// Another URL may work where this one fails.
-    pub url: Url,
+    pub url: SafeUrl,
     bytes: AtomicU64,
     outcome: watch::Sender<Option<Outcome>>,
 }
@@ -53,7 +52,7 @@ pub struct Leader<'a> {
 }
 
 impl Once {
-    pub fn enter(&self, digest: Digest, url: &Url) -> Role<'_> {
+    pub fn enter(&self, digest: Digest, url: &SafeUrl) -> Role<'_> {
         let mut flights = self.flights.lock();
         if let Some(flight) = flights.get(&digest) {
             return Role::Follower(flight.clone());

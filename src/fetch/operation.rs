@@ -17,7 +17,6 @@ use super::{Artifact, Fetched, Limits, Shared, Transport, download, lane};
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
 use crate::name::Digest;
-use crate::origin::file_name;
 use crate::store::blob::{Begin, BlobStore, BlobWriter};
 use crate::threads;
 
@@ -237,7 +236,7 @@ pub struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     fn new(progress: &'a Progress, artifact: &'a Artifact) -> Self {
-        Self { progress, name: file_name(&artifact.url), bytes: AtomicU64::new(0) }
+        Self { progress, name: artifact.url.file_name(), bytes: AtomicU64::new(0) }
     }
 
     pub fn at(&self, bytes: u64) {

@@ -7,7 +7,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::object::{Object, objects, objects_by};
-use crate::name::{Age, Digest, FilePath, Hasher, UnitName, Version};
+use crate::name::{Age, Digest, FilePath, Hasher, UnitName, UrlText, Version};
 
 /// Records by unit name. JSON allows a key twice, a manifest does not.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -57,7 +57,7 @@ pub struct File {
     /// In the tree.
     pub path: FilePath,
     /// Absolute, or relative to the manifest's.
-    pub url: String,
+    pub url: UrlText,
     /// In bytes; anything else is refused.
     pub size: u64,
     /// Of the bytes as they are written; anything else is refused.
@@ -79,7 +79,7 @@ pub struct Pack {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     /// Absolute, or relative to the manifest's.
-    pub url: String,
+    pub url: UrlText,
     /// In bytes, packed.
     pub size: u64,
     /// Of the pack itself.

@@ -24,7 +24,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use url::Url;
 
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -32,8 +31,7 @@ use crate::events::ForkLock;
 use crate::fetch::Transport;
 use crate::lockfile::Project;
 use crate::manifest::{Manifest, Record};
-use crate::name::{Digest, Namespace, UnitName, Version};
-use crate::origin::{is_loopback, redact};
+use crate::name::{Digest, Namespace, SafeUrl, UnitName, UrlText, Version};
 use crate::per_process::PerProcess;
 use crate::sign::Keys;
 use crate::store::generation::{Generation, MountFolder, State, Yanked};
@@ -43,7 +41,7 @@ use crate::store::lock::{Exclusive, Shared};
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MountRequest {
     pub namespace: Namespace,
-    pub manifest_url: String,
+    pub manifest_url: UrlText,
     pub public_keys: Vec<String>,
     pub first: bool,
     pub pins: BTreeMap<UnitName, Version>,
@@ -59,7 +57,7 @@ pub struct Mount {
     pub namespace: Namespace,
     pub identity: Digest,
     pub folder: MountFolder,
-    url: Url,
+    url: SafeUrl,
     transport: Transport,
     keys: Keys,
     bound: Mutex<Option<Arc<Bound>>>,
@@ -144,9 +142,8 @@ impl Mount {
         self.turn.get(Turn::default)
     }
 
-    /// The manifest URL as it may be shown.
-    pub fn shown_url(&self) -> String {
-        redact(&self.url)
+    pub fn shown_url(&self) -> &SafeUrl {
+        &self.url
     }
 
     pub fn transport(&self) -> Transport {
@@ -273,35 +270,30 @@ impl Mount {
     }
 }
 
-fn parse_url(text: &str) -> Result<Url> {
+fn parse_url(text: &UrlText) -> Result<SafeUrl> {
     let wrong = |why: &str| {
         Error::new(Kind::Configuration, format!("the manifest URL {why}"))
             .hint("give a URL such as https://example.org/manifest.json or file:///srv/site/manifest.json")
     };
-    let url = Url::parse(text).map_err(|error| wrong("is no URL").caused_by(&error))?;
+    let url = SafeUrl::new(text.as_str()).map_err(|error| wrong("is no URL").caused_by(&error))?;
     match url.scheme() {
         "http" | "https" | "file" => Ok(url),
-        other => {
-            Err(wrong(&format!("has the scheme {other:?}, which is not known")).url(redact(&url)))
-        }
+        other => Err(wrong(&format!("has the scheme {other:?}, which is not known")).url(&url)),
     }
 }
 
 /// Plain HTTP is for the loopback, unless the mount allows more.
-fn check_transport(url: &Url, transport: Transport) -> Result<()> {
-    if url.scheme() != "http" || transport.allow_http || is_loopback(url) {
+fn check_transport(url: &SafeUrl, transport: Transport) -> Result<()> {
+    if url.scheme() != "http" || transport.allow_http || url.is_loopback() {
         return Ok(());
     }
-    Err(Error::new(Kind::Policy, format!("{} is plain HTTP beyond this machine", redact(url)))
-        .url(redact(url))
+    Err(Error::new(Kind::Policy, format!("{url} is plain HTTP beyond this machine"))
+        .url(url)
         .hint("use https, or allow plain HTTP with allow_http=True or MAGIC_MODULE_ALLOW_HTTP=1"))
 }
 
-fn identity(namespace: &Namespace, url: &Url, keys: &Keys) -> Digest {
-    let mut bare = url.clone();
-    let _ = bare.set_username("");
-    let _ = bare.set_password(None);
-    let mut text = format!("{namespace}\n{bare}\n");
+fn identity(namespace: &Namespace, url: &SafeUrl, keys: &Keys) -> Digest {
+    let mut text = format!("{namespace}\n{}\n", url.without_credentials());
     for key in keys.texts() {
         text.push_str(key);
         text.push('\n');

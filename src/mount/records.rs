@@ -6,8 +6,7 @@ use super::{Answer, Mount};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Document;
 use crate::manifest::{Body, Catalogue, Manifest, Modules, SIZE_LIMIT};
-use crate::name::Digest;
-use crate::origin::redact;
+use crate::name::{Digest, UrlText};
 use crate::store::Store;
 
 /// The largest part of a catalogue, in bytes.
@@ -102,7 +101,7 @@ impl Mount {
         if self.engine.settings.offline {
             return Err(self.offline("a part of the catalogue is not in the cache"));
         }
-        let url = self.resolve(url)?;
+        let url = self.resolve(&UrlText::new(url))?;
         let document =
             self.engine.fetcher.document(&url, PART_LIMIT, None, false, self.transport).await?;
         let Document::Body { bytes, .. } = document else { return Ok(Vec::new()) };
@@ -110,9 +109,9 @@ impl Mount {
         if got != *digest {
             return Err(Error::new(
                 Kind::Integrity,
-                format!("{} is not the part that the manifest pins", redact(&url)),
+                format!("{url} is not the part that the manifest pins"),
             )
-            .url(redact(&url))
+            .url(&url)
             .expected(digest.to_hex())
             .got(got.to_hex())
             .hint("ask the author to publish again"));

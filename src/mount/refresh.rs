@@ -9,8 +9,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use url::Url;
-
 use super::Mount;
 use super::yanked::all_yanked;
 use crate::clock::now;
@@ -18,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::events::Event;
 use crate::fetch::{Document, Validator};
 use crate::manifest::{Manifest, SIZE_LIMIT};
-use crate::name::{Digest, Namespace};
+use crate::name::{Digest, Namespace, UrlText};
 use crate::store::generation::State;
 
 /// How far ahead of the clock a serial may be, in seconds.
@@ -121,7 +119,7 @@ impl Mount {
         }
         self.engine.store.blobs().insert(bytes)?;
         self.folder.describe(&serde_json::json!({
-            "namespace": self.namespace, "manifest_url": self.shown_url(),
+            "namespace": self.namespace, "manifest_url": self.url.to_string(),
             "public_keys": self.keys.texts().collect::<Vec<_>>(),
         }))?;
         if state.manifest != Some(digest) {
@@ -156,7 +154,7 @@ impl Mount {
         if self.keys.is_empty() {
             return Ok((manifest.await.map_err(|error| self.explain(error))?, None));
         }
-        let signature_url = self.beside(".minisig")?;
+        let signature_url = self.url.with_suffix(".minisig");
         let signature =
             fetcher.document(&signature_url, SIGNATURE_LIMIT, None, no_cache, self.transport);
         let (manifest, signature) = tokio::join!(manifest, signature);
@@ -165,12 +163,6 @@ impl Mount {
 
     fn explain(&self, error: Error) -> Error {
         error.or_hint("check the manifest's address and the network, then try again")
-    }
-
-    fn beside(&self, suffix: &str) -> Result<Url> {
-        let mut url = self.url.clone();
-        url.set_path(&format!("{}{suffix}", self.url.path()));
-        Ok(url)
     }
 
     /// True if the mount has keys and one of them signed `bytes`.
@@ -188,7 +180,7 @@ impl Mount {
         }
         // A cache of two ages may give a manifest and the signature of another one.
         for id in self.keys.ids() {
-            let url = self.resolve(&format!("signatures/{digest}.{id}.minisig"))?;
+            let url = self.resolve(&UrlText::new(format!("signatures/{digest}.{id}.minisig")))?;
             let named = self
                 .engine
                 .fetcher
@@ -304,7 +296,7 @@ impl Mount {
     fn tell(&self, changed: bool) {
         self.engine.events.emit(|| Event::Resolve {
             namespace: self.namespace.to_string(),
-            url: self.shown_url(),
+            url: self.url.clone(),
             changed,
         });
     }

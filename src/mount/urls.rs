@@ -8,21 +8,18 @@
 
 use std::path::Component;
 
-use url::Url;
-
 use super::{Mount, check_transport};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, File, Manifest, Pack, place_of, wrong};
-use crate::origin::redact_text;
+use crate::name::{SafeUrl, UrlText};
 
 const REMEDY: &str = "ask the author to publish it beside the manifest or over https";
 
 impl Mount {
     /// A URL of the manifest, relative to the URL that was given.
-    pub fn resolve(&self, url: &str) -> Result<Url> {
+    pub fn resolve(&self, url: &UrlText) -> Result<SafeUrl> {
         let absolute = self.admit(url).map_err(|why| {
-            let shown = redact_text(url);
-            Error::new(Kind::Policy, format!("the manifest names {shown:?}, {why}"))
+            Error::new(Kind::Policy, format!("the manifest names {url:?}, {why}"))
                 .url(self.shown_url())
                 .hint(REMEDY)
         })?;
@@ -32,15 +29,9 @@ impl Mount {
         Ok(absolute)
     }
 
-    fn admit(&self, url: &str) -> std::result::Result<Url, String> {
+    fn admit(&self, url: &UrlText) -> std::result::Result<SafeUrl, String> {
         let no_url = |error: url::ParseError| format!("which is no URL: {error}");
-        let mut absolute = self.url.join(url).map_err(no_url)?;
-        let has_own = !absolute.username().is_empty() || absolute.password().is_some();
-        if !has_own && absolute.has_host() && absolute.origin() == self.url.origin() {
-            // Written out or relative, it is the same server, which asks for the same credentials.
-            let _ = absolute.set_username(self.url.username());
-            let _ = absolute.set_password(self.url.password());
-        }
+        let absolute = self.url.join(url.as_str()).map_err(no_url)?;
         match (self.url.scheme(), absolute.scheme()) {
             (_, "https") | ("http", "http") => Ok(absolute),
             ("file", "file") => {
@@ -81,14 +72,15 @@ impl Mount {
         for (list, (at, url)) in named.filter(|(_, (_, url))| !self.is_surely_beside(url)) {
             self.admit(url).map_err(|why| {
                 let place = format!("{place}.{list}[{at}].url");
-                wrong(&place, &format!("it names {:?}, {why}", redact_text(url))).hint(REMEDY)
+                wrong(&place, &format!("it names {url:?}, {why}")).hint(REMEDY)
             })?;
         }
         Ok(())
     }
 
     /// Nearly every URL is a plain relative path, and needs no parser to be told so.
-    fn is_surely_beside(&self, url: &str) -> bool {
+    fn is_surely_beside(&self, url: &UrlText) -> bool {
+        let url = url.as_str();
         let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
         url.starts_with(|c: char| c.is_ascii_alphanumeric())
             && url.chars().all(plain)
@@ -97,7 +89,8 @@ impl Mount {
 }
 
 /// True if `file` lies below the folder of `manifest`, also where an escaped slash hides a `..`.
-fn is_below(file: &Url, manifest: &Url) -> bool {
+fn is_below(file: &SafeUrl, manifest: &SafeUrl) -> bool {
+    let (file, manifest) = (file.real(), manifest.real());
     let (Ok(file_path), Ok(manifest_path)) = (file.to_file_path(), manifest.to_file_path()) else {
         return false;
     };

@@ -9,6 +9,8 @@
 //! | [`Version`]          | printable ASCII text that fits in a file name   |
 //! | [`DistributionName`] | lower case, single dashes                       |
 //! | [`Key`]              | a unit, what holds it, an interpreter's suffix  |
+//! | [`SafeUrl`]          | a URL that shows itself without its secrets     |
+//! | [`UrlText`]          | the same, whether it is a URL or not            |
 //!
 //! Each has a private field and a fallible constructor; serde goes through it.
 
@@ -18,6 +20,7 @@ mod hasher;
 mod key;
 mod path;
 mod unit;
+mod url;
 mod version;
 
 use std::fmt;
@@ -28,6 +31,7 @@ pub use hasher::{Hasher, Hashing};
 pub use key::Key;
 pub use path::{FilePath, folded, is_control_or_directional};
 pub use unit::{API_NAMES, Namespace, UnitName, is_identifier, prefixes};
+pub use url::{SafeUrl, UrlText};
 pub use version::{Age, Version};
 
 /// Device names that Windows reserves in every directory, with any suffix.

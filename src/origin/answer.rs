@@ -7,10 +7,10 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::{self, HeaderMap};
 use rustls::CertificateError;
-use url::Url;
 
 use super::http::is_private;
 use super::{Body, BoxFuture, Fault, OriginError, PartOf, Request, Response, Status, Validator};
+use crate::name::SafeUrl;
 
 const PROXY_CREDENTIALS: &str = "check the credentials in the proxy variables";
 
@@ -21,7 +21,7 @@ const CODINGS: &[&str] =
 /// An answer that is of use, or why it is none.
 pub(super) fn read(
     answer: reqwest::Response,
-    url: &Url,
+    url: &SafeUrl,
     request: Request<'_>,
 ) -> Result<Response, OriginError> {
     let headers = answer.headers();
@@ -79,7 +79,7 @@ fn content_range(text: &str) -> Option<PartOf> {
     Some(PartOf { first: first.parse().ok()?, last: last.parse().ok()?, total })
 }
 
-fn refused(status: StatusCode, headers: &HeaderMap, url: &Url) -> OriginError {
+fn refused(status: StatusCode, headers: &HeaderMap, url: &SafeUrl) -> OriginError {
     let (fault, hint) = match status.as_u16() {
         404 | 410 => (Fault::Absent, "check the address"),
         408 | 425 | 429 | 500 | 502 | 503 | 504 => (Fault::Temporary, "try again later"),

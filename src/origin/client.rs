@@ -17,6 +17,7 @@ use rustls_platform_verifier::ConfigVerifierExt;
 
 use super::proxy::Proxies;
 use super::{Fault, OriginError};
+use crate::name::SafeUrl;
 use crate::threads;
 
 pub(crate) const USER_AGENT: &str = concat!("magic_module/", env!("CARGO_PKG_VERSION"));
@@ -65,7 +66,8 @@ pub fn build(
         None => Client::builder().no_proxy(),
         // The caller has seen to it that they are of use.
         Some(proxies) => Client::builder().proxy(reqwest::Proxy::custom(move |url| {
-            proxies.of(url).ok().flatten().map(|proxy| proxy.url)
+            let proxy = proxies.of(&SafeUrl::from(url.clone())).ok()??;
+            Some(proxy.url.real().clone())
         })),
     };
     let client = builder

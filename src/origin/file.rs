@@ -20,7 +20,7 @@ impl Origin for Files {
 }
 
 fn open(request: Request<'_>) -> Result<Response, OriginError> {
-    let path = request.url.to_file_path().map_err(|()| {
+    let path = request.url.real().to_file_path().map_err(|()| {
         OriginError::new(
             Fault::Lasting,
             "it names no file of this machine",

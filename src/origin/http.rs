@@ -17,16 +17,15 @@ use percent_encoding::percent_decode_str;
 use reqwest::Client;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use rustls::ClientConfig;
-use url::Url;
 
 use super::answer::{broken, read};
 use super::client::{self, Access};
 use super::netrc::Netrc;
 use super::proxy::Proxies;
 use super::redirect::{allowed, next, redirected};
+use super::{BoxFuture, Fault, Origin, OriginError, Request, Response};
+use crate::name::SafeUrl;
 use crate::settings;
-
-use super::{BoxFuture, Fault, Origin, OriginError, Request, Response, is_loopback, redact};
 
 const REDIRECTS: usize = 10;
 
@@ -78,7 +77,7 @@ impl Http {
         Self { client: Mutex::default(), direct: Mutex::default(), known, connect, headers }
     }
 
-    fn client(&self, url: &Url) -> Result<Client, OriginError> {
+    fn client(&self, url: &SafeUrl) -> Result<Client, OriginError> {
         let proxy = self.known.proxies().of(url)?;
         let place = if proxy.is_some() { &self.client } else { &self.direct };
         if let Some(client) = &*place.lock() {
@@ -97,21 +96,22 @@ impl Http {
     }
 
     /// The request for `url`, with what may be told to its server.
-    fn request(&self, url: &Url, way: Way) -> Result<reqwest::RequestBuilder, OriginError> {
+    fn request(&self, url: &SafeUrl, way: Way) -> Result<reqwest::RequestBuilder, OriginError> {
         if way == Way::Left || !is_private(url) {
-            return Ok(self.client(url)?.get(without_credentials(url)));
+            return Ok(self.client(url)?.get(url.without_credentials()));
         }
         // The client takes the URL's own credentials out of it.
+        let real = url.real();
         let client = self.client(url)?;
-        let request = client.get(url.clone());
-        if url.password().is_some() {
+        let request = client.get(real.clone());
+        if real.password().is_some() {
             return Ok(request);
         }
-        let login = percent_decode_str(url.username()).decode_utf8_lossy();
-        Ok(match url.host_str().and_then(|host| self.known.netrc().find(host, &login)) {
-            Some(entry) => {
-                client.get(without_credentials(url)).basic_auth(&entry.login, Some(&entry.password))
-            }
+        let login = percent_decode_str(real.username()).decode_utf8_lossy();
+        Ok(match real.host_str().and_then(|host| self.known.netrc().find(host, &login)) {
+            Some(entry) => client
+                .get(url.without_credentials())
+                .basic_auth(&entry.login, Some(&entry.password)),
             None => request,
         })
     }
@@ -128,12 +128,12 @@ impl Http {
             }
             url = next(&url, answer.headers())?;
             if seen.contains(&url) {
-                return Err(redirected(format!("it redirects in a circle, to {}", redact(&url))));
+                return Err(redirected(format!("it redirects in a circle, to {url}")));
             }
             if seen.len() > REDIRECTS {
                 return Err(redirected(format!("it redirects more than {REDIRECTS} times")));
             }
-            if url.origin() != request.url.origin() {
+            if !url.is_same_origin(request.url) {
                 way = Way::Left;
             }
             seen.push(url.clone());
@@ -142,7 +142,7 @@ impl Http {
 
     async fn send(
         &self,
-        url: &Url,
+        url: &SafeUrl,
         way: Way,
         request: Request<'_>,
     ) -> Result<reqwest::Response, OriginError> {
@@ -178,13 +178,13 @@ impl Http {
 
 impl Http {
     /// Where a proxy was asked, it is the proxy that could not be reached.
-    fn not_sent(&self, error: reqwest::Error, url: &Url) -> OriginError {
+    fn not_sent(&self, error: reqwest::Error, url: &SafeUrl) -> OriginError {
         let connecting = error.is_connect();
         let error = broken(error);
         match self.known.proxies().of(url) {
             Ok(Some(proxy)) if connecting && error.fault == Fault::Temporary => {
-                let (variable, shown) = (proxy.variable, redact(&proxy.url));
-                let hint = format!("check the proxy {shown} that {variable} names").into();
+                let hint =
+                    format!("check the proxy {} that {} names", proxy.url, proxy.variable).into();
                 OriginError { hint, ..error }
             }
             _ => error,
@@ -217,16 +217,8 @@ impl Origin for Http {
 }
 
 /// Nobody on the way can read along.
-pub(super) fn is_private(url: &Url) -> bool {
-    url.scheme() == "https" || is_loopback(url)
-}
-
-fn without_credentials(url: &Url) -> Url {
-    let mut url = url.clone();
-    // Cannot fail: the URL has a host.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url
+pub(super) fn is_private(url: &SafeUrl) -> bool {
+    url.scheme() == "https" || url.is_loopback()
 }
 
 fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: Option<&str>) {

@@ -14,7 +14,8 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use super::{Fault, OriginError, is_loopback};
+use super::{Fault, OriginError};
+use crate::name::SafeUrl;
 
 /// The variables as they are; each is read when a request has to know.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +43,7 @@ impl std::fmt::Debug for Named {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// With its credentials.
-    pub url: Url,
+    pub url: SafeUrl,
     /// For errors about it.
     pub variable: &'static str,
 }
@@ -69,16 +70,16 @@ impl Proxies {
     }
 
     /// The proxy to ask for `url`; `None` if its server is asked itself.
-    pub fn of(&self, url: &Url) -> Result<Option<Proxy>, OriginError> {
+    pub fn of(&self, url: &SafeUrl) -> Result<Option<Proxy>, OriginError> {
         let named = match url.scheme() {
             "https" => &self.https,
             "http" => &self.http,
             _ => return Ok(None),
         };
         match named {
-            Some(named) if !is_loopback(url) && !excepts(&self.except, url) => {
+            Some(named) if !url.is_loopback() && !excepts(&self.except, url.real()) => {
                 let url = parse(&named.value).map_err(|why| wrong(named.variable, &why))?;
-                Ok(Some(Proxy { url, variable: named.variable }))
+                Ok(Some(Proxy { url: url.into(), variable: named.variable }))
             }
             _ => Ok(None),
         }
@@ -180,9 +181,9 @@ mod tests {
         let proxies = Proxies::read(|name| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
         });
-        match proxies.of(&Url::parse(url).unwrap()) {
+        match proxies.of(&SafeUrl::new(url).unwrap()) {
             Ok(None) => "its server".to_owned(),
-            Ok(Some(proxy)) => proxy.url.to_string(),
+            Ok(Some(proxy)) => proxy.url.real().to_string(),
             Err(error) => format!("{error}; {}", error.hint),
         }
     }

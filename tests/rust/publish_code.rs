@@ -69,7 +69,7 @@ fn a_pack_that_the_site_has_lost_is_made_again() {
     let count = Arc::new(AtomicUsize::new(0));
     publish_with(&sandbox, Some(compiler("cpython-313", &count)));
     let first = code(&sandbox, "q");
-    std::fs::remove_file(sandbox.output.join(&first["cpython-313-f30d-0"].url)).unwrap();
+    std::fs::remove_file(sandbox.output.join(first["cpython-313-f30d-0"].url.as_str())).unwrap();
     publish_with(&sandbox, None);
     assert!(code(&sandbox, "q").is_empty());
     publish_with(&sandbox, Some(compiler("cpython-313", &count)));

@@ -19,9 +19,9 @@ pub fn raise<'py>(py: Python<'py>, arguments: impl PyCallArgs<'py>) -> PyResult<
 pub fn acts(py: Python<'_>, acts: &[Act]) -> PyResult<()> {
     for act in acts {
         match act {
-            Act::Resolve { url } => raise(py, ("magic_module.resolve", url))?,
+            Act::Resolve { url } => raise(py, ("magic_module.resolve", url.to_string()))?,
             Act::Fetch { unit, url, size, sha256 } => {
-                raise(py, ("magic_module.fetch", unit, url, size, sha256))?;
+                raise(py, ("magic_module.fetch", unit, url.to_string(), size, sha256))?;
             }
         }
     }

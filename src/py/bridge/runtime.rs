@@ -243,7 +243,7 @@ fn as_dict<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>> 
     let dict = PyDict::new(py);
     let event = event.shown();
     dict.set_item("event", event.event)?;
-    for (key, text) in [("unit", event.unit), ("artifact", event.artifact), ("url", event.url)] {
+    for (key, text) in [("unit", event.unit), ("artifact", event.artifact), ("url", &event.url)] {
         dict.set_item(key, shown(text, SENTENCE))?;
     }
     dict.set_item("bytes", event.bytes)?;

@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::error::{Error, Kind};
 use crate::mount::{Mount as CoreMount, MountRequest, WhenOld};
-use crate::name::{Namespace, UnitName, Version};
+use crate::name::{Namespace, UnitName, UrlText, Version};
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::import_lock::busy;
 use crate::py::bridge::state::{existing, session};
@@ -39,7 +39,7 @@ impl Mount {
     /// Where the units come from, without credentials.
     #[getter]
     fn manifest_url(&self) -> String {
-        self.0.shown_url()
+        self.0.shown_url().to_string()
     }
 
     /// The digest under which the store keeps this mount's generations.
@@ -177,7 +177,7 @@ fn mount(
         namespace: Namespace::new(namespace)
             .map_err(|error| wrong("the namespace", &error))
             .or_raise(py)?,
-        manifest_url: manifest_url.to_owned(),
+        manifest_url: UrlText::new(manifest_url),
         public_keys: keys(public_key)?,
         first,
         pins: pins
@@ -224,7 +224,7 @@ fn _mount_calls(py: Python<'_>) -> PyResult<Vec<(String, String, Bound<'_, PyDic
         options
             .set_item("max_age", if request.max_age == WhenOld::Fail { "fail" } else { "warn" })?;
         options.set_item("frozen", request.frozen)?;
-        Ok((request.namespace.to_string(), request.manifest_url.clone(), options))
+        Ok((request.namespace.to_string(), request.manifest_url.as_str().to_owned(), options))
     };
     session.mounts().into_iter().map(one).collect()
 }

@@ -12,7 +12,7 @@ use super::mounting::join_search_path;
 use crate::clock::now;
 use crate::error::{Error, Kind, SENTENCE, shown};
 use crate::mount::Mount;
-use crate::name::Namespace;
+use crate::name::{Namespace, SafeUrl, UrlText};
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::{code_of, know_tags, session};
@@ -27,7 +27,7 @@ use crate::uses::publish::{Compiler, Options, publish};
 fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let settings = &session(py)?.engine.settings;
     let dict = PyDict::new(py);
-    dict.set_item("manifest_url", &settings.manifest_url)?;
+    dict.set_item("manifest_url", settings.manifest_url.as_ref().map(UrlText::as_str))?;
     dict.set_item("public_key", &settings.public_keys)?;
     let pins: Vec<String> =
         settings.pins.iter().map(|(name, version)| format!("{name}=={version}")).collect();
@@ -236,7 +236,7 @@ fn _mounts(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     for mount in session.mounts() {
         let dict = PyDict::new(py);
         dict.set_item("namespace", mount.namespace.as_str())?;
-        dict.set_item("manifest_url", mount.shown_url())?;
+        dict.set_item("manifest_url", mount.shown_url().to_string())?;
         dict.set_item("identity", mount.identity.to_hex())?;
         dict.set_item("first", mount.request.first)?;
         let bound = mount.bound();
@@ -284,9 +284,9 @@ fn _diagnose(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let session = session(py)?;
     let mounted = session.mounts().len() as u64;
     let manifest = match session.engine.settings.require_manifest_url() {
-        Ok(url) => Ok(url::Url::parse(url).map_or_else(
+        Ok(url) => Ok(SafeUrl::new(url.as_str()).map_or_else(
             |_| "the manifest URL is set".to_owned(),
-            |url| format!("the manifest is {}", crate::origin::redact(&url)),
+            |url| format!("the manifest is {url}"),
         )),
         // Whoever mounts by other means needs no variable.
         Err(_) if mounted > 0 => {

@@ -24,7 +24,8 @@ pub fn explain(py: Python<'_>, session: &Session, name: &str) -> PyResult<()> {
             continue;
         }
         let full = mount.namespace.join(name);
-        let arguments = (name, full, asking, mount.namespace.as_str(), mount.shown_url());
+        let arguments =
+            (name, full, asking, mount.namespace.as_str(), mount.shown_url().to_string());
         return py
             .import("magic_module._py.loader")?
             .call_method1("explain_absolute_import", arguments)

@@ -22,7 +22,6 @@ use crate::events::{Event, Finding, Progress};
 use crate::manifest::{File, Pack};
 use crate::mount::Mount;
 use crate::name::FilePath;
-use crate::origin::redact_text;
 use crate::plan::{Plan, Wanted};
 use crate::session::Session;
 use crate::store::BlobStore;
@@ -130,7 +129,7 @@ impl PublishedCode<'_> {
         if let Err(error) = kept {
             self.session.engine.events.emit(|| Event::Verify {
                 unit: member.unit.full_name.clone(),
-                finding: Finding::Refused { url: redact_text(&pack.url), why: error.to_string() },
+                finding: Finding::Refused { url: pack.url.clone(), why: error.to_string() },
             });
         }
         bytes
@@ -198,7 +197,7 @@ fn transfer(blobs: &BlobStore, member: &Member, pack: &Pack, code: &CodePack) ->
     let bytes = blobs.read_verified(&pack.sha256, pack.size)?;
     // How long code is follows from nothing, so the frame has the limit.
     let limits = Limits { entries: member.record.files.len() as u64, bytes: FRAME_LIMIT };
-    let mut archive = Archive::unframe(&bytes, &redact_text(&pack.url), &limits, 0)?;
+    let mut archive = Archive::unframe(&bytes, &pack.url.to_string(), &limits, 0)?;
     drop(bytes);
     let mut refused = Ok(());
     code.add_published(sources(member).filter_map(|file| {

@@ -130,7 +130,7 @@ impl Session {
         let small = async { Ok(code.small().await) };
         let (sources, small) = futures_util::future::try_join(sources, small).await?;
         if let Some(last) = artifacts.last() {
-            progress.finish(crate::origin::file_name(&last.url));
+            progress.finish(last.url.file_name());
         }
         Ok(Moved { bytes: sources + small })
     }

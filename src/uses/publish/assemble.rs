@@ -20,7 +20,7 @@ use super::{glob, pack, refused, version};
 use crate::distribution::Requirement;
 use crate::error::Result;
 use crate::manifest::{File, Pack, PackFormat, Record, Variant};
-use crate::name::{Digest, UnitName, Version};
+use crate::name::{Digest, UnitName, UrlText, Version};
 
 /// A record whose files are not on the site yet.
 #[derive(Debug)]
@@ -234,7 +234,7 @@ fn keep(planned: &[Planned], site: &mut Site) -> Result<Vec<File>> {
     let file = |planned: &Planned| {
         Ok(File {
             path: planned.file.path.clone(),
-            url: site.keep_file(&planned.file)?,
+            url: UrlText::new(site.keep_file(&planned.file)?),
             size: planned.file.size,
             sha256: planned.file.sha256,
             lazy: planned.lazy,
@@ -275,7 +275,7 @@ fn packs(planned: &[Planned], before: Option<&Record>, site: &mut Site) -> Resul
             packs.push(Pack {
                 format: PackFormat::ZipZstd,
                 tag: None,
-                url,
+                url: UrlText::new(url),
                 size: bytes.len() as u64,
                 sha256,
                 paths: group.iter().map(|file| file.path.clone()).collect(),
@@ -294,7 +294,7 @@ fn reusable(before: &Record, group: &[&SourceFile], site: &Site) -> Option<Pack>
         pack.format == PackFormat::ZipZstd
             && pack.paths.iter().eq(group.iter().map(|file| &file.path))
             && group.iter().all(|file| holds(files, file))
-            && site.holds(&pack.url, pack.size, &pack.sha256)
+            && site.holds(pack.url.as_str(), pack.size, &pack.sha256)
     };
     let own = before.packs.iter().find(|pack| fits(&before.files, pack));
     own.or_else(|| {

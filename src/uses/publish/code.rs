@@ -13,7 +13,7 @@ use super::site::Site;
 use super::source::SourceFile;
 use crate::error::Result;
 use crate::manifest::{File, Pack, PackFormat};
-use crate::name::Digest;
+use crate::name::{Digest, UrlText};
 use crate::store::code::Interpreter;
 
 /// Marshalled code of a path and its source; `None` for what is no module of this interpreter.
@@ -69,7 +69,7 @@ fn same(sources: &[&SourceFile], before: &[File]) -> bool {
 fn old(packs: &[Pack], site: &Site) -> Vec<Pack> {
     let code = || packs.iter().filter(|pack| pack.format == PackFormat::Code);
     let lost: BTreeSet<_> = code()
-        .filter(|pack| !site.holds(&pack.url, pack.size, &pack.sha256))
+        .filter(|pack| !site.holds(pack.url.as_str(), pack.size, &pack.sha256))
         .map(|pack| &pack.tag)
         .collect();
     code().filter(|pack| !lost.contains(&pack.tag)).cloned().collect()
@@ -93,6 +93,7 @@ fn compiled(
     for bytes in pack::each(&groups, |group| pack::zip_zstd(group))? {
         let (url, sha256) = site.keep_pack(&bytes)?;
         let (format, tag, size) = (PackFormat::Code, Some(tag.to_owned()), bytes.len() as u64);
+        let url = UrlText::new(url);
         packs.push(Pack { format, tag, url, size, sha256, paths: Vec::new() });
     }
     Ok(packs)

@@ -278,7 +278,7 @@ pub(super) fn references(modules: &Modules) -> BTreeSet<String> {
         let files = record.files.iter().chain(variants.iter().flat_map(|it| &it.files));
         let packs = record.packs.iter().chain(variants.iter().flat_map(|it| &it.packs));
         let all = files.map(|file| &file.url).chain(packs.map(|pack| &pack.url));
-        urls.extend(all.map(|url| url.trim_start_matches("./").to_owned()));
+        urls.extend(all.map(|url| url.as_str().trim_start_matches("./").to_owned()));
     }
     let mut urls = BTreeSet::new();
     for record in modules.0.values() {

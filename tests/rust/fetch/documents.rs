@@ -17,7 +17,13 @@ async fn document(
 ) -> Result<Document> {
     Bench::new()
         .fetcher
-        .document(&server.url("m.json?v=1"), LIMIT, validator, no_cache, Transport::default())
+        .document(
+            &server.url("m.json?v=1").into(),
+            LIMIT,
+            validator,
+            no_cache,
+            Transport::default(),
+        )
         .await
 }
 

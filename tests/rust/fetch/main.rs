@@ -87,7 +87,8 @@ fn data(size: usize) -> Vec<u8> {
 }
 
 fn artifact(url: Url, bytes: &[u8]) -> Artifact {
-    Artifact { label: "alpha".to_owned(), url, size: bytes.len() as u64, sha256: Digest::of(bytes) }
+    let (label, url) = ("alpha".to_owned(), url.into());
+    Artifact { label, url, size: bytes.len() as u64, sha256: Digest::of(bytes) }
 }
 
 /// The whole sentence, which is one line and names the file.

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use magic_module::events::{Events, Progress};
 use magic_module::fetch::{Access, Artifact, Fetcher, Transport};
-use magic_module::name::Digest;
+use magic_module::name::{Digest, SafeUrl};
 use magic_module::store::blob::{Begin, BlobStore};
-use url::Url;
 
 use crate::server::Server;
 use crate::{Bench, artifact, data, limits};
@@ -205,7 +204,7 @@ async fn child() {
     let [root, url, size, sha256] = words[..] else { panic!("no line on standard input") };
     let wanted = Artifact {
         label: "alpha".to_owned(),
-        url: Url::parse(url).unwrap(),
+        url: SafeUrl::new(url).unwrap(),
         size: size.parse().unwrap(),
         sha256: Digest::new(sha256).unwrap(),
     };
@@ -225,7 +224,7 @@ fn start_child(bench: &Bench, wanted: &Artifact) -> Child {
         .unwrap();
     let root = bench.folder.path().display();
     let mut input = child.stdin.take().unwrap();
-    writeln!(input, "{root} {} {} {}", wanted.url, wanted.size, wanted.sha256).unwrap();
+    writeln!(input, "{root} {} {} {}", wanted.url.real(), wanted.size, wanted.sha256).unwrap();
     child
 }
 

@@ -94,6 +94,6 @@ async fn an_unknown_scheme_is_a_setting_to_change() {
     let url = Url::parse("ftp://host/a").unwrap();
     let error = bench.fetch(&artifact(url.clone(), b"x")).await.unwrap_err();
     sentence(&error, Kind::Configuration, "ftp: URLs are not known");
-    let document = bench.fetcher.document(&url, 10, None, false, Transport::default()).await;
+    let document = bench.fetcher.document(&url.into(), 10, None, false, Transport::default()).await;
     sentence(&document.unwrap_err(), Kind::Configuration, "ftp: URLs are not known");
 }

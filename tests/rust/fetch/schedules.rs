@@ -262,7 +262,10 @@ async fn run(schedule: Schedule) -> Outcome {
     });
     let wanted: Vec<Artifact> = wanted
         .into_iter()
-        .map(|one| Artifact { url: good.url(one.url.path().trim_start_matches('/')), ..one })
+        .map(|one| Artifact {
+            url: good.url(one.url.real().path().trim_start_matches('/')).into(),
+            ..one
+        })
         .collect();
     let patient = Fetcher::new(BlobStore::new(folder.path()), 8, Access::default());
     patient.blobs(&wanted, Transport::default(), &progress, false).await.unwrap();
