@@ -6,6 +6,7 @@ import signal
 import pytest
 
 import magic_module
+from kit.process import PATIENCE
 from kit.world import World
 from origins import Stall
 
@@ -80,7 +81,7 @@ def test_a_cancelled_aprefetch_ends_its_download_though_nothing_arrives(world: W
     stall = Stall(part, after=10)
     server.stalls.append(stall)
     child = world.start(CANCELLED)
-    assert stall.reached.wait(60)
+    assert stall.reached.wait(PATIENCE)
     child.send_signal(signal.SIGUSR1)
     assert world.finish(child).stdout == "cancelled\nended\n"
     assert not stall.release.is_set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from kit.process import PATIENCE
 from kit.world import Acme, World
 
 Make = Callable[..., Acme]
@@ -151,7 +152,7 @@ def test_other_imports_go_on_while_one_downloads(world: World) -> None:
         input=True,
         warnings=False,
     )
-    assert stall.reached.wait(60)
+    assert stall.reached.wait(PATIENCE)
     world.say(started)
     assert world.line(started) == "True False"
     made.server.stalls.remove(stall)

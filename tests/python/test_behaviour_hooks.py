@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kit.process import PATIENCE
 from kit.world import Acme, World
 
 # What the hooks share: a loader that changes what it loads.
@@ -208,7 +209,7 @@ thread.join()
 print(acme.kp.CHANGED)
 """
     started = world.start(script("acme", "origin", use), input=True)
-    assert stalled.reached.wait(60)
+    assert stalled.reached.wait(PATIENCE)
     world.say(started)
     assert world.line(started) == "other"
     stalled.release.set()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
-import time
 
 import pytest
 
+from kit.process import PATIENCE, Result
 from kit.world import Acme, World
-from origins import Stall
 
 UNITS = {
     "big/__init__.py": "SIZE = 1\n",
@@ -18,28 +16,19 @@ UNITS = {
     "small.py": "VALUE = 1\n",
 }
 
-BOUND = 5.0
-"""Generous: what is promised is 0.2 s, and what is measured is printed."""
 
-
-def interrupt(world: World, script: str, part: str, after: int) -> tuple[subprocess.CompletedProcess[str], Acme, Stall]:
+def interrupt(world: World, script: str, part: str, after: int) -> tuple[Result, Acme]:
+    """Interrupts a script while the server holds something back, which it does until the script has ended."""
     made = Acme(world, "hook", UNITS)
     assert made.server is not None
     stall = made.server.stall(part, after)
     started = world.start(script)
-    assert stall.reached.wait(60)
-    began = time.perf_counter()
+    assert stall.reached.wait(PATIENCE)
     started.send_signal(signal.SIGINT)
-    try:
-        stdout, stderr = started.communicate(timeout=BOUND)
-    except subprocess.TimeoutExpired:
-        started.kill()
-        stdout, stderr = started.communicate()
-        raise AssertionError(f"still alive {BOUND} s after SIGINT\n{stdout}\n{stderr}") from None
-    print(f"ended {time.perf_counter() - began:.3f} s after SIGINT")
+    ended = world.finish(started)
     made.server.stalls.clear()
     stall.release.set()
-    return subprocess.CompletedProcess([], started.returncode, stdout, stderr), made, stall
+    return ended, made
 
 
 def nothing_half(world: World, made: Acme) -> None:
@@ -53,7 +42,7 @@ def nothing_half(world: World, made: Acme) -> None:
     ("part", "after"), [("files/", 100_000), ("files/", 0), ("manifest.json", 0), ("manifest.json", 20)]
 )
 def test_an_import_is_interrupted(world: World, part: str, after: int) -> None:
-    done, made, _ = interrupt(
+    done, made = interrupt(
         world,
         """
         import sys
@@ -66,13 +55,13 @@ def test_an_import_is_interrupted(world: World, part: str, after: int) -> None:
         after,
     )
     assert done.stdout.strip() == "interrupted []", done.stderr
-    assert done.returncode == 0
+    assert done.status == 0
     nothing_half(world, made)
 
 
 def test_uncaught(world: World) -> None:
-    done, made, _ = interrupt(world, "import acme.big", "files/", 100_000)
-    assert done.returncode == -signal.SIGINT
+    done, made = interrupt(world, "import acme.big", "files/", 100_000)
+    assert done.status == -signal.SIGINT
     assert done.stderr.rstrip().endswith("KeyboardInterrupt")
     nothing_half(world, made)
 
@@ -81,7 +70,7 @@ def test_uncaught(world: World) -> None:
     "call", ["magic_module.prefetch('acme.big')", "magic_module.data_path('acme.big', 'data.bin')"]
 )
 def test_other_calls_are_interrupted(world: World, call: str) -> None:
-    done, made, _ = interrupt(
+    done, made = interrupt(
         world,
         f"""
         import acme, magic_module
@@ -98,7 +87,7 @@ def test_other_calls_are_interrupted(world: World, call: str) -> None:
 
 
 def test_under_asyncio(world: World) -> None:
-    done, made, _ = interrupt(
+    done, made = interrupt(
         world,
         """
         import asyncio
@@ -147,7 +136,7 @@ def test_work_that_cannot_begin_leaves_the_handler_of_asyncio(world: World) -> N
 
 
 def test_aprefetch_under_asyncio(world: World) -> None:
-    done, made, _ = interrupt(
+    done, made = interrupt(
         world,
         """
         import asyncio
@@ -205,7 +194,7 @@ def test_a_handler_of_the_programs_own_runs_and_the_import_goes_on(world: World)
         print(acme.big.SIZE)
         """
     )
-    assert stall.reached.wait(60)
+    assert stall.reached.wait(PATIENCE)
     started.send_signal(signal.SIGINT)
     assert world.line(started) == "handled"
     made.server.stalls.clear()
@@ -219,7 +208,7 @@ def test_interrupted_while_another_process_downloads(world: World) -> None:
     assert made.server is not None
     stall = made.server.stall("files/", 100_000)
     holder = world.start("import acme.big; print(acme.big.SIZE)")
-    assert stall.reached.wait(60)
+    assert stall.reached.wait(PATIENCE)
     waiter = world.start(
         """
         import acme, magic_module
@@ -233,8 +222,8 @@ def test_interrupted_while_another_process_downloads(world: World) -> None:
     while world.line(waiter) != "fetch":
         assert waiter.poll() is None, "the waiter ended before it saw the other's progress"
     waiter.send_signal(signal.SIGINT)
-    stdout, stderr = waiter.communicate(timeout=BOUND)
-    assert stdout.split()[-1] == "interrupted", stderr
+    ended = world.finish(waiter)
+    assert ended.stdout.split()[-1] == "interrupted", ended.stderr
     made.server.stalls.clear()
     stall.release.set()
     assert world.finish(holder).stdout.strip() == "1"
@@ -242,7 +231,7 @@ def test_interrupted_while_another_process_downloads(world: World) -> None:
 
 
 def test_a_thread_that_downloads_does_not_keep_the_interpreter_from_ending(world: World) -> None:
-    done, made, _ = interrupt(
+    done, made = interrupt(
         world,
         """
         import threading, time
@@ -261,7 +250,7 @@ def test_a_thread_that_downloads_does_not_keep_the_interpreter_from_ending(world
         "files/",
         100_000,
     )
-    assert done.returncode == -signal.SIGINT, done.stderr
+    assert done.status == -signal.SIGINT, done.stderr
     nothing_half(world, made)
 
 
@@ -287,7 +276,7 @@ def test_cancelling_the_task_of_aprefetch(world: World) -> None:
         """,
         input=True,
     )
-    assert stall.reached.wait(60)
+    assert stall.reached.wait(PATIENCE)
     world.say(started)
     assert world.line(started) == "cancelled"
     assert world.finish(started).status == 0

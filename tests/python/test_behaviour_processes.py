@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from kit.process import PATIENCE
 from kit.sources import write_tree
 from kit.world import Acme, World
 
@@ -163,7 +164,7 @@ def test_a_killed_process_blocks_nobody(world: World) -> None:
     assert made.server is not None
     stall = made.server.stall("files/", after=100_000)
     first = world.start("import acme.big")
-    assert stall.reached.wait(60)
+    assert stall.reached.wait(PATIENCE)
     second = world.start("import acme.big; print(acme.big.SIZE)")
     first.kill()
     first.wait()
@@ -273,7 +274,7 @@ def test_fork_during_a_download_of_another_thread(world: World) -> None:
         input=True,
         warnings=False,
     )
-    assert stall.reached.wait(60)
+    assert stall.reached.wait(PATIENCE)
 
     world.say(started)
     assert world.line(started).split() == ["elsewhere", "0"]

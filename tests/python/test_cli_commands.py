@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from kit import typed
+from kit.process import PATIENCE
 from magic_module._py.server import Server
 from magic_module.errors import MagicModuleError
 
@@ -70,7 +71,7 @@ class Place:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         assert "Traceback" not in done.stderr, done.stderr
@@ -100,7 +101,7 @@ class Place:
             env=self.environment,
             capture_output=True,
             encoding="utf-8",
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -279,12 +280,12 @@ def test_serve(published: Place) -> None:
             assert server.stdout.readline().startswith(f"{published.site} is served at http://127.0.0.1:")
             variable, _, url = server.stdout.readline().strip().partition("=")
             assert variable.split() == ["set" if os.name == "nt" else "export", "MAGIC_MODULE_MANIFEST_URL"]
-            with urllib.request.urlopen(url, timeout=20) as answer:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
                 assert json.load(answer)["manifest"] == 1
             assert server.stderr.readline().startswith("GET /manifest.json 200 ")
             if os.name != "nt":
                 server.send_signal(signal.SIGINT)
-                assert server.wait(timeout=60) == 0
+                assert server.wait(timeout=PATIENCE) == 0
                 assert server.stderr.read() == ""
         finally:
             server.kill()
@@ -316,9 +317,9 @@ def test_an_interrupted_download_ends_quietly(published: Place) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         ) as child:
-            silent.settimeout(60)
+            silent.settimeout(PATIENCE)
             connection, _ = silent.accept()  # now it waits for an answer that never comes
             with connection:
                 child.send_signal(signal.SIGINT)
-                assert child.communicate(timeout=60) == (b"", b"")
+                assert child.communicate(timeout=PATIENCE) == (b"", b"")
                 assert child.returncode == 130

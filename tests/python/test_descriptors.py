@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from kit.process import PATIENCE
 from kit.world import Acme, World
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="descriptors are no numbers here")
@@ -211,7 +212,7 @@ def test_a_download_whose_connections_are_closed_ends_with_a_sentence(world: Wor
         input=True,
         warnings=False,
     )
-    assert stall.reached.wait(60)
+    assert stall.reached.wait(PATIENCE)
     # What is being read at this very moment has no number that anybody could look at first.
     while sum(part.stat().st_size for part in world.parts()) < 100_000:
         time.sleep(0.01)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.process import PATIENCE
 from origins import Fault, Origin, Silence, faults
 
 BODY = bytes(range(256)) * 16
@@ -24,7 +25,7 @@ def origin(tmp_path: Path) -> Iterator[Origin]:
 
 def get(origin: Origin, **headers: str) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of one request; whatever fails is an exception."""
-    connection = http.client.HTTPConnection("127.0.0.1", origin.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", origin.port, timeout=PATIENCE)
     try:
         connection.request("GET", "/data.bin", headers={name.replace("_", "-"): text for name, text in headers.items()})
         answer = connection.getresponse()
@@ -46,7 +47,7 @@ def test_a_good_origin_validates_and_resumes(origin: Origin) -> None:
 
 def test_nothing_outside_the_folder_is_served(origin: Origin, tmp_path: Path) -> None:
     (tmp_path.parent / "secret").write_text("secret")
-    connection = http.client.HTTPConnection("127.0.0.1", origin.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", origin.port, timeout=PATIENCE)
     connection.request("GET", "/../secret")
     assert connection.getresponse().status == 404
     connection.close()
@@ -99,7 +100,7 @@ def test_broken_connections(origin: Origin, fault: Fault) -> None:
 )
 def test_an_origin_can_be_stopped_while_it_is_not_done(origin: Origin, fault: Fault) -> None:
     origin.fail("*", fault)
-    connection = http.client.HTTPConnection("127.0.0.1", origin.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", origin.port, timeout=PATIENCE)
     connection.request("GET", "/data.bin")
     before = threading.active_count()
     if fault is not faults.stalled_headers:
@@ -124,7 +125,7 @@ def test_bodies_that_are_complete_and_wrong(origin: Origin) -> None:
 
 def test_silence_is_no_http() -> None:
     with Silence() as silence:
-        connection = http.client.HTTPConnection("127.0.0.1", silence.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", silence.port, timeout=PATIENCE)
         connection.request("GET", "/")
         with pytest.raises(http.client.BadStatusLine):
             connection.getresponse()

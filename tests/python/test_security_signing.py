@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kit.process import Result
+from kit.process import PATIENCE, Result
 from kit.world import World
 from magic_module.errors import MagicModuleError
 from origins import Origin, Reply
@@ -157,7 +157,7 @@ def test_a_manifest_and_its_signature_are_asked_for_at_the_same_time(world: Worl
 
     def held(reply: Reply) -> None:
         # A client that asks for one after the other never asks for the second.
-        both.wait(30)
+        both.wait(PATIENCE)
         reply.well()
 
     with Origin(world.path / "site") as origin:

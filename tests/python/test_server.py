@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.process import PATIENCE
 from magic_module._py.server import Request, Server, content_type
 
 DIGEST = "ab" * 32
@@ -35,7 +36,7 @@ def server(site: Path) -> Iterator[Server]:
 @pytest.fixture
 def client(server: Server) -> Iterator[http.client.HTTPConnection]:
     port = int(server.url.rstrip("/").rsplit(":", 1)[1])
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     yield connection
     connection.close()
 
@@ -133,14 +134,14 @@ def test_nothing_else_is_served(client: http.client.HTTPConnection, site: Path, 
 def test_close_ends_idle_connections_and_frees_the_port(site: Path) -> None:
     server = Server(site).start()
     port = int(server.url.rstrip("/").rsplit(":", 1)[1])
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as idle:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as idle:
         idle.sendall(b"GET /manifest.json HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(15) == b"HTTP/1.1 200 OK"
         server.close()
         while idle.recv(4096):
             pass
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=20)
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     with Server(site, port=port) as again:
         assert again.url == server.url
 
@@ -149,7 +150,7 @@ def test_the_hook_hears_of_each_request_before_its_answer_arrives(site: Path) ->
     heard: list[str] = []
     with Server(site, on_request=lambda request: heard.append(str(request))) as server:
         port = int(server.url.rstrip("/").rsplit(":", 1)[1])
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         get(client, "/manifest.json?token=x")
         assert heard == ["GET /manifest.json?token=x 200 15"]
         client.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.process import PATIENCE
 from kit.world import Acme, World
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="makes threads fail with LD_PRELOAD")
@@ -121,7 +122,7 @@ def test_the_keyboard_ends_a_download_that_the_caller_drives(world: World, layer
         """,
         env=few(layer, left),
     )
-    assert stall.reached.wait(60)
+    assert stall.reached.wait(PATIENCE)
     started.send_signal(signal.SIGINT)
     assert world.line(started).split() == ["interrupted", "False"]
     stall.release.set()

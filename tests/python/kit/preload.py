@@ -1,4 +1,4 @@
-"""A library that is preloaded into a process, and lets its calls for some paths fail."""
+"""A library that is preloaded into a process: its calls for some paths fail, or its clock goes on."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ SOURCE = r"""
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 /* FAIL_AT: how the path ends; FAIL_WITH: the errno. The paths of folders and of files that are opened count. */
 static int fails(const char *path) {
@@ -66,6 +68,14 @@ int rename(const char *from, const char *to) {
     }
     return ((int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename"))(from, to);
 }
+
+/* LATER_ONCE: as soon as there is such a file, it is an hour later. */
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int done = ((int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime"))(clock, now);
+    const char *once = getenv("LATER_ONCE");
+    if (once && clock == CLOCK_REALTIME && !access(once, F_OK)) now->tv_sec += 3600;
+    return done;
+}
 """
 
 
@@ -77,6 +87,11 @@ def without_locks(folder: Path, error: int) -> dict[str, str]:
 def layered(folder: Path, path: str) -> dict[str, str]:
     """The environment of a process in which the folders below `path` lie in a layer of an image."""
     return failing(folder, "nothing", 0) | {"FAIL_FOLDERS": path}
+
+
+def an_hour_later_once(folder: Path, file: Path) -> dict[str, str]:
+    """The environment of a process for which it is an hour later as soon as `file` is there."""
+    return failing(folder, "nothing", 0) | {"LATER_ONCE": str(file)}
 
 
 def failing(folder: Path, path: str, error: int) -> dict[str, str]:
