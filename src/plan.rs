@@ -10,13 +10,12 @@
 //! from being a thousand requests, and one changed file from being a whole pack.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
 
 use crate::assemble::Source;
-use crate::manifest::{File, Pack, Record};
+use crate::manifest::{File, Pack, Place, Record};
 use crate::name::{Digest, FilePath, UrlText};
 use crate::store::blob::{BlobStore, Glance};
-use crate::store::tree::Tree;
+use crate::store::tree::{Kept, Tree};
 
 /// What one more request is worth, in bytes.
 const REQUEST: u64 = 16 << 10;
@@ -44,29 +43,30 @@ pub struct Plan {
 impl Plan {
     /// True if every file comes from where it comes from in `other`.
     pub fn takes_the_same(&self, other: &Self) -> bool {
-        let place = |source: &Source| (source.blob, source.inner.clone(), source.file.clone());
-        let places = |plan: &Self| plan.sources.values().map(place).collect::<Vec<_>>();
-        places(self) == places(other)
+        let is_same =
+            |(one, other): (&Source, &Source)| (&one.kept, &one.file) == (&other.kept, &other.file);
+        self.sources.len() == other.sources.len()
+            && self.sources.values().zip(other.sources.values()).all(is_same)
     }
 }
 
 /// Files of trees that are on disk, by digest.
 #[derive(Debug, Default)]
-pub struct Reusable(HashMap<Digest, (PathBuf, Digest, Option<FilePath>)>);
+pub struct Reusable(HashMap<Digest, Source>);
 
 impl Reusable {
     pub(crate) fn add(&mut self, tree: &Tree) {
         for file in tree.files.iter().filter(|file| !file.lazy) {
-            if let Some(blob) = file.source.and_then(|at| tree.sources.get(at)) {
-                let place = (tree.folder.join(file.path.as_str()), *blob, file.inner.clone());
-                self.0.insert(file.sha256, place);
+            if let Some(kept) = file.kept.clone() {
+                let path = tree.folder.join(file.path.as_str());
+                self.0.insert(file.sha256, Source { kept, file: Some(path), fresh: false });
             }
         }
     }
 }
 
 /// Chooses a source for every file of `record` that is not lazy. `force` takes nothing
-/// that is here already; without `packs`, no pack is fetched.
+/// that is here already; without `packs`, none is fetched for what can come alone.
 pub fn plan(
     record: &Record,
     blobs: &BlobStore,
@@ -88,15 +88,33 @@ pub fn plan(
         }
     }
     for pack in record.packs.iter().filter(|pack| pack.format.holds_files()) {
+        let covered: Vec<&File> =
+            pack.paths.iter().filter_map(|path| missing.get(path).copied()).collect();
+        if covered.is_empty() {
+            continue;
+        }
         let is_here = !force && glance.has(&pack.sha256, pack.size);
-        if packs || is_here {
-            plan.consider(pack, &mut missing, is_here);
+        let is_needed = covered.iter().any(|file| file.url().is_none());
+        if !(is_here || is_needed || packs && is_cheaper(pack, &covered)) {
+            continue;
+        }
+        if !is_here {
+            plan.want(&pack.url, pack.size, &pack.sha256);
+        }
+        for file in covered {
+            missing.remove(&file.path);
+            let kept = Kept::InPack { pack: pack.sha256, entry: file.entry().clone() };
+            let source = Source { kept, file: None, fresh: !is_here };
+            plan.sources.insert(file.path.clone(), source);
         }
     }
     for file in missing.into_values() {
-        plan.want(&file.url, file.size, &file.sha256);
-        let source = Source { blob: file.sha256, inner: None, file: None, fresh: true };
-        plan.sources.insert(file.path.clone(), source);
+        // What no pack gave and has no URL is told of when the tree is built.
+        if let Place::Url(url) = &file.place {
+            plan.want(url, file.size, &file.sha256);
+            let source = Source { kept: Kept::Alone, file: None, fresh: true };
+            plan.sources.insert(file.path.clone(), source);
+        }
     }
     plan
 }
@@ -106,38 +124,18 @@ fn here(file: &File, blobs: &Glance<'_>, reusable: &Reusable, force: bool) -> Op
         return None;
     }
     if blobs.has(&file.sha256, file.size) {
-        return Some(Source { blob: file.sha256, inner: None, file: None, fresh: false });
+        return Some(Source { kept: Kept::Alone, file: None, fresh: false });
     }
-    let (path, blob, inner) = reusable.0.get(&file.sha256)?;
-    Some(Source { blob: *blob, inner: inner.clone(), file: Some(path.clone()), fresh: false })
+    reusable.0.get(&file.sha256).cloned()
+}
+
+/// True if a pack costs less than the files that are wanted of it.
+fn is_cheaper(pack: &Pack, wanted: &[&File]) -> bool {
+    let add = |sum: u64, file: &&File| sum.saturating_add(file.size).saturating_add(REQUEST);
+    pack.size.saturating_add(REQUEST) < wanted.iter().fold(0, add)
 }
 
 impl Plan {
-    /// Takes the files of `pack` from it, if that is the cheaper way.
-    fn consider(&mut self, pack: &Pack, missing: &mut BTreeMap<&FilePath, &File>, is_here: bool) {
-        let covered: Vec<&File> =
-            pack.paths.iter().filter_map(|path| missing.get(path).copied()).collect();
-        let alone: u64 = covered
-            .iter()
-            .fold(0, |sum, file| sum.saturating_add(file.size).saturating_add(REQUEST));
-        if covered.is_empty() || (!is_here && pack.size.saturating_add(REQUEST) >= alone) {
-            return;
-        }
-        if !is_here {
-            self.want(&pack.url, pack.size, &pack.sha256);
-        }
-        for file in covered {
-            missing.remove(&file.path);
-            let source = Source {
-                blob: pack.sha256,
-                inner: Some(file.path.clone()),
-                file: None,
-                fresh: !is_here,
-            };
-            self.sources.insert(file.path.clone(), source);
-        }
-    }
-
     fn want(&mut self, url: &UrlText, size: u64, sha256: &Digest) {
         if self.named.insert(*sha256) {
             self.wanted.push(Wanted { url: url.clone(), size, sha256: *sha256 });
@@ -148,7 +146,10 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assemble;
     use crate::manifest::Manifest;
+    use crate::settings::Settings;
+    use crate::store::Store;
 
     fn digest(of: u8) -> Digest {
         Digest::of(&[of])
@@ -189,7 +190,8 @@ mod tests {
 
         let mut reusable = Reusable::default();
         for file in &record.files[1..] {
-            reusable.0.insert(file.sha256, (PathBuf::from("/old"), digest(9), None));
+            let path = Some("/old".into());
+            reusable.0.insert(file.sha256, Source { kept: Kept::Alone, file: path, fresh: false });
         }
         let plan = plan(&record, &blobs, &reusable, false, true);
         assert_eq!(urls(&plan), ["f0"]);
@@ -204,5 +206,36 @@ mod tests {
             urls(&plan(&record(&[1000, 1000], 90_000), &blobs, &Reusable::default(), false, true)),
             ["f0", "f1"]
         );
+    }
+
+    #[test]
+    fn what_only_a_pack_holds_comes_with_it_from_under_another_name() {
+        use std::io::Write as _;
+        let root = tempfile::tempdir().unwrap();
+        let cache_dir = root.path().join("cache");
+        let store = Store::new(&Settings { cache_dir, ..Settings::from_env().unwrap() });
+        store.create().unwrap();
+        let entry = FilePath::new("a-1.data/purelib/a/0.py").unwrap();
+        let mut wheel = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        wheel.start_file(entry.as_str(), zip::write::SimpleFileOptions::default()).unwrap();
+        wheel.write_all(&[0]).unwrap();
+        let wheel = wheel.finish().unwrap().into_inner();
+
+        let mut record = record(&[1], wheel.len() as u64);
+        record.files[0].place = Place::InPack { entry };
+        record.packs[1].sha256 = Digest::of(&wheel);
+        let plan = || plan(&record, store.blobs(), &Reusable::default(), false, false);
+        assert_eq!(urls(&plan()), ["p"], "although it is dear, and no pack is wanted");
+        assert!(serde_json::to_string(&record).is_err(), "no document can say it");
+
+        store.blobs().insert(&wheel).unwrap();
+        let (plan, digest) = (plan(), record.tree_digest());
+        assert_eq!(urls(&plan), [""; 0]);
+        let tree = assemble::build(&store, &digest, &record, &plan.sources, false).unwrap();
+        assert_eq!(tree.read(&tree.files[0]).unwrap(), [0]);
+        let mut tree = Tree::open(&store, &digest).unwrap().unwrap();
+        fs_err::remove_file(tree.folder.join("a/0.py")).unwrap();
+        assert!(assemble::heal(&store, &mut tree, &[0]).unwrap().is_empty());
+        assert_eq!(tree.read(&tree.files[0]).unwrap(), [0]);
     }
 }

@@ -23,7 +23,12 @@ pub fn check(data: &[u8]) {
         fs_err::write(&index, bytes).unwrap();
         let Some(mut tree) = Tree::open(&store, &digest).unwrap() else { continue };
         assert_eq!(tree.digest, digest);
-        assert!(tree.files.iter().all(|file| file.source.is_none_or(|at| at < tree.sources.len())));
+        assert!(
+            tree.files
+                .iter()
+                .filter_map(|file| file.blob())
+                .all(|blob| tree.blobs().contains(blob))
+        );
         let there = tree.files.iter().filter(|file| !file.lazy).count();
         assert_eq!(tree.check(&store, true).damaged.len(), there, "nothing of it is on disk");
         assert!(tree.files.iter().all(|file| tree.position(file.path.as_str()).is_some()));

@@ -8,7 +8,7 @@
 //! there are frames enough for all threads, or too large ones, each frame is one thread's,
 //! and there are no more threads than the largest frames have room for in memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::{File, Record};
 use crate::name::{Digest, FilePath};
 use crate::store::Store;
-use crate::store::tree::Stamp;
+use crate::store::tree::TreeFile;
 use crate::threads;
 
 /// From this many files on, unpacking is shared by threads.
@@ -31,16 +31,17 @@ const THREADS: usize = 4;
 /// the largest that there may be, or four of those that `publish` writes.
 const ROOM: u64 = 33 << 20;
 
-pub(super) type Stamps = HashMap<FilePath, Stamp>;
 type Job<'a> = (&'a File, &'a Source);
 
+/// Makes all files that are not lazy, and tells what all are in the tree.
 pub(super) fn fill(
     store: &Store,
     aside: &Path,
     record: &Record,
     sources: &BTreeMap<FilePath, Source>,
-) -> Result<Stamps> {
+) -> Result<Vec<TreeFile>> {
     let files = || record.files.iter().filter(|file| !file.lazy);
+    let lazy = record.files.iter().filter(|file| file.lazy).map(TreeFile::new);
     let mut folders: BTreeSet<&str> = files().map(|file| file.path.parent()).collect();
     folders.insert("");
     for folder in folders {
@@ -58,23 +59,24 @@ pub(super) fn fill(
     jobs.sort_by(|a, b| (a.1.packed(), &a.0.path).cmp(&(b.1.packed(), &b.0.path)));
     let mut declared = Declared::of(record);
     if jobs.len() < ENOUGH_FOR_THREADS {
-        return place_all(&mut Packs::new(store, &declared), aside, &jobs);
+        let placed = place_all(&mut Packs::new(store, &declared), aside, &jobs)?;
+        return Ok(lazy.chain(placed).collect());
     }
     let (batches, count) = batches(&jobs, &mut declared);
     let next = AtomicUsize::new(0);
     let work = || {
-        let (mut packs, mut stamps) = (Packs::new(store, &declared), Stamps::new());
+        let (mut packs, mut placed) = (Packs::new(store, &declared), Vec::new());
         while let Some(jobs) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-            stamps.extend(place_all(&mut packs, aside, jobs)?);
+            placed.extend(place_all(&mut packs, aside, jobs)?);
         }
-        Ok(stamps)
+        Ok(placed)
     };
-    let mut stamps = Stamps::new();
+    let mut placed: Vec<TreeFile> = lazy.collect();
     for share in threads::together(count.min(batches.len()), work) {
         let ended = || Error::new(Kind::Store, "a thread that unpacked a tree ended unexpectedly");
-        stamps.extend(share.ok_or_else(ended)??);
+        placed.extend(share.ok_or_else(ended)??);
     }
-    Ok(stamps)
+    Ok(placed)
 }
 
 /// What a thread takes at a time, and how many threads there may be; `declared` learns
@@ -120,11 +122,14 @@ fn blob_of<'a>(job: &Job<'a>) -> Option<&'a Digest> {
     job.1.packed().map(|(blob, _)| blob)
 }
 
-fn place_all(packs: &mut Packs<'_>, aside: &Path, jobs: &[Job<'_>]) -> Result<Stamps> {
+fn place_all(packs: &mut Packs<'_>, aside: &Path, jobs: &[Job<'_>]) -> Result<Vec<TreeFile>> {
     let place = |(file, source): &Job<'_>| {
         let target = aside.join(file.path.as_str());
-        packs.place(&target, file.size, &file.sha256, file.executable, source)?;
-        Ok((file.path.clone(), stamp_of(&target)?))
+        let mut file = TreeFile::new(file);
+        packs.place(&target, &file, source)?;
+        file.stamp = stamp_of(&target)?;
+        file.kept = Some(source.kept.clone());
+        Ok(file)
     };
     jobs.iter().map(place).collect()
 }

@@ -18,36 +18,37 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::manifest::{self, File, Record};
+use crate::manifest::{self, Record};
 use crate::name::{Digest, FilePath};
 use crate::store::lock::Exclusive;
-use crate::store::tree::{Stamp, Tree, TreeFile, folder_of};
+use crate::store::tree::{Kept, Stamp, Tree, folder_of};
 use crate::store::{Store, disk, make_folders, rename_onto, unique};
 
 pub use copies::{link, make_executable};
-use fill::{Stamps, fill};
+use fill::fill;
 use packs::{Declared, Packs};
 
 /// So often is a folder put into the place of another that comes back.
 const ATTEMPTS: usize = 16;
 
-/// Where the bytes of one file come from.
+/// Where the bytes of one file are read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// The blob that they can always be made from again.
-    pub blob: Digest,
-    /// The entry of the blob, where it is a pack.
-    pub inner: Option<FilePath>,
-    /// A file that holds them already: the same file of another tree.
+    /// What they can always be made from again.
+    pub kept: Kept,
+    /// A file that holds them already, and is nearer: the same file of another tree.
     pub file: Option<PathBuf>,
     /// The blob was hashed just now, while it arrived.
     pub fresh: bool,
 }
 
 impl Source {
-    /// The pack, and the path in it, that the bytes are read from.
+    /// The pack that the bytes are read from, and the entry in it.
     fn packed(&self) -> Option<(&Digest, &FilePath)> {
-        self.inner.as_ref().filter(|_| self.file.is_none()).map(|inner| (&self.blob, inner))
+        match self {
+            Self { kept: Kept::InPack { pack, entry }, file: None, .. } => Some((pack, entry)),
+            _ => None,
+        }
     }
 }
 
@@ -68,8 +69,8 @@ pub fn build(
     }
     // Where there are no locks, others build it at the same time.
     let aside = store.tmp().join(format!("{digest}.{}.{}.tree", std::process::id(), unique()));
-    let built = fill(store, &aside, record, sources).and_then(|stamps| {
-        name(store, &aside, listed(store, digest, &record.files, sources, &stamps), anew)
+    let built = fill(store, &aside, record, sources).and_then(|files| {
+        name(store, &aside, Tree::new(*digest, folder_of(store, digest), files), anew)
     });
     // Named, or of no use.
     let _ = remove(&aside);
@@ -80,41 +81,6 @@ pub fn build(
 fn whole(store: &Store, digest: &Digest) -> Result<Option<Tree>> {
     let Some(mut tree) = Tree::open(store, digest)? else { return Ok(None) };
     Ok(tree.check(store, false).damaged.is_empty().then_some(tree))
-}
-
-fn listed(
-    store: &Store,
-    digest: &Digest,
-    files: &[File],
-    sources: &BTreeMap<FilePath, Source>,
-    stamps: &Stamps,
-) -> Tree {
-    let mut blobs: Vec<Digest> = Vec::new();
-    let listed = files
-        .iter()
-        .map(|file| {
-            let source = sources.get(&file.path).filter(|_| !file.lazy);
-            let at =
-                source.map(|source| match blobs.iter().position(|blob| *blob == source.blob) {
-                    Some(at) => at,
-                    None => {
-                        blobs.push(source.blob);
-                        blobs.len() - 1
-                    }
-                });
-            TreeFile {
-                path: file.path.clone(),
-                size: file.size,
-                sha256: file.sha256,
-                lazy: file.lazy,
-                executable: file.executable,
-                stamp: stamps.get(&file.path).copied().unwrap_or_default(),
-                source: at,
-                inner: source.and_then(|source| source.inner.clone()),
-            }
-        })
-        .collect();
-    Tree::new(*digest, folder_of(store, digest), listed, blobs)
 }
 
 /// Gives the tree that was built aside its name. Where there are no locks, somebody else may
@@ -170,7 +136,7 @@ pub fn read_pack(store: &Store, record: &Record, pack: &manifest::Pack) -> Resul
     let mut open = Declared::of(record).open(store, &pack.sha256)?;
     let held: BTreeSet<&FilePath> = pack.paths.iter().collect();
     for file in record.files.iter().filter(|file| held.contains(&file.path)) {
-        open.copy(&file.path, file.size, &file.sha256, &mut io::sink())?;
+        open.copy(file.entry(), file.size, &file.sha256, &mut io::sink())?;
     }
     Ok(())
 }
@@ -188,20 +154,20 @@ pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usi
     let mut packs = Packs::new(store, &declared);
     let mut left = Vec::new();
     let mut damaged = damaged.to_vec();
-    damaged.sort_by_key(|at| tree.files[*at].source);
+    damaged.sort_by_key(|at| tree.files[*at].blob().copied());
     for at in damaged {
         let file = &tree.files[at];
         let target = tree.folder.join(file.path.as_str());
-        let Some(blob) = file.source.and_then(|at| tree.sources.get(at)) else {
+        let Some(kept) = file.kept.clone() else {
             left.push(at);
             continue;
         };
-        let source = Source { blob: *blob, inner: file.inner.clone(), file: None, fresh: false };
+        let source = Source { kept, file: None, fresh: false };
         let aside =
             store.tmp().join(format!("{}.{}.{}.heal", tree.digest, std::process::id(), unique()));
         let mut placed = false;
         for attempt in 1..=ATTEMPTS {
-            if packs.place(&aside, file.size, &file.sha256, file.executable, &source).is_err() {
+            if packs.place(&aside, file, &source).is_err() {
                 break;
             }
             match put(&aside, &target) {

@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 use super::copies::{clone_blocks, copy, create, link, make_executable};
 use super::{Source, cannot_build};
 use crate::error::{Error, Kind, Result};
-use crate::manifest::{self, PackFormat, Record};
+use crate::manifest::{self, File, PackFormat, Record};
 use crate::name::{Digest, FilePath};
 use crate::store::Store;
 use crate::store::disk;
+use crate::store::tree::TreeFile;
 use crate::unpack::Pack;
 
 /// From this size on, a file shares its bytes with the blob instead of copying them.
@@ -22,7 +23,7 @@ const ENOUGH_TO_SHARE: u64 = 64 << 10;
 #[derive(Default)]
 pub(super) struct Declared<'a> {
     packs: HashMap<&'a Digest, &'a manifest::Pack>,
-    sizes: HashMap<&'a FilePath, u64>,
+    files: HashMap<&'a FilePath, &'a File>,
     /// Packs that several threads read. Who comes first opens one, and the others wait for it.
     pub shared: HashMap<&'a Digest, Mutex<Option<Pack>>>,
 }
@@ -31,7 +32,7 @@ impl<'a> Declared<'a> {
     pub fn of(record: &'a Record) -> Self {
         Self {
             packs: record.packs.iter().map(|pack| (&pack.sha256, pack)).collect(),
-            sizes: record.files.iter().map(|file| (&file.path, file.size)).collect(),
+            files: record.files.iter().map(|file| (&file.path, file)).collect(),
             shared: HashMap::new(),
         }
     }
@@ -43,13 +44,15 @@ impl<'a> Declared<'a> {
     /// How much memory opening a pack takes that comes in a frame; others take none.
     pub fn memory(&self, blob: &Digest) -> u64 {
         match self.packs.get(blob) {
-            Some(pack) if self.is_framed(blob) => Pack::memory(pack.size, self.files_of(pack)),
+            Some(pack) if self.is_framed(blob) => Pack::memory(pack.size, self.entries(pack)),
             _ => 0,
         }
     }
 
-    fn files_of<'b>(&self, pack: &'b manifest::Pack) -> impl Iterator<Item = (&'b FilePath, u64)> {
-        pack.paths.iter().map(|path| (path, self.sizes.get(path).copied().unwrap_or(0)))
+    /// What `pack` must hold, and in which size.
+    fn entries(&self, pack: &manifest::Pack) -> impl Iterator<Item = (&'a FilePath, u64)> {
+        let files = pack.paths.iter().filter_map(|path| self.files.get(path));
+        files.map(|file| (file.entry(), file.size))
     }
 
     pub fn is_shared(&self, blob: &Digest) -> bool {
@@ -61,7 +64,7 @@ impl<'a> Declared<'a> {
         let Some(pack) = self.packs.get(blob) else {
             return Pack::open_any(&path, &blob.to_hex());
         };
-        let declared = self.files_of(pack).collect();
+        let declared = self.entries(pack).collect();
         Pack::open(&path, &pack.url.to_string(), &pack.format, &declared)
     }
 
@@ -103,34 +106,24 @@ impl<'a> Packs<'a> {
 
     /// Writes one file, which does not exist yet, and makes sure of its bytes. Whether it can
     /// be run is what the record says: an archive's own modes count for nothing.
-    pub fn place(
-        &mut self,
-        target: &Path,
-        size: u64,
-        sha256: &Digest,
-        executable: bool,
-        source: &Source,
-    ) -> Result<()> {
-        let Some((blob, inner)) = source.packed() else {
-            self.place_whole(target, size, sha256, executable, source)?;
-            return finish(target, executable);
-        };
-        let pack = self.open(blob)?;
-        let mut file = create(target).map_err(|error| cannot_build(target, &error))?;
-        pack.copy(inner, size, sha256, &mut file)?;
-        finish(target, executable)
+    pub fn place(&mut self, target: &Path, file: &TreeFile, source: &Source) -> Result<()> {
+        let cannot = |error| cannot_build(target, &error);
+        if let Some((pack, entry)) = source.packed() {
+            let pack = self.open(pack)?;
+            pack.copy(entry, file.size, &file.sha256, &mut create(target).map_err(cannot)?)?;
+        } else {
+            self.place_whole(target, file, source)?;
+        }
+        if file.executable {
+            make_executable(target).map_err(cannot)?;
+        }
+        Ok(())
     }
 
     /// A file that is a blob of its own, or a file of another tree.
-    fn place_whole(
-        &mut self,
-        target: &Path,
-        size: u64,
-        sha256: &Digest,
-        executable: bool,
-        source: &Source,
-    ) -> Result<()> {
-        let from = source.file.clone().unwrap_or_else(|| self.store.blobs().path(&source.blob));
+    fn place_whole(&mut self, target: &Path, file: &TreeFile, source: &Source) -> Result<()> {
+        let TreeFile { size, sha256, executable, .. } = file;
+        let from = source.file.clone().unwrap_or_else(|| self.store.blobs().path(sha256));
         let broken = |how| {
             Error::new(Kind::Integrity, format!("{} is {how}", from.display()))
                 .path(from.display().to_string())
@@ -139,13 +132,13 @@ impl<'a> Packs<'a> {
         if !fs_err::symlink_metadata(&from).is_ok_and(|metadata| metadata.is_file()) {
             return Err(broken("gone"));
         }
-        let shared = size >= ENOUGH_TO_SHARE && self.share(&from, target, executable).is_ok();
+        let shared = *size >= ENOUGH_TO_SHARE && self.share(&from, target, *executable).is_ok();
         let got = if shared && source.fresh && source.file.is_none() {
             *sha256
         } else if shared {
-            disk::digest(target, size).map_err(|error| cannot_build(target, &error))?
+            disk::digest(target, *size).map_err(|error| cannot_build(target, &error))?
         } else {
-            copy(&from, target, size).map_err(|error| cannot_build(target, &error))?
+            copy(&from, target, *size).map_err(|error| cannot_build(target, &error))?
         };
         if got == *sha256 {
             return Ok(());
@@ -171,11 +164,4 @@ impl<'a> Packs<'a> {
         }
         link(from, target)
     }
-}
-
-fn finish(target: &Path, executable: bool) -> Result<()> {
-    if executable {
-        make_executable(target).map_err(|error| cannot_build(target, &error))?;
-    }
-    Ok(())
 }

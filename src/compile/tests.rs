@@ -10,7 +10,7 @@ fn sharing(modules: impl IntoIterator<Item = (&'static str, Module)>) -> Arc<Sha
         arguments: Vec::new(),
         greeting: Vec::new(),
     };
-    let tree = Tree::new(Digest::of(b"tree"), "/nowhere".into(), Vec::new(), Vec::new());
+    let tree = Tree::new(Digest::of(b"tree"), "/nowhere".into(), Vec::new());
     let sharing = Sharing::new(Arc::new(tree), launch);
     let mut state = sharing.state.lock();
     for (path, module) in modules {

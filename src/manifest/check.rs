@@ -177,7 +177,7 @@ fn files(name: &UnitName, files: &[File], place: &str, any_form: bool) -> Result
                 ));
             }
         }
-        if file.url.as_str().is_empty() {
+        if file.url().is_some_and(|url| url.as_str().is_empty()) {
             return Err(wrong(&format!("{place}.files[{index}].url"), "is empty"));
         }
     }

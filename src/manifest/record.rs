@@ -56,8 +56,9 @@ pub struct Record {
 pub struct File {
     /// In the tree.
     pub path: FilePath,
-    /// Absolute, or relative to the manifest's.
-    pub url: UrlText,
+    /// Where its bytes come from.
+    #[serde(rename = "url")]
+    pub place: Place,
     /// In bytes; anything else is refused.
     pub size: u64,
     /// Of the bytes as they are written; anything else is refused.
@@ -68,6 +69,22 @@ pub struct File {
     /// A tool that programs run: its file has the executable bits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub executable: bool,
+}
+
+/// Where a file's bytes come from. A document can only say `Url`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Place {
+    /// An artifact of its own, absolute or relative to the manifest's URL. Packs that list the
+    /// file hold it, too, under its path.
+    Url(UrlText),
+    /// The packs that list the file and nothing else, under a name that may be another than its
+    /// path: a wheel's `x.data/purelib/` is not where its files go.
+    #[serde(skip_serializing)]
+    InPack {
+        /// The name.
+        entry: FilePath,
+    },
 }
 
 /// Many small files in one artifact, or the code compiled from them.
@@ -186,6 +203,30 @@ impl Record {
     /// Looks for `path`, lazy files included.
     pub fn file(&self, path: &str) -> Option<&File> {
         self.files.iter().find(|file| file.path.as_str() == path)
+    }
+}
+
+impl File {
+    /// The artifact that holds nothing else.
+    pub fn url(&self) -> Option<&UrlText> {
+        match &self.place {
+            Place::Url(url) => Some(url),
+            Place::InPack { .. } => None,
+        }
+    }
+
+    /// What the file is called in the packs that list it.
+    pub fn entry(&self) -> &FilePath {
+        match &self.place {
+            Place::Url(_) => &self.path,
+            Place::InPack { entry } => entry,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Place {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        UrlText::deserialize(deserializer).map(Self::Url)
     }
 }
 

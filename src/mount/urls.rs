@@ -66,7 +66,8 @@ impl Mount {
     }
 
     fn check_lists(&self, place: &str, files: &[File], packs: &[Pack]) -> Result<()> {
-        let files = files.iter().map(|file| &file.url).enumerate();
+        let files = files.iter().map(File::url).enumerate();
+        let files = files.filter_map(|(at, url)| Some((at, url?)));
         let packs = packs.iter().map(|pack| &pack.url).enumerate();
         let named = files.map(|it| ("files", it)).chain(packs.map(|it| ("packs", it)));
         for (list, (at, url)) in named.filter(|(_, (_, url))| !self.is_surely_beside(url)) {

@@ -168,7 +168,7 @@ impl Survey {
         let mut lazy = BTreeSet::new();
         for digest in &rebuilt {
             if let Some(tree) = Tree::open(store, digest)? {
-                blobs.extend(&tree.sources);
+                blobs.extend(tree.blobs());
                 lazy.extend(tree.files.iter().filter(|file| file.lazy).map(|file| file.sha256));
             }
         }

@@ -11,7 +11,7 @@
 //!   <length>                           of the next block, in bytes
 //!   path NUL size NUL sha256 LF …      hashes to <digest>, so it cannot be another tree's;
 //!                                      a line may end in NUL lazy, NUL executable
-//!   mtime ctime inode source inner LF  a stamp per file, in the same order
+//!   mtime ctime inode blob entry LF    a stamp per file, in the same order
 //! ```
 //!
 //! A file whose size, times and inode are those of its stamp is taken as it is;
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Store, boot, disk, open_to_others, write_aside};
 use crate::error::{Error, Kind, Result};
-use crate::manifest::listing_line;
+use crate::manifest::{File, listing_line};
 use crate::name::{Digest, FilePath};
 
 const FORMAT: &str = "magic_module tree 1";
@@ -41,8 +41,6 @@ pub struct Tree {
     pub folder: PathBuf,
     /// Sorted by path, as the listing is that the digest covers.
     pub files: Vec<TreeFile>,
-    /// Blobs that [`TreeFile::source`] counts into.
-    pub sources: Vec<Digest>,
     same_boot: bool,
 }
 
@@ -61,10 +59,49 @@ pub struct TreeFile {
     pub executable: bool,
     /// As it was when the index was written.
     pub stamp: Stamp,
-    /// The blob that the bytes came from.
-    pub source: Option<usize>,
-    /// The path inside of that blob, where it is a pack.
-    pub inner: Option<FilePath>,
+    /// What its bytes can be made from again; nothing, for one outside the tree.
+    pub kept: Option<Kept>,
+}
+
+/// What the blobs hold of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// A blob of its own.
+    Alone,
+    /// An entry of a pack.
+    InPack {
+        /// The pack's blob.
+        pack: Digest,
+        /// What it calls the file.
+        entry: FilePath,
+    },
+}
+
+impl TreeFile {
+    /// A file that is not on disk yet.
+    pub fn new(file: &File) -> Self {
+        Self {
+            path: file.path.clone(),
+            size: file.size,
+            sha256: file.sha256,
+            lazy: file.lazy,
+            executable: file.executable,
+            stamp: Stamp::default(),
+            kept: None,
+        }
+    }
+
+    /// The blob that its bytes can be made from again.
+    pub fn blob(&self) -> Option<&Digest> {
+        self.kept.as_ref().map(|kept| match kept {
+            Kept::Alone => &self.sha256,
+            Kept::InPack { pack, .. } => pack,
+        })
+    }
+
+    fn line(&self) -> String {
+        listing_line(&self.path, self.size, &self.sha256, self.lazy, self.executable)
+    }
 }
 
 /// What `lstat` says of a file that nobody touched.
@@ -139,14 +176,14 @@ impl Tree {
     }
 
     /// A tree that was built just now, whose stamps are those of its files.
-    pub fn new(
-        digest: Digest,
-        folder: PathBuf,
-        mut files: Vec<TreeFile>,
-        sources: Vec<Digest>,
-    ) -> Self {
+    pub fn new(digest: Digest, folder: PathBuf, mut files: Vec<TreeFile>) -> Self {
         files.sort_unstable_by(|one, other| one.path.as_str().cmp(other.path.as_str()));
-        Self { digest, folder, files, sources, same_boot: true }
+        Self { digest, folder, files, same_boot: true }
+    }
+
+    /// The blobs that it can be made from again.
+    pub fn blobs(&self) -> BTreeSet<&Digest> {
+        self.files.iter().filter_map(TreeFile::blob).collect()
     }
 
     fn parse(digest: &Digest, folder: PathBuf, bytes: &[u8]) -> Option<Self> {
@@ -184,9 +221,13 @@ impl Tree {
                 ctime: fields.next()?.parse().ok()?,
                 inode: fields.next()?.parse().ok()?,
             };
-            let source = fields.next()?.parse().ok().filter(|at| *at < sources.len());
-            let inner = fields.next().and_then(|inner| FilePath::new(inner).ok());
-            files.push(TreeFile { path, size, sha256, lazy, executable, stamp, source, inner });
+            let source = fields.next()?.parse().ok().and_then(|at: usize| sources.get(at));
+            let entry = fields.next().and_then(|entry| FilePath::new(entry).ok());
+            let kept = source.map(|blob| match entry {
+                Some(entry) => Kept::InPack { pack: *blob, entry },
+                None => Kept::Alone,
+            });
+            files.push(TreeFile { path, size, sha256, lazy, executable, stamp, kept });
         }
         // No tree of ours lists its files in another order, in which they would not be found.
         if !files.is_sorted_by(|one, next| one.path < next.path) {
@@ -196,29 +237,28 @@ impl Tree {
             digest: *digest,
             folder,
             files,
-            sources,
             same_boot: boot_then == boot() && boot_then != "unknown",
         })
     }
 
     /// Writes the index, which makes the tree visible.
     pub fn write_index(&self, store: &Store) -> Result<()> {
-        let mut files: Vec<&TreeFile> = self.files.iter().collect();
-        let line = |file: &TreeFile| {
-            listing_line(&file.path, file.size, &file.sha256, file.lazy, file.executable)
-        };
-        files.sort_unstable_by_key(|file| line(file));
-        let listing: String = files.iter().map(|file| line(file)).collect();
-        let mut body = format!("{}\n", boot());
-        for (at, source) in self.sources.iter().enumerate() {
-            let _ = write!(body, "{}{source}", if at == 0 { "" } else { " " });
-        }
-        let _ = write!(body, "\n{}\n{listing}", listing.len());
-        for file in files {
+        let mut lines: Vec<(String, &TreeFile)> =
+            self.files.iter().map(|file| (file.line(), file)).collect();
+        lines.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        let listing: String = lines.iter().map(|(line, _)| line.as_str()).collect();
+        let blobs: Vec<&Digest> = self.blobs().into_iter().collect();
+        let names: Vec<String> = blobs.iter().map(|blob| blob.to_hex()).collect();
+        let mut body = format!("{}\n{}\n{}\n{listing}", boot(), names.join(" "), listing.len());
+        for (_, file) in lines {
             let Stamp { mtime, ctime, inode } = file.stamp;
-            let source = file.source.map_or_else(|| "-".to_owned(), |at| at.to_string());
-            let inner = file.inner.as_ref().map_or("", FilePath::as_str);
-            let _ = writeln!(body, "{mtime} {ctime} {inode} {source} {inner}");
+            let source = file.blob().and_then(|blob| blobs.binary_search(&blob).ok());
+            let source = source.map_or_else(|| "-".to_owned(), |at| at.to_string());
+            let entry = match &file.kept {
+                Some(Kept::InPack { entry, .. }) => entry.as_str(),
+                _ => "",
+            };
+            let _ = writeln!(body, "{mtime} {ctime} {inode} {source} {entry}");
         }
         let text = format!("{FORMAT}\n{}\n{body}", Digest::of(body.as_bytes()));
         write_aside(&store.tmp(), &index_of(store, &self.digest), text.as_bytes(), false)

@@ -7,7 +7,7 @@ use crate::assemble::{link, make_executable};
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
 use crate::fetch::Artifact;
-use crate::manifest::File;
+use crate::manifest::{File, Place};
 use crate::mount::Mount;
 use crate::session::Session;
 use crate::store::disk;
@@ -100,10 +100,14 @@ impl Session {
                     .offline(&format!("{} of {} is not in the cache", file.path, unit.full_name))
                     .name(unit.full_name.clone()));
             }
+            let Place::Url(url) = &file.place else {
+                let why = format!("{} is lazy, but has no URL of its own", file.path);
+                return Err(Error::new(Kind::Manifest, why).name(unit.full_name.clone()));
+            };
             let _ = blobs.remove(&file.sha256);
             let artifact = Artifact {
                 label: unit.full_name.clone(),
-                url: mount.resolve(&file.url)?,
+                url: mount.resolve(url)?,
                 size: file.size,
                 sha256: file.sha256,
             };

@@ -70,7 +70,7 @@ impl Session {
                 // Where no manifest tells a blob's size: one that was made for a larger tree fits.
                 let largest = 2 * bytes + (64 << 20);
                 let sizes = self.sizes(mount, unit);
-                for source in &tree.sources {
+                for source in tree.blobs() {
                     let size = sizes.get(source).copied().unwrap_or(largest);
                     if !self.engine.store.blobs().is_whole(source, size)? {
                         verified.problems.push(format!("blob {source} is damaged or gone"));

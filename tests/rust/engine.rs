@@ -76,7 +76,8 @@ fn a_closure_that_fails_leaves_nothing_active() {
     let beta = {
         let manifest = std::fs::read(world.manifest()).unwrap();
         let manifest = magic_module::manifest::Manifest::parse(&manifest).unwrap();
-        world.site.join(manifest.modules().unwrap().0["beta"].files[0].url.as_str())
+        let file = &manifest.modules().unwrap().0["beta"].files[0];
+        world.site.join(file.url().unwrap().as_str())
     };
     std::fs::write(&beta, "b = 2\n").unwrap();
     let error = client.import("alpha").err().unwrap();

@@ -65,7 +65,7 @@ fn a_limit_costs_what_previous_trees_are_made_from_but_never_a_rollback() {
     let store = client.session.engine.store.clone();
     let blob = |unit: &magic_module::unit::Unit| {
         let tree = Tree::open(&store, &unit.digest).unwrap().unwrap();
-        store.blobs().path(&tree.sources[0]).exists()
+        store.blobs().path(tree.blobs().first().unwrap()).exists()
     };
     prune(&store, Some(u64::MAX)).unwrap();
     assert!(blob(&before) && blob(&after));

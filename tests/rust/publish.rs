@@ -123,7 +123,7 @@ fn publishing_twice_touches_nothing() {
     assert_eq!(sandbox.snapshot(), before);
 
     // What is damaged or lost is mended, and still the manifest stays.
-    let url = sandbox.modules().0["alpha"].files[0].url.as_str().to_owned();
+    let url = sandbox.modules().0["alpha"].files[0].url().unwrap().as_str().to_owned();
     std::fs::write(sandbox.output.join(&url), "y = 1\n").unwrap();
     std::fs::remove_file(sandbox.output.join(sandbox.modules().0["beta"].packs[0].url.as_str()))
         .unwrap();
@@ -143,7 +143,8 @@ fn an_old_version_stays_for_those_who_hold_it() {
     assert_eq!(alpha.old_version.as_ref().unwrap().as_str(), "1.0");
     assert!(alpha.changed && !beta.changed);
     let record = &sandbox.modules().0["alpha"];
-    assert_eq!(record.versions["1.0"].files[0].url.as_str(), *first.first().unwrap());
+    let url = record.versions["1.0"].files[0].url().unwrap();
+    assert_eq!(url.as_str(), *first.first().unwrap());
     assert_eq!(record.versions["1.0"].published, Some(NOW));
     sandbox.check_every_file();
 
@@ -413,7 +414,7 @@ fn what_a_killed_publisher_left_is_removed() {
     std::fs::write(&left, "half").unwrap();
     sandbox.publish().unwrap();
     let names: BTreeSet<String> = sandbox.snapshot().into_keys().collect();
-    let url = sandbox.modules().0["alpha"].files[0].url.as_str().to_owned();
+    let url = sandbox.modules().0["alpha"].files[0].url().unwrap().as_str().to_owned();
     let expected = [".magic-module.lock", url.as_str(), "manifest.json"];
     assert_eq!(names, expected.map(str::to_owned).into());
 }
@@ -422,7 +423,7 @@ fn what_a_killed_publisher_left_is_removed() {
 #[test]
 #[ignore = "takes gigabytes of memory: run with --release -- --ignored --nocapture"]
 fn one_import_out_of_a_million_units_is_small() {
-    use magic_module::manifest::{Body, File, Manifest, Modules, Record};
+    use magic_module::manifest::{Body, File, Manifest, Modules, Place, Record};
     use magic_module::name::{Digest, FilePath, Namespace, UnitName, UrlText};
     let mut modules = Modules::default();
     for number in 0..1_000_000 {
@@ -430,8 +431,8 @@ fn one_import_out_of_a_million_units_is_small() {
         let sha256 = Digest::of(name.as_bytes());
         let hex = sha256.to_hex();
         let path = FilePath::new(&format!("{name}.py")).unwrap();
-        let url = UrlText::new(format!("files/{}/{hex}.py", &hex[..2]));
-        let files = vec![File { path, url, size: 812, sha256, lazy: false, executable: false }];
+        let place = Place::Url(UrlText::new(format!("files/{}/{hex}.py", &hex[..2])));
+        let files = vec![File { path, place, size: 812, sha256, lazy: false, executable: false }];
         let record: Record = serde_json::from_value(
             serde_json::json!({"version": "1.2.0", "files": files, "published": NOW}),
         )

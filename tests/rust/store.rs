@@ -138,7 +138,8 @@ fn verify_finds_damage_mends_it_and_then_finds_none() {
     let client = world.client();
     let unit = client.import("alpha").unwrap();
     write(&unit.folder.join("alpha/inner.py"), b"x = 2\n");
-    let blob = client.session.engine.store.blobs().path(&unit.tree().unwrap().sources[0]);
+    let tree = unit.tree().unwrap();
+    let blob = client.session.engine.store.blobs().path(tree.blobs().first().unwrap());
     write(&blob, b"x");
     let verify = || client.wait(client.session.verify(&client.mount, &[])).unwrap();
     let found = verify();

@@ -128,7 +128,7 @@ fn a_failed_upgrade_changes_nothing() {
     let manifest = std::fs::read(world.manifest()).unwrap();
     let manifest = magic_module::manifest::Manifest::parse(&manifest).unwrap();
     let file = &manifest.modules().unwrap().0["alpha"].files[0];
-    std::fs::write(world.site.join(file.url.as_str()), "x").unwrap();
+    std::fs::write(world.site.join(file.url().unwrap().as_str()), "x").unwrap();
     assert_eq!(client.upgrade(&["alpha"]).unwrap_err().kind(), Kind::Integrity);
     assert_eq!(std::fs::read(client.mount.folder.path.join("current")).unwrap(), before);
     assert_eq!(client.text("alpha", "alpha.py"), "__version__ = '1.0'\n");

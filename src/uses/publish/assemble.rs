@@ -19,7 +19,7 @@ use super::source::{Source, SourceFile, SourceUnit};
 use super::{glob, pack, refused, version};
 use crate::distribution::Requirement;
 use crate::error::Result;
-use crate::manifest::{File, Pack, PackFormat, Record, Variant};
+use crate::manifest::{File, Pack, PackFormat, Place, Record, Variant};
 use crate::name::{Digest, UnitName, UrlText, Version};
 
 /// A record whose files are not on the site yet.
@@ -234,7 +234,7 @@ fn keep(planned: &[Planned], site: &mut Site) -> Result<Vec<File>> {
     let file = |planned: &Planned| {
         Ok(File {
             path: planned.file.path.clone(),
-            url: UrlText::new(site.keep_file(&planned.file)?),
+            place: Place::Url(UrlText::new(site.keep_file(&planned.file)?)),
             size: planned.file.size,
             sha256: planned.file.sha256,
             lazy: planned.lazy,

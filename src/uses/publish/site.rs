@@ -24,7 +24,7 @@ use fs_err::File;
 
 use super::source::SourceFile;
 use crate::error::{Error, Kind, Result};
-use crate::manifest::{Modules, Record};
+use crate::manifest::{self, Modules, Record};
 use crate::name::{Digest, Hashing};
 
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -277,7 +277,7 @@ pub(super) fn references(modules: &Modules) -> BTreeSet<String> {
         let variants = &record.variants;
         let files = record.files.iter().chain(variants.iter().flat_map(|it| &it.files));
         let packs = record.packs.iter().chain(variants.iter().flat_map(|it| &it.packs));
-        let all = files.map(|file| &file.url).chain(packs.map(|pack| &pack.url));
+        let all = files.filter_map(manifest::File::url).chain(packs.map(|pack| &pack.url));
         urls.extend(all.map(|url| url.as_str().trim_start_matches("./").to_owned()));
     }
     let mut urls = BTreeSet::new();

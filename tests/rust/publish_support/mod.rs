@@ -167,7 +167,7 @@ pub fn options(namespace: &str, clock: u64, drop_older_than: Option<u64>) -> Opt
 fn artifacts(record: &Record, mut each: impl FnMut(&str, u64, Digest)) {
     let variants = &record.variants;
     for file in record.files.iter().chain(variants.iter().flat_map(|it| &it.files)) {
-        each(file.url.as_str(), file.size, file.sha256);
+        each(file.url().unwrap().as_str(), file.size, file.sha256);
     }
     for pack in record.packs.iter().chain(variants.iter().flat_map(|it| &it.packs)) {
         each(pack.url.as_str(), pack.size, pack.sha256);
