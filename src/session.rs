@@ -8,6 +8,7 @@ mod doubt;
 mod fork;
 mod interned;
 mod lookup;
+mod named;
 mod units;
 
 use std::sync::Arc;

@@ -255,6 +255,11 @@ impl Mount {
         self.folder.write_state(&state)
     }
 
+    /// True if its units come before what is installed.
+    pub fn comes_first(&self) -> bool {
+        self.namespace.is_empty() && self.request.first
+    }
+
     pub fn describe(&self) -> String {
         if self.namespace.is_empty() {
             "the top-level names".to_owned()

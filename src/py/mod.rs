@@ -19,13 +19,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // CPython 3.13.0 where the working directory is gone, and `add` asks for this one.
     module.setattr("__all__", PyList::empty(module.py()))?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    calls::types::register(module)?;
-    calls::mounting::register(module)?;
-    calls::moving::register(module)?;
-    calls::api::register(module)?;
-    hook::loader::register(module)?;
-    hook::elsewhere::register(module)?;
-    hook::whole::register(module)?;
-    calls::private::register(module)?;
-    hook::install::register(module)
+    hook::register(module)?;
+    calls::register(module)
 }

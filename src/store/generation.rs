@@ -262,6 +262,12 @@ impl MountFolder {
         write_aside(&self.tmp, &target, format!("{description:#}\n").as_bytes(), false)
     }
 
+    /// What [`MountFolder::describe`] was given; null, where it is damaged.
+    pub fn described(&self) -> serde_json::Value {
+        let text = fs_err::read_to_string(self.path.join("mount.json")).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
     fn write_checked(&self, target: &Path, value: &impl Serialize, sync: bool) -> Result<()> {
         let cannot = |error: serde_json::Error| {
             Error::store("cannot write the cache", target, &io::Error::from(error))

@@ -16,6 +16,17 @@ use crate::store::{create_file, make_folders, rename_onto, unique};
 use crate::unit::Unit;
 
 impl Session {
+    /// A data file of the unit called `name`, on disk and verified.
+    pub async fn data_path_of(
+        &self,
+        mount: &Arc<Mount>,
+        name: &str,
+        path: &str,
+    ) -> Result<PathBuf> {
+        let unit = self.unit(mount, name).await?;
+        self.data_path(mount, &unit, path).await
+    }
+
     /// A data file of a unit, on disk and verified; fetched if it is lazy.
     pub async fn data_path(
         &self,

@@ -21,6 +21,8 @@ pub struct Description {
     /// Bytes of its files; lazy ones are not counted.
     pub size: u64,
     pub cached: bool,
+    /// Its mount comes before what is installed, which hides no unit of it.
+    pub first: bool,
     /// Why its author took this version back.
     pub yanked: Option<String>,
 }
@@ -35,6 +37,17 @@ impl Session {
             .iter()
             .map(|(name, record)| self.describe(mount, name.as_str(), record))
             .collect())
+    }
+
+    /// All units of the mounts of a namespace. Of two with the same name the first one counts.
+    pub async fn available_at(&self, namespace: &str) -> Result<Vec<Description>> {
+        let mut all = Vec::new();
+        let mut seen = BTreeSet::new();
+        for mount in self.mounts_at(namespace)? {
+            let units = self.available(&mount).await?.into_iter();
+            all.extend(units.filter(|unit| seen.insert(unit.name.clone())));
+        }
+        Ok(all)
     }
 
     pub async fn info(&self, mount: &Arc<Mount>, name: &str) -> Result<Description> {
@@ -188,6 +201,7 @@ impl Session {
             summary: record.summary.clone(),
             size: record.select(self.python.known_tags()).0.size(),
             cached,
+            first: mount.comes_first(),
         }
     }
 }

@@ -6,17 +6,22 @@
 //! prefetch  fetches by name                          data       one file of a unit
 //! describe  what is known of units                   browse     what lies in a namespace
 //! verify    hashes all that is here                  pin        writes the pin file
+//! prune     removes what nothing needs               diagnose   the doctor's findings
+//! check     what is left before code may run         load       where a module's code comes from
 //! publish   makes what a mount reads
 //! ```
 
 pub mod activate;
 pub mod ask;
 pub mod browse;
+pub mod check;
 pub mod data;
 pub mod describe;
+pub mod diagnose;
 pub mod moves;
 pub mod newer;
 pub mod pin;
 pub mod prefetch;
+pub mod prune;
 pub mod publish;
 pub mod verify;

@@ -7,10 +7,40 @@ use crate::error::Result;
 use crate::lockfile::{Locked, ProjectLock, place, read};
 use crate::manifest::Record;
 use crate::mount::{Answer, Mount};
-use crate::name::{Digest, Key};
+use crate::name::{Digest, Key, Version};
 use crate::session::Session;
 
+/// The project's lock, and what of it was written now, by what follows `import`.
+pub struct Pinned {
+    pub lock: ProjectLock,
+    pub units: Vec<(String, Version)>,
+}
+
 impl Session {
+    /// Locks the project that `here` belongs to to `names`, as they follow `import`; without
+    /// names, to everything in use of a namespace.
+    pub async fn pin(
+        &self,
+        here: &Path,
+        namespace: &str,
+        names: &[String],
+        frozen: Option<bool>,
+    ) -> Result<Pinned> {
+        let groups = match names {
+            [] => self.mounts_at(namespace)?.into_iter().map(|it| (it, Vec::new())).collect(),
+            names => self.by_mount(names)?,
+        };
+        let whole = groups.first().filter(|_| names.is_empty());
+        let whole = whole.map(|(mount, _)| mount.namespace.clone());
+        let mut locked = Vec::new();
+        for (mount, names) in groups {
+            locked.extend(self.lockable(&mount, &names).await?);
+        }
+        let version = |(name, entry): &(String, Locked)| (name.clone(), entry.version.clone());
+        let units = locked.iter().map(version).collect();
+        Ok(Pinned { lock: write(here, locked, whole.as_ref(), frozen)?, units })
+    }
+
     /// What `names` (relative to the mount; without names, everything in use) and all that
     /// they require would be locked to, by what follows `import`.
     pub async fn lockable(

@@ -1,5 +1,6 @@
 //! A unit by its name, in whatever version: found, fetched, made active.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
@@ -75,6 +76,20 @@ impl Session {
         let mut members =
             vec![Member { unit: Arc::new(unit), record: Arc::new(selected), manifest }];
         self.add_required(mount, &mut members).await?;
+        Ok(members)
+    }
+
+    /// What `names` of a mount need, each perhaps in a version of its own: `heavy==1.1.0`.
+    pub async fn all_wanted(&self, mount: &Arc<Mount>, names: &[String]) -> Result<Vec<Member>> {
+        let mut members: Vec<Member> = Vec::new();
+        for name in names {
+            members.extend(match name.split_once("==") {
+                Some((plain, version)) => self.wanted(mount, plain, Some(version)).await?,
+                None => self.wanted(mount, name, None).await?,
+            });
+        }
+        let mut seen = BTreeSet::new();
+        members.retain(|member| seen.insert(member.unit.key.clone()));
         Ok(members)
     }
 

@@ -23,6 +23,24 @@ pub struct Verified {
 }
 
 impl Session {
+    /// Hashes what is called `names`, as they follow `import`; without names, all that is in use.
+    pub async fn verify_all(&self, names: &[String]) -> Result<Verified> {
+        let groups = match names {
+            [] => self.all_mounts().into_iter().map(|mount| (mount, Vec::new())).collect(),
+            names => self.by_mount(names)?,
+        };
+        let mut all = Verified { healed: true, ..Verified::default() };
+        for (mount, names) in groups {
+            let verified = self.verify(&mount, &names).await?;
+            all.healed &= verified.healed;
+            all.units += verified.units;
+            all.files += verified.files;
+            all.bytes += verified.bytes;
+            all.problems.extend(verified.problems);
+        }
+        Ok(all)
+    }
+
     /// Hashes every file of the units, and mends what can be mended.
     pub async fn verify(&self, mount: &Arc<Mount>, names: &[String]) -> Result<Verified> {
         let mut verified = Verified { healed: true, ..Verified::default() };

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::errors::{self, OrRaise};
+use super::requirements::check;
 use super::runtime::{self, block};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::mount::{Known, Mount};
 use crate::session::{Doubt, Session};
 use crate::unit::Unit;
+use crate::uses::activate::Member;
 
 /// How an attempt failed: in the core, or in Python.
 pub enum Failure {
@@ -18,7 +20,7 @@ pub enum Failure {
     Raised(PyErr),
 }
 
-pub type Attempt<T> = Result<T, Failure>;
+pub type Attempt<T> = std::result::Result<T, Failure>;
 
 impl From<PyErr> for Failure {
     fn from(error: PyErr) -> Self {
@@ -43,18 +45,26 @@ impl Failure {
     }
 }
 
-/// Waits for a part of an attempt.
-pub fn attempted<
-    T: Send + 'static,
-    F: Future<Output = crate::error::Result<T>> + Send + 'static,
->(
+/// An attempt to have units: found by `find`, checked, fetched. `listener` is told.
+pub fn fetched<F>(
     py: Python<'_>,
     session: &Arc<Session>,
     listener: Option<&Py<PyAny>>,
-    work: impl Fn() -> F,
-) -> Attempt<T> {
-    let work = work();
-    block(py, session, listener, async move { Ok(work.await) })?.map_err(Failure::Core)
+    (mount, label): (&Arc<Mount>, &str),
+    find: impl FnOnce(Arc<Session>) -> F,
+) -> Attempt<()>
+where
+    F: Future<Output = Result<Vec<Member>>> + Send + 'static,
+{
+    let find = find(session.clone());
+    let members = block(py, session, listener, async |_| Ok(find.await))?;
+    let members = members.map_err(Failure::Core)?;
+    check(py, session, &members)?;
+    let (mount, label) = (mount.clone(), label.to_owned());
+    let fetched = block(py, session, listener, async move |session| {
+        Ok(session.fetch(&mount, &members, &label).await.map(drop))
+    });
+    fetched?.map_err(Failure::Core)
 }
 
 /// Makes an attempt, and a second one if something newer was published than `known`. `importing`
@@ -72,18 +82,16 @@ pub fn or_newer<T>(
         Err(failure) => failure,
     };
     let Some(doubt) = failure.doubt(py) else { return Err(failure.raise(py)) };
-    let asking = {
-        let (session, mount, unit) = (session.clone(), mount.clone(), importing.cloned());
-        async move {
-            let newer = session.newer(&mount, doubt, known).await?;
-            let replaced = match unit.filter(|_| newer) {
-                Some(unit) => session.is_replaced(&mount, &unit).await.unwrap_or(false),
-                None => false,
-            };
-            Ok((newer, replaced))
-        }
-    };
-    match (block(py, session, None, asking)?, failure, importing) {
+    let (asked, unit) = (mount.clone(), importing.cloned());
+    let answer = block(py, session, None, async move |session| {
+        let newer = session.newer(&asked, doubt, known).await?;
+        let replaced = match unit.filter(|_| newer) {
+            Some(unit) => session.is_replaced(&asked, &unit).await.unwrap_or(false),
+            None => false,
+        };
+        Ok((newer, replaced))
+    })?;
+    match (answer, failure, importing) {
         ((true, false), ..) => attempt().map_err(|failure| failure.raise(py)),
         ((true, true), Failure::Core(error), Some(unit)) => {
             Err(session.replaced(unit, error)).or_raise(py)

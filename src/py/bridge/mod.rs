@@ -4,16 +4,22 @@
 //! state        the session of this interpreter, and what a fork does to it
 //! runtime      future ─▶ result        (50 ms ticks: signals, events)
 //! attempt      what is done once more if it was mended meanwhile
+//! requirements whether they are met
+//! placeholder  stands in `__path__` until a mount is needed
 //! import_lock  given up while somebody waits
 //! errors       kinds ─▶ exception classes
 //! audit        what is about to happen ─▶ audit events
+//! dict         answers ─▶ dicts
 //! notices      what was noticed ─▶ warnings
 //! ```
 
 pub mod attempt;
 pub mod audit;
+pub mod dict;
 pub mod errors;
 pub mod import_lock;
 pub mod notices;
+pub mod placeholder;
+pub mod requirements;
 pub mod runtime;
 pub mod state;

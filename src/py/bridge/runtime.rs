@@ -46,13 +46,15 @@ enum Step<T> {
     Done(Result<T>),
 }
 
-/// Waits for `future`. `listener` is told of what it fetches, and of nothing else.
-pub fn block<T: Send + 'static>(
+/// Waits for what `work` does with the session. `listener` is told of what it fetches, and of
+/// nothing else.
+pub fn block<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
     py: Python<'_>,
     session: &Arc<Session>,
     listener: Option<&Py<PyAny>>,
-    future: impl Future<Output = Result<T>> + Send + 'static,
+    work: impl FnOnce(Arc<Session>) -> F,
 ) -> PyResult<T> {
+    let work = work(session.clone());
     listen(py, session)?;
     let heard = listener.map(|_| Heard::default());
     let interrupt = Interrupt::install(py)?;
@@ -61,7 +63,7 @@ pub fn block<T: Send + 'static>(
             let sender = sender.clone();
             Arc::new(move |question, answer| drop(sender.send(Step::Asked(question, answer))))
         };
-        let work = events::heard(heard.clone(), audit::watched(watcher, future));
+        let work = events::heard(heard.clone(), audit::watched(watcher, work));
         async move { drop(sender.send(Step::Done(work.await))) }
     });
     let outcome = match begun {

@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 
 use super::errors::OrRaise;
 use super::import_lock::busy;
+use super::placeholder::settle;
 use crate::layout::Suffixes;
-use crate::py::hook::install::settle;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::store::code::Interpreter;

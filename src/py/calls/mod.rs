@@ -1,7 +1,62 @@
 //! The public functions, and what `magic_module._py` asks for: convert, wait, convert.
+//!
+//! ```text
+//! mount      mounts                        describe   units, mounts, distributions
+//! prefetch   fetches by name               data       one file of a unit
+//! moves      upgrade and rollback          verify     the cache: verify, prune, usage
+//! pin        the project's lock            events     listeners
+//! publish    makes what a mount reads      keys       signs it
+//! doctor     what is wrong                 settings   the environment
+//! types      what is returned
+//! ```
 
-pub mod api;
-pub mod mounting;
-pub mod moving;
-pub mod private;
-pub mod types;
+mod data;
+mod describe;
+mod doctor;
+mod events;
+mod keys;
+mod mount;
+mod moves;
+mod pin;
+mod prefetch;
+mod publish;
+mod settings;
+mod types;
+mod verify;
+
+use pyo3::prelude::*;
+use pyo3::wrap_pyfunction;
+
+/// Adds all functions to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let functions = [
+        wrap_pyfunction!(data::data_path, module)?,
+        wrap_pyfunction!(describe::_distributions, module)?,
+        wrap_pyfunction!(describe::_mounts, module)?,
+        wrap_pyfunction!(describe::available, module)?,
+        wrap_pyfunction!(describe::info, module)?,
+        wrap_pyfunction!(doctor::_diagnose, module)?,
+        wrap_pyfunction!(events::on_event, module)?,
+        wrap_pyfunction!(keys::_key_needs_password, module)?,
+        wrap_pyfunction!(keys::_keygen, module)?,
+        wrap_pyfunction!(mount::_mount_calls, module)?,
+        wrap_pyfunction!(mount::mount, module)?,
+        wrap_pyfunction!(moves::_upgrade_unit, module)?,
+        wrap_pyfunction!(moves::rollback, module)?,
+        wrap_pyfunction!(moves::upgrade, module)?,
+        wrap_pyfunction!(pin::_freeze, module)?,
+        wrap_pyfunction!(pin::_ignore_lock, module)?,
+        wrap_pyfunction!(pin::_pin, module)?,
+        wrap_pyfunction!(prefetch::prefetch, module)?,
+        wrap_pyfunction!(publish::_publish, module)?,
+        wrap_pyfunction!(settings::_parse_size, module)?,
+        wrap_pyfunction!(settings::_settings, module)?,
+        wrap_pyfunction!(settings::_shown, module)?,
+        wrap_pyfunction!(types::__getattr__, module)?,
+        wrap_pyfunction!(verify::_cache_usage, module)?,
+        wrap_pyfunction!(verify::cache_dir, module)?,
+        wrap_pyfunction!(verify::prune, module)?,
+        wrap_pyfunction!(verify::verify, module)?,
+    ];
+    functions.into_iter().try_for_each(|function| module.add_function(function))
+}

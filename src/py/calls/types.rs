@@ -30,12 +30,9 @@ pub struct ModuleInfo {
 
 impl ModuleInfo {
     pub fn new(description: Description, hidden_by: Option<String>) -> Self {
-        let Description { name, version, versions, summary, size, cached, yanked } = description;
+        let Description { name, version, versions, summary, size, cached, yanked, .. } =
+            description;
         Self { name, version, versions, summary, size, cached, hidden_by, yanked }
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
     }
 }
 
@@ -138,10 +135,10 @@ impl Report {
 /// The classes of the module, each made when it is first asked for (PEP 562): together
 /// they would be a tenth of what importing the extension costs.
 #[pyfunction]
-fn __getattr__<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
+pub fn __getattr__<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
     match name {
         "ModuleInfo" => Ok(py.get_type::<ModuleInfo>()),
-        "Mount" => Ok(py.get_type::<super::mounting::Mount>()),
+        "Mount" => Ok(py.get_type::<super::mount::Mount>()),
         "Report" => Ok(py.get_type::<Report>()),
         "Upgrade" => Ok(py.get_type::<Upgrade>()),
         "_Entry" => Ok(py.get_type::<crate::py::hook::entry::Entry>()),
@@ -151,8 +148,4 @@ fn __getattr__<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>>
             "module 'magic_module._native' has no attribute '{name}'"
         ))),
     }
-}
-
-pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(pyo3::wrap_pyfunction!(__getattr__, module)?)
 }

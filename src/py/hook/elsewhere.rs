@@ -115,7 +115,7 @@ pub fn stock(py: Python<'_>) -> PyResult<&'static [Py<PyAny>; 3]> {
 
 /// What an installed file or importer makes of a unit's name; `None`: it hides no unit.
 #[pyfunction]
-fn _hidden_by<'py>(
+pub fn _hidden_by<'py>(
     fullname: &Bound<'py, PyString>,
     path: Option<&Bound<'py, PyAny>>,
     folders: &Bound<'py, PyAny>,
@@ -127,8 +127,4 @@ fn _hidden_by<'py>(
         return Ok(Some(spec));
     }
     known_to_finders(wanted, false)
-}
-
-pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(pyo3::wrap_pyfunction!(_hidden_by, module)?)
 }

@@ -12,15 +12,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::elsewhere::{Wanted, in_folders, is_asking, is_real, known_to_finders};
-use super::finder::refresh_filter;
-use super::install::is_placeholder;
 use super::resolve::{Outcome, Supply, resolve};
 use super::spec::{machinery, spec_of};
 use super::whole::found;
 use crate::layout::Found;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::import_lock::is_busy;
-use crate::py::bridge::runtime;
+use crate::py::bridge::placeholder::is_placeholder;
+use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::session;
 use crate::session::Session;
 
@@ -188,7 +187,6 @@ impl Entry {
         session: &'static Arc<Session>,
     ) -> PyResult<Vec<(String, bool)>> {
         let _ = session.own_mount();
-        refresh_filter(session);
         let Some((mount, below)) = session.mount_of_entry(&self.folder) else {
             return Ok(Vec::new());
         };
@@ -199,11 +197,8 @@ impl Entry {
         if mount.namespace.is_empty() {
             return Ok(Vec::new());
         }
-        let asked = {
-            let mount = mount.clone();
-            async move { mount.refresh(false).await }
-        };
-        match runtime::block(py, session, None, asked) {
+        let asked = mount.clone();
+        match block(py, session, None, async move |_| asked.refresh(false).await) {
             Err(error) if error.is_instance_of::<PyImportError>(py) => Ok(Vec::new()),
             Err(error) => Err(error),
             Ok(_) => Ok(session.modules_of_mount(&mount, &below).unwrap_or_default()),

@@ -18,16 +18,15 @@ use pyo3::types::{PyList, PyString};
 use super::absolute;
 use super::elsewhere::{Asking, Wanted, in_folders, is_asking, is_real, known_to_finders};
 use super::folders::{any_in_trees, joined, only_folder, submodule, virtual_namespace};
-use super::install::has_placeholder;
 use super::resolve::{Outcome, Supply, resolve};
 use super::spec::{in_trees, spec_of};
 use super::whole::found;
 use crate::layout::Found;
 use crate::mount::Mount;
 use crate::py::bridge::errors::OrRaise;
-use crate::py::bridge::import_lock::is_busy;
+use crate::py::bridge::import_lock::{busy, is_busy};
+use crate::py::bridge::placeholder::has_placeholder;
 use crate::py::bridge::state::{existing, session};
-use crate::py::calls::mounting::inherit;
 use crate::session::{OWN, Session, TopLevel};
 
 /// What lets the finder pass over foreign names without looking at the session.
@@ -58,6 +57,12 @@ pub fn refresh_filter(session: &Session) {
         }
     }
     *FILTER.write() = filter;
+}
+
+/// What starts children is imported: they will get the mounts of this process.
+pub fn inherit(py: Python<'_>) -> PyResult<()> {
+    let _busy = busy();
+    py.import("magic_module._py.children")?.call_method0("inherit").map(drop)
 }
 
 /// The modules of multiprocessing with which a child is started, imported when the first one is.

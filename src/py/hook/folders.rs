@@ -16,12 +16,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::elsewhere::{Wanted, in_folders, is_real, known_to_finders};
-use super::install::is_placeholder;
 use super::resolve::{Outcome, Supply, resolve};
 use super::spec::{in_trees, spec_of};
 use super::whole::found;
 use crate::layout::Found;
 use crate::py::bridge::errors::OrRaise;
+use crate::py::bridge::placeholder::is_placeholder;
 use crate::py::bridge::state::{existing, session};
 use crate::session::{Located, OWN, Serving, Session, TopLevel};
 

@@ -21,15 +21,15 @@ use super::successor::succeed;
 use crate::error::{Error, Kind};
 use crate::events::Event;
 use crate::name::Digest;
-use crate::py::bridge::attempt::{Attempt, attempted, or_newer};
+use crate::py::bridge::attempt::{fetched, or_newer};
 use crate::py::bridge::audit;
 use crate::py::bridge::errors::OrRaise;
-use crate::py::bridge::import_lock::busy;
+use crate::py::bridge::requirements::check;
 use crate::py::bridge::runtime;
 use crate::py::bridge::state::session;
 use crate::session::Session;
 use crate::unit::{MENDINGS, Unit};
-use crate::uses::activate::Member;
+use crate::uses::check::Need;
 
 /// Makes sure that a unit can be used. The only place where an import waits.
 pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Session>> {
@@ -38,12 +38,10 @@ pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Sessi
         return Ok(session);
     }
     let unit = &handle.unit;
-    if py.detach(|| session.is_ready(unit)).or_raise(py)? {
-        if unit.checked {
-            check_active(py, session, unit)?;
-        }
-    } else {
-        materialize(py, session, unit)?;
+    match py.detach(|| session.need_of(unit)).or_raise(py)? {
+        Need::Nothing => {}
+        Need::Check(member) => check(py, session, &[member])?,
+        Need::Fetch => fetch(py, session, unit)?,
     }
     if let Ok(mount) = unit.mount() {
         mount.warn_if_yanked(unit);
@@ -56,51 +54,15 @@ pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Sessi
     Ok(session)
 }
 
-/// A unit that was fetched for another environment has to fit this one, too.
-fn check_active(py: Python<'_>, session: &'static Arc<Session>, unit: &Arc<Unit>) -> PyResult<()> {
-    let mount = unit.mount().or_raise(py)?;
-    if mount.folder.is_checked(&session.python.environment, &unit.digest) {
-        return Ok(());
-    }
-    match session.member_of_tree(&mount, &unit.manifest, unit) {
-        Some(member) => check(py, session, &[member]),
-        None => Ok(()),
-    }
-}
-
-/// `requires_python` and `dependencies` of every member, before any code of theirs runs.
-pub fn check(py: Python<'_>, session: &'static Arc<Session>, members: &[Member]) -> PyResult<()> {
-    for member in members.iter().filter(|member| member.unit.checked) {
-        let mount = member.unit.mount().or_raise(py)?;
-        if mount.folder.is_checked(&session.python.environment, &member.unit.digest) {
-            continue;
-        }
-        let _busy = busy();
-        py.import("magic_module._py.requirements")?.call_method1(
-            "check",
-            (&member.unit.full_name, &member.record.requires_python, &member.record.dependencies),
-        )?;
-        mount.folder.mark_checked(&session.python.environment, &member.unit.digest);
-    }
-    Ok(())
-}
-
-fn materialize(py: Python<'_>, session: &'static Arc<Session>, unit: &Arc<Unit>) -> PyResult<()> {
+fn fetch(py: Python<'_>, session: &'static Arc<Session>, unit: &Arc<Unit>) -> PyResult<()> {
     let mount = unit.mount().or_raise(py)?;
     let known = if unit.take_asked() { mount.known().before() } else { mount.known() };
-    let attempt = || -> Attempt<()> {
-        let members = attempted(py, session, None, || {
-            let (session, unit) = (session.clone(), unit.clone());
-            async move { session.closure(&unit).await }
-        })?;
-        check(py, session, &members)?;
-        attempted(py, session, None, || {
-            let (session, mount, members) = (session.clone(), mount.clone(), members.clone());
-            async move { session.fetch(&mount, &members, &members[0].unit.full_name).await }
+    or_newer(py, session, &mount, known, Some(unit), || {
+        let asked = unit.clone();
+        fetched(py, session, None, (&mount, &unit.full_name), async move |session| {
+            session.closure(&asked).await
         })
-        .map(drop)
-    };
-    or_newer(py, session, &mount, known, Some(unit), attempt)
+    })
 }
 
 /// As [`ready`]; what was published meanwhile takes the place of what is gone.
@@ -126,7 +88,7 @@ fn ready_or_succeeded<'py>(
 
 /// The code object of a module: from the code pack, else compiled from the verified source.
 #[pyfunction]
-fn _get_code<'py>(
+pub fn _get_code<'py>(
     py: Python<'py>,
     loader: &Bound<'py, PyAny>,
     handle: &Bound<'py, UnitHandle>,
@@ -185,7 +147,7 @@ fn _get_code<'py>(
 
 /// The verified bytes of a file of the unit; `None` if the path is not the unit's to serve.
 #[pyfunction]
-fn _get_data<'py>(
+pub fn _get_data<'py>(
     py: Python<'py>,
     handle: &Bound<'py, UnitHandle>,
     path: &Bound<'py, PyAny>,
@@ -271,19 +233,16 @@ fn lazy(
     unit: &Arc<Unit>,
     inside: &str,
 ) -> PyResult<PathBuf> {
+    let (unit, inside) = (unit.clone(), inside.to_owned());
     let mount = unit.mount().or_raise(py)?;
-    let (session_, unit, inside) = (session.clone(), unit.clone(), inside.to_owned());
-    runtime::block(
-        py,
-        session,
-        None,
-        async move { session_.data_path(&mount, &unit, &inside).await },
-    )
+    runtime::block(py, session, None, async move |session| {
+        session.data_path(&mount, &unit, &inside).await
+    })
 }
 
 /// Fetches a unit whose extension module is about to be opened by its path.
 #[pyfunction]
-fn _ready_extension<'py>(
+pub fn _ready_extension<'py>(
     loader: &Bound<'py, PyAny>,
     handle: &Bound<'py, UnitHandle>,
     spec: &Bound<'py, PyAny>,
@@ -315,7 +274,7 @@ pub fn verified(py: Python<'_>, handle: &UnitHandle, path: &str) -> PyResult<()>
 
 /// Fetches a unit whose files are about to be read by their paths.
 #[pyfunction]
-fn _ready(py: Python<'_>, handle: &Bound<'_, UnitHandle>) -> PyResult<()> {
+pub fn _ready(py: Python<'_>, handle: &Bound<'_, UnitHandle>) -> PyResult<()> {
     let unit = &handle.get().unit;
     // The cache was emptied since the unit was made ready.
     if !unit.folder.is_dir() {
@@ -336,25 +295,16 @@ fn missing(path: &Bound<'_, PyString>) -> PyErr {
 
 /// Lazy files below a folder of a tree, relative to it.
 #[pyfunction]
-fn _lazy_files(py: Python<'_>, directory: &str) -> PyResult<Vec<String>> {
+pub fn _lazy_files(py: Python<'_>, directory: &str) -> PyResult<Vec<String>> {
     let session = session(py)?;
     Ok(session.lazy_files(Path::new(directory)))
 }
 
 /// The place of the lazy file that would stand at `origin`; it is fetched.
 #[pyfunction]
-fn _lazy_path(py: Python<'_>, origin: &str) -> PyResult<String> {
+pub fn _lazy_path(py: Python<'_>, origin: &str) -> PyResult<String> {
     let session = session(py)?;
     let found = session.unit_of_file(Path::new(origin));
     let (unit, inside) = found.ok_or_else(|| missing(&PyString::new(py, origin)))?;
     Ok(lazy(py, session, &unit, &inside)?.to_string_lossy().into_owned())
-}
-
-pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(pyo3::wrap_pyfunction!(_get_code, module)?)?;
-    module.add_function(pyo3::wrap_pyfunction!(_get_data, module)?)?;
-    module.add_function(pyo3::wrap_pyfunction!(_ready_extension, module)?)?;
-    module.add_function(pyo3::wrap_pyfunction!(_ready, module)?)?;
-    module.add_function(pyo3::wrap_pyfunction!(_lazy_files, module)?)?;
-    module.add_function(pyo3::wrap_pyfunction!(_lazy_path, module)?)
 }

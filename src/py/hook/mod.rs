@@ -11,15 +11,34 @@
 //! compiling  helpers that compile together            absolute  why nobody knows a name
 //! ```
 
-pub mod absolute;
-pub mod compiling;
-pub mod elsewhere;
+mod absolute;
+mod compiling;
+mod elsewhere;
 pub mod entry;
 pub mod finder;
-pub mod folders;
-pub mod install;
-pub mod loader;
-pub mod resolve;
+mod folders;
+mod install;
+mod loader;
+mod resolve;
 pub mod spec;
-pub mod successor;
-pub mod whole;
+mod successor;
+mod whole;
+
+use pyo3::prelude::*;
+use pyo3::wrap_pyfunction;
+
+/// Adds what the loaders of `magic_module._loader` and `magic_module._py` call.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let functions = [
+        wrap_pyfunction!(elsewhere::_hidden_by, module)?,
+        wrap_pyfunction!(install::_install, module)?,
+        wrap_pyfunction!(loader::_get_code, module)?,
+        wrap_pyfunction!(loader::_get_data, module)?,
+        wrap_pyfunction!(loader::_lazy_files, module)?,
+        wrap_pyfunction!(loader::_lazy_path, module)?,
+        wrap_pyfunction!(loader::_ready, module)?,
+        wrap_pyfunction!(loader::_ready_extension, module)?,
+        wrap_pyfunction!(whole::_make_whole, module)?,
+    ];
+    functions.into_iter().try_for_each(|function| module.add_function(function))
+}

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::layout::Found;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::import_lock::{ImportLock, busy};
-use crate::py::bridge::runtime;
+use crate::py::bridge::runtime::block;
 use crate::session::{Located, Lookup, Serving, Session};
 
 /// What came of asking.
@@ -82,19 +82,18 @@ pub fn resolve<'py>(
             }
             Ok(Lookup::Refused { mount, relative, error }) => {
                 asked = true;
-                let session_ = session.clone();
-                let asking = async move { session_.ask_again(&mount, &relative, error).await };
-                looked = Ok(ask(py, session, asking)?);
+                looked = Ok(ask(py, session, async move |session| {
+                    session.ask_again(&mount, &relative, error).await
+                })?);
             }
             Ok(Lookup::Ask { mount, relative, required }) => {
-                let asking = {
-                    let (session, mount) = (session.clone(), mount.clone());
-                    async move { session.ask(&mount, &relative, required).await }
-                };
-                looked = Ok(ask(py, session, asking)?);
+                let next = mount.namespace.is_empty();
+                looked = Ok(ask(py, session, async move |session| {
+                    session.ask(&mount, &relative, required).await
+                })?);
                 asked = true;
                 // An earlier mount did not have it: the next one may.
-                if matches!(looked, Ok(Lookup::Absent)) && mount.namespace.is_empty() {
+                if matches!(looked, Ok(Lookup::Absent)) && next {
                     looked = session.first_of(supply.serving);
                 }
             }
@@ -104,12 +103,12 @@ pub fn resolve<'py>(
 }
 
 /// Asks the server without the import lock: other threads import, and fork, meanwhile.
-fn ask(
+fn ask<F: Future<Output = Result<Lookup>> + Send + 'static>(
     py: Python<'_>,
-    session: &'static Arc<Session>,
-    asking: impl Future<Output = Result<Lookup>> + Send + 'static,
+    session: &Arc<Session>,
+    asking: impl FnOnce(Arc<Session>) -> F,
 ) -> PyResult<Lookup> {
     let _busy = busy();
     let _given_up = ImportLock::release(py)?;
-    runtime::block(py, session, None, asking)
+    block(py, session, None, asking)
 }

@@ -72,7 +72,7 @@ fn make_whole(py: Python<'_>, handle: &Bound<'_, UnitHandle>, path: &str) -> PyR
 
 /// What `loader.path` does before it tells the path.
 #[pyfunction]
-fn _make_whole<'py>(
+pub fn _make_whole<'py>(
     py: Python<'py>,
     loader: &Bound<'py, PyAny>,
     handle: &Bound<'py, UnitHandle>,
@@ -155,8 +155,4 @@ fn asked_by_the_import_system(py: Python<'_>) -> PyResult<bool> {
         frame = frame.getattr(intern!(py, "f_back"))?;
     }
     Ok(true)
-}
-
-pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(pyo3::wrap_pyfunction!(_make_whole, module)?)
 }

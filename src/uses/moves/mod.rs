@@ -1,4 +1,5 @@
 //! Moves from one generation to another: forward, and back.
 
+pub mod outcome;
 pub mod rollback;
 pub mod upgrade;

@@ -26,9 +26,11 @@ mod walk;
 
 use std::path::{Path, PathBuf};
 
+use crate::clock::now;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, FORMAT, Manifest, Modules, PATHS};
 use crate::name::{Namespace, UnitName, Version};
+use crate::settings::Settings;
 use crate::sign::secret::Signer;
 
 pub use catalogue::{CATALOGUE_ABOVE, Parts, split};
@@ -50,6 +52,33 @@ pub struct Options {
     pub sign: Vec<Signer>,
     /// Compiles the sources for one interpreter.
     pub compiler: Option<Compiler>,
+}
+
+impl Options {
+    /// What the command line says; the settings have the time, and the password of keys that
+    /// are named without one.
+    pub fn new(
+        settings: &Settings,
+        namespace: &str,
+        drop_older_than: Option<u64>,
+        sign: &[(PathBuf, Option<String>)],
+        compiler: Option<Compiler>,
+    ) -> Result<Self> {
+        let own = settings.key_password.as_ref().map(|password| password.reveal());
+        let signer = |(path, password): &(PathBuf, Option<String>)| {
+            Signer::read(path, password.as_deref().or(own))
+        };
+        Ok(Self {
+            namespace: Namespace::new(namespace).map_err(|error| {
+                Error::new(Kind::Configuration, "--namespace is wrong").caused_by(&error)
+            })?,
+            drop_older_than,
+            clock: settings.source_date_epoch.unwrap_or_else(now),
+            settings_epoch: settings.source_date_epoch.is_some(),
+            sign: sign.iter().map(signer).collect::<Result<_>>()?,
+            compiler,
+        })
+    }
 }
 
 /// What was done.

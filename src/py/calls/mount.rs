@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{IntoPyDict, PyDict, PyString};
 
 use crate::error::{Error, Kind};
 use crate::mount::{Mount as CoreMount, MountRequest, WhenOld};
 use crate::name::{Namespace, UnitName, UrlText, Version};
+use crate::py::bridge::dict::dict;
 use crate::py::bridge::errors::OrRaise;
-use crate::py::bridge::import_lock::busy;
 use crate::py::bridge::state::{existing, session};
-use crate::py::hook::finder::refresh_filter;
+use crate::py::hook::finder::{inherit, refresh_filter};
 use crate::session::Session;
 
 /// A namespace bound to where its units come from; leaving the context closes it.
@@ -161,7 +161,7 @@ pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) ->
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of the public function")]
 #[pyo3(signature = (namespace, manifest_url, *, public_key=None, first=false, pins=None, allow_http=false, max_age="warn", frozen=false))]
-fn mount(
+pub fn mount(
     py: Python<'_>,
     namespace: &str,
     manifest_url: &str,
@@ -203,30 +203,27 @@ fn mount(
     Ok(Mount(mount))
 }
 
-/// What starts children is imported: they will get the mounts of this process.
-pub fn inherit(py: Python<'_>) -> PyResult<()> {
-    let _busy = busy();
-    py.import("magic_module._py.children")?.call_method0("inherit").map(drop)
-}
+/// Namespace, manifest and options.
+type Call<'py> = (String, String, Bound<'py, PyDict>);
 
 /// The arguments of every call of `mount()` that holds.
 #[pyfunction]
-fn _mount_calls(py: Python<'_>) -> PyResult<Vec<(String, String, Bound<'_, PyDict>)>> {
+pub fn _mount_calls(py: Python<'_>) -> PyResult<Vec<Call<'_>>> {
     let Some(session) = existing() else { return Ok(Vec::new()) };
-    let one = |mount: Arc<CoreMount>| {
-        let request = &mount.request;
-        let options = PyDict::new(py);
-        options.set_item("public_key", &request.public_keys)?;
-        options.set_item("first", request.first)?;
-        let pins = request.pins.iter().map(|(name, version)| (name.as_str(), version.to_string()));
-        options.set_item("pins", pins.collect::<BTreeMap<_, _>>())?;
-        options.set_item("allow_http", request.allow_http)?;
-        options
-            .set_item("max_age", if request.max_age == WhenOld::Fail { "fail" } else { "warn" })?;
-        options.set_item("frozen", request.frozen)?;
-        Ok((request.namespace.to_string(), request.manifest_url.as_str().to_owned(), options))
-    };
-    session.mounts().into_iter().map(one).collect()
+    session.mounts().iter().map(|mount| call(py, &mount.request)).collect()
+}
+
+fn call<'py>(py: Python<'py>, request: &MountRequest) -> PyResult<Call<'py>> {
+    let pins = request.pins.iter().map(|(name, version)| (name.as_str(), version.as_str()));
+    let options = dict!(py,
+        public_key: &request.public_keys,
+        first: request.first,
+        pins: pins.into_py_dict(py)?,
+        allow_http: request.allow_http,
+        max_age: if request.max_age == WhenOld::Fail { "fail" } else { "warn" },
+        frozen: request.frozen,
+    );
+    Ok((request.namespace.to_string(), request.manifest_url.as_str().to_owned(), options))
 }
 
 fn keys(public_key: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
@@ -249,9 +246,4 @@ fn wrong(what: &str, why: &crate::name::BadName) -> Error {
     Error::new(Kind::Configuration, format!("{what} is wrong"))
         .caused_by(why)
         .hint("change the arguments of mount()")
-}
-
-pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(pyo3::wrap_pyfunction!(_mount_calls, module)?)?;
-    module.add_function(pyo3::wrap_pyfunction!(mount, module)?)
 }

@@ -1,0 +1,29 @@
+//! Single files of units.
+
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+
+use crate::py::bridge::errors::OrRaise;
+use crate::py::bridge::runtime::block;
+use crate::py::bridge::state::session;
+
+/// The path of a data file on disk, fetched first if it is lazy.
+///
+/// Args:
+///     name: the unit, as it follows `import`.
+///     path: the file's path in the unit: below its folder, or as the manifest has it.
+///
+/// Raises:
+///     UnitNotFoundError: there is no such unit, or it has no such file.
+///     FetchError: the file is not here, and the server does not give it.
+///     IntegrityError: the file's bytes are not what was pinned.
+///
+/// Example:
+///     >>> mm.data_path("acme.heavy", "weights.bin").stat().st_size
+#[pyfunction]
+pub fn data_path(py: Python<'_>, name: &str, path: String) -> PyResult<PathBuf> {
+    let session = session(py)?;
+    let (mount, name) = session.mount_of(name).or_raise(py)?;
+    block(py, session, None, async move |session| session.data_path_of(&mount, &name, &path).await)
+}

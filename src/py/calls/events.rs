@@ -1,0 +1,27 @@
+//! Telling what happens.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use crate::py::bridge::runtime::set_callback;
+use crate::py::bridge::state::session;
+
+/// Tell somebody what happens: resolve, fetch, verify, load, upgrade.
+///
+/// Args:
+///     callback: called with each event, a dict, on the thread that waits, at most 10 times a second
+///         with progress; what it raises ends the act. None tells nobody.
+///
+/// Raises:
+///     TypeError: `callback` cannot be called.
+///
+/// Example:
+///     >>> mm.on_event(lambda event: print(event["event"], event["unit"]))
+#[pyfunction]
+pub fn on_event(py: Python<'_>, callback: Option<Py<PyAny>>) -> PyResult<()> {
+    if callback.as_ref().is_some_and(|callback| !callback.bind(py).is_callable()) {
+        return Err(PyTypeError::new_err("on_event takes a callable or None"));
+    }
+    set_callback(session(py)?, callback);
+    Ok(())
+}

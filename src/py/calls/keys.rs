@@ -1,0 +1,37 @@
+//! Keys that sign manifests.
+
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::py::bridge::dict::dict;
+use crate::py::bridge::errors::OrRaise;
+use crate::settings::Settings;
+use crate::sign::secret::{generate, needs_password};
+
+/// True if the secret key in a file has a password.
+#[pyfunction]
+pub fn _key_needs_password(py: Python<'_>, path: PathBuf) -> PyResult<bool> {
+    needs_password(&path).or_raise(py)
+}
+
+/// Writes a key pair; the environment's password is for keys that are to have one.
+#[pyfunction]
+#[pyo3(signature = (path, password=None, *, protect=false))]
+pub fn _keygen(
+    py: Python<'_>,
+    path: PathBuf,
+    password: Option<String>,
+    protect: bool,
+) -> PyResult<Bound<'_, PyDict>> {
+    let settings = Settings::from_env().or_raise(py)?;
+    let own = settings.key_password.as_ref().filter(|_| protect).map(|password| password.reveal());
+    let made = py.detach(|| generate(&path, password.as_deref().or(own))).or_raise(py)?;
+    Ok(dict!(py,
+        secret: made.secret.to_string_lossy(),
+        public: made.public.to_string_lossy(),
+        public_key: made.public_key,
+        id: made.id,
+    ))
+}

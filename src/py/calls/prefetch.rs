@@ -1,0 +1,39 @@
+//! Fetching by name.
+
+use pyo3::prelude::*;
+
+use crate::py::bridge::attempt::{fetched, or_newer};
+use crate::py::bridge::errors::OrRaise;
+use crate::py::bridge::state::session;
+
+/// Download units and what they require now, in parallel; import nothing.
+///
+/// Args:
+///     names: what follows `import`, also in a version of its own: `acme.heavy==1.1.0`.
+///     progress: called with each event of the download (`bytes`, `total`, `percentage`), at most
+///         10 times a second, on this thread.
+///
+/// Raises:
+///     UnitNotFoundError: a manifest does not have a name.
+///     FetchError: the network or the server failed.
+///     IntegrityError: bytes are not what was pinned.
+///     RequirementError: there is no such version, or something required is not installed.
+///     PolicyError: the version was taken back, or a lock does not hold it.
+///
+/// Example:
+///     >>> mm.prefetch("acme.heavy", "acme.light==1.1.0")
+#[pyfunction]
+#[pyo3(signature = (*names, progress=None))]
+pub fn prefetch(py: Python<'_>, names: Vec<String>, progress: Option<Py<PyAny>>) -> PyResult<()> {
+    let session = session(py)?;
+    let label = names.join(", ");
+    for (mount, names) in session.by_mount(&names).or_raise(py)? {
+        or_newer(py, session, &mount, mount.known(), None, || {
+            let (asked, names) = (mount.clone(), names.clone());
+            fetched(py, session, progress.as_ref(), (&mount, &label), async move |session| {
+                session.all_wanted(&asked, &names).await
+            })
+        })?;
+    }
+    Ok(())
+}

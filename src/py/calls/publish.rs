@@ -1,0 +1,79 @@
+//! Publishing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::error::{Error, Kind};
+use crate::py::bridge::dict::dict;
+use crate::py::bridge::errors::OrRaise;
+use crate::py::bridge::state::code_of;
+use crate::settings::Settings;
+use crate::uses::publish::{Compiler, LeftOut, Options, Published, PublishedUnit, publish};
+
+/// What a compiler raised.
+type Raised = Arc<Mutex<Option<PyErr>>>;
+
+#[pyfunction]
+#[pyo3(signature = (source, output, namespace, drop_older_than=None, sign=Vec::new(), *, compile=None))]
+pub fn _publish<'py>(
+    py: Python<'py>,
+    source: PathBuf,
+    output: PathBuf,
+    namespace: &str,
+    drop_older_than: Option<u64>,
+    sign: Vec<(PathBuf, Option<String>)>,
+    compile: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let raised = Raised::default();
+    let compiler = compile.map(|compile| compiler(py, compile, &raised)).transpose()?;
+    let settings = Settings::from_env().or_raise(py)?;
+    let options = || Options::new(&settings, namespace, drop_older_than, &sign, compiler);
+    let published = py.detach(|| publish(&source, &output, &options()?));
+    if let Some(error) = raised.lock().take() {
+        return Err(error);
+    }
+    shown(py, &published.or_raise(py)?)
+}
+
+/// A compiler that asks Python. What that raises ends publishing, and waits in `raised`.
+fn compiler(py: Python<'_>, compile: Py<PyAny>, raised: &Raised) -> PyResult<Compiler> {
+    let (interpreter, raised) = (code_of(py)?, raised.clone());
+    let compile = move |path: &str, source: &[u8]| {
+        Python::attach(|py| {
+            py.check_signals()?;
+            compile.call1(py, (path, source))?.extract::<Option<Vec<u8>>>(py)
+        })
+        .map_err(|error| {
+            *raised.lock() = Some(error);
+            Error::new(Kind::Configuration, format!("cannot compile {path}"))
+        })
+    };
+    Ok(Compiler { interpreter, compile: Arc::new(compile) })
+}
+
+fn shown<'py>(py: Python<'py>, published: &Published) -> PyResult<Bound<'py, PyDict>> {
+    let unit = |unit: &PublishedUnit| {
+        Ok(dict!(py,
+            name: unit.name.as_str(),
+            old_version: unit.old_version.as_ref().map(|version| version.as_str()),
+            version: unit.version.as_str(),
+            files: unit.files,
+            bytes: unit.bytes,
+            changed: unit.changed,
+        ))
+    };
+    let left = |left: &LeftOut| Ok(dict!(py, path: &left.path, reason: left.reason));
+    Ok(dict!(py,
+        changed: published.changed,
+        signed: published.signed,
+        serial: published.serial,
+        manifest: published.manifest.to_string_lossy(),
+        dropped: published.dropped,
+        units: published.units.iter().map(unit).collect::<PyResult<Vec<_>>>()?,
+        left_out: published.left_out.iter().map(left).collect::<PyResult<Vec<_>>>()?,
+    ))
+}

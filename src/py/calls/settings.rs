@@ -1,0 +1,44 @@
+//! What the environment says, and how text and sizes are written.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use crate::error::{SENTENCE, shown};
+use crate::name::UrlText;
+use crate::py::bridge::dict::dict;
+use crate::py::bridge::state::session;
+use crate::settings::parse_size;
+
+#[pyfunction]
+pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let settings = &session(py)?.engine.settings;
+    let pin = |(name, version)| format!("{name}=={version}");
+    Ok(dict!(py,
+        manifest_url: settings.manifest_url.as_ref().map(UrlText::as_str),
+        public_key: &settings.public_keys,
+        pins: settings.pins.iter().map(pin).collect::<Vec<_>>(),
+        allow_http: settings.allow_http,
+        cache_dir: settings.cache_dir.to_string_lossy(),
+        cache_limit: settings.cache_limit,
+        trusted_owners: &settings.trusted_owners,
+        offline: settings.offline,
+        progress: settings.progress.as_str(),
+        concurrency: settings.concurrency,
+        // Whether there is one; never the password itself.
+        key_password: settings.key_password.is_some(),
+        verify: if settings.verify_full { "full" } else { "default" },
+    ))
+}
+
+/// Text of a stranger, as it may be shown to people.
+#[pyfunction]
+#[pyo3(signature = (text, limit=SENTENCE))]
+pub fn _shown(text: &Bound<'_, PyString>, limit: usize) -> String {
+    shown(&text.to_string_lossy(), limit).into_owned()
+}
+
+/// Bytes, as `MAGIC_MODULE_CACHE_LIMIT` says them; None if it is no size.
+#[pyfunction]
+pub fn _parse_size(text: &str) -> Option<u64> {
+    parse_size(text)
+}

@@ -1,0 +1,108 @@
+//! The cache: whether it is whole, what it holds, and what may go.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::path::PathBuf;
+
+use super::types::Report;
+use crate::py::bridge::dict::dict;
+use crate::py::bridge::errors::OrRaise;
+use crate::py::bridge::runtime::block;
+use crate::py::bridge::state::{know_tags, session};
+use crate::uses::prune::KnownMount;
+
+/// Hash what is cached, and heal what is damaged; only that may be downloaded.
+///
+/// Args:
+///     names: what follows `import`; without names, all that is in use.
+///
+/// Returns:
+///     What was checked, with the `problems` that were found; `ok` is true if all are healed.
+///
+/// Raises:
+///     UnitNotFoundError: a name is not in the cache.
+///     StoreError: the cache directory cannot be used.
+///
+/// Example:
+///     >>> mm.verify().problems
+#[pyfunction]
+#[pyo3(signature = (*names))]
+pub fn verify(py: Python<'_>, names: Vec<String>) -> PyResult<Report> {
+    let session = session(py)?;
+    know_tags(py, session)?;
+    let verified = block(py, session, None, async move |session| session.verify_all(&names).await)?;
+    Ok(Report {
+        ok: verified.healed,
+        units: verified.units,
+        files: verified.files,
+        bytes: verified.bytes,
+        problems: verified.problems,
+        removed: Vec::new(),
+    })
+}
+
+/// Remove what no version in use, or before it, needs.
+///
+/// Args:
+///     limit: above so many bytes, also what previous versions could be rebuilt from; without one,
+///         `MAGIC_MODULE_CACHE_LIMIT`.
+///
+/// Returns:
+///     What was `removed`, and the `bytes` that this freed.
+///
+/// Raises:
+///     StoreError: something cannot be read or removed.
+///
+/// Example:
+///     >>> mm.prune(limit=500 * 2**20).bytes
+#[pyfunction]
+#[pyo3(signature = (*, limit=None))]
+pub fn prune(py: Python<'_>, limit: Option<u64>) -> PyResult<Report> {
+    let session = session(py)?;
+    let (pruned, problem) = py.detach(|| session.prune(limit)).or_raise(py)?;
+    Ok(Report {
+        ok: true,
+        bytes: pruned.bytes,
+        removed: pruned.removed,
+        problems: problem.into_iter().collect(),
+        ..Report::default()
+    })
+}
+
+#[pyfunction]
+pub fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let session = session(py)?;
+    let used = py.detach(|| session.usage()).or_raise(py)?;
+    let mounts: PyResult<Vec<_>> = used.mounts.iter().map(|mount| known(py, mount)).collect();
+    Ok(dict!(py,
+        directory: used.directory.to_string_lossy(),
+        bytes: used.bytes,
+        blobs: used.blobs,
+        trees: used.trees,
+        limit: used.limit,
+        mounts: mounts?,
+    ))
+}
+
+fn known<'py>(py: Python<'py>, mount: &KnownMount) -> PyResult<Bound<'py, PyDict>> {
+    Ok(dict!(py,
+        namespace: &mount.namespace,
+        manifest_url: &mount.manifest_url,
+        identity: &mount.identity,
+        generation: mount.generation,
+        directory: mount.directory.to_string_lossy(),
+        changed: mount.changed,
+    ))
+}
+
+/// Where downloads are kept: `MAGIC_MODULE_CACHE_DIR`, or the user's cache folder.
+///
+/// Raises:
+///     StoreError: the directory cannot be used.
+///
+/// Example:
+///     >>> mm.cache_dir()
+#[pyfunction]
+pub fn cache_dir(py: Python<'_>) -> PyResult<PathBuf> {
+    Ok(session(py)?.engine.store.cache().to_path_buf())
+}

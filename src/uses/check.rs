@@ -1,0 +1,50 @@
+//! What is left to do before code of a unit runs.
+//!
+//! ```text
+//! tree on disk and whole, and active ─ no ─▶ Fetch
+//!   └─ requirements are met, in this environment ─ not known ─▶ Check
+//!        └─ yes ─▶ Nothing
+//! ```
+//!
+//! What was met is remembered for each environment. Whether it is met, only Python's own tools
+//! can tell.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::session::Session;
+use crate::unit::Unit;
+use crate::uses::activate::Member;
+
+/// The next step to a unit that can be used.
+pub enum Need {
+    Nothing,
+    /// Its requirements are to be checked, as it was fetched for another environment.
+    Check(Member),
+    Fetch,
+}
+
+impl Session {
+    /// What a unit needs before code of it runs.
+    pub fn need_of(&self, unit: &Arc<Unit>) -> Result<Need> {
+        if !self.is_ready(unit)? {
+            return Ok(Need::Fetch);
+        }
+        if !self.must_check(unit)? {
+            return Ok(Need::Nothing);
+        }
+        let member = self.member_of_tree(&*unit.mount()?, &unit.manifest, unit);
+        Ok(member.map_or(Need::Nothing, Need::Check))
+    }
+
+    /// True if a unit has requirements of which it is not known that they are met here.
+    pub fn must_check(&self, unit: &Unit) -> Result<bool> {
+        Ok(unit.checked && !unit.mount()?.folder.is_checked(&self.python.environment, &unit.digest))
+    }
+
+    /// The requirements of a unit are met, in this environment.
+    pub fn remember_checked(&self, unit: &Unit) -> Result<()> {
+        unit.mount()?.folder.mark_checked(&self.python.environment, &unit.digest);
+        Ok(())
+    }
+}

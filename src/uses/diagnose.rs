@@ -1,0 +1,92 @@
+//! The doctor's findings that need no Python.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::mount::Mount;
+use crate::name::SafeUrl;
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::store::tree::Tree;
+
+/// One thing that was looked at.
+pub struct Finding {
+    pub check: &'static str,
+    pub ok: bool,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    fn new(check: &'static str, outcome: Result<String>) -> Self {
+        let error = match outcome {
+            Ok(message) => return Self { check, ok: true, message, hint: None },
+            Err(error) => error,
+        };
+        let (whole, hint) = (error.to_string(), error.details().hint.clone());
+        let bare = hint.as_ref().and_then(|hint| whole.strip_suffix(&format!("; {hint}")));
+        Self { check, ok: false, message: bare.map_or(whole.clone(), str::to_owned), hint }
+    }
+
+    /// A unit that something else wins over.
+    pub fn hidden(name: &str, by: &str) -> Self {
+        Self::new("hidden", Ok(format!("{name} is hidden by {by}")))
+    }
+}
+
+/// What is wrong with the environment: without it there is no session to look at.
+pub fn environment() -> Option<Finding> {
+    Settings::from_env().err().map(|error| Finding::new("settings", Err(error)))
+}
+
+impl Session {
+    /// The settings, and the cache's folder.
+    pub fn diagnose(&self) -> Vec<Finding> {
+        let mounted = self.mounts().len() as u64;
+        let manifest = match self.engine.settings.require_manifest_url() {
+            Ok(url) => Ok(SafeUrl::new(url.as_str()).map_or_else(
+                |_| "the manifest URL is set".to_owned(),
+                |url| format!("the manifest is {url}"),
+            )),
+            // Whoever mounts by other means needs no variable.
+            Err(_) if mounted > 0 => {
+                Ok(format!("{} mounted without the environment", count(mounted, "namespace")))
+            }
+            Err(error) => Err(error),
+        };
+        let store = &self.engine.store;
+        let folder = store.create().map(|()| format!("the cache is {}", store.cache().display()));
+        vec![
+            Finding::new("settings", manifest),
+            Finding::new("directory", folder),
+            Finding::new("permissions", store.check().map(|_| "only you may write to it".into())),
+        ]
+    }
+
+    /// Whether the manifest of a mount can be read, and its units in use are whole.
+    pub async fn diagnose_mount(&self, mount: &Arc<Mount>) -> Vec<Finding> {
+        let answer = self
+            .available_now(mount)
+            .await
+            .map(|units| format!("{} answers with {}", mount.shown_url(), count(units, "unit")));
+        let broken = mount.bound().map_or(0, |bound| {
+            let trees = bound.generation.active.values().map(|active| active.tree);
+            trees
+                .filter(|tree| !matches!(Tree::open(&self.engine.store, tree), Ok(Some(_))))
+                .count()
+        });
+        let whole = match broken {
+            0 => Ok(format!("the cached units of {} are complete", mount.describe())),
+            _ => Err(Error::new(
+                Kind::Integrity,
+                format!("{broken} cached units of {} are damaged", mount.describe()),
+            )
+            .hint("run `magic-module verify`")),
+        };
+        vec![Finding::new("manifest", answer), Finding::new("units", whole)]
+    }
+}
+
+fn count(number: u64, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}

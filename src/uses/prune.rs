@@ -1,0 +1,72 @@
+//! What nothing needs is removed; what the cache holds, and for whom.
+
+use std::path::PathBuf;
+
+use crate::error::Result;
+use crate::session::Session;
+use crate::store::prune::{Pruned, mount_folders, prune, usage};
+
+/// What the cache holds.
+pub struct Usage {
+    pub directory: PathBuf,
+    pub bytes: u64,
+    pub blobs: u64,
+    pub trees: u64,
+    pub limit: Option<u64>,
+    pub mounts: Vec<KnownMount>,
+}
+
+/// A mount that was used at some time, by whatever process.
+pub struct KnownMount {
+    pub namespace: Option<String>,
+    pub manifest_url: Option<String>,
+    pub identity: String,
+    pub generation: Option<u64>,
+    pub directory: PathBuf,
+    /// In seconds since 1970.
+    pub changed: Option<u64>,
+}
+
+impl Session {
+    /// Removes what no version in use, or before it, needs; above `limit` bytes, or that of the
+    /// environment, also what previous versions could be rebuilt from. Tells what is left of a
+    /// problem, too.
+    pub fn prune(&self, limit: Option<u64>) -> Result<(Pruned, Option<String>)> {
+        let limit = limit.or(self.engine.settings.cache_limit);
+        let pruned = prune(&self.engine.store, limit)?;
+        let Some(limit) = limit else { return Ok((pruned, None)) };
+        let kept = usage(&self.engine.store)?.bytes;
+        let over = (kept > limit).then(|| {
+            format!(
+                "what is in use, or was before, takes {kept} bytes: more than the limit of {limit}"
+            )
+        });
+        Ok((pruned, over))
+    }
+
+    /// What the cache holds.
+    pub fn usage(&self) -> Result<Usage> {
+        let used = usage(&self.engine.store)?;
+        let mut mounts = Vec::new();
+        for folder in mount_folders(&self.engine.store)? {
+            let described = folder.described();
+            let said = |what: &str| described[what].as_str().map(str::to_owned);
+            mounts.push(KnownMount {
+                namespace: said("namespace"),
+                manifest_url: said("manifest_url"),
+                identity: folder.path.file_name().unwrap_or_default().to_string_lossy().into(),
+                generation: folder.current()?,
+                changed: folder.changed(),
+                directory: folder.path,
+            });
+        }
+        Ok(Usage {
+            directory: self.engine.store.cache().to_path_buf(),
+            bytes: used.bytes,
+            blobs: used.blobs,
+            trees: used.trees,
+            limit: self.engine.settings.cache_limit,
+            mounts,
+        })
+    }
+}
