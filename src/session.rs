@@ -10,6 +10,7 @@ mod interned;
 mod lookup;
 mod named;
 mod units;
+mod yanked;
 
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ mod urls;
 mod yanked;
 
 pub use age::WhenOld;
-pub use yanked::{newest_good, reason_of};
+pub use yanked::{newest_good, reason_of, shown as shown_reason};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -87,7 +87,7 @@ fn what_is_taken_back_is_known_without_reading_a_part(world: &World) {
 }
 
 fn notices(client: &Client, unit: &magic_module::unit::Unit) -> String {
-    client.mount.warn_if_yanked(unit);
+    client.session.warn_if_yanked(&client.mount, unit);
     let notices = client.session.engine.events.take_notices();
     notices.into_iter().map(|notice| notice.text).collect()
 }

@@ -44,7 +44,7 @@ pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Sessi
         Need::Fetch => fetch(py, session, unit)?,
     }
     if let Ok(mount) = unit.mount() {
-        mount.warn_if_yanked(unit);
+        session.warn_if_yanked(&mount, unit);
         crate::py::bridge::notices::warn(py, session)?;
     }
     let tree = unit.digest.to_hex();

@@ -152,7 +152,7 @@ impl Session {
         if let Some(reason) =
             reason_of(&member.record, mount.yanked(unit.name.as_str(), &unit.version))
         {
-            return Err(mount.refuse_yanked(unit, &reason));
+            return Err(self.refuse_yanked(mount, unit, &reason));
         }
         if self.engine.settings.offline {
             return Ok(());

@@ -1,0 +1,51 @@
+//! What is said of a version that its author took back.
+
+use super::Session;
+use crate::error::{Error, Kind};
+use crate::events::{Notice, NoticeKind};
+use crate::mount::{Answer, Mount, newest_good, shown_reason};
+use crate::unit::Unit;
+
+impl Session {
+    /// Tells once per process that a version in use was taken back.
+    pub fn warn_if_yanked(&self, mount: &Mount, unit: &Unit) {
+        let Some(reason) = mount.yanked(unit.name.as_str(), &unit.version) else { return };
+        let reason = shown_reason(reason);
+        self.engine.events.notice(Notice {
+            kind: NoticeKind::Yanked,
+            subject: format!("{} {}", unit.full_name, unit.version),
+            text: format!(
+                "version {} of {} was taken back by its author: {reason}; run `magic-module upgrade {}`",
+                unit.version, unit.full_name, unit.full_name
+            ),
+        });
+    }
+
+    /// A version that was taken back is not fetched any more.
+    pub fn refuse_yanked(&self, mount: &Mount, unit: &Unit, reason: &str) -> Error {
+        let manifest = mount.bound().and_then(|bound| bound.manifest);
+        let good =
+            manifest.and_then(|manifest| match mount.unpinned(&manifest, unit.name.as_str()) {
+                Ok(Answer::Record(record)) => newest_good(&record).map(|good| good.version.clone()),
+                _ => None,
+            });
+        let error = Error::new(
+            Kind::Policy,
+            format!(
+                "version {} of {} was taken back by its author: {reason}",
+                unit.version, unit.full_name
+            ),
+        )
+        .name(unit.full_name.clone())
+        .got(unit.version.as_str());
+        match good {
+            Some(good) => error.expected(good.as_str()).hint(format!(
+                "use the newest good version: pins={{{:?}: {:?}}}, or MAGIC_MODULE_PINS={}=={good}",
+                unit.name.as_str(),
+                good.as_str(),
+                unit.name
+            )),
+            None => error.hint("ask the author for a good version: the manifest has none"),
+        }
+    }
+}
