@@ -28,10 +28,10 @@
 //! |------------|------------------------------------------------------------------------|
 //! | 0 words    | `error` `name` `settings` `events` `audit` `descriptor` `threads`        |
 //! |            | `clock` `per_process`                                                    |
-//! | 1 formats  | `manifest` `layout` `lockfile` `distribution`                            |
+//! | 1 formats  | `manifest` `layout` `lockfile` `distribution` `policy`                   |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
-//! | 4 centre   | `engine` `mount` `unit` `session`                                          |
+//! | 4 centre   | `engine` `supply` `mount` `unit` `session`                                          |
 //! | 5 uses     | `uses`                                                                   |
 //! | 6 Python   | `py`                                                                     |
 //!
@@ -55,12 +55,14 @@ pub mod name;
 pub mod origin;
 mod per_process;
 pub mod plan;
+pub mod policy;
 #[cfg(feature = "python")]
 mod py;
 pub mod session;
 pub mod settings;
 pub mod sign;
 pub mod store;
+pub mod supply;
 mod threads;
 pub mod unit;
 pub mod unpack;

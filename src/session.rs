@@ -19,10 +19,12 @@ use parking_lot::Mutex;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::lockfile::Project;
-use crate::mount::{Mount, MountRequest, WhenOld};
+use crate::mount::{Mount, MountRequest};
 use crate::name::{Namespace, UrlText};
 use crate::settings::Settings;
 use crate::store::lock::Shared;
+use crate::supply::Source;
+use crate::supply::manifest::{self, WhenOld};
 use crate::threads;
 use crate::unit::Python;
 
@@ -30,6 +32,7 @@ use interned::Interned;
 
 pub use doubt::Doubt;
 pub use lookup::{Located, Lookup, Serving, TopLevel, may_be_mended};
+pub use yanked::reason_of;
 
 pub const OWN: &str = "magic_module";
 
@@ -83,11 +86,11 @@ impl Session {
                     format!(
                         "{} is mounted already, from {}",
                         mount.namespace,
-                        mounts[at].shown_url()
+                        mounts[at].supply.url()
                     ),
                 )
                 .name(mount.namespace.as_str())
-                .url(mounts[at].shown_url())
+                .url(mounts[at].supply.url())
                 .hint("close the first mount, or mount before anything below it is imported"));
             }
             self.units.forget(&mounts.remove(at));
@@ -97,19 +100,21 @@ impl Session {
     }
 
     fn is_environments(&self, mount: &Mount) -> bool {
-        self.engine.settings.manifest_url.as_ref() == Some(&mount.request.manifest_url)
-            && mount.request == self.environment_request(&mount.request.manifest_url)
+        let url = self.engine.settings.manifest_url.as_ref();
+        url.is_some_and(|url| mount.request == self.environment_request(url))
     }
 
     fn environment_request(&self, url: &UrlText) -> MountRequest {
         MountRequest {
             namespace: Namespace::new(OWN).unwrap_or_default(),
-            manifest_url: url.clone(),
-            public_keys: self.engine.settings.public_keys.clone(),
+            source: Source::Manifest(manifest::Source {
+                url: url.clone(),
+                public_keys: self.engine.settings.public_keys.clone(),
+                allow_http: self.engine.settings.allow_http,
+                max_age: WhenOld::Warn,
+            }),
             first: false,
             pins: self.engine.settings.pins.clone(),
-            allow_http: self.engine.settings.allow_http,
-            max_age: WhenOld::Warn,
             frozen: false,
         }
     }

@@ -3,13 +3,13 @@
 use std::hint::black_box;
 
 use magic_module::manifest::Manifest;
-use magic_module::mount::Answer;
 use magic_module::name::Digest;
 use magic_module::plan::{Reusable, plan};
 use magic_module::session::TopLevel;
 use magic_module::store::code::CodePack;
 use magic_module::store::disk;
 use magic_module::store::tree::Tree;
+use magic_module::supply::Answer;
 use magic_module::uses::publish::CATALOGUE_ABOVE;
 
 use crate::engine_support::World;

@@ -187,6 +187,15 @@ impl Record {
         self.requires_python.is_some() || !self.dependencies.is_empty()
     }
 
+    /// The newest version that was not taken back.
+    pub fn newest_good(&self) -> Option<&Self> {
+        if self.yanked.is_none() {
+            return Some(self);
+        }
+        let good = self.versions.values().filter(|older| older.yanked.is_none());
+        good.max_by_key(|older| older.age()).map(Box::as_ref)
+    }
+
     /// The version and those that came before it, the newest first.
     pub fn newest_first(&self) -> Vec<&Version> {
         let mut records: Vec<&Record> =

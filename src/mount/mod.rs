@@ -1,24 +1,16 @@
-//! A mount: a namespace bound to where its units come from.
+//! A mount: a namespace bound to its supply.
 //!
 //! ```text
-//! URL ─ refresh ─▶ bytes ─ signature, serial, namespace ─▶ blob ─▶ state ─▶ records
+//! namespace ─ supply ─▶ document ─┬─▶ records, held to pins and lock
+//!             generation on disk ─┘
 //! ```
 //!
-//! Its identity is the digest of (namespace, manifest URL without credentials, sorted
-//! public keys, space). Only the identity that verified a manifest uses it.
+//! It keeps what it is (identity) and what this process uses of it (binding). What there is,
+//! and whether something newer was published, its [`crate::supply`] answers.
 
-mod absent;
-mod age;
 mod locked;
-mod records;
-mod refresh;
-mod urls;
-mod yanked;
 
-pub use age::WhenOld;
-pub use yanked::{newest_good, reason_of, shown as shown_reason};
-
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -26,48 +18,47 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::engine::Engine;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::events::ForkLock;
-use crate::fetch::Transport;
 use crate::lockfile::Project;
-use crate::manifest::{Manifest, Record};
-use crate::name::{Digest, Namespace, SafeUrl, UnitName, UrlText, Version};
+use crate::name::{Digest, Namespace, UnitName, Version};
 use crate::per_process::PerProcess;
-use crate::sign::Keys;
-use crate::store::generation::{Generation, MountFolder, State, Yanked};
-use crate::store::lock::{Exclusive, Shared};
+use crate::store::generation::{Generation, MountFolder};
+use crate::store::lock::Shared;
+use crate::supply::{Answer, Source, Supply};
 
 /// What the caller of `mount()` said.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MountRequest {
+    /// The importable prefix that is served; empty for top-level names.
     pub namespace: Namespace,
-    pub manifest_url: UrlText,
-    pub public_keys: Vec<String>,
+    /// Where its units come from.
+    pub source: Source,
+    /// Top-level names come before what is installed.
     pub first: bool,
+    /// Units that are held to a version.
     pub pins: BTreeMap<UnitName, Version>,
-    pub allow_http: bool,
-    pub max_age: WhenOld,
     /// Refuses units that `magic.lock` does not list.
     pub frozen: bool,
 }
 
+/// A namespace and what answers for it; see the head of this file.
 pub struct Mount {
+    /// What all mounts share.
     pub engine: Arc<Engine>,
+    /// What the caller of `mount()` said.
     pub request: MountRequest,
+    /// As in the request.
     pub namespace: Namespace,
+    /// What tells its cache from others.
     pub identity: Digest,
+    /// What answers for it.
+    pub supply: Box<dyn Supply>,
+    /// What is kept of it on disk.
     pub folder: MountFolder,
-    url: SafeUrl,
-    transport: Transport,
-    keys: Keys,
     bound: Mutex<Option<Arc<Bound>>>,
-    manifests: Mutex<HashMap<Digest, Arc<Manifest>>>,
-    yanked: Mutex<Arc<Yanked>>,
     project: OnceLock<Arc<Project>>,
-    /// When this process last asked whether there is a newer manifest, in seconds since the
-    /// epoch; 0: never.
-    asked: AtomicU64,
-    /// How often it was told.
+    /// How often this process was told whether there is something newer.
     answers: AtomicU64,
     trusted: AtomicBool,
     turn: PerProcess<Turn>,
@@ -103,35 +94,20 @@ impl Known {
     }
 }
 
-/// What a manifest says of a unit.
-pub enum Answer {
-    Record(Arc<Record>),
-    Absent,
-    /// A part of the catalogue has to be fetched first.
-    NotHere,
-}
-
 impl Mount {
+    /// Checks what was said; neither the disk nor the network is asked.
     pub fn new(engine: &Arc<Engine>, request: MountRequest) -> Result<Arc<Self>> {
-        let url = parse_url(&request.manifest_url)?;
-        let transport = Transport { allow_http: request.allow_http };
-        check_transport(&url, transport)?;
-        let keys = Keys::parse(request.public_keys.iter().map(String::as_str))?;
-        let identity = identity(&request.namespace, &url, &keys);
+        let supply = request.source.open(engine, &request.namespace)?;
+        let identity = supply.identity();
         Ok(Arc::new(Self {
             engine: engine.clone(),
             namespace: request.namespace.clone(),
             folder: MountFolder::new(&engine.store, &identity),
             request,
             identity,
-            url,
-            transport,
-            keys,
-            bound: Mutex::new(None),
-            manifests: Mutex::new(HashMap::new()),
-            yanked: Mutex::default(),
+            supply,
+            bound: Mutex::default(),
             project: OnceLock::new(),
-            asked: AtomicU64::new(0),
             answers: AtomicU64::new(0),
             trusted: AtomicBool::new(false),
             turn: PerProcess::new(Turn::default()),
@@ -140,14 +116,6 @@ impl Mount {
 
     pub fn turn(&self) -> &Turn {
         self.turn.get(Turn::default)
-    }
-
-    pub fn shown_url(&self) -> &SafeUrl {
-        &self.url
-    }
-
-    pub fn transport(&self) -> Transport {
-        self.transport
     }
 
     /// Looks once per process at who owns the folders of the store, and who may write to
@@ -185,9 +153,7 @@ impl Mount {
                 _ => return Ok(None),
             },
         };
-        let state = self.folder.state()?;
-        self.set_yanked(state.yanked);
-        let manifest = state.manifest.or(generation.manifest);
+        let manifest = self.supply.newest()?.or(generation.manifest);
         let bound = Arc::new(Bound { generation, manifest, lock: lock.map(Arc::new), base: None });
         Ok(Some(self.bound.lock().get_or_insert(bound).clone()))
     }
@@ -227,32 +193,22 @@ impl Mount {
         *slot = Some(Arc::new(bound));
     }
 
-    pub fn offline(&self, what: &str) -> Error {
-        Error::new(
-            Kind::Offline,
-            format!("{what}, and MAGIC_MODULE_OFFLINE forbids to ask {}", self.shown_url()),
-        )
-        .url(self.shown_url())
-        .hint("unset MAGIC_MODULE_OFFLINE once, or run `magic-module fetch` while online")
-    }
-
-    /// This process looks names up in `digest` from now on. True if it did not before.
-    fn take(&self, digest: Option<Digest>) -> bool {
+    /// Asks for something newer. True if there is. Nothing that is active changes.
+    pub async fn refresh(&self, no_cache: bool) -> Result<bool> {
+        let used = self.bind()?.and_then(|bound| bound.manifest);
+        let newest = self.supply.refresh(used, no_cache).await?;
         self.answers.fetch_add(1, Ordering::Relaxed);
         let before = self.bound().and_then(|bound| bound.manifest);
-        self.change_bound(|bound| bound.manifest = digest);
-        before != digest
+        self.change_bound(|bound| bound.manifest = newest);
+        Ok(before != newest)
     }
 
-    fn update_state(&self, change: impl FnOnce(&mut State)) -> Result<()> {
-        let lock = self.folder.lock()?;
-        self.change_state(&lock, change)
-    }
-
-    fn change_state(&self, _: &Exclusive, change: impl FnOnce(&mut State)) -> Result<()> {
-        let mut state = self.folder.state()?;
-        change(&mut state);
-        self.folder.write_state(&state)
+    /// What a document says of `unit`, without a request. Pins and the lock are applied.
+    pub fn record(&self, document: &Digest, unit: &str) -> Result<Answer> {
+        match self.supply.record(document, unit)? {
+            Answer::Record(record) => Ok(Answer::Record(self.held(unit, record)?)),
+            other => Ok(other),
+        }
     }
 
     /// True if its units come before what is installed.
@@ -260,50 +216,16 @@ impl Mount {
         self.namespace.is_empty() && self.request.first
     }
 
-    pub fn describe(&self) -> String {
-        if self.namespace.is_empty() {
-            "the top-level names".to_owned()
-        } else {
-            self.namespace.to_string()
+    /// Notes that the newest document, which this process asked for, does not have `name`.
+    pub fn remember_absent(&self, name: &str) {
+        if self.answers.load(Ordering::Relaxed) > 0 {
+            self.supply.remember_absent(name);
         }
     }
 
     /// Another thread may have held these at a fork; see `Session::hold`.
     pub fn locks(&self) -> impl Iterator<Item = &dyn ForkLock> {
-        let locks: [&dyn ForkLock; 3] = [&self.bound, &self.manifests, &self.yanked];
-        locks.into_iter()
+        let own: &dyn ForkLock = &self.bound;
+        std::iter::once(own).chain(self.supply.locks())
     }
-}
-
-fn parse_url(text: &UrlText) -> Result<SafeUrl> {
-    let wrong = |why: &str| {
-        Error::new(Kind::Configuration, format!("the manifest URL {why}"))
-            .hint("give a URL such as https://example.org/manifest.json or file:///srv/site/manifest.json")
-    };
-    let url = SafeUrl::new(text.as_str()).map_err(|error| wrong("is no URL").caused_by(&error))?;
-    match url.scheme() {
-        "http" | "https" | "file" => Ok(url),
-        other => Err(wrong(&format!("has the scheme {other:?}, which is not known")).url(&url)),
-    }
-}
-
-/// Plain HTTP is for the loopback, unless the mount allows more.
-fn check_transport(url: &SafeUrl, transport: Transport) -> Result<()> {
-    if url.scheme() != "http" || transport.allow_http || url.is_loopback() {
-        return Ok(());
-    }
-    Err(Error::new(Kind::Policy, format!("{url} is plain HTTP beyond this machine"))
-        .url(url)
-        .hint("use https, or allow plain HTTP with allow_http=True or MAGIC_MODULE_ALLOW_HTTP=1"))
-}
-
-fn identity(namespace: &Namespace, url: &SafeUrl, keys: &Keys) -> Digest {
-    let mut text = format!("{namespace}\n{}\n", url.without_credentials());
-    for key in keys.texts() {
-        text.push_str(key);
-        text.push('\n');
-    }
-    // The space comes last: there is only the unnamed one.
-    text.push('\n');
-    Digest::of(text.as_bytes())
 }

@@ -111,6 +111,11 @@ impl Namespace {
         self.0.is_empty()
     }
 
+    /// As sentences name it.
+    pub fn described(&self) -> &str {
+        if self.0.is_empty() { "the top-level names" } else { &self.0 }
+    }
+
     /// `a.b` of namespace `acme` is imported as `acme.a.b`.
     pub fn join(&self, unit: &str) -> String {
         if self.0.is_empty() { unit.to_owned() } else { format!("{}.{unit}", self.0) }

@@ -13,8 +13,9 @@ use super::{Doubt, OWN, Session};
 use crate::error::{Error, Kind, Result};
 use crate::layout::Found;
 use crate::manifest::Body;
-use crate::mount::{Answer, Mount};
+use crate::mount::Mount;
 use crate::name::{UnitName, prefixes};
+use crate::supply::Answer;
 use crate::unit::Unit;
 
 /// What a name is.
@@ -124,7 +125,7 @@ impl Session {
             }
         }
         let Some(manifest) = bound.manifest else { return Ok(ask(true)) };
-        let Ok(document) = mount.manifest(&manifest) else { return Ok(ask(true)) };
+        let Ok(document) = mount.supply.document(&manifest) else { return Ok(ask(true)) };
         let mut owned = !active.is_empty();
         // What an active unit does not have, another version of it does not provide.
         for name in prefixes(relative).filter(|name| !active.contains(name)) {
@@ -136,7 +137,8 @@ impl Session {
                 Answer::Absent => {}
                 // Something new is not decided by a manifest that is too old.
                 Answer::Record(_)
-                    if !self.engine.settings.offline && mount.should_ask_first(&document) =>
+                    if !self.engine.settings.offline
+                        && mount.supply.should_ask_first(&manifest) =>
                 {
                     return Ok(ask(true));
                 }
@@ -168,7 +170,7 @@ impl Session {
         if owned {
             return Ok(Lookup::Absent);
         }
-        if mount.may_ask_for(relative) {
+        if mount.supply.may_ask_for(relative) {
             return Ok(ask(false));
         }
         mount.remember_absent(relative);

@@ -7,9 +7,10 @@ use crate::audit;
 use crate::error::{Error, Kind, Result};
 use crate::layout::Layout;
 use crate::manifest::Record;
-use crate::mount::{Answer, Bound as Binding, Mount};
+use crate::mount::{Bound as Binding, Mount};
 use crate::name::{Digest, Key, UnitName, Version};
 use crate::store::generation::Active;
+use crate::supply::Answer;
 use crate::unit::Unit;
 
 impl Session {
@@ -164,7 +165,7 @@ impl Session {
         let answer = match version {
             None => mount.record(manifest, name)?,
             // This version is in use already, whatever is pinned by now.
-            Some(_) => mount.unpinned(manifest, name)?,
+            Some(_) => mount.supply.record(manifest, name)?,
         };
         let Answer::Record(record) = answer else { return Ok(None) };
         let mut found = match version {

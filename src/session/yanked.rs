@@ -1,16 +1,24 @@
-//! What is said of a version that its author took back.
+//! Versions that their author took back.
+//!
+//! ```text
+//! not in the cache   refused: the reason, and the newest version that is good
+//! in the cache       loads, and warns once per process
+//! upgrade            moves to the newest version that is good
+//! ```
 
 use super::Session;
 use crate::error::{Error, Kind};
 use crate::events::{Notice, NoticeKind};
-use crate::mount::{Answer, Mount, newest_good, shown_reason};
+use crate::manifest::Record;
+use crate::mount::Mount;
+use crate::supply::Answer;
 use crate::unit::Unit;
 
 impl Session {
     /// Tells once per process that a version in use was taken back.
     pub fn warn_if_yanked(&self, mount: &Mount, unit: &Unit) {
-        let Some(reason) = mount.yanked(unit.name.as_str(), &unit.version) else { return };
-        let reason = shown_reason(reason);
+        let Some(reason) = mount.supply.yanked(unit.name.as_str(), &unit.version) else { return };
+        let reason = shown(reason);
         self.engine.events.notice(Notice {
             kind: NoticeKind::Yanked,
             subject: format!("{} {}", unit.full_name, unit.version),
@@ -24,11 +32,12 @@ impl Session {
     /// A version that was taken back is not fetched any more.
     pub fn refuse_yanked(&self, mount: &Mount, unit: &Unit, reason: &str) -> Error {
         let manifest = mount.bound().and_then(|bound| bound.manifest);
-        let good =
-            manifest.and_then(|manifest| match mount.unpinned(&manifest, unit.name.as_str()) {
-                Ok(Answer::Record(record)) => newest_good(&record).map(|good| good.version.clone()),
+        let good = manifest.and_then(|manifest| {
+            match mount.supply.record(&manifest, unit.name.as_str()) {
+                Ok(Answer::Record(record)) => record.newest_good().map(|good| good.version.clone()),
                 _ => None,
-            });
+            }
+        });
         let error = Error::new(
             Kind::Policy,
             format!(
@@ -48,4 +57,13 @@ impl Session {
             None => error.hint("ask the author for a good version: the manifest has none"),
         }
     }
+}
+
+/// Why a record was taken back, as far as it is known; shown where the reason is empty, too.
+pub fn reason_of(record: &Record, known: Option<String>) -> Option<String> {
+    record.yanked.clone().or(known).map(shown)
+}
+
+fn shown(reason: String) -> String {
+    if reason.trim().is_empty() { "no reason was given".to_owned() } else { reason }
 }

@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Kind, Result};
-use crate::mount::{Answer, Mount};
+use crate::mount::Mount;
 use crate::name::{Digest, prefixes};
 use crate::session::{Doubt, Lookup, Session, may_be_mended};
+use crate::supply::Answer;
 
 impl Session {
     /// Asks what [`Lookup::Ask`] could not tell, and looks again.
     pub async fn ask(&self, mount: &Arc<Mount>, relative: &str, required: bool) -> Result<Lookup> {
         let known = mount.known();
-        let readable = known.manifest.filter(|digest| mount.manifest(digest).is_ok());
-        let document = readable.and_then(|digest| mount.manifest(&digest).ok());
+        let readable = known.manifest.filter(|digest| mount.supply.document(digest).is_ok());
         if let (Some(digest), true) = (readable, required) {
-            if document.is_some_and(|document| mount.should_ask_first(&document)) {
+            if mount.supply.should_ask_first(&digest) {
                 // If there is no answer, the old one decides; its age is judged once more
                 // before anything is downloaded.
                 let _ = self.newer(mount, Doubt::Old, known).await;
@@ -42,7 +42,7 @@ impl Session {
             }
             Err(error) => {
                 if may_be_mended(mount, relative, &error) {
-                    mount.remember_refused();
+                    mount.supply.remember_refused();
                 }
                 return Err(error);
             }
@@ -89,8 +89,8 @@ impl Session {
     /// All that decides was fetched. A name is not absent because it cannot be read back.
     pub fn unreadable(&self, mount: &Mount, manifest: Option<Digest>, relative: &str) -> Error {
         let read = |digest: Digest| {
-            mount.manifest(&digest)?;
-            prefixes(relative).try_for_each(|name| mount.read_parts(&digest, name))
+            mount.supply.document(&digest)?;
+            prefixes(relative).try_for_each(|name| mount.supply.read_parts(&digest, name))
         };
         let name = mount.namespace.join(relative);
         let error = Error::new(
@@ -139,7 +139,7 @@ impl Session {
 
     async fn parts(&self, mount: &Arc<Mount>, manifest: &Digest, relative: &str) -> Result<()> {
         for name in prefixes(relative) {
-            mount.fetch_parts(manifest, name).await?;
+            mount.supply.fetch_parts(manifest, name).await?;
             if let Ok(Answer::Record(record)) = mount.record(manifest, name) {
                 self.know_tags_for(&record).await;
                 break;

@@ -151,7 +151,7 @@ impl Session {
     /// `(name, is package)` for each unit directly below `below`. `None`: no manifest is known.
     pub fn modules_of_mount(&self, mount: &Arc<Mount>, below: &str) -> Option<Vec<(String, bool)>> {
         let bound = mount.bound()?;
-        let document = mount.manifest(&bound.manifest?).ok()?;
+        let document = mount.supply.document(&bound.manifest?).ok()?;
         let mut found = BTreeMap::new();
         // As `pkgutil` lists an installed package: a folder without `__init__` is left out.
         let mut add = |unit: &str, layout: &Layout| {

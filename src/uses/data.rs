@@ -9,6 +9,7 @@ use crate::events::Progress;
 use crate::fetch::Artifact;
 use crate::manifest::{File, Place};
 use crate::mount::Mount;
+use crate::policy::offline;
 use crate::session::Session;
 use crate::store::disk;
 use crate::store::tree::has_mode;
@@ -107,9 +108,8 @@ impl Session {
         let blobs = self.engine.store.blobs();
         if !blobs.is_whole(&file.sha256, file.size)? {
             if self.engine.settings.offline {
-                return Err(mount
-                    .offline(&format!("{} of {} is not in the cache", file.path, unit.full_name))
-                    .name(unit.full_name.clone()));
+                let what = format!("{} of {} is not in the cache", file.path, unit.full_name);
+                return Err(offline(&what, mount.supply.url()).name(unit.full_name.clone()));
             }
             let Place::Url(url) = &file.place else {
                 let why = format!("{} is lazy, but has no URL of its own", file.path);
@@ -118,12 +118,15 @@ impl Session {
             let _ = blobs.remove(&file.sha256);
             let artifact = Artifact {
                 label: unit.full_name.clone(),
-                url: mount.resolve(url)?,
+                url: mount.supply.resolve(url)?,
                 size: file.size,
                 sha256: file.sha256,
             };
             let progress = Progress::new(unit.full_name.clone(), self.engine.events.clone());
-            self.engine.fetcher.blobs(&[artifact], mount.transport(), &progress, false).await?;
+            self.engine
+                .fetcher
+                .blobs(&[artifact], mount.supply.transport(), &progress, false)
+                .await?;
             progress.finish(file.path.file_name());
         }
         let cannot =

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, Record};
-use crate::mount::{Answer, Known, Mount, reason_of};
+use crate::mount::{Known, Mount};
 use crate::name::{Digest, Key};
+use crate::session::reason_of;
 use crate::session::{Doubt, Session};
 use crate::store::tree::Tree;
+use crate::supply::Answer;
 
 /// What is known of a unit without downloading it.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +33,7 @@ impl Session {
     /// All units of a mount, by name. Asks for the manifest if none is known.
     pub async fn available(&self, mount: &Arc<Mount>) -> Result<Vec<Description>> {
         let manifest = self.listed_manifest(mount).await?;
-        let modules = mount.all_records(&manifest).await?;
+        let modules = mount.supply.all_records(&manifest).await?;
         Ok(modules
             .0
             .iter()
@@ -62,7 +64,7 @@ impl Session {
     async fn listed_manifest(&self, mount: &Arc<Mount>) -> Result<Digest> {
         let known = mount.known();
         let manifest = self.known_manifest(mount).await?;
-        if mount.known().answers != known.answers || !mount.is_refused() {
+        if mount.known().answers != known.answers || !mount.supply.is_refused() {
             return Ok(manifest);
         }
         self.newer(mount, Doubt::Refused, known).await?;
@@ -73,7 +75,7 @@ impl Session {
     /// are here.
     pub fn known_names(&self, mount: &Mount) -> Vec<String> {
         let Some(bound) = mount.bound() else { return Vec::new() };
-        let document = bound.manifest.and_then(|it| mount.manifest(&it).ok());
+        let document = bound.manifest.and_then(|it| mount.supply.document(&it).ok());
         let names: BTreeSet<String> = match document.as_deref().map(|document| &document.body) {
             Some(Body::Modules(modules)) => modules.0.keys().map(ToString::to_string).collect(),
             _ => bound.generation.active.keys().map(|key| key.unit().to_owned()).collect(),
@@ -85,7 +87,7 @@ impl Session {
     pub async fn available_now(&self, mount: &Arc<Mount>) -> Result<u64> {
         mount.refresh(false).await?;
         let manifest = self.known_manifest(mount).await?;
-        let document = mount.manifest(&manifest)?;
+        let document = mount.supply.document(&manifest)?;
         Ok(match &document.body {
             Body::Modules(modules) => modules.0.len() as u64,
             Body::Catalogue(catalogue) => catalogue.units,
@@ -121,14 +123,17 @@ impl Session {
             mount
                 .bound()
                 .and_then(|bound| bound.manifest)
-                .filter(|digest| mount.manifest(digest).is_ok())
+                .filter(|digest| mount.supply.document(digest).is_ok())
         };
         if let Some(manifest) = known(mount) {
             return Ok(manifest);
         }
         mount.refresh(false).await?;
         known(mount).ok_or_else(|| {
-            Error::new(Kind::Manifest, format!("no manifest is known for {}", mount.describe()))
+            Error::new(
+                Kind::Manifest,
+                format!("no manifest is known for {}", mount.namespace.described()),
+            )
         })
     }
 
@@ -152,7 +157,7 @@ impl Session {
                 return Ok(record);
             }
             let known = mount.known();
-            if mount.may_ask_for(name) && self.newer(mount, Doubt::Absent, known).await? {
+            if mount.supply.may_ask_for(name) && self.newer(mount, Doubt::Absent, known).await? {
                 let manifest = self.known_manifest(mount).await?;
                 if let Some(record) = self.record_in(mount, &manifest, name).await? {
                     return Ok(record);
@@ -170,7 +175,7 @@ impl Session {
         manifest: &Digest,
         name: &str,
     ) -> Result<Option<Arc<Record>>> {
-        mount.fetch_parts(manifest, name).await?;
+        mount.supply.fetch_parts(manifest, name).await?;
         Ok(match mount.record(manifest, name)? {
             Answer::Record(record) => Some(record),
             Answer::Absent | Answer::NotHere => None,
@@ -195,7 +200,8 @@ impl Session {
         };
         Description {
             name: mount.namespace.join(name),
-            yanked: published.and_then(|record| reason_of(record, mount.yanked(name, &version))),
+            yanked: published
+                .and_then(|record| reason_of(record, mount.supply.yanked(name, &version))),
             version: version.to_string(),
             versions,
             summary: record.summary.clone(),

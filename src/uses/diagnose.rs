@@ -68,7 +68,7 @@ impl Session {
         let answer = self
             .available_now(mount)
             .await
-            .map(|units| format!("{} answers with {}", mount.shown_url(), count(units, "unit")));
+            .map(|units| format!("{} answers with {}", mount.supply.url(), count(units, "unit")));
         let broken = mount.bound().map_or(0, |bound| {
             let trees = bound.generation.active.values().map(|active| active.tree);
             trees
@@ -76,10 +76,10 @@ impl Session {
                 .count()
         });
         let whole = match broken {
-            0 => Ok(format!("the cached units of {} are complete", mount.describe())),
+            0 => Ok(format!("the cached units of {} are complete", mount.namespace.described())),
             _ => Err(Error::new(
                 Kind::Integrity,
-                format!("{broken} cached units of {} are damaged", mount.describe()),
+                format!("{broken} cached units of {} are damaged", mount.namespace.described()),
             )
             .hint("run `magic-module verify`")),
         };

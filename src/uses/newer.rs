@@ -31,7 +31,7 @@ impl Session {
         let moved = || {
             let moved = mount.known().manifest != known.manifest;
             if doubt == Doubt::Refused && !moved {
-                mount.remember_refused();
+                mount.supply.remember_refused();
             }
             moved
         };
@@ -77,7 +77,7 @@ impl Session {
     /// True if the newest manifest has no version of the unit with this tree.
     pub async fn is_replaced(&self, mount: &Arc<Mount>, unit: &Arc<Unit>) -> Result<bool> {
         let Some(newest) = mount.known().manifest else { return Ok(false) };
-        mount.fetch_parts(&newest, unit.name.as_str()).await?;
+        mount.supply.fetch_parts(&newest, unit.name.as_str()).await?;
         Ok(self.member_of_tree(mount, &newest, unit).is_none())
     }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::lockfile::{Locked, ProjectLock, place, read};
 use crate::manifest::Record;
-use crate::mount::{Answer, Mount};
+use crate::mount::Mount;
 use crate::name::{Digest, Key, Version};
 use crate::session::Session;
+use crate::supply::Answer;
 
 /// The project's lock, and what of it was written now, by what follows `import`.
 pub struct Pinned {
@@ -65,7 +66,7 @@ impl Session {
                 continue;
             }
             let (record, manifest) = self.in_use(mount, &name).await?;
-            let serial = mount.manifest(&manifest).ok().and_then(|it| it.serial);
+            let serial = mount.supply.document(&manifest).ok().and_then(|it| it.serial);
             locked.push((full, Locked::of(&record, serial)));
             wanted.extend(record.requires.iter().map(ToString::to_string));
         }

@@ -96,7 +96,7 @@ fn state<'py>(py: Python<'py>, mount: &Arc<Mount>) -> PyResult<Bound<'py, PyDict
     }
     Ok(dict!(py,
         namespace: mount.namespace.as_str(),
-        manifest_url: mount.shown_url().to_string(),
+        manifest_url: mount.supply.url().to_string(),
         identity: mount.identity.to_hex(),
         first: mount.request.first,
         generation: bound.as_ref().map(|bound| bound.generation.number),

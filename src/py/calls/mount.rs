@@ -8,13 +8,15 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict, PyString};
 
 use crate::error::{Error, Kind};
-use crate::mount::{Mount as CoreMount, MountRequest, WhenOld};
+use crate::mount::{Mount as CoreMount, MountRequest};
 use crate::name::{Namespace, UnitName, UrlText, Version};
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::state::{existing, session};
 use crate::py::hook::finder::{inherit, refresh_filter};
 use crate::session::Session;
+use crate::supply::Source;
+use crate::supply::manifest::{self, WhenOld};
 
 /// A namespace bound to where its units come from; leaving the context closes it.
 ///
@@ -39,7 +41,7 @@ impl Mount {
     /// Where the units come from, without credentials.
     #[getter]
     fn manifest_url(&self) -> String {
-        self.0.shown_url().to_string()
+        self.0.supply.url().to_string()
     }
 
     /// The digest under which the store keeps this mount's generations.
@@ -91,7 +93,7 @@ impl Mount {
     }
 
     fn __repr__(&self) -> String {
-        format!("Mount({:?}, {:?})", self.0.namespace.as_str(), self.0.shown_url())
+        format!("Mount({:?}, {:?})", self.0.namespace.as_str(), self.0.supply.url())
     }
 }
 
@@ -177,8 +179,16 @@ pub fn mount(
         namespace: Namespace::new(namespace)
             .map_err(|error| wrong("the namespace", &error))
             .or_raise(py)?,
-        manifest_url: UrlText::new(manifest_url),
-        public_keys: keys(public_key)?,
+        source: Source::Manifest(manifest::Source {
+            url: UrlText::new(manifest_url),
+            public_keys: keys(public_key)?,
+            allow_http,
+            max_age: match max_age {
+                "warn" => WhenOld::Warn,
+                "fail" => WhenOld::Fail,
+                _ => return Err(PyValueError::new_err("max_age must be 'warn' or 'fail'")),
+            },
+        }),
         first,
         pins: pins
             .unwrap_or_default()
@@ -186,13 +196,7 @@ pub fn mount(
             .map(pin)
             .collect::<Result<_, Error>>()
             .or_raise(py)?,
-        allow_http,
         frozen,
-        max_age: match max_age {
-            "warn" => WhenOld::Warn,
-            "fail" => WhenOld::Fail,
-            _ => return Err(PyValueError::new_err("max_age must be 'warn' or 'fail'")),
-        },
     };
     let mount = session.mount(request).or_raise(py)?;
     refresh_filter(session);
@@ -210,20 +214,22 @@ type Call<'py> = (String, String, Bound<'py, PyDict>);
 #[pyfunction]
 pub fn _mount_calls(py: Python<'_>) -> PyResult<Vec<Call<'_>>> {
     let Some(session) = existing() else { return Ok(Vec::new()) };
-    session.mounts().iter().map(|mount| call(py, &mount.request)).collect()
+    let calls = session.mounts();
+    calls.iter().filter_map(|mount| call(py, &mount.request).transpose()).collect()
 }
 
-fn call<'py>(py: Python<'py>, request: &MountRequest) -> PyResult<Call<'py>> {
+fn call<'py>(py: Python<'py>, request: &MountRequest) -> PyResult<Option<Call<'py>>> {
+    let Some(source) = request.source.as_manifest() else { return Ok(None) };
     let pins = request.pins.iter().map(|(name, version)| (name.as_str(), version.as_str()));
     let options = dict!(py,
-        public_key: &request.public_keys,
+        public_key: &source.public_keys,
         first: request.first,
         pins: pins.into_py_dict(py)?,
-        allow_http: request.allow_http,
-        max_age: if request.max_age == WhenOld::Fail { "fail" } else { "warn" },
+        allow_http: source.allow_http,
+        max_age: if source.max_age == WhenOld::Fail { "fail" } else { "warn" },
         frozen: request.frozen,
     );
-    Ok((request.namespace.to_string(), request.manifest_url.as_str().to_owned(), options))
+    Ok(Some((request.namespace.to_string(), source.url.as_str().to_owned(), options)))
 }
 
 fn keys(public_key: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {

@@ -10,8 +10,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-use crate::mount::{Answer, Mount};
+use crate::mount::Mount;
 use crate::session::Session;
+use crate::supply::Answer;
 
 /// Raises the error if it is so.
 pub fn explain(py: Python<'_>, session: &Session, name: &str) -> PyResult<()> {
@@ -25,7 +26,7 @@ pub fn explain(py: Python<'_>, session: &Session, name: &str) -> PyResult<()> {
         }
         let full = mount.namespace.join(name);
         let arguments =
-            (name, full, asking, mount.namespace.as_str(), mount.shown_url().to_string());
+            (name, full, asking, mount.namespace.as_str(), mount.supply.url().to_string());
         return py
             .import("magic_module._py.loader")?
             .call_method1("explain_absolute_import", arguments)
@@ -70,6 +71,7 @@ fn knows(py: Python<'_>, mount: &Mount, name: &str) -> PyResult<bool> {
         return Ok(true);
     }
     let manifest = mount.bound().and_then(|bound| bound.manifest);
-    Ok(manifest
-        .is_some_and(|manifest| matches!(mount.unpinned(&manifest, name), Ok(Answer::Record(_)))))
+    Ok(manifest.is_some_and(|manifest| {
+        matches!(mount.supply.record(&manifest, name), Ok(Answer::Record(_)))
+    }))
 }

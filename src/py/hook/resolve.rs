@@ -77,7 +77,7 @@ pub fn resolve<'py>(
                 return Ok(Outcome::Folder { place, located: None });
             }
             Ok(Lookup::Refused { mount, error, .. }) if asked => {
-                mount.remember_refused();
+                mount.supply.remember_refused();
                 return Err(error).or_raise(py);
             }
             Ok(Lookup::Refused { mount, relative, error }) => {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::{Member, is_active};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::Record;
-use crate::mount::{Answer, Mount};
+use crate::mount::Mount;
 use crate::name::{Digest, UnitName};
 use crate::session::{Doubt, Session};
+use crate::supply::Answer;
 use crate::unit::Unit;
 
 impl Session {
@@ -35,7 +36,7 @@ impl Session {
                 if !seen.insert(required.clone()) {
                     continue;
                 }
-                mount.fetch_parts(&member.manifest, required.as_str()).await?;
+                mount.supply.fetch_parts(&member.manifest, required.as_str()).await?;
                 let answer = mount.record(&member.manifest, required.as_str())?;
                 let record = match answer {
                     Answer::Record(record) => record,
@@ -74,7 +75,7 @@ impl Session {
         }
         self.newer(mount, Doubt::Unknown, known).await?;
         if let Some(newest) = mount.known().manifest {
-            mount.fetch_parts(&newest, unit.name.as_str()).await?;
+            mount.supply.fetch_parts(&newest, unit.name.as_str()).await?;
             if let Some(member) = found(newest) {
                 return Ok(member);
             }
@@ -108,7 +109,7 @@ impl Session {
         unit: &str,
         tree: &Digest,
     ) -> Option<Record> {
-        let answer = mount.unpinned(manifest, unit);
+        let answer = mount.supply.record(manifest, unit);
         let Ok(Answer::Record(whole)) = answer else { return None };
         let tags = self.python.known_tags();
         let versions = std::iter::once(&*whole).chain(whole.versions.values().map(Box::as_ref));

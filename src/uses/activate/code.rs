@@ -23,6 +23,7 @@ use crate::manifest::{File, Pack};
 use crate::mount::Mount;
 use crate::name::FilePath;
 use crate::plan::{Plan, Wanted};
+use crate::policy::offline;
 use crate::session::Session;
 use crate::store::BlobStore;
 use crate::store::code::CodePack;
@@ -143,10 +144,11 @@ impl PublishedCode<'_> {
         let Pack { url, size, sha256, .. } = pack.clone();
         let wanted = session.artifact(mount, &member.unit, &Wanted { url, size, sha256 })?;
         if session.engine.settings.offline {
-            return Err(mount.offline(&format!("the code of {} is not in the cache", wanted.label)));
+            let what = format!("the code of {} is not in the cache", wanted.label);
+            return Err(offline(&what, mount.supply.url()));
         }
         let fetcher = &session.engine.fetcher;
-        Ok(fetcher.blobs(&[wanted], mount.transport(), progress, force).await?.bytes)
+        Ok(fetcher.blobs(&[wanted], mount.supply.transport(), progress, force).await?.bytes)
     }
 
     async fn store(&self, member: &Member, pack: &Pack) -> Result<()> {

@@ -10,10 +10,12 @@ use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
 use crate::fetch::{Artifact, is_absent};
 use crate::manifest::Record;
-use crate::mount::{Mount, reason_of};
+use crate::mount::Mount;
 use crate::name::{Digest, Key};
 use crate::plan::{Plan, Reusable, Wanted, plan};
+use crate::policy::offline;
 use crate::session::Session;
+use crate::session::reason_of;
 use crate::store::Store;
 use crate::store::tree::Tree;
 use crate::threads;
@@ -114,12 +116,13 @@ impl Session {
         }
         if self.engine.settings.offline && !artifacts.is_empty() {
             let what = format!("{} is not in the cache", first.unit.full_name);
-            return Err(mount.offline(&what).name(first.unit.full_name.clone()));
+            return Err(offline(&what, mount.supply.url()).name(first.unit.full_name.clone()));
         }
         let code = self.published_code(&mount, members, plans, progress, force);
         let sources = async {
             let begun = Instant::now();
-            let blobs = self.engine.fetcher.blobs(&artifacts, mount.transport(), progress, force);
+            let blobs =
+                self.engine.fetcher.blobs(&artifacts, mount.supply.transport(), progress, force);
             let fetched =
                 blobs.await.map_err(|error| error.or_name(first.unit.full_name.clone()))?;
             let build = self.build_all(members, plans, force);
@@ -150,20 +153,24 @@ impl Session {
     fn check_still_offered(&self, mount: &Mount, member: &Member) -> Result<()> {
         let unit = &member.unit;
         if let Some(reason) =
-            reason_of(&member.record, mount.yanked(unit.name.as_str(), &unit.version))
+            reason_of(&member.record, mount.supply.yanked(unit.name.as_str(), &unit.version))
         {
             return Err(self.refuse_yanked(mount, unit, &reason));
         }
         if self.engine.settings.offline {
             return Ok(());
         }
-        mount.check_age_of(&member.manifest).map_err(|error| error.or_name(unit.full_name.clone()))
+        mount
+            .supply
+            .check_age(&member.manifest)
+            .map_err(|error| error.or_name(unit.full_name.clone()))
     }
 
     pub(super) fn artifact(&self, mount: &Mount, unit: &Unit, wanted: &Wanted) -> Result<Artifact> {
         Ok(Artifact {
             label: unit.full_name.clone(),
             url: mount
+                .supply
                 .resolve(&wanted.url)
                 .map_err(|error| error.or_name(unit.full_name.clone()))?,
             size: wanted.size,

@@ -92,7 +92,7 @@ impl Session {
         };
         self.newer(mount, Doubt::Unknown, mount.known()).await?;
         let Some(manifest) = mount.known().manifest else { return Err(error) };
-        mount.fetch_parts(&manifest, key.unit()).await?;
+        mount.supply.fetch_parts(&manifest, key.unit()).await?;
         self.active_entry_unit(mount, key, &Active { manifest, ..active.clone() })
     }
 

@@ -14,12 +14,13 @@ use std::time::Instant;
 
 use crate::error::{Error, Kind, Result};
 use crate::events::{Event, Progress};
-use crate::mount::{Answer, Bound, Mount, newest_good};
+use crate::mount::{Bound, Mount};
 use crate::name::{Digest, Key, UnitName};
 use crate::session::Session;
 use crate::store::generation::{Active, Generation};
 use crate::store::lock::Shared;
 use crate::store::tree::Tree;
+use crate::supply::Answer;
 use crate::unit::Unit;
 use crate::uses::activate::{Member, commit, holds, successor, use_generation};
 
@@ -95,7 +96,10 @@ impl Session {
         let kept = self.keep().await?;
         let bound = mount.bound();
         let manifest = bound.as_ref().and_then(|bound| bound.manifest).ok_or_else(|| {
-            Error::new(Kind::Manifest, format!("no manifest is known for {}", mount.describe()))
+            Error::new(
+                Kind::Manifest,
+                format!("no manifest is known for {}", mount.namespace.described()),
+            )
         })?;
         let generation = bound.as_ref().map(|bound| bound.generation.clone()).unwrap_or_default();
         let mut members = Vec::new();
@@ -168,8 +172,8 @@ impl Session {
         for name in
             names.into_iter().filter(|name| self.active_entry(mount, &bound, name).is_some())
         {
-            mount.fetch_parts(&manifest, name).await?;
-            if let Answer::Record(_) = mount.unpinned(&manifest, name)? {
+            mount.supply.fetch_parts(&manifest, name).await?;
+            if let Answer::Record(_) = mount.supply.record(&manifest, name)? {
                 movable.push(name.to_owned());
             }
         }
@@ -177,12 +181,12 @@ impl Session {
     }
 
     async fn member(&self, mount: &Arc<Mount>, manifest: &Digest, name: &str) -> Result<Member> {
-        mount.fetch_parts(manifest, name).await?;
+        mount.supply.fetch_parts(manifest, name).await?;
         let Answer::Record(record) = mount.record(manifest, name)? else {
             return Err(self.not_in_manifest(mount, manifest, name));
         };
         // A version that was taken back is never moved to, if there is a good one.
-        let good = match newest_good(&record) {
+        let good = match record.newest_good() {
             Some(good) if !mount.key_of(name).is_held() => good,
             _ => &record,
         };
@@ -195,11 +199,11 @@ impl Session {
         let full = mount.namespace.join(name);
         let error = Error::new(
             Kind::UnitNotFound,
-            format!("{full} is not in the manifest {}", mount.shown_url()),
+            format!("{full} is not in the manifest {}", mount.supply.url()),
         )
         .name(full)
-        .url(mount.shown_url());
-        let near = mount.manifest(manifest).ok().and_then(|document| {
+        .url(mount.supply.url());
+        let near = mount.supply.document(manifest).ok().and_then(|document| {
             let modules = document.modules()?;
             modules.0.keys().find(|known| similar(known.as_str(), name)).cloned()
         });
@@ -242,7 +246,7 @@ impl Session {
                 .collect();
             let before = members.len();
             for name in dependents {
-                mount.fetch_parts(manifest, name).await?;
+                mount.supply.fetch_parts(manifest, name).await?;
                 // A dependent that is gone from the manifest stays as it is.
                 if let Answer::Record(_) = mount.record(manifest, name)? {
                     members.push(self.member(mount, manifest, name).await?);

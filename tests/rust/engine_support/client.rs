@@ -7,11 +7,12 @@ use std::sync::{Arc, OnceLock};
 
 use magic_module::error::Result;
 use magic_module::layout::Suffixes;
-use magic_module::mount::{Mount, MountRequest, WhenOld};
+use magic_module::mount::{Mount, MountRequest};
 use magic_module::name::{Namespace, UnitName, UrlText, Version};
 use magic_module::session::{Located, Lookup, Session, TopLevel};
 use magic_module::settings::{Settings, Show};
 use magic_module::store::code::Interpreter;
+use magic_module::supply::{Source, manifest};
 use magic_module::unit::{Python, Unit};
 use magic_module::uses::moves::upgrade::Move;
 
@@ -124,7 +125,7 @@ impl Client {
     /// What an error says, with the mount's URL in it shortened.
     pub fn sentence<T>(&self, outcome: Result<T>) -> String {
         let Err(error) = outcome else { panic!("this is no error") };
-        let url = self.mount.shown_url().to_string();
+        let url = self.mount.supply.url().to_string();
         let site = url.trim_end_matches("manifest.json");
         error.to_string().replace(site, "SITE/")
     }
@@ -168,13 +169,14 @@ pub fn request(options: &Options) -> MountRequest {
     };
     MountRequest {
         namespace: Namespace::new(&options.namespace).unwrap(),
-        manifest_url: UrlText::new(options.manifest_url.clone()),
-        public_keys: options.keys.clone(),
+        source: Source::Manifest(manifest::Source {
+            url: UrlText::new(options.manifest_url.clone()),
+            public_keys: options.keys.clone(),
+            ..manifest::Source::default()
+        }),
         first: options.first,
         pins: options.pins.iter().map(pin).collect(),
         frozen: false,
-        allow_http: false,
-        max_age: WhenOld::Warn,
     }
 }
 

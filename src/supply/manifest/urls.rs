@@ -8,23 +8,24 @@
 
 use std::path::Component;
 
-use super::{Mount, check_transport};
+use super::ManifestSupply;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, File, Manifest, Pack, place_of, wrong};
 use crate::name::{SafeUrl, UrlText};
+use crate::policy::check_transport;
 
 const REMEDY: &str = "ask the author to publish it beside the manifest or over https";
 
-impl Mount {
+impl ManifestSupply {
     /// A URL of the manifest, relative to the URL that was given.
-    pub fn resolve(&self, url: &UrlText) -> Result<SafeUrl> {
+    pub(super) fn resolve(&self, url: &UrlText) -> Result<SafeUrl> {
         let absolute = self.admit(url).map_err(|why| {
             Error::new(Kind::Policy, format!("the manifest names {url:?}, {why}"))
-                .url(self.shown_url())
+                .url(&self.url)
                 .hint(REMEDY)
         })?;
         if absolute.scheme() == "http" {
-            check_transport(&absolute, self.transport)?;
+            check_transport(&absolute, self.transport.allow_http)?;
         }
         Ok(absolute)
     }

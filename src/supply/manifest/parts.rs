@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Mount};
+use super::ManifestSupply;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Document;
 use crate::manifest::{Body, Catalogue, Manifest, Modules, SIZE_LIMIT};
 use crate::name::{Digest, UrlText};
+use crate::policy::offline;
 use crate::store::Store;
+use crate::supply::Answer;
 
 /// The largest part of a catalogue, in bytes.
 const PART_LIMIT: u64 = 16 << 20;
 
-impl Mount {
+impl ManifestSupply {
     /// A manifest that was verified before, from the store.
-    pub fn manifest(&self, digest: &Digest) -> Result<Arc<Manifest>> {
+    pub(super) fn manifest(&self, digest: &Digest) -> Result<Arc<Manifest>> {
         if let Some(manifest) = self.manifests.lock().get(digest) {
             return Ok(manifest.clone());
         }
@@ -23,16 +25,8 @@ impl Mount {
         Ok(self.manifests.lock().entry(*digest).or_insert(manifest).clone())
     }
 
-    /// What a verified manifest says of `unit`, without a request. Pins and the lock are applied.
-    pub fn record(&self, manifest: &Digest, unit: &str) -> Result<Answer> {
-        match self.unpinned(manifest, unit)? {
-            Answer::Record(record) => Ok(Answer::Record(self.held(unit, record)?)),
-            other => Ok(other),
-        }
-    }
-
-    /// What the manifest says of `unit`, whatever is pinned.
-    pub fn unpinned(&self, manifest: &Digest, unit: &str) -> Result<Answer> {
+    /// What a verified manifest says of `unit`, without a request.
+    pub(super) fn record(&self, manifest: &Digest, unit: &str) -> Result<Answer> {
         let document = self.manifest(manifest)?;
         let found = match &document.body {
             Body::Modules(modules) => modules.0.get(unit).cloned(),
@@ -52,7 +46,7 @@ impl Mount {
     }
 
     /// Why the parts of a catalogue that `unit` is in are not here.
-    pub fn read_parts(&self, manifest: &Digest, unit: &str) -> Result<()> {
+    pub(super) fn read_parts(&self, manifest: &Digest, unit: &str) -> Result<()> {
         match &self.manifest(manifest)?.body {
             Body::Modules(_) => Ok(()),
             Body::Catalogue(catalogue) => {
@@ -62,7 +56,7 @@ impl Mount {
     }
 
     /// Fetches the parts of a catalogue that `unit` is in.
-    pub async fn fetch_parts(&self, manifest: &Digest, unit: &str) -> Result<()> {
+    pub(super) async fn fetch_parts(&self, manifest: &Digest, unit: &str) -> Result<()> {
         let document = self.manifest(manifest)?;
         let Body::Catalogue(catalogue) = &document.body else { return Ok(()) };
         let slot = catalogue.slot(unit);
@@ -75,7 +69,7 @@ impl Mount {
     }
 
     /// Every record of a manifest; of a catalogue, every part is fetched.
-    pub async fn all_records(&self, manifest: &Digest) -> Result<Modules> {
+    pub(super) async fn all_records(&self, manifest: &Digest) -> Result<Modules> {
         let document = self.manifest(manifest)?;
         let catalogue = match &document.body {
             Body::Modules(modules) => return Ok(modules.clone()),
@@ -99,7 +93,7 @@ impl Mount {
             return Ok(bytes);
         }
         if self.engine.settings.offline {
-            return Err(self.offline("a part of the catalogue is not in the cache"));
+            return Err(offline("a part of the catalogue is not in the cache", &self.url));
         }
         let url = self.resolve(&UrlText::new(url))?;
         let document =

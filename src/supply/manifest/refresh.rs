@@ -9,14 +9,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Mount;
 use super::yanked::all_yanked;
+use super::{ManifestSupply, Supply};
 use crate::clock::now;
 use crate::error::{Error, Kind, Result};
 use crate::events::Event;
 use crate::fetch::{Document, Validator};
 use crate::manifest::{Manifest, SIZE_LIMIT};
 use crate::name::{Digest, Namespace, UrlText};
+use crate::policy::offline;
 use crate::store::generation::State;
 
 /// How far ahead of the clock a serial may be, in seconds.
@@ -27,30 +28,37 @@ const SIGNATURE_LIMIT: u64 = 16 << 10;
 
 const ASK_THE_AUTHOR: &str = "ask its author to publish it again";
 
-impl Mount {
-    /// Asks for a newer manifest. True if there is one. Nothing that is active changes.
-    pub async fn refresh(&self, no_cache: bool) -> Result<bool> {
+impl ManifestSupply {
+    /// Asks for a newer manifest than the one that is in use. Nothing that is active changes.
+    pub(super) async fn refresh(
+        &self,
+        used: Option<Digest>,
+        no_cache: bool,
+    ) -> Result<Option<Digest>> {
         if self.engine.settings.offline {
             let known = self.folder.state()?.manifest;
             let what = match known.map(|digest| self.manifest(&digest)) {
                 Some(Ok(_)) => {
-                    format!("only the server knows the newest manifest of {}", self.describe())
+                    format!(
+                        "only the server knows the newest manifest of {}",
+                        self.namespace.described()
+                    )
                 }
-                _ => format!("the manifest of {} is not in the cache", self.describe()),
+                _ => format!("the manifest of {} is not in the cache", self.namespace.described()),
             };
-            return Err(self.offline(&what));
+            return Err(offline(&what, &self.url));
         }
         self.engine.store.create()?;
         self.folder.create()?;
         self.asked.store(now(), Ordering::Relaxed);
-        let state = self.seen()?;
+        let state = self.seen(used)?;
         let validator = state.validator.clone();
         let document = self.download(validator.as_ref(), no_cache).await?;
         let (bytes, signature, validator) = match document {
             (Document::NotModified, _) => {
                 self.check_age_of_known(state.manifest)?;
                 self.tell(false);
-                return Ok(self.take(state.manifest));
+                return Ok(state.manifest);
             }
             (Document::Body { bytes, validator }, signature) => (bytes, signature, validator),
         };
@@ -58,7 +66,7 @@ impl Mount {
         if state.manifest == Some(digest)
             && let Ok(known) = self.manifest(&digest)
         {
-            self.check_age(&known)?;
+            self.check_age_of(&known)?;
             self.update_state(|now| {
                 if *now.manifest.get_or_insert(digest) == digest {
                     now.validator = validator;
@@ -68,7 +76,7 @@ impl Mount {
                 now.highest_serial = now.highest_serial.max(state.highest_serial);
             })?;
             self.tell(false);
-            return Ok(self.take(state.manifest));
+            return Ok(state.manifest);
         }
         let signed = self.check_signature(&bytes, &digest, signature).await?;
         let manifest = Manifest::parse(&bytes)
@@ -76,18 +84,17 @@ impl Mount {
             .map_err(|error| self.with_address(error))?;
         self.check_manifest(&manifest, signed)?;
         self.check_serial(&manifest, &digest, &state)?;
-        self.check_age(&manifest)?;
-        let accepted = self.accept(&bytes, manifest, validator, &state)?;
+        self.check_age_of(&manifest)?;
+        let accepted = self.accept(&bytes, manifest, validator, &state, used)?;
         self.tell(state.manifest != Some(accepted));
-        Ok(self.take(Some(accepted)))
+        Ok(Some(accepted))
     }
 
     /// What was seen before. A state that is damaged is made up for by the manifest that
     /// this process is bound to; where that cannot be read, the whole of it is asked for.
-    fn seen(&self) -> Result<State> {
+    fn seen(&self, used: Option<Digest>) -> Result<State> {
         let mut state = self.folder.state()?;
-        let bound = self.bind()?.and_then(|bound| bound.manifest);
-        let manifest = state.manifest.or(bound);
+        let manifest = state.manifest.or(used);
         match manifest.and_then(|digest| self.manifest(&digest).ok()) {
             Some(known) => state.highest_serial = state.highest_serial.max(known.serial),
             None => state.validator = None,
@@ -103,6 +110,7 @@ impl Mount {
         manifest: Manifest,
         validator: Option<Validator>,
         before: &State,
+        used: Option<Digest>,
     ) -> Result<Digest> {
         let _kept = self.engine.store.keep()?;
         let _lock = self.folder.lock()?;
@@ -132,16 +140,15 @@ impl Mount {
         state.yanked = all_yanked(&manifest);
         self.folder.write_state(&state)?;
         self.set_yanked(state.yanked);
-        let bound = self.bound().and_then(|bound| bound.manifest);
         let mut manifests = self.manifests.lock();
         // Others are read again where somebody needs them: a process may upgrade for years.
-        manifests.retain(|known, _| Some(*known) == bound);
+        manifests.retain(|known, _| Some(*known) == used);
         manifests.insert(digest, Arc::new(manifest));
         Ok(digest)
     }
 
     fn check_age_of_known(&self, known: Option<Digest>) -> Result<()> {
-        known.map_or(Ok(()), |known| self.check_age_of(&known))
+        known.map_or(Ok(()), |known| self.check_age(&known))
     }
 
     async fn download(
@@ -194,9 +201,9 @@ impl Mount {
         }
         let error = Error::new(
             Kind::Signature,
-            format!("the manifest {} is not signed by a key of this mount", self.shown_url()),
+            format!("the manifest {} is not signed by a key of this mount", &self.url),
         )
-        .url(self.shown_url())
+        .url(&self.url)
         .expected(self.keys.ids().collect::<Vec<_>>().join(", "))
         .hint("ask the author for the current key, or wait until a signed manifest is published");
         Err(match signature {
@@ -216,7 +223,7 @@ impl Mount {
                     shown(&self.namespace)
                 ),
             )
-            .url(self.shown_url())
+            .url(&self.url)
             .path("namespace")
             .expected(self.namespace.as_str())
             .got(manifest.namespace.as_str())
@@ -235,8 +242,8 @@ impl Mount {
     }
 
     fn refuse(&self, why: &str) -> Error {
-        Error::new(Kind::Integrity, format!("the manifest {} {why}", self.shown_url()))
-            .url(self.shown_url())
+        Error::new(Kind::Integrity, format!("the manifest {} {why}", &self.url))
+            .url(&self.url)
             .path("serial")
     }
 
@@ -287,7 +294,7 @@ impl Mount {
 
     /// A process may have several mounts: the sentence says whose manifest is wrong.
     fn with_address(&self, error: Error) -> Error {
-        let url = self.shown_url();
+        let url = &self.url;
         let named = format!("the manifest {url}");
         let message = error.details().message.replacen("the manifest", &named, 1);
         error.message(message).url(url).or_hint(ASK_THE_AUTHOR)

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Mount;
+use super::ManifestSupply;
 use crate::clock::now;
 
 /// How long the disk remembers that a name is not in a manifest, in seconds.
@@ -11,20 +11,17 @@ const ABSENT_FOR: u64 = 60 * 60;
 /// At most this many absent names are remembered.
 const ABSENT_NAMES: usize = 256;
 
-impl Mount {
+impl ManifestSupply {
     /// True if it is worth asking whether a newer manifest has `name`.
-    pub fn may_ask_for(&self, name: &str) -> bool {
+    pub(super) fn may_ask_for(&self, name: &str) -> bool {
         !self.namespace.is_empty()
             && self.asked.load(Ordering::Relaxed) == 0
             && !self.is_remembered(name)
     }
 
-    /// Notes that the newest manifest, which this process asked for, does not have `name`.
-    pub fn remember_absent(&self, name: &str) {
-        if self.namespace.is_empty()
-            || self.answers.load(Ordering::Relaxed) == 0
-            || self.is_remembered(name)
-        {
+    /// Notes that the newest manifest, does not have `name`.
+    pub(super) fn remember_absent(&self, name: &str) {
+        if self.namespace.is_empty() || self.is_remembered(name) {
             return;
         }
         // The import lock is held: who would have to wait for a process that activates leaves
@@ -40,17 +37,13 @@ impl Mount {
     }
 
     /// Notes that something that the newest manifest has is refused.
-    pub fn remember_refused(&self) {
-        if self.is_refused() {
+    pub(super) fn remember_refused(&self) {
+        if self.folder.state().is_ok_and(|state| state.refused) {
             return;
         }
         // As above: not being able to remember is no failure.
         let Ok(Some(lock)) = self.folder.try_lock() else { return };
         let _ = self.change_state(&lock, |state| state.refused = true);
-    }
-
-    pub fn is_refused(&self) -> bool {
-        self.folder.state().is_ok_and(|state| state.refused)
     }
 
     fn is_remembered(&self, name: &str) -> bool {

@@ -6,38 +6,20 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Mount;
+use super::{ManifestSupply, WhenOld};
 use crate::clock::now;
 use crate::error::{Error, Kind, Result};
 use crate::events::{Notice, NoticeKind};
 use crate::manifest::Manifest;
-use crate::name::Digest;
 
-/// What a mount does about a manifest that is older than it should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WhenOld {
-    /// A warning, once per mount and process.
-    #[default]
-    Warn,
-    Fail,
-}
-
-impl Mount {
+impl ManifestSupply {
     /// True if asking for a newer manifest comes before using this one for something new.
-    pub fn should_ask_first(&self, manifest: &Manifest) -> bool {
+    pub(super) fn should_ask_first(&self, manifest: &Manifest) -> bool {
         // What has expired since this process last asked may have a successor by now.
         is_old(manifest) && manifest.expires() >= Some(self.asked.load(Ordering::Relaxed))
     }
 
-    /// Before anything is downloaded that the manifest with this digest names.
-    pub fn check_age_of(&self, manifest: &Digest) -> Result<()> {
-        match self.manifest(manifest) {
-            Ok(manifest) => self.check_age(&manifest),
-            Err(_) => Ok(()),
-        }
-    }
-
-    pub(super) fn check_age(&self, manifest: &Manifest) -> Result<()> {
+    pub(super) fn check_age_of(&self, manifest: &Manifest) -> Result<()> {
         if !is_old(manifest) {
             return Ok(());
         }
@@ -45,12 +27,12 @@ impl Mount {
         let max_age = manifest.max_age.unwrap_or_default();
         let what = format!(
             "the manifest {} is from {created}, and older than the {max_age} seconds that it counts as fresh",
-            self.shown_url()
+            &self.url
         );
         let hint = "ask the author to publish again, and check this machine's clock";
-        match self.request.max_age {
+        match self.max_age {
             WhenOld::Fail => Err(Error::new(Kind::Policy, what)
-                .url(self.shown_url())
+                .url(&self.url)
                 .path("max_age")
                 .expected(format!("at most {max_age} seconds"))
                 .got(created)

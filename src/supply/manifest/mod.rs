@@ -1,0 +1,212 @@
+//! The supply behind a manifest URL.
+//!
+//! ```text
+//! URL ─ refresh ─▶ bytes ─ signature, serial, namespace ─▶ blob ─▶ state ─▶ records
+//! ```
+//!
+//! Its identity is the digest of (namespace, manifest URL without credentials, sorted
+//! public keys, space). Only the identity that verified a manifest uses it.
+
+mod absent;
+mod age;
+mod parts;
+mod refresh;
+mod urls;
+mod yanked;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use parking_lot::Mutex;
+
+use super::{Answer, Asking, Supply};
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::events::ForkLock;
+use crate::manifest::{Manifest, Modules};
+use crate::name::{Digest, Namespace, SafeUrl, UrlText, Version};
+use crate::origin::Transport;
+use crate::policy::check_transport;
+use crate::sign::Keys;
+use crate::store::generation::{MountFolder, State, Yanked};
+use crate::store::lock::Exclusive;
+
+/// A manifest URL, and what its readers insist on.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Source {
+    /// As it was given.
+    pub url: UrlText,
+    /// Minisign keys; a signature of any of them suffices. Without keys nothing need be signed.
+    pub public_keys: Vec<String>,
+    /// Plain HTTP beyond this machine, too.
+    pub allow_http: bool,
+    /// What is done about a manifest that is older than it should be.
+    pub max_age: WhenOld,
+}
+
+/// What is done about a manifest that is older than it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenOld {
+    /// A warning, once per mount and process.
+    #[default]
+    Warn,
+    /// An error.
+    Fail,
+}
+
+/// What a manifest URL answers with, and what is known of it on disk.
+pub struct ManifestSupply {
+    engine: Arc<Engine>,
+    namespace: Namespace,
+    identity: Digest,
+    folder: MountFolder,
+    url: SafeUrl,
+    transport: Transport,
+    keys: Keys,
+    max_age: WhenOld,
+    manifests: Mutex<HashMap<Digest, Arc<Manifest>>>,
+    yanked: Mutex<Arc<Yanked>>,
+    /// When this process last asked whether there is a newer manifest, in seconds since the
+    /// epoch; 0: never.
+    asked: AtomicU64,
+}
+
+impl ManifestSupply {
+    /// Checks what was said.
+    pub fn open(engine: &Arc<Engine>, namespace: &Namespace, source: &Source) -> Result<Self> {
+        let url = parse_url(&source.url)?;
+        check_transport(&url, source.allow_http)?;
+        let keys = Keys::parse(source.public_keys.iter().map(String::as_str))?;
+        let identity = identity(namespace, &url, &keys);
+        Ok(Self {
+            engine: engine.clone(),
+            namespace: namespace.clone(),
+            identity,
+            folder: MountFolder::new(&engine.store, &identity),
+            url,
+            transport: Transport { allow_http: source.allow_http },
+            keys,
+            max_age: source.max_age,
+            manifests: Mutex::default(),
+            yanked: Mutex::default(),
+            asked: AtomicU64::new(0),
+        })
+    }
+
+    fn update_state(&self, change: impl FnOnce(&mut State)) -> Result<()> {
+        let lock = self.folder.lock()?;
+        self.change_state(&lock, change)
+    }
+
+    fn change_state(&self, _: &Exclusive, change: impl FnOnce(&mut State)) -> Result<()> {
+        let mut state = self.folder.state()?;
+        change(&mut state);
+        self.folder.write_state(&state)
+    }
+}
+
+/// Each step stands in the file that bears its name.
+impl Supply for ManifestSupply {
+    fn identity(&self) -> Digest {
+        self.identity
+    }
+
+    fn url(&self) -> &SafeUrl {
+        &self.url
+    }
+
+    fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    fn resolve(&self, url: &UrlText) -> Result<SafeUrl> {
+        Self::resolve(self, url)
+    }
+
+    fn document(&self, digest: &Digest) -> Result<Arc<Manifest>> {
+        self.manifest(digest)
+    }
+
+    fn newest(&self) -> Result<Option<Digest>> {
+        let state = self.folder.state()?;
+        self.set_yanked(state.yanked);
+        Ok(state.manifest)
+    }
+
+    fn refresh(&self, used: Option<Digest>, no_cache: bool) -> Asking<'_, Option<Digest>> {
+        Box::pin(Self::refresh(self, used, no_cache))
+    }
+
+    fn record(&self, document: &Digest, unit: &str) -> Result<Answer> {
+        Self::record(self, document, unit)
+    }
+
+    fn fetch_parts<'a>(&'a self, document: &'a Digest, unit: &'a str) -> Asking<'a, ()> {
+        Box::pin(Self::fetch_parts(self, document, unit))
+    }
+
+    fn read_parts(&self, document: &Digest, unit: &str) -> Result<()> {
+        Self::read_parts(self, document, unit)
+    }
+
+    fn all_records<'a>(&'a self, document: &'a Digest) -> Asking<'a, Modules> {
+        Box::pin(Self::all_records(self, document))
+    }
+
+    fn should_ask_first(&self, document: &Digest) -> bool {
+        self.manifest(document).is_ok_and(|manifest| Self::should_ask_first(self, &manifest))
+    }
+
+    fn check_age(&self, document: &Digest) -> Result<()> {
+        // What cannot be read is found out where it is read.
+        self.manifest(document).map_or(Ok(()), |manifest| self.check_age_of(&manifest))
+    }
+
+    fn yanked(&self, unit: &str, version: &Version) -> Option<String> {
+        Self::yanked(self, unit, version)
+    }
+
+    fn may_ask_for(&self, name: &str) -> bool {
+        Self::may_ask_for(self, name)
+    }
+
+    fn remember_absent(&self, name: &str) {
+        Self::remember_absent(self, name);
+    }
+
+    fn remember_refused(&self) {
+        Self::remember_refused(self);
+    }
+
+    fn is_refused(&self) -> bool {
+        self.folder.state().is_ok_and(|state| state.refused)
+    }
+
+    fn locks(&self) -> Vec<&dyn ForkLock> {
+        vec![&self.manifests, &self.yanked]
+    }
+}
+
+fn parse_url(text: &UrlText) -> Result<SafeUrl> {
+    let wrong = |why: &str| {
+        Error::new(Kind::Configuration, format!("the manifest URL {why}"))
+            .hint("give a URL such as https://example.org/manifest.json or file:///srv/site/manifest.json")
+    };
+    let url = SafeUrl::new(text.as_str()).map_err(|error| wrong("is no URL").caused_by(&error))?;
+    match url.scheme() {
+        "http" | "https" | "file" => Ok(url),
+        other => Err(wrong(&format!("has the scheme {other:?}, which is not known")).url(&url)),
+    }
+}
+
+fn identity(namespace: &Namespace, url: &SafeUrl, keys: &Keys) -> Digest {
+    let mut text = format!("{namespace}\n{}\n", url.without_credentials());
+    for key in keys.texts() {
+        text.push_str(key);
+        text.push('\n');
+    }
+    // The space comes last: there is only the unnamed one.
+    text.push('\n');
+    Digest::of(text.as_bytes())
+}

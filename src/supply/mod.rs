@@ -1,0 +1,148 @@
+//! What answers for a mount: which units there are, their records, and whether something newer
+//! was published.
+//!
+//! ```text
+//! source ─ open ─▶ supply ─ refresh ─▶ document ─▶ records
+//! ```
+//!
+//! A second kind of supply is a folder beside `manifest/`, which implements [`Supply`], and a
+//! variant of [`Source`]. Nothing else asks which kind there is.
+
+pub mod manifest;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::events::ForkLock;
+use crate::manifest::{Body, Manifest, Modules, Record};
+use crate::name::{Digest, Namespace, SafeUrl, UrlText, Version};
+use crate::origin::Transport;
+
+/// Where a supply comes from, as the caller of `mount()` said it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// A manifest behind a URL.
+    Manifest(manifest::Source),
+}
+
+impl Source {
+    /// A manifest's, as the arguments of `mount()` say it.
+    pub fn as_manifest(&self) -> Option<&manifest::Source> {
+        match self {
+            Self::Manifest(source) => Some(source),
+        }
+    }
+
+    /// Checks what was said; neither the disk nor the network is asked.
+    pub fn open(&self, engine: &Arc<Engine>, namespace: &Namespace) -> Result<Box<dyn Supply>> {
+        match self {
+            Self::Manifest(source) => {
+                Ok(Box::new(manifest::ManifestSupply::open(engine, namespace, source)?))
+            }
+        }
+    }
+}
+
+/// What a document says of a unit.
+pub enum Answer {
+    /// Everything about it.
+    Record(Arc<Record>),
+    /// It has no such unit.
+    Absent,
+    /// A part of the document has to be fetched first.
+    NotHere,
+}
+
+/// What has to be waited for.
+pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// What answers for a mount. A document, once verified, is kept in the store under its digest,
+/// and never changes; what is said here of one holds for ever.
+pub trait Supply: Send + Sync {
+    /// What tells this supply from others: a cache is kept for each.
+    fn identity(&self) -> Digest;
+
+    /// Where its documents come from.
+    fn url(&self) -> &SafeUrl;
+
+    /// How artifacts may come.
+    fn transport(&self) -> Transport;
+
+    /// The absolute URL of an artifact that a document names.
+    fn resolve(&self, url: &UrlText) -> Result<SafeUrl>;
+
+    /// A document that was verified before, from the store.
+    fn document(&self, digest: &Digest) -> Result<Arc<Manifest>>;
+
+    /// The newest document on disk. `None`: nobody has asked yet.
+    fn newest(&self) -> Result<Option<Digest>>;
+
+    /// Asks for a newer document than the one that is in use; the newest that is known by then.
+    fn refresh(&self, used: Option<Digest>, no_cache: bool) -> Asking<'_, Option<Digest>>;
+
+    /// What a document says of `unit`, without a request.
+    fn record(&self, document: &Digest, unit: &str) -> Result<Answer> {
+        Ok(match &self.document(document)?.body {
+            Body::Modules(modules) => modules
+                .0
+                .get(unit)
+                .map_or(Answer::Absent, |record| Answer::Record(Arc::from(record.clone()))),
+            Body::Catalogue(_) => Answer::NotHere,
+        })
+    }
+
+    /// Fetches the parts of a document that `unit` is in.
+    fn fetch_parts<'a>(&'a self, _document: &'a Digest, _unit: &'a str) -> Asking<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Why the parts of a document that `unit` is in are not here.
+    fn read_parts(&self, _document: &Digest, _unit: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// Every record of a document; all its parts are fetched.
+    fn all_records<'a>(&'a self, document: &'a Digest) -> Asking<'a, Modules> {
+        let modules = self.document(document).map(|it| it.modules().cloned().unwrap_or_default());
+        Box::pin(std::future::ready(modules))
+    }
+
+    /// True if asking comes before using this document for something new.
+    fn should_ask_first(&self, _document: &Digest) -> bool {
+        false
+    }
+
+    /// Before anything is downloaded that a document names: whether it is too old for that.
+    fn check_age(&self, _document: &Digest) -> Result<()> {
+        Ok(())
+    }
+
+    /// Why the newest document takes a version back.
+    fn yanked(&self, _unit: &str, _version: &Version) -> Option<String> {
+        None
+    }
+
+    /// True if it is worth asking whether a newer document has `name`.
+    fn may_ask_for(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// Notes that the newest document does not have `name`.
+    fn remember_absent(&self, _name: &str) {}
+
+    /// Notes that something that the newest document has is refused.
+    fn remember_refused(&self) {}
+
+    /// True if that was noted since the newest document came.
+    fn is_refused(&self) -> bool {
+        false
+    }
+
+    /// What another thread may hold at a fork.
+    fn locks(&self) -> Vec<&dyn ForkLock> {
+        Vec::new()
+    }
+}
