@@ -57,6 +57,22 @@ class _Published(TypedDict):
     dropped: int
     left_out: list[_LeftOut]
 
+class _UsedMount(TypedDict):
+    namespace: str | None
+    manifest_url: str | None
+    identity: str
+    generation: int | None
+    directory: str
+    changed: int | None
+
+class _Usage(TypedDict):
+    directory: str
+    bytes: int
+    blobs: int
+    trees: int
+    limit: int | None
+    mounts: list[_UsedMount]
+
 class _Finding(TypedDict):
     check: str
     ok: bool
@@ -441,7 +457,7 @@ def _keygen(path: str, password: str | None = None, *, protect: bool = False) ->
 def _key_needs_password(path: str) -> bool: ...
 def _mounts() -> list[dict[str, Any]]: ...
 def _diagnose() -> list[_Finding]: ...
-def _cache_usage() -> dict[str, Any]: ...
+def _cache_usage() -> _Usage: ...
 def _distributions() -> list[tuple[str, str]]: ...
 def _lazy_files(directory: str) -> list[str]: ...
 def _lazy_path(origin: str) -> str: ...

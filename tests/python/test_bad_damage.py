@@ -122,7 +122,8 @@ def spoil(cache: Path, place: str, damage: Damage) -> None:
     files = [
         path for path in cache.glob(PLACES[place]) if path.is_file() and (path.stat().st_size or damage is not flip)
     ]
-    assert files or (place == "locks" and damage is flip), f"nothing is at {PLACES[place]}"
+    # A lock's file is empty: there is nothing in it to flip.
+    assert bool(files) != (place == "locks" and damage is flip), PLACES[place]
     for path in files:
         damage(path)
 

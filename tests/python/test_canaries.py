@@ -38,7 +38,7 @@ def test_everything_works_and_tells_nothing(canaries: Canaries) -> None:
     result = canaries.show()
     assert "VALUE" in canaries.show("import magic_module.alpha as a; print(vars(a).keys())").stdout
     assert result.stdout.count("event") > 5
-    assert "process" in result.stdout or not Path("/proc/self/task").exists()
+    assert ("process" in result.stdout) == Path("/proc/self/task").exists()
     assert canaries.asked("authorization") == {basic("login", "password")}, "the canaries were not even used"
     assert all("referer" not in request.headers for request in canaries.origin.requests)
 
@@ -47,7 +47,9 @@ def test_everything_works_and_tells_nothing(canaries: Canaries) -> None:
 def test_no_command_tells_them(canaries: Canaries, form: tuple[str, ...]) -> None:
     for command in COMMANDS:
         result = canaries.command(*command, *form)
-        assert result.stdout or result.stderr
+        refused = command == ("fetch", "magic_module.beta==9")
+        assert result.status == int(refused)
+        assert bool(result.stdout) != (refused and not form), "an error is an answer in JSON only"
     canaries.origin.stop()
     for command in COMMANDS:
         canaries.command(*command, *form)

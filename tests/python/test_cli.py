@@ -1,8 +1,8 @@
 """The command line by itself: options, text, JSON, exit status. The engine is replaced by canned answers."""
 
 import io
-import json
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -111,9 +111,10 @@ def test_list(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
         "",
     )
     status, text, _ = run(capsys, "list", "--json")
-    answer = json.loads(text)
-    assert (status, answer["schema"], answer["command"], answer["namespace"]) == (0, 1, "list", "magic_module")
-    assert answer["modules"] == [vars(ALPHA), vars(BETA)]
+    assert (status, typed.answer(text, "list")) == (
+        0,
+        {"namespace": "magic_module", "modules": [vars(ALPHA), vars(BETA)]},
+    )
     engine(available=[])
     assert run(capsys, "list")[1] == "the manifest of magic_module lists no unit\n"
 
@@ -164,8 +165,7 @@ def test_upgrade_and_rollback(engine: Any, capsys: pytest.CaptureFixture[str]) -
     )
     engine(_ignore_lock=None, upgrade=[STAY])
     assert run(capsys, "upgrade", "magic_module.beta") == (0, "nothing changed\n", "")
-    answer = json.loads(run(capsys, "--json", "upgrade")[1])
-    assert answer == {"schema": 1, "command": "upgrade", "upgrades": [vars(STAY)]}
+    assert typed.answer(run(capsys, "--json", "upgrade")[1], "upgrade") == {"upgrades": [vars(STAY)]}
 
 
 def test_verify_and_prune(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,9 +181,12 @@ def test_verify_and_prune(engine: Any, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_cache(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    mount = {"namespace": "acme", "manifest_url": "https://h/m.json", "directory": "/c/v1/mounts/ab", "changed": 86400}
+    mount = {"namespace": "acme", "manifest_url": "https://h/m.json", "directory": "/c/v1/mounts/ab", "changed": 86400,
+             "identity": "ab", "generation": 1}  # fmt: skip
     sizes = {"bytes": 3 << 20, "blobs": 4, "trees": 2, "limit": 1 << 30}
-    engine(_cache_usage={"directory": "/c", **sizes, "mounts": [mount, {**mount, "namespace": "", "changed": None}]})
+    used = {"directory": "/c", **sizes, "mounts": [mount, {**mount, "namespace": "", "changed": None}]}
+    typed.check(used, "_Usage")
+    engine(_cache_usage=used)
     text = (
         "directory  /c\nsize       3.0 MiB of 1.0 GiB\nblobs      4\ntrees      2\nmounts     2\n"
         "  acme         1970-01-02  https://h/m.json  /c/v1/mounts/ab\n"
@@ -230,7 +233,7 @@ def test_an_error_is_one_sentence(engine: Any, capsys: pytest.CaptureFixture[str
     assert run(capsys, "list") == (1, "", f"magic-module: {error}\n")
     status, text, rest = run(capsys, "list", "--json")
     assert (status, rest) == (1, "")
-    assert json.loads(text) == {"schema": 1, "command": "list", "error": error.to_dict()}
+    assert typed.answer(text, "list", failed=True) == error.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -322,7 +325,7 @@ def test_doctor(engine: Any, capsys: pytest.CaptureFixture[str], monkeypatch: py
     ]
     monkeypatch.delenv("MAGIC_MODULE_CACHE_DIRECTORY")
     engine(_settings=FetchError("X must be 1 or 0; change X or unset it", hint="change X or unset it"))
-    answer = json.loads(run(capsys, "doctor", "--json")[1])
+    answer = typed.answer(run(capsys, "doctor", "--json")[1], "doctor")
     assert not answer["ok"]
     assert answer["findings"][1:] == [
         {"check": "settings", "ok": False, "message": "X must be 1 or 0", "hint": "change X or unset it"}
@@ -362,25 +365,11 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], c
 
 
 def test_every_command_is_there_and_helps(capsys: pytest.CaptureFixture[str]) -> None:
-    names = [
-        "publish",
-        "serve",
-        "list",
-        "info",
-        "fetch",
-        "upgrade",
-        "rollback",
-        "verify",
-        "prune",
-        "cache",
-        "doctor",
-        "demo",
-    ]
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     text = capsys.readouterr().out
-    for name in names:
-        assert f"    {name} " in text
+    assert set(re.findall(r"^    (\w+) ", text, re.MULTILINE)) == typed.COMMANDS
+    for name in typed.COMMANDS:
         with pytest.raises(SystemExit) as caught:
             cli.main([name, "--help"])
         assert caught.value.code == 0

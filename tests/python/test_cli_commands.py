@@ -17,7 +17,6 @@ import pytest
 from kit import typed
 from kit.process import PATIENCE
 from magic_module._py.server import Server
-from magic_module.errors import MagicModuleError
 
 ALPHA = """\
 import csv
@@ -31,10 +30,6 @@ def rows():
         return list(csv.reader(file))
 """
 
-#: What the answer of a command is, or what the list is made of that the answer holds.
-KINDS = {"publish": "_Published", "info": "ModuleInfo", "verify": "Report", "prune": "Report"}
-LISTS = {"list": ("modules", "ModuleInfo"), "upgrade": ("upgrades", "Upgrade"), "rollback": ("upgrades", "Upgrade"),
-         "doctor": ("findings", "_Finding")}  # fmt: skip
 #: What `doctor` looks at, in this order.
 CHECKS = ["python", "settings", "directory", "permissions", "manifest", "units"]
 
@@ -78,21 +73,11 @@ class Place:
         return done.returncode, done.stdout, done.stderr
 
     def json(self, *arguments: str, **environment: str) -> tuple[int, dict[str, Any]]:
+        """The status, and the answer or, with status 1, the error."""
         status, text, error = self.run(*arguments, "--json", **environment)
         assert error == ""
-        answer = json.loads(text)
-        assert answer.pop("schema") == 1
-        command = answer.pop("command")
-        assert command in arguments
-        if "error" in answer:
-            assert set(answer["error"]) == set(MagicModuleError("").to_dict())
-        elif command in KINDS:
-            typed.check(answer, KINDS[command])
-        elif command in LISTS:
-            field, kind = LISTS[command]
-            for each in answer[field]:
-                typed.check(each, kind)
-        return status, answer
+        [command] = typed.COMMANDS.intersection(arguments)
+        return status, typed.answer(text, command, failed=status == 1)
 
     def python(self, code: str) -> str:
         done = subprocess.run(
@@ -178,6 +163,17 @@ def test_one_folder_from_fetch_to_prune(published: Place) -> None:
     assert place.python(show).startswith("1.0.0 ")
 
 
+def test_answers_that_only_machines_read(published: Place) -> None:
+    for command in (["fetch", "magic_module.alpha"], ["pin"], ["upgrade"], ["keygen", "own.key"]):
+        assert published.json(*command)[0] == 0
+    command = [sys.executable, "-m", "magic_module", "serve", "site", "--port", "0", "--json"]
+    with subprocess.Popen(command, cwd=published.folder, env=published.environment, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        answer = typed.answer(server.stdout.readline().decode(), "serve")
+        server.kill()
+    assert answer["manifest_url"] == answer["url"] + "manifest.json"
+
+
 def test_verify_heals_what_is_damaged(published: Place) -> None:
     assert published.run("fetch", "magic_module.alpha")[0] == 0
     [path] = (published.cache / "v1" / "trees").rglob("alpha.csv")
@@ -226,7 +222,7 @@ def test_no_manifest_at_all(place: Place) -> None:
     assert error.startswith("magic-module: ") and error.count("\n") == 1
     assert "MAGIC_MODULE_MANIFEST_URL" in error
     status, answer = place.json("list", MAGIC_MODULE_MANIFEST_URL="")
-    assert (status, answer["error"]["type"]) == (1, "ConfigurationError")
+    assert (status, answer["type"]) == (1, "ConfigurationError")
 
 
 def test_a_server_that_is_gone(published: Place) -> None:
@@ -240,7 +236,7 @@ def test_a_server_that_is_gone(published: Place) -> None:
 
 def test_a_unit_that_is_not_there(published: Place) -> None:
     status, answer = published.json("info", "magic_module.beta")
-    assert (status, answer["error"]["type"], answer["error"]["name"]) == (1, "UnitNotFoundError", "magic_module.beta")
+    assert (status, answer["type"], answer["name"]) == (1, "UnitNotFoundError", "magic_module.beta")
 
 
 def test_doctor(published: Place) -> None:

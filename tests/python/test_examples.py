@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from magic_module._py import demo
+from kit import typed
+from magic_module._py import cli
+from magic_module._py.cli import demo
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -83,10 +85,13 @@ def test_the_demo_tells_the_story_and_every_claim_is_so(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_claim_that_is_not_so_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_that_is_not_so_fails_the_demo(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     # Damage that does not happen cannot be healed or refused: the claims must see that.
     monkeypatch.setattr(demo, "damage", lambda path: None)
-    story = demo.run(quiet=True)
-    assert not story.ok
-    failed = [claim["claim"] for act in story.acts for claim in act["claims"] if not claim["holds"]]
+    assert cli.main(["demo", "--json"]) == 1
+    story = typed.answer(capsys.readouterr().out, "demo")
+    assert not story["ok"]
+    failed = [claim["claim"] for act in story["acts"] for claim in act["claims"] if not claim["holds"]]
     assert "the damage is refused" in failed

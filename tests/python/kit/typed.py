@@ -1,8 +1,9 @@
-"""The types of `_native.pyi` as a schema: what the command line prints as JSON must be one of its objects."""
+"""The types of `_native.pyi` as a schema: what the command line prints as JSON is made of its objects."""
 
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,52 @@ _STUB = ast.parse((Path(magic_module.__file__).parent / "_native.pyi").read_text
 _KINDS = {each.name: _fields(each) for each in _STUB.body if isinstance(each, ast.ClassDef)}
 
 
-def check(value: Any, kind: str) -> None:
+#: What every command answers: one of the stub's objects, or fields with their types.
+_ANSWERS: dict[str, str | dict[str, str]] = {
+    "publish": "_Published",
+    "keygen": {"secret": "str", "public": "str", "public_key": "str", "id": "str", "password": "bool"},
+    "serve": {"url": "str", "manifest_url": "str"},
+    "list": {"namespace": "str", "modules": "list[ModuleInfo]"},
+    "info": "ModuleInfo",
+    "fetch": {"names": "list[str]", "bytes": "int"},
+    "upgrade": {"upgrades": "list[Upgrade]"},
+    "pin": "_Pinned",
+    "rollback": {"upgrades": "list[Upgrade]"},
+    "verify": "Report",
+    "prune": "Report",
+    "cache": "_Usage",
+    "doctor": {"ok": "bool", "findings": "list[_Finding]"},
+    "demo": {"ok": "bool", "acts": "list[dict[str, Any]]"},
+}
+_ERROR = {"schema": "int", "type": "str", "message": "str", "name": "str | None", "url": "str | None",
+          "path": "str | None", "expected": "str | None", "got": "str | None", "hint": "str | None",
+          "causes": "list[str]"}  # fmt: skip
+COMMANDS = frozenset(_ANSWERS)
+
+
+def answer(text: str, command: str, failed: bool = False) -> dict[str, Any]:
+    """What `command` printed as JSON, without what all have: the answer's fields, or the error's."""
+    document: dict[str, Any] = json.loads(text)
+    assert document.pop("schema") == 1
+    assert document.pop("command") == command
+    if not failed:
+        check(document, _ANSWERS[command])
+        return document
+    assert list(document) == ["error"]
+    check(document["error"], _ERROR)
+    return document["error"]  # type: ignore[no-any-return]
+
+
+def check(value: Any, kind: str | dict[str, str]) -> None:
     """Fails unless `value` has the fields of `kind`, each of its type, and no others."""
-    assert set(value) == set(_KINDS[kind]), kind
-    for name, annotation in _KINDS[kind].items():
-        assert _fits(value[name], annotation), f"{kind}.{name} is no {ast.unparse(annotation)}: {value[name]!r}"
+    wanted = (
+        _KINDS[kind]
+        if isinstance(kind, str)
+        else {name: ast.parse(text, mode="eval").body for name, text in kind.items()}
+    )
+    assert set(value) == set(wanted), kind
+    for name, annotation in wanted.items():
+        assert _fits(value[name], annotation), f"{kind}: {name} is no {ast.unparse(annotation)}: {value[name]!r}"
 
 
 def _fits(value: Any, annotation: ast.expr) -> bool:

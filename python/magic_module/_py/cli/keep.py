@@ -32,7 +32,7 @@ def cache(options: argparse.Namespace) -> Answer:
     """Where the cache is and what is in it."""
     provide(options, needed=False)
     usage = _native._cache_usage()
-    limit = usage.get("limit")
+    limit = usage["limit"]
     rows = [
         ("directory", str(usage["directory"])),
         ("size", size(usage["bytes"]) + (f" of {size(limit)}" if limit else "")),
@@ -49,4 +49,4 @@ def cache(options: argparse.Namespace) -> Answer:
         )
         for entry in usage["mounts"]
     ]
-    return Answer(usage, table(rows) + [f"  {line}" for line in table(mounts)])
+    return Answer(dict(usage), table(rows) + [f"  {line}" for line in table(mounts)])
