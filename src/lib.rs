@@ -35,7 +35,8 @@
 //! | 5 uses     | `uses`                                                                   |
 //! | 6 Python   | `py`                                                                     |
 //!
-//! A lower floor never imports a higher one, and only `py` knows Python.
+//! A lower floor never imports a higher one, no modules import each other in a circle, and only
+//! `py` knows Python.
 
 mod assemble;
 pub mod audit;

@@ -1,10 +1,11 @@
-//! The floors of the code: a lower one never imports a higher one, and only `src/py/` names pyo3.
+//! The floors of the code: a lower one never imports a higher one, no modules import each other in a
+//! circle, and only `src/py/` names pyo3.
 //!
 //! The sources are read as text, so that parts behind a feature or a platform are checked everywhere.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The one map of the floors: the table in the head of the crate.
@@ -45,6 +46,38 @@ fn lower_floors_never_import_higher_ones() {
         .filter(|(path, _)| path != "lib.rs")
         .flat_map(|(path, text)| climbs(path, text))
         .collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// The wings of the Python floor, from the lowest to the highest.
+const WINGS: [&str; 3] = ["bridge", "hook", "calls"];
+
+#[test]
+fn no_modules_import_each_other_in_a_circle() {
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, text) in sources().iter().filter(|(path, _)| path != "lib.rs") {
+        let found = imported(&code(text), "crate::");
+        imports.entry(own_module(path)).or_default().extend(found);
+    }
+    let found = circles(&imports);
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn wings_of_the_python_floor_import_only_lower_ones() {
+    let wing = |name: &str| WINGS.iter().position(|wing| *wing == name);
+    let mut problems = Vec::new();
+    for (path, text) in sources() {
+        let Some(inside) = path.strip_prefix("py/").filter(|_| path != "py/mod.rs") else {
+            continue;
+        };
+        let own = own_module(inside);
+        for other in imported(&code(&text), "crate::py::") {
+            if wing(&own).is_none() || wing(&other) > wing(&own) {
+                problems.push(format!("src/{path} ({own}) imports crate::py::{other}"));
+            }
+        }
+    }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
@@ -94,6 +127,12 @@ fn the_checks_see_what_they_are_for() {
     assert_eq!(one("uses/publish/mod.rs", "pub(crate) use crate::mount::Mount;"), "");
     assert!(one("attic.rs", "").contains("no floor"));
     assert!(one("py/mod.rs", "use crate::attic::Box;").contains("no floor"));
+    let one = |module: &str, imports: &[&str]| {
+        (module.to_owned(), imports.iter().map(ToString::to_string).collect())
+    };
+    let imports = [one("a", &["b"]), one("b", &["c", "b"]), one("c", &["d", "b"]), one("d", &[])];
+    assert_eq!(circles(&imports.into()), [["b", "c"]]);
+    assert!(imported("use crate::py::{calls::mount, hook};", "crate::py::").contains("calls"));
     assert!(code("use pyo3::prelude::*;").contains("pyo3"));
     assert!(!code("//! pyo3\nfn f() {} // pyo3").contains("pyo3"));
 }
@@ -112,7 +151,7 @@ fn climbs(path: &str, text: &str) -> Vec<String> {
     let Some((own, _)) = floor(&own_module(path)) else {
         return vec![unknown(&own_module(path))];
     };
-    imported(&code(text))
+    imported(&code(text), "crate::")
         .iter()
         .filter_map(|module| match floor(module) {
             None => Some(unknown(module)),
@@ -134,11 +173,36 @@ fn own_module(path: &str) -> String {
     path.split(['/', '.']).next().unwrap_or_default().to_owned()
 }
 
-/// The first names behind `crate::`, also inside braces. Macros and items of the root count as modules,
-/// so that nothing hides there.
-fn imported(code: &str) -> BTreeSet<String> {
+/// The modules that reach each other by imports: each circle once, its modules in order.
+fn circles(imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
+    let circle = |module: &String| -> Vec<String> {
+        let reached = reached(imports, module);
+        let back = |other: &&&String| self::reached(imports, other).contains(module);
+        reached.iter().filter(back).map(ToString::to_string).collect()
+    };
+    let found: BTreeSet<Vec<String>> = imports.keys().map(circle).collect();
+    found.into_iter().filter(|circle| !circle.is_empty()).collect()
+}
+
+/// All that a module imports, and what that imports.
+fn reached<'a>(
+    imports: &'a BTreeMap<String, BTreeSet<String>>,
+    module: &'a String,
+) -> BTreeSet<&'a String> {
     let mut found = BTreeSet::new();
-    for (at, word) in code.match_indices("crate::") {
+    let mut next = vec![module];
+    while let Some(module) = next.pop() {
+        let others = imports.get(module).into_iter().flatten();
+        next.extend(others.filter(|other| *other != module && found.insert(*other)));
+    }
+    found
+}
+
+/// The first names behind `root` (`crate::`), also inside braces. Macros and items of the root count as modules,
+/// so that nothing hides there.
+fn imported(code: &str, root: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, word) in code.match_indices(root) {
         if code[..at].ends_with(|before: char| before == '_' || before.is_alphanumeric()) {
             continue;
         }
