@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::assemble::Source;
 use crate::manifest::{File, Pack, Place, Record};
 use crate::name::{Digest, FilePath, UrlText};
+use crate::store::Reuse;
 use crate::store::blob::{BlobStore, Glance};
 use crate::store::tree::{Kept, Tree};
 
@@ -65,20 +66,28 @@ impl Reusable {
     }
 }
 
-/// Chooses a source for every file of `record` that is not lazy. `force` takes nothing
-/// that is here already; without `packs`, none is fetched for what can come alone.
+/// Which packs files may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packs {
+    /// Those that are here, and those that it pays to fetch.
+    Fetched,
+    /// Those that are here, and those without which a file cannot be had.
+    Needed,
+}
+
+/// Chooses a source for every file of `record` that is not lazy.
 pub fn plan(
     record: &Record,
     blobs: &BlobStore,
     reusable: &Reusable,
-    force: bool,
-    packs: bool,
+    reuse: Reuse,
+    packs: Packs,
 ) -> Plan {
     let mut plan = Plan::default();
     let mut missing: BTreeMap<&FilePath, &File> = BTreeMap::new();
     let glance = blobs.glance(record.files.len());
     for file in record.files.iter().filter(|file| !file.lazy) {
-        match here(file, &glance, reusable, force) {
+        match here(file, &glance, reusable, reuse) {
             Some(source) => {
                 plan.sources.insert(file.path.clone(), source);
             }
@@ -93,9 +102,10 @@ pub fn plan(
         if covered.is_empty() {
             continue;
         }
-        let is_here = !force && glance.has(&pack.sha256, pack.size);
+        let is_here = reuse == Reuse::WhatIsHere && glance.has(&pack.sha256, pack.size);
         let is_needed = covered.iter().any(|file| file.url().is_none());
-        if !(is_here || is_needed || packs && is_cheaper(pack, &covered)) {
+        let pays = || packs == Packs::Fetched && is_cheaper(pack, &covered);
+        if !(is_here || is_needed || pays()) {
             continue;
         }
         if !is_here {
@@ -119,8 +129,8 @@ pub fn plan(
     plan
 }
 
-fn here(file: &File, blobs: &Glance<'_>, reusable: &Reusable, force: bool) -> Option<Source> {
-    if force {
+fn here(file: &File, blobs: &Glance<'_>, reusable: &Reusable, reuse: Reuse) -> Option<Source> {
+    if reuse == Reuse::Nothing {
         return None;
     }
     if blobs.has(&file.sha256, file.size) {
@@ -186,14 +196,17 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let blobs = BlobStore::new(root.path().to_path_buf());
         let record = record(&[1000; 20], 9000);
-        assert_eq!(urls(&plan(&record, &blobs, &Reusable::default(), false, true)), ["p"]);
+        assert_eq!(
+            urls(&plan(&record, &blobs, &Reusable::default(), Reuse::WhatIsHere, Packs::Fetched)),
+            ["p"]
+        );
 
         let mut reusable = Reusable::default();
         for file in &record.files[1..] {
             let path = Some("/old".into());
             reusable.0.insert(file.sha256, Source { kept: Kept::Alone, file: path, fresh: false });
         }
-        let plan = plan(&record, &blobs, &reusable, false, true);
+        let plan = plan(&record, &blobs, &reusable, Reuse::WhatIsHere, Packs::Fetched);
         assert_eq!(urls(&plan), ["f0"]);
         assert_eq!(plan.sources.len(), 20);
     }
@@ -203,7 +216,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let blobs = BlobStore::new(root.path().to_path_buf());
         assert_eq!(
-            urls(&plan(&record(&[1000, 1000], 90_000), &blobs, &Reusable::default(), false, true)),
+            urls(&plan(
+                &record(&[1000, 1000], 90_000),
+                &blobs,
+                &Reusable::default(),
+                Reuse::WhatIsHere,
+                Packs::Fetched
+            )),
             ["f0", "f1"]
         );
     }
@@ -224,14 +243,16 @@ mod tests {
         let mut record = record(&[1], wheel.len() as u64);
         record.files[0].place = Place::InPack { entry };
         record.packs[1].sha256 = Digest::of(&wheel);
-        let plan = || plan(&record, store.blobs(), &Reusable::default(), false, false);
+        let plan =
+            || plan(&record, store.blobs(), &Reusable::default(), Reuse::WhatIsHere, Packs::Needed);
         assert_eq!(urls(&plan()), ["p"], "although it is dear, and no pack is wanted");
         assert!(serde_json::to_string(&record).is_err(), "no document can say it");
 
         store.blobs().insert(&wheel).unwrap();
         let (plan, digest) = (plan(), record.tree_digest());
         assert_eq!(urls(&plan), [""; 0]);
-        let tree = assemble::build(&store, &digest, &record, &plan.sources, false).unwrap();
+        let tree =
+            assemble::build(&store, &digest, &record, &plan.sources, Reuse::WhatIsHere).unwrap();
         assert_eq!(tree.read(&tree.files[0]).unwrap(), [0]);
         let mut tree = Tree::open(&store, &digest).unwrap().unwrap();
         fs_err::remove_file(tree.folder.join("a/0.py")).unwrap();

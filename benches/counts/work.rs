@@ -4,8 +4,9 @@ use std::hint::black_box;
 
 use magic_module::manifest::Manifest;
 use magic_module::name::Digest;
-use magic_module::plan::{Reusable, plan};
+use magic_module::plan::{Packs, Reusable, plan};
 use magic_module::session::TopLevel;
+use magic_module::store::Reuse;
 use magic_module::store::code::CodePack;
 use magic_module::store::disk;
 use magic_module::store::tree::Tree;
@@ -130,5 +131,5 @@ fn plan_files(count: Count<'_>) {
     };
     let blobs = client.session.engine.store.blobs();
     let reusable = Reusable::default();
-    count(&mut || drop(black_box(plan(&record, blobs, &reusable, true, true))));
+    count(&mut || drop(black_box(plan(&record, blobs, &reusable, Reuse::Nothing, Packs::Fetched))));
 }

@@ -22,7 +22,7 @@ use crate::manifest::{self, Record};
 use crate::name::{Digest, FilePath};
 use crate::store::lock::Exclusive;
 use crate::store::tree::{Kept, Stamp, Tree, folder_of};
-use crate::store::{Store, disk, make_folders, rename_onto, unique};
+use crate::store::{Reuse, Store, disk, make_folders, rename_onto, unique};
 
 pub use copies::{link, make_executable};
 use fill::fill;
@@ -52,25 +52,27 @@ impl Source {
     }
 }
 
-/// Builds the tree of `record`; another process may have done so meanwhile. `anew` builds
-/// it even where a good one stands; who has that one's files open keeps them. A pack is
+/// Builds the tree of `record`; another process may have done so meanwhile. Without reuse it is
+/// built even where a good one stands; who has that one's files open keeps them. A pack is
 /// good if it holds what the record says and nothing else.
 pub fn build(
     store: &Store,
     digest: &Digest,
     record: &Record,
     sources: &BTreeMap<FilePath, Source>,
-    anew: bool,
+    reuse: Reuse,
 ) -> Result<Tree> {
     store.create()?;
     let _lock = Exclusive::wait(&store.locks().join(format!("{digest}.tree")))?;
-    if !anew && let Some(tree) = whole(store, digest)? {
+    if reuse == Reuse::WhatIsHere
+        && let Some(tree) = whole(store, digest)?
+    {
         return Ok(tree);
     }
     // Where there are no locks, others build it at the same time.
     let aside = store.tmp().join(format!("{digest}.{}.{}.tree", std::process::id(), unique()));
     let built = fill(store, &aside, record, sources).and_then(|files| {
-        name(store, &aside, Tree::new(*digest, folder_of(store, digest), files), anew)
+        name(store, &aside, Tree::new(*digest, folder_of(store, digest), files), reuse)
     });
     // Named, or of no use.
     let _ = remove(&aside);
@@ -85,14 +87,16 @@ fn whole(store: &Store, digest: &Digest) -> Result<Option<Tree>> {
 
 /// Gives the tree that was built aside its name. Where there are no locks, somebody else may
 /// have been quicker: a whole folder is never taken away from those who read it.
-fn name(store: &Store, aside: &Path, tree: Tree, anew: bool) -> Result<Tree> {
+fn name(store: &Store, aside: &Path, tree: Tree, reuse: Reuse) -> Result<Tree> {
     for attempt in 1..=ATTEMPTS {
         match fs_err::rename(aside, &tree.folder) {
             Ok(()) => break,
             Err(error) if in_the_way(&error) && attempt < ATTEMPTS => {}
             Err(error) => return Err(cannot_build(&tree.folder, &error)),
         }
-        if !anew && let Some(standing) = standing(store, &tree) {
+        if reuse == Reuse::WhatIsHere
+            && let Some(standing) = standing(store, &tree)
+        {
             standing.write_index(store)?;
             return Ok(standing);
         }

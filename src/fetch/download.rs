@@ -12,7 +12,7 @@ use super::resume::{Answer, Resume};
 use super::retry::{Attempts, Failure, GivenUp, Pace};
 use super::room::{Place, crowded};
 use super::sink::Sink;
-use super::{Artifact, Fetcher, Transport, Validator, failed, late};
+use super::{Artifact, Fetcher, Freshness, Transport, Validator, failed, late};
 use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, MORE_MEMORY, Result};
 use crate::name::{Digest, SafeUrl};
@@ -117,13 +117,13 @@ impl Fetcher {
         url: &SafeUrl,
         limit: u64,
         validator: Option<&Validator>,
-        no_cache: bool,
+        freshness: Freshness,
         transport: Transport,
     ) -> Result<Document> {
         permit(vec![Act::Resolve { url: url.clone() }]).await;
         let sent = AtomicU64::new(0);
         let request =
-            Request { url, transport, rest: None, unless: validator, no_cache, sent: &sent };
+            Request { url, transport, rest: None, unless: validator, freshness, sent: &sent };
         let mut attempts = Attempts::new(&self.limits);
         let all = async {
             loop {
@@ -213,7 +213,7 @@ impl Download<'_, '_> {
             transport: self.operation.transport,
             rest: self.resume.rest(),
             unless: None,
-            no_cache: false,
+            freshness: Freshness::AsCached,
             sent: &self.operation.requests,
         };
         let resuming = request.rest.is_some();

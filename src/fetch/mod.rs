@@ -36,9 +36,10 @@ use crate::origin::http::Http;
 use crate::origin::{Fault, Origin, OriginError};
 use crate::per_process::PerProcess;
 use crate::store::blob::BlobStore;
+use crate::store::{Reuse, Sync};
 
 pub use crate::origin::client::Access;
-pub use crate::origin::{Transport, Validator};
+pub use crate::origin::{Freshness, Transport, Validator};
 pub use download::Document;
 pub use retry::Limits;
 pub use work::{Next, Work};
@@ -122,20 +123,21 @@ impl Fetcher {
         &self.blobs
     }
 
-    /// Afterwards every artifact is a verified blob. `force` fetches what is there
-    /// already, too. The first failure ends all of it.
+    /// Afterwards every artifact is a verified blob. The first failure ends all of it.
     pub async fn blobs(
         &self,
         artifacts: &[Artifact],
         transport: Transport,
         progress: &Arc<Progress>,
-        force: bool,
+        reuse: Reuse,
     ) -> Result<Fetched> {
         let mut seen = HashSet::new();
         let glance = self.blobs.glance(artifacts.len());
         let mut missing: Vec<&Artifact> = artifacts
             .iter()
-            .filter(|artifact| force || !glance.has(&artifact.sha256, artifact.size))
+            .filter(|artifact| {
+                reuse == Reuse::Nothing || !glance.has(&artifact.sha256, artifact.size)
+            })
             .filter(|artifact| seen.insert(artifact.sha256))
             .collect();
         if missing.is_empty() {
@@ -159,12 +161,16 @@ impl Fetcher {
             limits: self.limits.clone(),
             room: shared.rooms.enter(self.concurrency),
             shared,
-            sync: missing.len() <= SYNC_EACH || !cfg!(target_os = "linux"),
+            sync: if missing.len() <= SYNC_EACH || !cfg!(target_os = "linux") {
+                Sync::Now
+            } else {
+                Sync::Later
+            },
             artifacts: missing.into_iter().cloned().collect(),
             taken: AtomicUsize::new(0),
             transport,
             progress: progress.clone(),
-            force,
+            reuse,
             bytes: AtomicU64::new(0),
             requests: AtomicU64::new(0),
         };

@@ -18,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
 use crate::name::Digest;
 use crate::store::blob::{Begin, BlobStore, BlobWriter};
+use crate::store::{Reuse, Sync};
 use crate::threads;
 
 /// How often another process's part file is looked at.
@@ -33,9 +34,9 @@ pub struct Operation {
     pub taken: AtomicUsize,
     pub transport: Transport,
     pub progress: Arc<Progress>,
-    pub force: bool,
-    /// Each blob is synced on its own.
-    pub sync: bool,
+    pub reuse: Reuse,
+    /// Of each blob on its own.
+    pub sync: Sync,
     pub bytes: AtomicU64,
     pub requests: AtomicU64,
 }
@@ -49,7 +50,7 @@ impl Operation {
         } else {
             operation.clone().spread().await?;
         }
-        if !operation.sync {
+        if operation.sync == Sync::Later {
             operation.sync_all().await?;
         }
         Ok(Fetched {
@@ -108,7 +109,7 @@ impl Operation {
                     return done.map(drop);
                 }
                 Role::Follower(flight) => match flight.wait(|bytes| shown.at(bytes)).await {
-                    Outcome::Done { fresh } if fresh || !self.force => {
+                    Outcome::Done { fresh } if fresh || self.reuse == Reuse::WhatIsHere => {
                         shown.at(artifact.size);
                         return Ok(());
                     }
@@ -131,7 +132,8 @@ impl Operation {
             return self.empty(artifact).map(|()| true);
         }
         let stamp = || self.blobs.stamp(&artifact.sha256);
-        let before = if self.force { stamp() } else { None };
+        let force = self.reuse == Reuse::Nothing;
+        let before = if force { stamp() } else { None };
         let mut waited = false;
         let mut other = Other::default();
         loop {
@@ -139,17 +141,18 @@ impl Operation {
             // goes to the end of the queue: first what nobody else does.
             let mut place = self.room.place().await;
             let turn = self.turn(lane, artifact.size).await;
-            let again = self.force && stamp() == before;
+            let again = force && stamp() == before;
+            let reuse = if again { Reuse::Nothing } else { Reuse::WhatIsHere };
             let here = waited && !again && self.blobs.has(&artifact.sha256, artifact.size);
             let begun = match here {
                 true => Begin::Ready,
-                false => self.blobs.begin(&artifact.sha256, artifact.size, again)?,
+                false => self.blobs.begin(&artifact.sha256, artifact.size, reuse)?,
             };
             let writer = match begun {
                 Begin::Ready => {
                     shown.at(artifact.size);
                     leader.at(artifact.size);
-                    return Ok(self.force && stamp() != before);
+                    return Ok(force && stamp() != before);
                 }
                 Begin::Writer(writer) => writer,
                 Begin::Busy { bytes }
@@ -203,10 +206,10 @@ impl Operation {
     }
 
     pub(super) async fn commit(&self, writer: BlobWriter) -> Result<()> {
-        if !self.sync {
-            return writer.commit(false);
+        match self.sync {
+            Sync::Later => writer.commit(Sync::Later),
+            Sync::Now => blocking(move || writer.commit(Sync::Now)).await,
         }
-        blocking(move || writer.commit(true)).await
     }
 
     #[cfg(target_os = "linux")]

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::events::ForkLock;
 use crate::lockfile::Project;
 use crate::name::{Digest, Namespace, UnitName, Version};
+use crate::origin::Freshness;
 use crate::per_process::PerProcess;
 use crate::store::generation::{Generation, MountFolder};
 use crate::store::lock::Shared;
@@ -194,9 +195,9 @@ impl Mount {
     }
 
     /// Asks for something newer. True if there is. Nothing that is active changes.
-    pub async fn refresh(&self, no_cache: bool) -> Result<bool> {
+    pub async fn refresh(&self, freshness: Freshness) -> Result<bool> {
         let used = self.bind()?.and_then(|bound| bound.manifest);
-        let newest = self.supply.refresh(used, no_cache).await?;
+        let newest = self.supply.refresh(used, freshness).await?;
         self.answers.fetch_add(1, Ordering::Relaxed);
         let before = self.bound().and_then(|bound| bound.manifest);
         self.change_bound(|bound| bound.manifest = newest);

@@ -23,7 +23,7 @@ use super::client::{self, Access};
 use super::netrc::Netrc;
 use super::proxy::Proxies;
 use super::redirect::{allowed, next, redirected};
-use super::{BoxFuture, Fault, Origin, OriginError, Request, Response};
+use super::{BoxFuture, Fault, Freshness, Origin, OriginError, Request, Response};
 use crate::name::SafeUrl;
 use crate::settings;
 
@@ -149,7 +149,7 @@ impl Http {
         let mut headers = HeaderMap::new();
         // Compressed bytes are not the bytes that were pinned.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if request.no_cache {
+        if request.freshness == Freshness::PastCaches {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
         if let Some(known) = request.unless {

@@ -36,6 +36,15 @@ pub trait Origin: Send + Sync {
     fn get<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Response, OriginError>>;
 }
 
+/// How old an answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// As old as caches on the way keep it.
+    AsCached,
+    /// What the server has now: caches are asked past.
+    PastCaches,
+}
+
 /// What the mount allows on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Transport {
@@ -54,8 +63,8 @@ pub struct Request<'a> {
     pub rest: Option<(u64, &'a str)>,
     /// Only if it is no longer what this names.
     pub unless: Option<&'a Validator>,
-    /// Past every cache on the way.
-    pub no_cache: bool,
+    /// How old the answer may be.
+    pub freshness: Freshness,
     /// Counts what goes over the network, redirects included.
     pub sent: &'a AtomicU64,
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use super::disk::{self, careful};
 use super::lock::{OpenFile, open_in_place, unsupported};
-use super::{make_folders, rename_onto};
+use super::{Reuse, Sync, make_folders, rename_onto};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 
@@ -118,8 +118,7 @@ impl BlobStore {
 
     /// Takes the blob for writing, unless it is there or somebody else writes it. Whoever
     /// may have missed it looks first; what counts is what is seen with the lock in hand.
-    /// `again` writes it even if it is there.
-    pub fn begin(&self, digest: &Digest, size: u64, again: bool) -> Result<Begin> {
+    pub fn begin(&self, digest: &Digest, size: u64, reuse: Reuse) -> Result<Begin> {
         let part = self.tmp().join(format!("{digest}{SUFFIX}"));
         loop {
             let file = self.open(&part)?;
@@ -145,7 +144,7 @@ impl BlobStore {
                 continue;
             }
             let writer = self.writer(file, part.clone(), digest);
-            if !again && self.has(digest, size) {
+            if reuse == Reuse::WhatIsHere && self.has(digest, size) {
                 return Ok(Begin::Ready);
             }
             writer.truncate()?;
@@ -169,7 +168,7 @@ impl BlobStore {
         if !self.is_whole(&digest, bytes.len() as u64)? {
             let mut writer = self.begin_apart(&digest)?;
             writer.write(bytes)?;
-            writer.commit(true)?;
+            writer.commit(Sync::Now)?;
         }
         Ok(digest)
     }
@@ -313,13 +312,13 @@ impl BlobWriter {
     }
 
     /// Gives the bytes, which the caller has verified, their name.
-    pub fn commit(mut self, sync: bool) -> Result<()> {
+    pub fn commit(mut self, sync: Sync) -> Result<()> {
         self.publish(sync).map_err(|error| self.failed(&error))?;
         self.committed = true;
         Ok(())
     }
 
-    fn publish(&self, sync: bool) -> io::Result<()> {
+    fn publish(&self, sync: Sync) -> io::Result<()> {
         let file = self.file.file()?;
         #[cfg(unix)]
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o444);
@@ -330,7 +329,7 @@ impl BlobWriter {
             permissions
         };
         file.set_permissions(permissions)?;
-        if sync {
+        if sync == Sync::Now {
             file.sync_all()?;
         }
         let folder = self.target.parent().unwrap_or(&self.target);
@@ -342,7 +341,7 @@ impl BlobWriter {
             done => done?,
         }
         #[cfg(unix)]
-        if sync {
+        if sync == Sync::Now {
             fs_err::File::open(folder)?.sync_all()?;
         }
         Ok(())

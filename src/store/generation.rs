@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::disk::{self, careful};
 use super::lock::{Exclusive, Shared, open_in_place};
-use super::{Store, make_folders, write_aside};
+use super::{Store, Sync, make_folders, write_aside};
 use crate::error::{Error, Result};
 use crate::name::{Digest, Key, UnitName, Version};
 
@@ -231,12 +231,17 @@ impl MountFolder {
 
     /// Writes it durably; whoever binds to it finds it whole.
     pub fn write(&self, generation: &Generation) -> Result<()> {
-        self.write_checked(&self.file_of(generation.number), generation, true)
+        self.write_checked(&self.file_of(generation.number), generation, Sync::Now)
     }
 
     /// Makes `number` the generation that new processes bind to.
     pub fn switch(&self, number: u64) -> Result<()> {
-        write_aside(&self.tmp, &self.path.join("current"), format!("{number}\n").as_bytes(), true)
+        write_aside(
+            &self.tmp,
+            &self.path.join("current"),
+            format!("{number}\n").as_bytes(),
+            Sync::Now,
+        )
     }
 
     pub(crate) fn remove(&self, number: u64) -> io::Result<()> {
@@ -251,7 +256,7 @@ impl MountFolder {
 
     /// Replaces the state; losing it in a crash costs one request.
     pub fn write_state(&self, state: &State) -> Result<()> {
-        self.write_checked(&self.path.join("state"), state, false)
+        self.write_checked(&self.path.join("state"), state, Sync::Later)
     }
 
     pub(crate) fn describe(&self, description: &serde_json::Value) -> Result<()> {
@@ -259,7 +264,7 @@ impl MountFolder {
         if target.exists() {
             return Ok(());
         }
-        write_aside(&self.tmp, &target, format!("{description:#}\n").as_bytes(), false)
+        write_aside(&self.tmp, &target, format!("{description:#}\n").as_bytes(), Sync::Later)
     }
 
     /// What [`MountFolder::describe`] was given; null, where it is damaged.
@@ -268,7 +273,7 @@ impl MountFolder {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    fn write_checked(&self, target: &Path, value: &impl Serialize, sync: bool) -> Result<()> {
+    fn write_checked(&self, target: &Path, value: &impl Serialize, sync: Sync) -> Result<()> {
         let cannot = |error: serde_json::Error| {
             Error::store("cannot write the cache", target, &io::Error::from(error))
         };

@@ -46,7 +46,7 @@ impl Shared {
 
     /// `None` while somebody holds `path` alone.
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
-        try_acquire(path, Plain::try_lock_shared).map(|taken| taken.map(|file| Self { file }))
+        try_acquire(path, Plain::try_lock_shared, |file| Self { file })
     }
 
     /// False once the program has closed its file, and in a forked child.
@@ -68,7 +68,7 @@ impl Exclusive {
 
     /// `None` while anybody holds `path`.
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
-        try_acquire(path, Plain::try_lock).map(|taken| taken.map(|file| Self { file }))
+        try_acquire(path, Plain::try_lock, |file| Self { file })
     }
 }
 
@@ -86,20 +86,21 @@ fn acquire(path: &Path, lock: fn(&Plain) -> io::Result<()>) -> Result<Option<Ope
     }
 }
 
-/// `Ok(None)`: somebody holds it. `Ok(Some(None))`: there are no locks here.
-fn try_acquire(
+/// `Ok(None)`: somebody holds it. Where there are no locks, it is `taken` without a file.
+fn try_acquire<T>(
     path: &Path,
     lock: fn(&Plain) -> Result<(), TryLockError>,
-) -> Result<Option<Option<OpenFile>>> {
+    taken: fn(Option<OpenFile>) -> T,
+) -> Result<Option<T>> {
     loop {
-        let Some(file) = open(path)? else { return Ok(Some(None)) };
+        let Some(file) = open(path)? else { return Ok(Some(taken(None))) };
         match lock(file.just_opened().file())
             .and_then(|()| file.is_at(path).map_err(TryLockError::Error))
         {
-            Ok(true) => return Ok(Some(Some(file))),
+            Ok(true) => return Ok(Some(taken(Some(file)))),
             Ok(false) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) if unsupported(&error) => return Ok(Some(None)),
+            Err(TryLockError::Error(error)) if unsupported(&error) => return Ok(Some(taken(None))),
             Err(TryLockError::Error(error)) => return Err(failed(path, &error)),
         }
     }

@@ -123,7 +123,7 @@ impl Store {
         }
         let tag = self.root.join("CACHEDIR.TAG");
         if !tag.exists() {
-            write_aside(&self.tmp(), &tag, CACHEDIR_TAG, false)?;
+            write_aside(&self.tmp(), &tag, CACHEDIR_TAG, Sync::Later)?;
         }
         self.check().map(drop)
     }
@@ -239,18 +239,36 @@ fn open_to_others(metadata: &std::fs::Metadata) -> bool {
     }
 }
 
+/// When what was written is on the disk for sure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// Before the call returns: it survives a power cut.
+    Now,
+    /// When somebody syncs the file system, or the system likes to.
+    Later,
+}
+
+/// Whether what is in the store already will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// What is here is taken as it is.
+    WhatIsHere,
+    /// Everything is fetched and made again.
+    Nothing,
+}
+
 /// Writes a file under a temporary name and renames it: `target` is never half.
-pub fn write_aside(tmp: &Path, target: &Path, bytes: &[u8], sync: bool) -> Result<()> {
+pub fn write_aside(tmp: &Path, target: &Path, bytes: &[u8], sync: Sync) -> Result<()> {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let aside = tmp.join(format!("{name}.{}.{}.new", std::process::id(), unique()));
     let write = || -> io::Result<()> {
         let mut file = create_file(&aside)?;
         file.write_all(bytes)?;
-        if sync {
+        if sync == Sync::Now {
             file.sync_all()?;
         }
         rename_onto(&aside, target)?;
-        if sync { sync_folder(target.parent()) } else { Ok(()) }
+        if sync == Sync::Now { sync_folder(target.parent()) } else { Ok(()) }
     };
     write().map_err(|error| {
         let _ = fs_err::remove_file(&aside);

@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{Store, boot, disk, open_to_others, write_aside};
+use super::{Store, Sync, boot, disk, open_to_others, write_aside};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{File, listing_line};
 use crate::name::{Digest, FilePath};
@@ -261,7 +261,7 @@ impl Tree {
             let _ = writeln!(body, "{mtime} {ctime} {inode} {source} {entry}");
         }
         let text = format!("{FORMAT}\n{}\n{body}", Digest::of(body.as_bytes()));
-        write_aside(&store.tmp(), &index_of(store, &self.digest), text.as_bytes(), false)
+        write_aside(&store.tmp(), &index_of(store, &self.digest), text.as_bytes(), Sync::Later)
     }
 
     /// The files that are not what they should be, by position. Files that differ from

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::events::ForkLock;
 use crate::manifest::{Body, Manifest, Modules, Record};
 use crate::name::{Digest, Namespace, SafeUrl, UrlText, Version};
-use crate::origin::Transport;
+use crate::origin::{Freshness, Transport};
 
 /// Where a supply comes from, as the caller of `mount()` said it.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +81,7 @@ pub trait Supply: Send + Sync {
     fn newest(&self) -> Result<Option<Digest>>;
 
     /// Asks for a newer document than the one that is in use; the newest that is known by then.
-    fn refresh(&self, used: Option<Digest>, no_cache: bool) -> Asking<'_, Option<Digest>>;
+    fn refresh(&self, used: Option<Digest>, freshness: Freshness) -> Asking<'_, Option<Digest>>;
 
     /// What a document says of `unit`, without a request.
     fn record(&self, document: &Digest, unit: &str) -> Result<Answer> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Kind, Result};
+use crate::fetch::Freshness;
 use crate::mount::Mount;
 use crate::name::{Digest, prefixes};
 use crate::session::{Doubt, Lookup, Session, may_be_mended};
@@ -121,7 +122,7 @@ impl Session {
             Lookup::Ask { .. } => {}
             known => return Ok(Some(known)),
         }
-        if let Err(error) = mount.refresh(false).await {
+        if let Err(error) = mount.refresh(Freshness::AsCached).await {
             *failed = Some((Instant::now(), error.clone()));
             return Err(error);
         }

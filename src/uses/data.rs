@@ -13,7 +13,7 @@ use crate::policy::offline;
 use crate::session::Session;
 use crate::store::disk;
 use crate::store::tree::has_mode;
-use crate::store::{create_file, make_folders, rename_onto, unique};
+use crate::store::{Reuse, create_file, make_folders, rename_onto, unique};
 use crate::unit::Unit;
 
 impl Session {
@@ -125,7 +125,7 @@ impl Session {
             let progress = Progress::new(unit.full_name.clone(), self.engine.events.clone());
             self.engine
                 .fetcher
-                .blobs(&[artifact], mount.supply.transport(), &progress, false)
+                .blobs(&[artifact], mount.supply.transport(), &progress, Reuse::WhatIsHere)
                 .await?;
             progress.finish(file.path.file_name());
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
+use crate::fetch::Freshness;
 use crate::manifest::{Body, Record};
 use crate::mount::{Known, Mount};
 use crate::name::{Digest, Key};
@@ -85,7 +86,7 @@ impl Session {
 
     /// Asks for the manifest, whatever is known, and counts its units.
     pub async fn available_now(&self, mount: &Arc<Mount>) -> Result<u64> {
-        mount.refresh(false).await?;
+        mount.refresh(Freshness::AsCached).await?;
         let manifest = self.known_manifest(mount).await?;
         let document = mount.supply.document(&manifest)?;
         Ok(match &document.body {
@@ -128,7 +129,7 @@ impl Session {
         if let Some(manifest) = known(mount) {
             return Ok(manifest);
         }
-        mount.refresh(false).await?;
+        mount.refresh(Freshness::AsCached).await?;
         known(mount).ok_or_else(|| {
             Error::new(
                 Kind::Manifest,

@@ -21,6 +21,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::fetch::Freshness;
 use crate::mount::{Known, Mount};
 use crate::session::{Doubt, Session};
 use crate::unit::Unit;
@@ -38,7 +39,11 @@ impl Session {
         if doubt == Doubt::Refused && mount.known().answers != known.answers {
             return Ok(moved());
         }
-        let asked = mount.refresh(doubt == Doubt::Gone).await;
+        let freshness = match doubt {
+            Doubt::Gone => Freshness::PastCaches,
+            _ => Freshness::AsCached,
+        };
+        let asked = mount.refresh(freshness).await;
         match asked {
             // A server that is behind what is known here has nothing to say.
             Err(error) if doubt == Doubt::Unknown && !error.is_of_serial() => Err(error),

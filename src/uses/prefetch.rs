@@ -8,6 +8,7 @@ use crate::events::Progress;
 use crate::mount::Mount;
 use crate::name::{Key, UnitName};
 use crate::session::{Located, Lookup, Session};
+use crate::store::Reuse;
 use crate::unit::Unit;
 use crate::uses::activate::Member;
 
@@ -97,7 +98,7 @@ impl Session {
     pub async fn fetch(&self, mount: &Arc<Mount>, members: &[Member], label: &str) -> Result<u64> {
         let _kept = self.keep().await?;
         let progress = Progress::new(label, self.engine.events.clone());
-        let moved = self.materialize(members, &progress, false).await?;
+        let moved = self.materialize(members, &progress, Reuse::WhatIsHere).await?;
         match self.activate(mount, members) {
             // A cache that cannot be written serves what it has.
             Err(error) if error.kind() == Kind::Store && moved.bytes == 0 => Ok(0),

@@ -8,6 +8,7 @@ use crate::events::Progress;
 use crate::mount::Mount;
 use crate::name::{Digest, Key};
 use crate::session::Session;
+use crate::store::Reuse;
 use crate::store::tree::Tree;
 use crate::unit::{Readiness, Unit};
 
@@ -104,7 +105,8 @@ impl Session {
             return Ok(());
         }
         unit.reset();
-        let mend = || self.mend(mount, unit, !sources_whole);
+        let reuse = if sources_whole { Reuse::WhatIsHere } else { Reuse::Nothing };
+        let mend = || self.mend(mount, unit, reuse);
         let mended = self.or_newer(mount, mend).await;
         if let Err(error) = mended {
             verified.healed = false;
@@ -128,13 +130,13 @@ impl Session {
         files.chain(packs.map(|pack| (pack.sha256, pack.size))).collect()
     }
 
-    async fn mend(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, force: bool) -> Result<()> {
+    async fn mend(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, reuse: Reuse) -> Result<()> {
         let _kept = self.keep().await?;
         let members = self.closure(unit).await?;
-        if !force {
+        if reuse == Reuse::WhatIsHere {
             return self.fetch(mount, &members, &unit.full_name).await.map(drop);
         }
         let progress = Progress::new(unit.full_name.clone(), self.engine.events.clone());
-        self.materialize(&members, &progress, true).await.map(drop)
+        self.materialize(&members, &progress, reuse).await.map(drop)
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::engine_support::{World, files_below};
 use magic_module::error::Kind;
+use magic_module::store::Reuse;
 use magic_module::store::Store;
 use magic_module::store::prune::{Pruned, prune, prune_within};
 use magic_module::store::tree::Tree;
@@ -104,8 +105,9 @@ fn nothing_is_pruned_from_under_a_running_download() {
     // An upgrade that is prepared and not committed is as much under way.
     release(&world, "2.0");
     let names = ["alpha".to_owned()];
-    let prepared =
-        client.wait(client.session.prepare_upgrade(&client.mount, &names, false)).unwrap();
+    let prepared = client
+        .wait(client.session.prepare_upgrade(&client.mount, &names, Reuse::WhatIsHere))
+        .unwrap();
     assert!(prune_within(&store, None, Duration::ZERO).is_err());
     client.session.commit(&prepared).unwrap();
     drop(prepared);
@@ -126,7 +128,7 @@ fn what_a_dead_process_left_half_goes_and_what_a_living_one_writes_stays() {
     std::fs::create_dir(store.tmp().join(&left[1])).unwrap();
     std::fs::write(store.tmp().join(&left[1]).join("half.py"), "half").unwrap();
     let writing = magic_module::name::Digest::of(b"else");
-    let begun = store.blobs().begin(&writing, 4, false).unwrap();
+    let begun = store.blobs().begin(&writing, 4, Reuse::WhatIsHere).unwrap();
     prune(store, None).unwrap();
     let names: Vec<String> = files_below(&store.tmp())
         .iter()

@@ -11,6 +11,7 @@ use crate::engine_support::client::python;
 use crate::engine_support::{World, files_below};
 use magic_module::error::Kind;
 use magic_module::name::Digest;
+use magic_module::store::Reuse;
 use magic_module::store::code::{CodePack, Interpreter};
 use magic_module::store::prune::prune;
 use magic_module::store::tree::{Tree, index_of};
@@ -290,7 +291,7 @@ fn a_path_of_a_tree_never_holds_anything_else() {
         world.publish();
         client.upgrade(&["alpha"]).unwrap();
         look();
-        client.upgrade_with(&["alpha"], true).unwrap();
+        client.upgrade_with(&["alpha"], Reuse::Nothing).unwrap();
         look();
     }
     client.rollback("alpha").unwrap();

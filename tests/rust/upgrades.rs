@@ -2,6 +2,7 @@
 
 use crate::engine_support::{Client, ClientOptions, World};
 use magic_module::error::Kind;
+use magic_module::store::Reuse;
 
 fn world() -> World {
     World::new(&[
@@ -146,8 +147,9 @@ fn what_is_imported_while_an_upgrade_is_tried_out_stays_and_the_try_does_not() {
     client.import("alpha").unwrap();
     release(&world, "alpha", "2.0");
     let names = ["alpha".to_owned()];
-    let prepared =
-        client.wait(client.session.prepare_upgrade(&client.mount, &names, false)).unwrap();
+    let prepared = client
+        .wait(client.session.prepare_upgrade(&client.mount, &names, Reuse::WhatIsHere))
+        .unwrap();
     let before = client.session.preview(&prepared).unwrap().unwrap();
     assert_eq!(client.active(), ["alpha 2.0", "beta 1.0"]);
     client.import("gamma").unwrap();
@@ -158,8 +160,9 @@ fn what_is_imported_while_an_upgrade_is_tried_out_stays_and_the_try_does_not() {
     assert_eq!(client.active()[0], "alpha 1.0");
     assert_eq!(world.client().active(), ["alpha 1.0", "beta 1.0", "gamma 1.0"]);
     // And now it does not.
-    let prepared =
-        client.wait(client.session.prepare_upgrade(&client.mount, &names, false)).unwrap();
+    let prepared = client
+        .wait(client.session.prepare_upgrade(&client.mount, &names, Reuse::WhatIsHere))
+        .unwrap();
     client.session.preview(&prepared).unwrap();
     client.session.commit(&prepared).unwrap();
     assert_eq!(world.client().active(), ["alpha 2.0", "beta 1.0", "gamma 1.0"]);
@@ -198,7 +201,7 @@ fn force_fetches_every_byte_again() {
     let client = world.client();
     client.import("alpha").unwrap();
     world.server.hits();
-    assert_eq!(client.upgrade_with(&["alpha"], true).unwrap(), NOTHING);
+    assert_eq!(client.upgrade_with(&["alpha"], Reuse::Nothing).unwrap(), NOTHING);
     assert_eq!(world.server.hits().len(), 3, "the manifest, alpha and beta");
     assert_eq!(client.text("alpha", "alpha.py"), "__version__ = '1.0'\n");
     assert_eq!(world.server.hits(), []);

@@ -18,6 +18,7 @@ use crate::py::bridge::requirements::check;
 use crate::py::bridge::runtime::{block, deliver};
 use crate::py::bridge::state::session;
 use crate::session::Session;
+use crate::store::Reuse;
 use crate::store::generation::Active;
 use crate::uses::moves::outcome::Outcome;
 use crate::uses::moves::upgrade::Prepared;
@@ -51,7 +52,7 @@ pub fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
         names.dedup();
         let moving = names.clone();
         let prepared = block(py, session, None, async move |session| {
-            session.prepare_upgrade(&mount, &moving, false).await
+            session.prepare_upgrade(&mount, &moving, Reuse::WhatIsHere).await
         })?;
         done.extend(apply(py, session, &prepared, &names)?);
     }
@@ -70,7 +71,7 @@ fn upgrade_all(py: Python<'_>, session: &Arc<Session>) -> PyResult<Vec<Upgrade>>
     for (mount, names) in groups.into_iter().filter(|(_, names)| !names.is_empty()) {
         let moving = names.clone();
         let prepared = block(py, session, None, async move |session| {
-            session.prepare_asked(&mount, &moving, false).await
+            session.prepare_asked(&mount, &moving, Reuse::WhatIsHere).await
         })?;
         done.extend(apply(py, session, &prepared, &names)?);
     }
@@ -84,8 +85,9 @@ pub fn _upgrade_unit(py: Python<'_>, name: &str, force: bool) -> PyResult<Upgrad
     let (mount, relative) = session.mount_of(name).or_raise(py)?;
     let names = vec![relative];
     let moving = names.clone();
+    let reuse = if force { Reuse::Nothing } else { Reuse::WhatIsHere };
     let prepared = block(py, session, None, async move |session| {
-        session.prepare_upgrade(&mount, &moving, force).await
+        session.prepare_upgrade(&mount, &moving, reuse).await
     })?;
     let done = apply(py, session, &prepared, &names)?;
     let own = done.into_iter().find(|upgrade| upgrade.name == name);

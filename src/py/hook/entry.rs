@@ -15,6 +15,7 @@ use super::elsewhere::{Wanted, in_folders, is_asking, is_real, known_to_finders}
 use super::resolve::{Outcome, Supply, resolve};
 use super::spec::{machinery, spec_of};
 use super::whole::found;
+use crate::fetch::Freshness;
 use crate::layout::Found;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::import_lock::is_busy;
@@ -198,7 +199,7 @@ impl Entry {
             return Ok(Vec::new());
         }
         let asked = mount.clone();
-        match block(py, session, None, async move |_| asked.refresh(false).await) {
+        match block(py, session, None, async move |_| asked.refresh(Freshness::AsCached).await) {
             Err(error) if error.is_instance_of::<PyImportError>(py) => Ok(Vec::new()),
             Err(error) => Err(error),
             Ok(_) => Ok(session.modules_of_mount(&mount, &below).unwrap_or_default()),

@@ -13,7 +13,7 @@ fn parts(store: &BlobStore) -> usize {
 }
 
 fn begin(store: &BlobStore, digest: &Digest) -> Begin {
-    store.begin(digest, 5, false).unwrap()
+    store.begin(digest, 5, Reuse::WhatIsHere).unwrap()
 }
 
 fn writer(store: &BlobStore, digest: &Digest) -> BlobWriter {
@@ -32,7 +32,7 @@ fn one_writes_others_see_how_far() {
     assert!(matches!(begin(&store, &digest), Begin::Busy { bytes: 3 }));
     assert!(!store.has(&digest, 5));
     writer.write(b"lo").unwrap();
-    writer.commit(true).unwrap();
+    writer.commit(Sync::Now).unwrap();
     assert!(matches!(begin(&store, &digest), Begin::Ready));
     assert_eq!(store.read_verified(&digest, 5).unwrap(), b"hello");
     assert_eq!(parts(&store), 0);
@@ -63,7 +63,7 @@ fn the_rest_of_a_dead_writer_is_written_over() {
     fs_err::write(store.tmp().join(format!("{digest}.part")), "longer than the blob").unwrap();
     let mut second = writer(&store, &digest);
     second.write(b"hello").unwrap();
-    second.commit(false).unwrap();
+    second.commit(Sync::Later).unwrap();
     assert_eq!(store.read_verified(&digest, 5).unwrap(), b"hello");
 }
 
@@ -91,10 +91,12 @@ fn damage_is_seen() {
     assert_eq!(error.kind(), Kind::Integrity);
     assert_eq!(error.details().expected.as_deref(), Some(digest.to_hex().as_str()));
     assert_eq!(error.details().got, Some(Digest::of(b"hellO").to_hex()));
-    let Begin::Writer(mut writer) = store.begin(&digest, 5, true).unwrap() else { panic!() };
+    let Begin::Writer(mut writer) = store.begin(&digest, 5, Reuse::Nothing).unwrap() else {
+        panic!()
+    };
     let before = store.stamp(&digest);
     writer.write(b"hello").unwrap();
-    writer.commit(false).unwrap();
+    writer.commit(Sync::Later).unwrap();
     assert_ne!(store.stamp(&digest), before);
     assert_eq!(store.read_verified(&digest, 5).unwrap(), b"hello");
     assert!(store.read_verified(&digest, 4).is_err());

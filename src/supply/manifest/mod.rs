@@ -26,7 +26,7 @@ use crate::error::{Error, Kind, Result};
 use crate::events::ForkLock;
 use crate::manifest::{Manifest, Modules};
 use crate::name::{Digest, Namespace, SafeUrl, UrlText, Version};
-use crate::origin::Transport;
+use crate::origin::{Freshness, Transport};
 use crate::policy::check_transport;
 use crate::sign::Keys;
 use crate::store::generation::{MountFolder, State, Yanked};
@@ -134,8 +134,8 @@ impl Supply for ManifestSupply {
         Ok(state.manifest)
     }
 
-    fn refresh(&self, used: Option<Digest>, no_cache: bool) -> Asking<'_, Option<Digest>> {
-        Box::pin(Self::refresh(self, used, no_cache))
+    fn refresh(&self, used: Option<Digest>, freshness: Freshness) -> Asking<'_, Option<Digest>> {
+        Box::pin(Self::refresh(self, used, freshness))
     }
 
     fn record(&self, document: &Digest, unit: &str) -> Result<Answer> {

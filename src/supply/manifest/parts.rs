@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::ManifestSupply;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Document;
+use crate::fetch::Freshness;
 use crate::manifest::{Body, Catalogue, Manifest, Modules, SIZE_LIMIT};
 use crate::name::{Digest, UrlText};
 use crate::policy::offline;
@@ -96,8 +97,11 @@ impl ManifestSupply {
             return Err(offline("a part of the catalogue is not in the cache", &self.url));
         }
         let url = self.resolve(&UrlText::new(url))?;
-        let document =
-            self.engine.fetcher.document(&url, PART_LIMIT, None, false, self.transport).await?;
+        let document = self
+            .engine
+            .fetcher
+            .document(&url, PART_LIMIT, None, Freshness::AsCached, self.transport)
+            .await?;
         let Document::Body { bytes, .. } = document else { return Ok(Vec::new()) };
         let got = Digest::of(&bytes);
         if got != *digest {

@@ -14,6 +14,7 @@ use super::{ManifestSupply, Supply};
 use crate::clock::now;
 use crate::error::{Error, Kind, Result};
 use crate::events::Event;
+use crate::fetch::Freshness;
 use crate::fetch::{Document, Validator};
 use crate::manifest::{Manifest, SIZE_LIMIT};
 use crate::name::{Digest, Namespace, UrlText};
@@ -33,7 +34,7 @@ impl ManifestSupply {
     pub(super) async fn refresh(
         &self,
         used: Option<Digest>,
-        no_cache: bool,
+        freshness: Freshness,
     ) -> Result<Option<Digest>> {
         if self.engine.settings.offline {
             let known = self.folder.state()?.manifest;
@@ -53,7 +54,7 @@ impl ManifestSupply {
         self.asked.store(now(), Ordering::Relaxed);
         let state = self.seen(used)?;
         let validator = state.validator.clone();
-        let document = self.download(validator.as_ref(), no_cache).await?;
+        let document = self.download(validator.as_ref(), freshness).await?;
         let (bytes, signature, validator) = match document {
             (Document::NotModified, _) => {
                 self.check_age_of_known(state.manifest)?;
@@ -154,16 +155,17 @@ impl ManifestSupply {
     async fn download(
         &self,
         validator: Option<&Validator>,
-        no_cache: bool,
+        freshness: Freshness,
     ) -> Result<(Document, Option<Result<Document>>)> {
         let fetcher = &self.engine.fetcher;
-        let manifest = fetcher.document(&self.url, SIZE_LIMIT, validator, no_cache, self.transport);
+        let manifest =
+            fetcher.document(&self.url, SIZE_LIMIT, validator, freshness, self.transport);
         if self.keys.is_empty() {
             return Ok((manifest.await.map_err(|error| self.explain(error))?, None));
         }
         let signature_url = self.url.with_suffix(".minisig");
         let signature =
-            fetcher.document(&signature_url, SIGNATURE_LIMIT, None, no_cache, self.transport);
+            fetcher.document(&signature_url, SIGNATURE_LIMIT, None, freshness, self.transport);
         let (manifest, signature) = tokio::join!(manifest, signature);
         Ok((manifest.map_err(|error| self.explain(error))?, Some(signature)))
     }
@@ -191,7 +193,7 @@ impl ManifestSupply {
             let named = self
                 .engine
                 .fetcher
-                .document(&url, SIGNATURE_LIMIT, None, false, self.transport)
+                .document(&url, SIGNATURE_LIMIT, None, Freshness::AsCached, self.transport)
                 .await;
             if let Ok(Document::Body { bytes: signature, .. }) = named
                 && self.keys.accept(bytes, &signature)

@@ -25,8 +25,8 @@ use crate::name::FilePath;
 use crate::plan::{Plan, Wanted};
 use crate::policy::offline;
 use crate::session::Session;
-use crate::store::BlobStore;
 use crate::store::code::CodePack;
+use crate::store::{BlobStore, Reuse};
 use crate::threads;
 use crate::unpack::{FRAME_LIMIT, Limits, Pack as Archive};
 
@@ -48,7 +48,7 @@ pub(super) struct PublishedCode<'a> {
     session: &'a Session,
     mount: &'a Mount,
     progress: &'a Arc<Progress>,
-    force: bool,
+    reuse: Reuse,
     packs: Vec<(&'a Member, &'a Pack)>,
     /// Of the sources, in bytes.
     sources: u64,
@@ -63,7 +63,7 @@ impl Session {
         members: &'a [Member],
         plans: &[Plan],
         progress: &'a Arc<Progress>,
-        force: bool,
+        reuse: Reuse,
     ) -> PublishedCode<'a> {
         let tag = self.python.code.tag();
         let wanting = members.iter().zip(plans).filter(|(member, plan)| {
@@ -78,7 +78,7 @@ impl Session {
             bytes += sources(member).map(|file| file.size).sum::<u64>();
         }
         let turns = Mutex::new(());
-        PublishedCode { session: self, mount, progress, force, packs, sources: bytes, turns }
+        PublishedCode { session: self, mount, progress, reuse, packs, sources: bytes, turns }
     }
 }
 
@@ -137,8 +137,8 @@ impl PublishedCode<'_> {
     }
 
     async fn bring(&self, member: &Member, pack: &Pack) -> Result<u64> {
-        let Self { session, mount, progress, force, .. } = *self;
-        if !force && session.engine.store.blobs().has(&pack.sha256, pack.size) {
+        let Self { session, mount, progress, reuse, .. } = *self;
+        if reuse == Reuse::WhatIsHere && session.engine.store.blobs().has(&pack.sha256, pack.size) {
             return Ok(0);
         }
         let Pack { url, size, sha256, .. } = pack.clone();
@@ -148,7 +148,7 @@ impl PublishedCode<'_> {
             return Err(offline(&what, mount.supply.url()));
         }
         let fetcher = &session.engine.fetcher;
-        Ok(fetcher.blobs(&[wanted], mount.supply.transport(), progress, force).await?.bytes)
+        Ok(fetcher.blobs(&[wanted], mount.supply.transport(), progress, reuse).await?.bytes)
     }
 
     async fn store(&self, member: &Member, pack: &Pack) -> Result<()> {

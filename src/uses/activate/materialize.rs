@@ -12,12 +12,12 @@ use crate::fetch::{Artifact, is_absent};
 use crate::manifest::Record;
 use crate::mount::Mount;
 use crate::name::{Digest, Key};
-use crate::plan::{Plan, Reusable, Wanted, plan};
+use crate::plan::{Packs, Plan, Reusable, Wanted, plan};
 use crate::policy::offline;
 use crate::session::Session;
 use crate::session::reason_of;
-use crate::store::Store;
 use crate::store::tree::Tree;
+use crate::store::{Reuse, Store};
 use crate::threads;
 use crate::unit::{Readiness, Unit};
 
@@ -29,12 +29,10 @@ pub struct Moved {
 
 #[derive(Clone, Copy)]
 struct Effort {
-    /// Everything is fetched, whatever is here.
-    force: bool,
+    reuse: Reuse,
     /// Whatever is here is hashed first.
     distrust: bool,
-    /// Packs may be fetched.
-    packs: bool,
+    packs: Packs,
 }
 
 impl Session {
@@ -43,12 +41,12 @@ impl Session {
         &self,
         members: &[Member],
         progress: &Arc<Progress>,
-        force: bool,
+        reuse: Reuse,
     ) -> Result<Moved> {
         let mut missing = Vec::new();
         for member in members {
             let ready = member.unit.prepare(self.engine.settings.verify_full)?;
-            if force || !matches!(ready, Readiness::Ready) {
+            if reuse == Reuse::Nothing || !matches!(ready, Readiness::Ready) {
                 missing.push(member.clone());
             }
         }
@@ -56,8 +54,9 @@ impl Session {
             return Ok(Moved::default());
         }
         self.engine.store.create()?;
-        let plans = self.plans(&missing, Effort { force, distrust: false, packs: true })?;
-        let error = match self.fetch_and_build(&missing, &plans, progress, force).await {
+        let plans =
+            self.plans(&missing, Effort { reuse, distrust: false, packs: Packs::Fetched })?;
+        let error = match self.fetch_and_build(&missing, &plans, progress, reuse).await {
             Err(error) if matches!(error.kind(), Kind::Integrity | Kind::Fetch | Kind::Policy) => {
                 error
             }
@@ -66,7 +65,7 @@ impl Session {
         // What was taken from the cache is damaged, or a pack is: every byte that is here is
         // looked at, and the rest comes file by file. The same if a pack cannot be had.
         let distrust = error.kind() == Kind::Integrity || is_absent(&error);
-        let again = self.plans(&missing, Effort { force, distrust, packs: false })?;
+        let again = self.plans(&missing, Effort { reuse, distrust, packs: Packs::Needed })?;
         let wanted = |plans: &[Plan]| -> BTreeSet<Digest> {
             plans.iter().flat_map(|plan| &plan.wanted).map(|wanted| wanted.sha256).collect()
         };
@@ -76,7 +75,7 @@ impl Session {
         if alike && wanted(&again).is_subset(&wanted(&plans)) {
             return Err(error);
         }
-        self.fetch_and_build(&missing, &again, progress, force).await.map_err(|second| {
+        self.fetch_and_build(&missing, &again, progress, reuse).await.map_err(|second| {
             // What was wrong says more than that nothing else could be had.
             let outranked = second.kind() == Kind::Offline
                 || (error.kind() == Kind::Integrity && second.kind() == Kind::Fetch);
@@ -85,13 +84,13 @@ impl Session {
     }
 
     fn plans(&self, members: &[Member], effort: Effort) -> Result<Vec<Plan>> {
-        let Effort { force, distrust, packs } = effort;
+        let Effort { reuse, distrust, packs } = effort;
         let one = |member: &Member| {
             if distrust {
                 self.drop_damaged_blobs(&member.record)?;
             }
             let reusable = if distrust { Reusable::default() } else { self.reusable(member)? };
-            Ok(plan(&member.record, self.engine.store.blobs(), &reusable, force, packs))
+            Ok(plan(&member.record, self.engine.store.blobs(), &reusable, reuse, packs))
         };
         members.iter().map(one).collect()
     }
@@ -101,7 +100,7 @@ impl Session {
         members: &[Member],
         plans: &[Plan],
         progress: &Arc<Progress>,
-        force: bool,
+        reuse: Reuse,
     ) -> Result<Moved> {
         let Some(first) = members.first() else { return Ok(Moved::default()) };
         let mount = first.unit.mount()?;
@@ -118,14 +117,14 @@ impl Session {
             let what = format!("{} is not in the cache", first.unit.full_name);
             return Err(offline(&what, mount.supply.url()).name(first.unit.full_name.clone()));
         }
-        let code = self.published_code(&mount, members, plans, progress, force);
+        let code = self.published_code(&mount, members, plans, progress, reuse);
         let sources = async {
             let begun = Instant::now();
             let blobs =
-                self.engine.fetcher.blobs(&artifacts, mount.supply.transport(), progress, force);
+                self.engine.fetcher.blobs(&artifacts, mount.supply.transport(), progress, reuse);
             let fetched =
                 blobs.await.map_err(|error| error.or_name(first.unit.full_name.clone()))?;
-            let build = self.build_all(members, plans, force);
+            let build = self.build_all(members, plans, reuse);
             let (built, large) = tokio::join!(build, code.large(fetched.bytes, begun.elapsed()));
             built?;
             Ok(fetched.bytes + large)
@@ -138,11 +137,11 @@ impl Session {
         Ok(Moved { bytes: sources + small })
     }
 
-    async fn build_all(&self, members: &[Member], plans: &[Plan], force: bool) -> Result<()> {
+    async fn build_all(&self, members: &[Member], plans: &[Plan], reuse: Reuse) -> Result<()> {
         for (member, plan) in members.iter().zip(plans) {
             let (store, unit) = (self.engine.store.clone(), member.unit.clone());
             let (member, plan) = (member.clone(), plan.clone());
-            let built = threads::beside(move || build(&store, &member, &plan, force)).await;
+            let built = threads::beside(move || build(&store, &member, &plan, reuse)).await;
             let ended = || Error::new(Kind::Store, "building a tree ended unexpectedly");
             unit.set_tree(built.ok_or_else(ended)??);
         }
@@ -222,7 +221,7 @@ impl Session {
     }
 }
 
-fn build(store: &Store, member: &Member, plan: &Plan, force: bool) -> Result<Tree> {
-    assemble::build(store, &member.unit.digest, &member.record, &plan.sources, force)
+fn build(store: &Store, member: &Member, plan: &Plan, reuse: Reuse) -> Result<Tree> {
+    assemble::build(store, &member.unit.digest, &member.record, &plan.sources, reuse)
         .map_err(|error| error.or_name(member.unit.full_name.clone()))
 }

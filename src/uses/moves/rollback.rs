@@ -9,6 +9,7 @@ use crate::events::Progress;
 use crate::mount::Mount;
 use crate::name::{Key, UnitName};
 use crate::session::{Doubt, Session};
+use crate::store::Reuse;
 use crate::store::generation::{Active, Generation};
 use crate::unit::Unit;
 use crate::uses::activate::Member;
@@ -38,13 +39,11 @@ impl Session {
             parent: None,
             kept: self.keep().await?,
         };
-        let Some(step) = step.filter(|step| step.parent.is_some()) else { return Ok(prepared) };
-        prepared.parent = Some(step.parent);
+        let Some(step) = step else { return Ok(prepared) };
+        let Some(parent) = step.parent else { return Ok(prepared) };
+        prepared.parent = Some(parent);
         let progress = Progress::new(mount.namespace.join(name), self.engine.events.clone());
-        let before = match step.parent {
-            Some(parent) => mount.folder.read(parent)?.unwrap_or_default(),
-            None => Generation::default(),
-        };
+        let before = mount.folder.read(parent)?.unwrap_or_default();
         for (key, before) in &undone(&generation, &step, &before) {
             let now = generation.active.get(key).cloned();
             let unit_name = key.unit();
@@ -52,7 +51,8 @@ impl Session {
                 Some(before) => {
                     let found = self.earlier_unit(mount, key, before).await?;
                     let members = self.closure_of_one(&found).await?;
-                    prepared.bytes += self.materialize(&members, &progress, false).await?.bytes;
+                    prepared.bytes +=
+                        self.materialize(&members, &progress, Reuse::WhatIsHere).await?.bytes;
                     Some(found)
                 }
                 None => None,

@@ -14,9 +14,11 @@ use std::time::Instant;
 
 use crate::error::{Error, Kind, Result};
 use crate::events::{Event, Progress};
+use crate::fetch::Freshness;
 use crate::mount::{Bound, Mount};
 use crate::name::{Digest, Key, UnitName};
 use crate::session::Session;
+use crate::store::Reuse;
 use crate::store::generation::{Active, Generation};
 use crate::store::lock::Shared;
 use crate::store::tree::Tree;
@@ -45,22 +47,26 @@ pub struct Prepared {
     pub members: Vec<Member>,
     pub bytes: u64,
     pub started: Instant,
-    /// The generation that a rollback continues from.
-    pub parent: Option<Option<u64>>,
+    /// Of a rollback: the generation that it continues from.
+    pub parent: Option<u64>,
     /// Until it is committed or dropped, nothing of it is pruned.
     pub kept: Arc<Shared>,
 }
 
 impl Session {
     /// Asks for the newest manifest, which an upgrade does once, however much there is to move.
-    pub async fn ask_for_upgrade(&self, mount: &Arc<Mount>, force: bool) -> Result<()> {
-        let error = match mount.refresh(force).await {
+    pub async fn ask_for_upgrade(&self, mount: &Arc<Mount>, reuse: Reuse) -> Result<()> {
+        let freshness = match reuse {
+            Reuse::WhatIsHere => Freshness::AsCached,
+            Reuse::Nothing => Freshness::PastCaches,
+        };
+        let error = match mount.refresh(freshness).await {
             Err(error) if error.is_of_serial() || error.kind() == Kind::Signature => error,
             asked => return asked.map(drop),
         };
         // Of two servers behind one name, one may be a version behind. Perhaps the other one
         // answers now; nobody is led back in any case.
-        mount.refresh(true).await.map(drop).map_err(|_| error)
+        mount.refresh(Freshness::PastCaches).await.map(drop).map_err(|_| error)
     }
 
     /// Asks, finds what an upgrade of `names` (relative to the mount) moves, and fetches it.
@@ -68,10 +74,10 @@ impl Session {
         &self,
         mount: &Arc<Mount>,
         names: &[String],
-        force: bool,
+        reuse: Reuse,
     ) -> Result<Prepared> {
-        self.ask_for_upgrade(mount, force).await?;
-        self.prepare_asked(mount, names, force).await
+        self.ask_for_upgrade(mount, reuse).await?;
+        self.prepare_asked(mount, names, reuse).await
     }
 
     /// The same once the newest manifest was asked for.
@@ -79,10 +85,10 @@ impl Session {
         &self,
         mount: &Arc<Mount>,
         names: &[String],
-        force: bool,
+        reuse: Reuse,
     ) -> Result<Prepared> {
         let started = Instant::now();
-        let prepare = || self.prepare_moves(mount, names, force, started);
+        let prepare = || self.prepare_moves(mount, names, reuse, started);
         self.or_newer_than(mount, mount.known().before(), prepare).await
     }
 
@@ -90,7 +96,7 @@ impl Session {
         &self,
         mount: &Arc<Mount>,
         names: &[String],
-        force: bool,
+        reuse: Reuse,
         started: Instant,
     ) -> Result<Prepared> {
         let kept = self.keep().await?;
@@ -112,7 +118,7 @@ impl Session {
             names.first().map(|name| mount.namespace.join(name)).unwrap_or_default(),
             self.engine.events.clone(),
         );
-        let moved = self.materialize(&members, &progress, force).await?;
+        let moved = self.materialize(&members, &progress, reuse).await?;
         let mut moves = Vec::new();
         for member in &members {
             let new = member.active();
@@ -158,7 +164,7 @@ impl Session {
 
     /// Asks which units in use can move: those that the newest manifest still has.
     pub async fn upgradable(&self, mount: &Arc<Mount>) -> Result<Vec<String>> {
-        self.ask_for_upgrade(mount, false).await?;
+        self.ask_for_upgrade(mount, Reuse::WhatIsHere).await?;
         self.movable(mount).await
     }
 
@@ -353,8 +359,8 @@ impl Session {
             // The first units of a mount: there is nothing to go back to.
             next = Generation { parent: None, moved: BTreeMap::new(), ..next };
         }
-        if let Some(parent) = prepared.parent {
-            next = Generation { parent, moved: BTreeMap::new(), ..next };
+        if prepared.parent.is_some() {
+            next = Generation { parent: prepared.parent, moved: BTreeMap::new(), ..next };
         }
         next.manifest = manifest.or(next.manifest);
         commit(mount, next, base.number)

@@ -11,6 +11,7 @@ use magic_module::mount::{Mount, MountRequest};
 use magic_module::name::{Namespace, UnitName, UrlText, Version};
 use magic_module::session::{Located, Lookup, Session, TopLevel};
 use magic_module::settings::{Settings, Show};
+use magic_module::store::Reuse;
 use magic_module::store::code::Interpreter;
 use magic_module::supply::{Source, manifest};
 use magic_module::unit::{Python, Unit};
@@ -132,12 +133,12 @@ impl Client {
 
     /// Upgrades `names`; the moves as `name: old -> new`.
     pub fn upgrade(&self, names: &[&str]) -> Result<Vec<String>> {
-        self.upgrade_with(names, false)
+        self.upgrade_with(names, Reuse::WhatIsHere)
     }
 
-    pub fn upgrade_with(&self, names: &[&str], force: bool) -> Result<Vec<String>> {
+    pub fn upgrade_with(&self, names: &[&str], reuse: Reuse) -> Result<Vec<String>> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let prepared = self.wait(self.session.prepare_upgrade(&self.mount, &names, force))?;
+        let prepared = self.wait(self.session.prepare_upgrade(&self.mount, &names, reuse))?;
         self.session.commit(&prepared)?;
         Ok(prepared.moves.iter().map(shown).collect())
     }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use magic_module::error::{Kind, Result};
-use magic_module::fetch::{Document, Transport, Validator, is_absent};
+use magic_module::fetch::{Document, Freshness, Transport, Validator, is_absent};
 
 use crate::server::Server;
 use crate::{Bench, sentence};
@@ -13,7 +13,7 @@ const LIMIT: u64 = 1000;
 async fn document(
     server: &Server,
     validator: Option<&Validator>,
-    no_cache: bool,
+    freshness: Freshness,
 ) -> Result<Document> {
     Bench::new()
         .fetcher
@@ -21,7 +21,7 @@ async fn document(
             &server.url("m.json?v=1").into(),
             LIMIT,
             validator,
-            no_cache,
+            freshness,
             Transport::default(),
         )
         .await
@@ -36,22 +36,22 @@ async fn an_unchanged_document_is_not_sent_again() {
         }
         connection.body(b"{}", &[("ETag", "\"one\""), ("Last-Modified", "yesterday")])
     });
-    let first = document(&server, None, false).await.unwrap();
+    let first = document(&server, None, Freshness::AsCached).await.unwrap();
     let Document::Body { bytes, validator } = first else { panic!("{first:?}") };
     assert_eq!(bytes, b"{}");
     let text = serde_json::to_string(&validator).unwrap();
     let validator: Option<Validator> = serde_json::from_str(&text).unwrap();
-    let second = document(&server, validator.as_ref(), false).await.unwrap();
+    let second = document(&server, validator.as_ref(), Freshness::AsCached).await.unwrap();
     assert_eq!(second, Document::NotModified);
     assert_eq!(server.seen()[0].header("cache-control"), None);
-    document(&server, None, true).await.unwrap();
+    document(&server, None, Freshness::PastCaches).await.unwrap();
     assert_eq!(server.seen()[2].header("cache-control"), Some("no-cache"));
 }
 
 #[tokio::test]
 async fn not_modified_without_a_question_is_an_error() {
     let server = Server::start(|_, connection| connection.head("304 Not Modified", &[]));
-    let error = document(&server, None, false).await.unwrap_err();
+    let error = document(&server, None, Freshness::AsCached).await.unwrap_err();
     sentence(&error, Kind::Fetch, "the server answered 304");
 }
 
@@ -67,7 +67,7 @@ async fn a_gigantic_document_is_not_read() {
         connection.head("200 OK", &[("Content-Length", "1099511627776")])
     });
     for server in [endless, announced] {
-        let error = document(&server, None, false).await.unwrap_err();
+        let error = document(&server, None, Freshness::AsCached).await.unwrap_err();
         sentence(&error, Kind::Fetch, "it is larger than 1000 bytes");
         assert_eq!(server.count(), 1);
     }
@@ -84,7 +84,7 @@ async fn a_document_is_asked_for_again_after_a_fault() {
         }
         _ => connection.body(b"{}", &[]),
     });
-    let document = document(&server, None, false).await.unwrap();
+    let document = document(&server, None, Freshness::AsCached).await.unwrap();
     assert_eq!(document, Document::Body { bytes: b"{}".to_vec(), validator: None });
     assert_eq!(server.count(), 4);
 }
@@ -92,7 +92,7 @@ async fn a_document_is_asked_for_again_after_a_fault() {
 #[tokio::test]
 async fn a_missing_document_is_absent() {
     let server = Server::start(|_, connection| connection.empty("404 Not Found", &[]));
-    let error = document(&server, None, false).await.unwrap_err();
+    let error = document(&server, None, Freshness::AsCached).await.unwrap_err();
     assert!(is_absent(&error));
     assert_eq!(server.count(), 1);
 }

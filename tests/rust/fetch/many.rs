@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use magic_module::error::Kind;
 use magic_module::fetch::{Access, Artifact, Fetcher, Limits, Transport};
+use magic_module::store::Reuse;
 use magic_module::store::blob::BlobStore;
 
 use crate::server::Server;
@@ -106,7 +107,8 @@ async fn cancelled_leaves_nothing() {
     let bench = bench();
     let wanted = wanted(&server);
     {
-        let running = bench.fetcher.blobs(&wanted, Transport::default(), &bench.progress, false);
+        let running =
+            bench.fetcher.blobs(&wanted, Transport::default(), &bench.progress, Reuse::WhatIsHere);
         let begun = async {
             while server.count() < 8 || bench.parts().len() < 8 {
                 tokio::time::sleep(Duration::from_millis(1)).await;

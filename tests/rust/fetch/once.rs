@@ -10,6 +10,7 @@ use std::time::Duration;
 use magic_module::events::{Events, Progress};
 use magic_module::fetch::{Access, Artifact, Fetcher, Transport};
 use magic_module::name::{Digest, SafeUrl};
+use magic_module::store::Reuse;
 use magic_module::store::blob::{Begin, BlobStore};
 
 use crate::server::Server;
@@ -81,7 +82,7 @@ async fn many_tasks_one_request() {
             let (fetcher, wanted, progress) = (fetcher.clone(), wanted.clone(), progress());
             let shown = progress.clone();
             let task = tokio::spawn(is_send(async move {
-                fetcher.blobs(&[wanted], Transport::default(), &progress, false).await
+                fetcher.blobs(&[wanted], Transport::default(), &progress, Reuse::WhatIsHere).await
             }));
             (task, shown)
         })
@@ -128,15 +129,19 @@ async fn cancelled_leaves_nothing() {
         let fetcher = patient(bench.folder.path());
         let shown = progress();
         {
-            let running =
-                fetcher.blobs(std::slice::from_ref(&wanted), Transport::default(), &shown, false);
+            let running = fetcher.blobs(
+                std::slice::from_ref(&wanted),
+                Transport::default(),
+                &shown,
+                Reuse::WhatIsHere,
+            );
             tokio::select! {
                 done = running => panic!("{done:?}"),
                 () = until(|| shown.done() == wanted.size / 2) => {}
             }
         }
         bench.has_nothing(&wanted);
-        let begin = fetcher.store().begin(&wanted.sha256, wanted.size, false).unwrap();
+        let begin = fetcher.store().begin(&wanted.sha256, wanted.size, Reuse::WhatIsHere).unwrap();
         assert!(matches!(begin, Begin::Writer(_)), "{begin:?}");
     }
 }
@@ -150,9 +155,9 @@ async fn a_follower_takes_over_from_a_cancelled_leader() {
     let first = [artifact(bad.url("a"), &body)];
     let second = [artifact(good.url("a"), &body)];
     let (leading, following) = (progress(), progress());
-    let follower = fetcher.blobs(&second, Transport::default(), &following, false);
+    let follower = fetcher.blobs(&second, Transport::default(), &following, Reuse::WhatIsHere);
     let leader = async {
-        let running = fetcher.blobs(&first, Transport::default(), &leading, false);
+        let running = fetcher.blobs(&first, Transport::default(), &leading, Reuse::WhatIsHere);
         tokio::select! {
             done = running => panic!("{done:?}"),
             () = until(|| following.done() == 500) => {}
@@ -174,7 +179,7 @@ async fn force_fetches_what_is_there() {
     fs_err::write(&path, "wrong").unwrap();
     let fetched = bench
         .fetcher
-        .blobs(std::slice::from_ref(&wanted), Transport::default(), &bench.progress, true)
+        .blobs(std::slice::from_ref(&wanted), Transport::default(), &bench.progress, Reuse::Nothing)
         .await
         .unwrap();
     assert_eq!(fetched.requests, 1);
@@ -209,7 +214,7 @@ async fn child() {
         sha256: Digest::new(sha256).unwrap(),
     };
     let fetched = patient(root.as_ref())
-        .blobs(&[wanted], Transport::default(), &progress(), false)
+        .blobs(&[wanted], Transport::default(), &progress(), Reuse::WhatIsHere)
         .await
         .unwrap();
     println!("\nrequests {}", fetched.requests);
@@ -246,7 +251,11 @@ async fn many_processes_one_request() {
     let shown = progress();
     let own = async {
         let wanted = std::slice::from_ref(&wanted);
-        fetcher.blobs(wanted, Transport::default(), &shown, false).await.unwrap().requests
+        fetcher
+            .blobs(wanted, Transport::default(), &shown, Reuse::WhatIsHere)
+            .await
+            .unwrap()
+            .requests
     };
     let release = async {
         // Whoever downloads, this process sees its progress.
@@ -276,7 +285,12 @@ async fn a_killed_process_is_taken_over() {
         child.kill().unwrap();
         child.wait().unwrap();
     };
-    let fetch = fetcher.blobs(std::slice::from_ref(&wanted), Transport::default(), &shown, false);
+    let fetch = fetcher.blobs(
+        std::slice::from_ref(&wanted),
+        Transport::default(),
+        &shown,
+        Reuse::WhatIsHere,
+    );
     let ((), done) = tokio::join!(wait, fetch);
     assert_eq!(done.unwrap().requests, 1);
     assert_eq!(shown.done(), wanted.size);
@@ -299,7 +313,12 @@ async fn a_stopped_process_is_not_waited_for_for_ever() {
     let store = BlobStore::new(bench.folder.path());
     let fetcher = Fetcher::with_limits(store, 8, Access::default(), limits);
     let shown = progress();
-    let fetch = fetcher.blobs(std::slice::from_ref(&wanted), Transport::default(), &shown, false);
+    let fetch = fetcher.blobs(
+        std::slice::from_ref(&wanted),
+        Transport::default(),
+        &shown,
+        Reuse::WhatIsHere,
+    );
     let done = tokio::time::timeout(Duration::from_secs(60), fetch).await;
     // Its part file is still its own.
     let parts = bench.parts().len();
@@ -313,5 +332,5 @@ async fn a_stopped_process_is_not_waited_for_for_ever() {
 /// The futures must be able to run on any thread.
 #[allow(dead_code, reason = "compiling it is the test")]
 fn futures_are_send(fetcher: &Fetcher, shown: &Arc<Progress>) -> impl Future + Send {
-    fetcher.blobs(&[], Transport::default(), shown, false)
+    fetcher.blobs(&[], Transport::default(), shown, Reuse::WhatIsHere)
 }

@@ -1,6 +1,7 @@
 //! Where a download may lead, and what is told to whom.
 
 use magic_module::error::Kind;
+use magic_module::fetch::Freshness;
 use magic_module::fetch::Transport;
 use url::Url;
 
@@ -94,6 +95,9 @@ async fn an_unknown_scheme_is_a_setting_to_change() {
     let url = Url::parse("ftp://host/a").unwrap();
     let error = bench.fetch(&artifact(url.clone(), b"x")).await.unwrap_err();
     sentence(&error, Kind::Configuration, "ftp: URLs are not known");
-    let document = bench.fetcher.document(&url.into(), 10, None, false, Transport::default()).await;
+    let document = bench
+        .fetcher
+        .document(&url.into(), 10, None, Freshness::AsCached, Transport::default())
+        .await;
     sentence(&document.unwrap_err(), Kind::Configuration, "ftp: URLs are not known");
 }

@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use magic_module::error::Kind;
 use magic_module::events::{Events, Progress};
 use magic_module::fetch::{Access, Artifact, Fetcher, Limits, Transport};
+use magic_module::store::Reuse;
 use magic_module::store::blob::BlobStore;
 
 use crate::server::{Connection, Seen, Server};
@@ -221,7 +222,7 @@ async fn run(schedule: Schedule) -> Outcome {
     let from = Instant::now();
     // What hangs is told with its seed instead of waited for.
     let hang = deadline + Duration::from_secs(60);
-    let fetched = fetcher.blobs(&wanted, Transport::default(), &progress, false);
+    let fetched = fetcher.blobs(&wanted, Transport::default(), &progress, Reuse::WhatIsHere);
     let fetched = tokio::time::timeout(hang, fetched).await;
     assert!(fetched.is_ok(), "schedule {seed} hangs");
     let fetched = fetched.unwrap();
@@ -268,7 +269,7 @@ async fn run(schedule: Schedule) -> Outcome {
         })
         .collect();
     let patient = Fetcher::new(BlobStore::new(folder.path()), 8, Access::default());
-    patient.blobs(&wanted, Transport::default(), &progress, false).await.unwrap();
+    patient.blobs(&wanted, Transport::default(), &progress, Reuse::WhatIsHere).await.unwrap();
     // Elsewhere a whole answer in between may be why.
     let again = if schedule.resumable { told[0].again.load(Ordering::SeqCst) } else { 0 };
     Outcome { seed, fine: fetched.is_ok(), late, again, extra }
