@@ -9,9 +9,13 @@ use crate::store::Store;
 
 /// Given to whoever reads, asks, fetches or writes.
 pub struct Engine {
+    /// The cache on disk.
     pub store: Store,
+    /// As they were read once.
     pub settings: Settings,
+    /// Shared, so that limits count for all mounts together.
     pub fetcher: Fetcher,
+    /// Where all tell what happens.
     pub events: Arc<Events>,
 }
 

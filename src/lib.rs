@@ -13,7 +13,7 @@
 //!   was mended since.
 //! - The mount's [`manifest`] has a record for the unit. From the record alone follow its
 //!   [`layout`] and with it the whole spec, before anything is downloaded.
-//! - When the module's code is wanted, the [`unit`] is made usable: [`uses::activate`] finds
+//! - When the module's code is wanted, the [`unit`](mod@unit) is made usable: [`uses::activate`] finds
 //!   what it requires, `plan` what is missing, [`fetch`] brings that from its [`origin`] into
 //!   the [`store`], and `assemble` builds the tree, with [`unpack`] reading the packs.
 //! - The generation that now knows the unit is the last thing written.

@@ -5,7 +5,7 @@
 //!                      >  in a pack  or  in a file of its own, whichever costs less
 //! ```
 //!
-//! A request costs as much as [`REQUEST`] bytes: at 20 ms and 1 Gbit/s it would be
+//! A request costs as much as `REQUEST` bytes: at 20 ms and 1 Gbit/s it would be
 //! 2.5 MB, on a loopback nothing; the value only has to keep a thousand small files
 //! from being a thousand requests, and one changed file from being a whole pack.
 

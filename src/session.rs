@@ -34,17 +34,23 @@ pub use doubt::Doubt;
 pub use lookup::{Located, Lookup, Serving, TopLevel, may_be_mended};
 pub use yanked::reason_of;
 
-pub const OWN: &str = "magic_module";
+pub(crate) const OWN: &str = "magic_module";
 
+/// What one process knows and uses; see the head of this file.
 pub struct Session {
+    /// What all mounts share.
     pub engine: Arc<Engine>,
+    /// Whom units are for.
     pub python: Arc<Python>,
+    /// The lock of the folder that the process works in.
     pub project: Arc<Project>,
     mounts: Mutex<Vec<Arc<Mount>>>,
+    /// One object for each unit, so that its parts share what is known of it.
     pub units: Interned,
 }
 
 impl Session {
+    /// Has no mount yet; neither the disk nor the network is asked.
     pub fn new(settings: Settings, python: Python) -> Self {
         Self {
             engine: Arc::new(Engine::new(settings)),
@@ -128,16 +134,17 @@ impl Session {
         self.mount(self.environment_request(self.engine.settings.require_manifest_url()?))
     }
 
+    /// Takes a mount away; what it served stays imported.
     pub fn close(&self, mount: &Arc<Mount>) {
         self.mounts.lock().retain(|other| !Arc::ptr_eq(other, mount));
         self.units.forget(mount);
     }
 
-    pub fn mounts(&self) -> Vec<Arc<Mount>> {
+    pub(crate) fn mounts(&self) -> Vec<Arc<Mount>> {
         self.mounts.lock().clone()
     }
 
-    pub fn find_mount(&self, mut matches: impl FnMut(&Mount) -> bool) -> Option<Arc<Mount>> {
+    pub(crate) fn find_mount(&self, mut matches: impl FnMut(&Mount) -> bool) -> Option<Arc<Mount>> {
         self.mounts.lock().iter().find(|mount| matches(mount)).cloned()
     }
 

@@ -27,7 +27,9 @@ pub const MENDINGS: usize = 4;
 /// The interpreter that units are imported into.
 #[derive(Debug, Clone)]
 pub struct Python {
+    /// What its compiled code is made for.
     pub code: Interpreter,
+    /// Of its extension modules.
     pub suffixes: Suffixes,
     /// `sys.version_info[:3]`, for messages.
     pub version: String,
@@ -49,21 +51,31 @@ impl Python {
     }
 }
 
+/// One version of a unit, for one interpreter.
 pub struct Unit {
+    /// What all mounts share.
     pub engine: Arc<Engine>,
+    /// Gone once the mount was closed.
     pub mount: Weak<Mount>,
+    /// Relative to the mount.
     pub name: UnitName,
     /// As it follows `import`.
     pub full_name: String,
+    /// What it stands under in a generation.
     pub key: Key,
+    /// As the record says.
     pub version: Version,
     /// The tree's digest.
     pub digest: Digest,
     /// The manifest that the record is in.
     pub manifest: Digest,
+    /// What is activated together with it.
     pub requires: std::collections::BTreeSet<UnitName>,
+    /// Something outside of the unit decides whether it can be used.
     pub checked: bool,
+    /// Its modules and files.
     pub layout: Layout,
+    /// Where its tree is, or will be.
     pub folder: PathBuf,
     /// It was found by asking for the manifest just now, and not used since.
     asked: AtomicBool,
@@ -76,6 +88,7 @@ pub struct Unit {
 
 /// What stands between a unit and its use.
 pub enum Readiness {
+    /// Every file was looked at.
     Ready,
     /// Files, or the whole tree, have to be made again; perhaps fetched.
     Missing,
@@ -151,11 +164,11 @@ impl Unit {
         self.asked.swap(false, Ordering::Relaxed)
     }
 
-    pub fn is_of(&self, mount: &Arc<Mount>) -> bool {
+    pub(crate) fn is_of(&self, mount: &Arc<Mount>) -> bool {
         std::ptr::eq(self.mount.as_ptr(), Arc::as_ptr(mount))
     }
 
-    pub fn mount(&self) -> Result<Arc<Mount>> {
+    pub(crate) fn mount(&self) -> Result<Arc<Mount>> {
         self.mount.upgrade().ok_or_else(|| {
             Error::new(
                 Kind::Configuration,
@@ -171,11 +184,12 @@ impl Unit {
         self.layout.find(relative, suffixes)
     }
 
+    /// What this process uses; `None` before the unit was made ready.
     pub fn tree(&self) -> Option<Arc<Tree>> {
         self.tree.lock().clone()
     }
 
-    pub fn set_tree(&self, tree: Tree) {
+    pub(crate) fn set_tree(&self, tree: Tree) {
         *self.tree.lock() = Some(Arc::new(tree));
     }
 
@@ -286,6 +300,7 @@ impl Unit {
         Ok(())
     }
 
+    /// What the bytes of a file in the tree must hash to; `None` before the unit was made ready.
     pub fn digest_of(&self, path: &str) -> Option<Digest> {
         let tree = self.tree()?;
         tree.position(path).map(|at| tree.files[at].sha256)
@@ -333,6 +348,7 @@ impl Unit {
         }
     }
 
+    /// A file of the record that lies outside the tree.
     pub fn lazy_file(&self, path: &str) -> Option<FilePath> {
         let tree = self.tree()?;
         tree.files

@@ -5,7 +5,7 @@
 //!                            └─ Body::Catalogue  two levels of content-addressed parts
 //! ```
 //!
-//! serde checks each value where it stands, [`check`] what holds between values.
+//! serde checks each value where it stands, `check` what holds between values.
 //! Every error names the place in the document: `modules.alpha.files[1].sha256: …`.
 
 mod catalogue;

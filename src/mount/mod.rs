@@ -71,9 +71,11 @@ pub type Turn = tokio::sync::Mutex<Option<(Instant, Error)>>;
 
 /// The generation that this process uses, and the lock that keeps it.
 pub struct Bound {
+    /// As it was read, and as this process has extended it since.
     pub generation: Generation,
     /// The newest manifest that this process knows: names that are not active are looked up in it.
     pub manifest: Option<Digest>,
+    /// Keeps its trees from being pruned; `None` before anything of it is on disk.
     pub lock: Option<Arc<Shared>>,
     /// While an upgrade is tried out: the generation that it would follow.
     pub base: Option<Generation>,
@@ -83,7 +85,9 @@ pub struct Bound {
 /// knew before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
+    /// The newest document.
     pub manifest: Option<Digest>,
+    /// How often the server was heard, the same news included.
     pub answers: u64,
 }
 
@@ -115,7 +119,7 @@ impl Mount {
         }))
     }
 
-    pub fn turn(&self) -> &Turn {
+    pub(crate) fn turn(&self) -> &Turn {
         self.turn.get(Turn::default)
     }
 
@@ -159,12 +163,12 @@ impl Mount {
         Ok(Some(self.bound.lock().get_or_insert(bound).clone()))
     }
 
-    pub fn known(&self) -> Known {
+    pub(crate) fn known(&self) -> Known {
         let manifest = self.bound().and_then(|bound| bound.manifest);
         Known { manifest, answers: self.answers.load(Ordering::Relaxed) }
     }
 
-    pub fn is_bound(&self) -> bool {
+    pub(crate) fn is_bound(&self) -> bool {
         self.bound.lock().is_some()
     }
 

@@ -21,10 +21,12 @@ const BUFFER: u64 = 256 << 10;
 pub struct Hasher(sha2::Sha256);
 
 impl Hasher {
+    /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
+    /// The digest of all that was taken.
     pub fn finish(self) -> Digest {
         Digest::from_bytes(self.0.finalize().into())
     }
@@ -38,6 +40,7 @@ pub struct Hashing<W> {
 }
 
 impl<W: Write> Hashing<W> {
+    /// Has passed nothing on yet.
     pub fn new(target: W) -> Self {
         Self { target, hasher: Hasher::default() }
     }
@@ -48,6 +51,7 @@ impl<W: Write> Hashing<W> {
         io::copy(&mut BufReader::with_capacity(buffer, reader), self)
     }
 
+    /// The digest of all that has passed.
     pub fn finish(self) -> Digest {
         self.hasher.finish()
     }

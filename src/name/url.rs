@@ -10,6 +10,7 @@ use url::{Host, ParseError, Position, Url};
 pub struct SafeUrl(Url);
 
 impl SafeUrl {
+    /// Takes an absolute URL.
     pub fn new(text: &str) -> Result<Self, ParseError> {
         Url::parse(text).map(Self)
     }
@@ -19,6 +20,7 @@ impl SafeUrl {
         &self.0
     }
 
+    /// For a request whose credentials go in a header; the query stays.
     pub fn without_credentials(&self) -> Url {
         with_credentials(self.0.clone(), None)
     }
@@ -49,10 +51,12 @@ impl SafeUrl {
         Self(url)
     }
 
+    /// `https`, `http` or `file`, in lower case.
     pub fn scheme(&self) -> &str {
         self.0.scheme()
     }
 
+    /// True if scheme, host and port are equal.
     pub fn is_same_origin(&self, other: &Self) -> bool {
         self.0.origin() == other.0.origin()
     }
@@ -106,6 +110,7 @@ impl fmt::Debug for SafeUrl {
 pub struct UrlText(String);
 
 impl UrlText {
+    /// Takes any text: whether it is a URL shows later.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }

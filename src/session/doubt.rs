@@ -5,10 +5,15 @@ use crate::error::Kind;
 /// Why something newer may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
+    /// What the manifest has may not be used, or is wrong.
     Refused,
+    /// An artifact cannot be had, or is other than it was pinned.
     Gone,
+    /// The manifest does not have the name.
     Absent,
+    /// No manifest that is here has the record of a tree.
     Unknown,
+    /// The manifest is older than its author wants.
     Old,
 }
 

@@ -22,6 +22,7 @@ use crate::unit::Unit;
 pub enum Lookup {
     /// No mount serves it.
     Foreign,
+    /// A unit, or a part of one; it may have to be downloaded yet.
     Located(Located),
     /// A namespace that the mount provides, or a folder that only has units below it.
     Namespace(Arc<Mount>, String),
@@ -29,21 +30,30 @@ pub enum Lookup {
     Absent,
     /// A request decides; `required` tells whether failing to ask is an error.
     Ask {
+        /// Whom to ask.
         mount: Arc<Mount>,
+        /// What to ask for, below the mount's namespace.
         relative: String,
+        /// Nothing is known without the answer.
         required: bool,
     },
     /// What the manifest has is refused. Perhaps its author has mended it.
     Refused {
+        /// Whose manifest it is.
         mount: Arc<Mount>,
+        /// What was looked for, below the mount's namespace.
         relative: String,
+        /// What to raise if it was not mended.
         error: Error,
     },
 }
 
+/// Where a name leads.
 #[derive(Clone)]
 pub struct Located {
+    /// What has to be made usable first.
     pub unit: Arc<Unit>,
+    /// What the name is in the unit's tree.
     pub found: Found,
     /// The name is the unit's own.
     pub root: bool,
@@ -105,7 +115,7 @@ impl Session {
         Ok(outcome)
     }
 
-    pub fn lookup_in(&self, mount: &Arc<Mount>, relative: &str) -> Result<Lookup> {
+    pub(crate) fn lookup_in(&self, mount: &Arc<Mount>, relative: &str) -> Result<Lookup> {
         mount.trust()?;
         // A lock that cannot be read is never taken for none.
         self.project.lock()?;

@@ -267,7 +267,7 @@ impl MountFolder {
         write_aside(&self.tmp, &target, format!("{description:#}\n").as_bytes(), Sync::Later)
     }
 
-    /// What [`MountFolder::describe`] was given; null, where it is damaged.
+    /// What `describe` was given; null, where it is damaged.
     pub fn described(&self) -> serde_json::Value {
         let text = fs_err::read_to_string(self.path.join("mount.json")).unwrap_or_default();
         serde_json::from_str(&text).unwrap_or_default()

@@ -28,7 +28,9 @@ pub use materialize::Moved;
 /// A unit and the record that it is made from.
 #[derive(Clone)]
 pub struct Member {
+    /// What becomes usable.
     pub unit: Arc<Unit>,
+    /// For this interpreter: its variant is chosen.
     pub record: Arc<Record>,
     /// The manifest that the record is in. The unit, which stands for a tree, may have
     /// been met in an older one.
@@ -36,6 +38,7 @@ pub struct Member {
 }
 
 impl Member {
+    /// The entry of a generation.
     pub fn active(&self) -> Active {
         Active {
             version: self.record.version.clone(),

@@ -18,9 +18,11 @@ use crate::uses::activate::Member;
 
 /// The next step to a unit that can be used.
 pub enum Need {
+    /// Its code may run.
     Nothing,
     /// Its requirements are to be checked, as it was fetched for another environment.
     Check(Member),
+    /// It is to be activated, with what it requires.
     Fetch,
 }
 

@@ -16,13 +16,17 @@ use crate::supply::Answer;
 /// What is known of a unit without downloading it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Description {
+    /// As it follows `import`.
     pub name: String,
+    /// The one that would be imported.
     pub version: String,
     /// Every version that can be pinned, the newest first.
     pub versions: Vec<String>,
+    /// One line by its author.
     pub summary: Option<String>,
     /// Bytes of its files; lazy ones are not counted.
     pub size: u64,
+    /// It needs no download.
     pub cached: bool,
     /// Its mount comes before what is installed, which hides no unit of it.
     pub first: bool,
@@ -53,6 +57,7 @@ impl Session {
         Ok(all)
     }
 
+    /// One unit of a mount, by its name there. Asks for the manifest if none is known.
     pub async fn info(&self, mount: &Arc<Mount>, name: &str) -> Result<Description> {
         let known = mount.known();
         self.listed_manifest(mount).await?;

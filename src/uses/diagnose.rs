@@ -11,9 +11,13 @@ use crate::store::tree::Tree;
 
 /// One thing that was looked at.
 pub struct Finding {
+    /// `settings`, `directory` or another heading.
     pub check: &'static str,
+    /// Nothing is wrong with it.
     pub ok: bool,
+    /// What was seen, in a sentence without the remedy.
     pub message: String,
+    /// The remedy.
     pub hint: Option<String>,
 }
 

@@ -86,6 +86,7 @@ impl Session {
         Ok(self.member_of_tree(mount, &newest, unit).is_none())
     }
 
+    /// Says why a failed import is to be tried once more.
     pub fn replaced(&self, unit: &Unit, error: Error) -> Error {
         error.hint(format!(
             "another version of {} was published meanwhile, which cannot take its place while it \

@@ -13,7 +13,9 @@ use crate::supply::Answer;
 
 /// The project's lock, and what of it was written now, by what follows `import`.
 pub struct Pinned {
+    /// The whole file, as it is on disk now.
     pub lock: ProjectLock,
+    /// What was written now.
     pub units: Vec<(String, Version)>,
 }
 

@@ -8,20 +8,31 @@ use crate::store::prune::{Pruned, mount_folders, prune, usage};
 
 /// What the cache holds.
 pub struct Usage {
+    /// That of the setting.
     pub directory: PathBuf,
+    /// Of all files.
     pub bytes: u64,
+    /// Their number.
     pub blobs: u64,
+    /// Their number.
     pub trees: u64,
+    /// In bytes, if the environment sets one.
     pub limit: Option<u64>,
+    /// One for each identity.
     pub mounts: Vec<KnownMount>,
 }
 
 /// A mount that was used at some time, by whatever process.
 pub struct KnownMount {
+    /// Empty for top-level names; `None`, if it is not written down.
     pub namespace: Option<String>,
+    /// Without secrets; `None`, if it is not written down.
     pub manifest_url: Option<String>,
+    /// 64 hexadecimal digits, which name its folder.
     pub identity: String,
+    /// The number of the newest one; `None` before a unit was in use.
     pub generation: Option<u64>,
+    /// Where its generations and code are.
     pub directory: PathBuf,
     /// In seconds since 1970.
     pub changed: Option<u64>,

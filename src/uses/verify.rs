@@ -15,9 +15,13 @@ use crate::unit::{Readiness, Unit};
 /// The outcome of a check of the cache.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verified {
+    /// Their number, each version and variant counted.
     pub units: u64,
+    /// Their number.
     pub files: u64,
+    /// That were hashed.
     pub bytes: u64,
+    /// A sentence on each, mended or not.
     pub problems: Vec<String>,
     /// Every problem was mended.
     pub healed: bool,

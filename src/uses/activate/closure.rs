@@ -91,7 +91,7 @@ impl Session {
         .hint(format!("run `magic-module upgrade {}`", unit.full_name)))
     }
 
-    pub fn member_of_tree(
+    pub(crate) fn member_of_tree(
         &self,
         mount: &Mount,
         manifest: &Digest,

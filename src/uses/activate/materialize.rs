@@ -24,6 +24,7 @@ use crate::unit::{Readiness, Unit};
 /// What came over the network.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Moved {
+    /// Of bodies.
     pub bytes: u64,
 }
 

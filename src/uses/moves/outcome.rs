@@ -6,8 +6,11 @@ use crate::store::generation::Active;
 
 /// What happened to a unit that was named, or moved with one.
 pub struct Outcome {
+    /// As it follows `import`.
     pub full_name: String,
+    /// `None`, if it was not in use.
     pub old_version: Option<String>,
+    /// `None`, if it is not in use any more.
     pub new_version: Option<String>,
     /// How many files are new, gone or different; of a unit that stayed, those of all that moved.
     pub files_changed: usize,

@@ -96,7 +96,7 @@ impl Session {
         self.active_entry_unit(mount, key, &Active { manifest, ..active.clone() })
     }
 
-    pub fn active_entry_unit(
+    pub(crate) fn active_entry_unit(
         &self,
         mount: &Arc<Mount>,
         key: &Key,

@@ -29,11 +29,17 @@ use crate::uses::activate::{Member, commit, holds, successor, use_generation};
 /// One unit's move. `old` and `new` are `None` where the unit was, or will be, not active.
 #[derive(Clone)]
 pub struct Move {
+    /// Relative to the mount.
     pub name: UnitName,
+    /// As it follows `import`.
     pub full_name: String,
+    /// What it stands under in a generation.
     pub key: Key,
+    /// As it is now.
     pub old: Option<Active>,
+    /// As it will be.
     pub new: Option<Active>,
+    /// The new one.
     pub unit: Option<Arc<Unit>>,
     /// Paths that were added, removed or changed.
     pub changed: BTreeSet<String>,
@@ -41,11 +47,15 @@ pub struct Move {
 
 /// Everything is on disk and verified; nothing is active yet.
 pub struct Prepared {
+    /// Whose generation will follow.
     pub mount: Arc<Mount>,
+    /// What differs from that.
     pub moves: Vec<Move>,
     /// What becomes active, with its requirements.
     pub members: Vec<Member>,
+    /// That came over the network.
     pub bytes: u64,
+    /// Before the first request.
     pub started: Instant,
     /// Of a rollback: the generation that it continues from.
     pub parent: Option<u64>,
@@ -201,7 +211,7 @@ impl Session {
         Ok(Member { unit, record: Arc::new(record), manifest: *manifest })
     }
 
-    pub fn not_in_manifest(&self, mount: &Mount, manifest: &Digest, name: &str) -> Error {
+    pub(crate) fn not_in_manifest(&self, mount: &Mount, manifest: &Digest, name: &str) -> Error {
         let full = mount.namespace.join(name);
         let error = Error::new(
             Kind::UnitNotFound,

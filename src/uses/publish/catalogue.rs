@@ -22,7 +22,9 @@ const MOST_BITS: u32 = 20;
 /// A catalogue and the bytes of all its parts, by their sha256.
 #[derive(Debug)]
 pub struct Parts {
+    /// What stands in the manifest.
     pub catalogue: Catalogue,
+    /// Tables and leaves, which are to be written before it.
     pub parts: Vec<(Digest, Vec<u8>)>,
 }
 

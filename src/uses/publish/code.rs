@@ -22,7 +22,9 @@ type Compile = dyn Fn(&str, &[u8]) -> Result<Option<Vec<u8>>> + Send + Sync;
 /// Compiles for one interpreter.
 #[derive(Clone)]
 pub struct Compiler {
+    /// What the code is for.
     pub interpreter: Interpreter,
+    /// Called with the path and the bytes of every source.
     pub compile: Arc<Compile>,
 }
 

@@ -39,8 +39,10 @@ pub use code::Compiler;
 /// How far a manifest may be ahead of a client's clock, in seconds.
 const DAY: u64 = 86_400;
 
+/// How a folder is published.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What stands before the units' names.
     pub namespace: Namespace,
     /// Forget versions that were replaced more than so many days ago, and their files.
     pub drop_older_than: Option<u64>,
@@ -88,8 +90,11 @@ pub struct Published {
     pub changed: bool,
     /// A signature was added.
     pub signed: bool,
+    /// Of the manifest that is there now.
     pub serial: u64,
+    /// Where that is.
     pub manifest: PathBuf,
+    /// All that SRC holds, by name.
     pub units: Vec<PublishedUnit>,
     /// Units that the manifest held before, and SRC does not hold any more.
     pub removed: Vec<UnitName>,
@@ -106,6 +111,7 @@ pub struct Published {
 pub struct LeftOut {
     /// As it stands in SRC; a folder ends in a slash, and stands for all that is below it.
     pub path: String,
+    /// Why not, in a few words.
     pub reason: &'static str,
 }
 
@@ -116,14 +122,20 @@ impl LeftOut {
     }
 }
 
+/// What became of a unit of SRC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedUnit {
+    /// Below the namespace.
     pub name: UnitName,
+    /// The newest that the site held; `None`, if the unit is new.
     pub old_version: Option<Version>,
+    /// The one that it holds now.
     pub version: Version,
-    /// Files and bytes of the unit, those of its variants included.
+    /// Their number, those of its variants included.
     pub files: u64,
+    /// Those of its variants included.
     pub bytes: u64,
+    /// Its record is not as it was.
     pub changed: bool,
 }
 
