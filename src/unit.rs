@@ -31,8 +31,6 @@ pub struct Python {
     pub code: Interpreter,
     /// Of its extension modules.
     pub suffixes: Suffixes,
-    /// `sys.version_info[:3]`, for messages.
-    pub version: String,
     /// Tells environments apart: `sys.prefix` and the version.
     pub environment: String,
     /// Wheel tags, best first; asked for when a record has variants.
@@ -69,8 +67,6 @@ pub struct Unit {
     pub digest: Digest,
     /// The manifest that the record is in.
     pub manifest: Digest,
-    /// What is activated together with it.
-    pub requires: std::collections::BTreeSet<UnitName>,
     /// Something outside of the unit decides whether it can be used.
     pub checked: bool,
     /// Its modules and files.
@@ -113,7 +109,6 @@ impl Unit {
             version: record.version.clone(),
             digest,
             manifest,
-            requires: record.requires.clone(),
             checked: record.has_conditions(),
             layout: Layout::new(record.files.iter().map(|file| file.path.as_str())),
             folder: folder_of(&mount.engine.store, &digest),
@@ -142,7 +137,6 @@ impl Unit {
             version: active.version.clone(),
             digest: active.tree,
             manifest: active.manifest,
-            requires: active.requires.clone(),
             checked: active.checked,
             layout: Layout::new(tree.files.iter().map(|file| file.path.as_str())),
             folder: tree.folder.clone(),

@@ -44,11 +44,6 @@ impl Shared {
         acquire(path, Plain::lock_shared).map(|file| Self { file })
     }
 
-    /// `None` while somebody holds `path` alone.
-    pub fn try_take(path: &Path) -> Result<Option<Self>> {
-        try_acquire(path, Plain::try_lock_shared, |file| Self { file })
-    }
-
     /// False once the program has closed its file, and in a forked child.
     pub fn is_held(&self) -> bool {
         self.file.as_ref().is_none_or(OpenFile::is_ours)
@@ -66,9 +61,25 @@ impl Exclusive {
         self.file.is_some()
     }
 
-    /// `None` while anybody holds `path`.
+    /// `None` while anybody holds `path`. Where there are no locks, it is taken without a file.
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
-        try_acquire(path, Plain::try_lock, |file| Self { file })
+        loop {
+            let Some(file) = open(path)? else { return Ok(Some(Self { file: None })) };
+            match file
+                .just_opened()
+                .file()
+                .try_lock()
+                .and_then(|()| file.is_at(path).map_err(TryLockError::Error))
+            {
+                Ok(true) => return Ok(Some(Self { file: Some(file) })),
+                Ok(false) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) if unsupported(&error) => {
+                    return Ok(Some(Self { file: None }));
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(path, &error)),
+            }
+        }
     }
 }
 
@@ -82,26 +93,6 @@ fn acquire(path: &Path, lock: fn(&Plain) -> io::Result<()>) -> Result<Option<Ope
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if unsupported(&error) => return Ok(None),
             Err(error) => return Err(failed(path, &error)),
-        }
-    }
-}
-
-/// `Ok(None)`: somebody holds it. Where there are no locks, it is `taken` without a file.
-fn try_acquire<T>(
-    path: &Path,
-    lock: fn(&Plain) -> Result<(), TryLockError>,
-    taken: fn(Option<OpenFile>) -> T,
-) -> Result<Option<T>> {
-    loop {
-        let Some(file) = open(path)? else { return Ok(Some(taken(None))) };
-        match lock(file.just_opened().file())
-            .and_then(|()| file.is_at(path).map_err(TryLockError::Error))
-        {
-            Ok(true) => return Ok(Some(taken(Some(file)))),
-            Ok(false) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) if unsupported(&error) => return Ok(Some(taken(None))),
-            Err(TryLockError::Error(error)) => return Err(failed(path, &error)),
         }
     }
 }
@@ -236,13 +227,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let first = Shared::take(&path).unwrap();
-        let second = Shared::try_take(&path).unwrap();
-        assert!(second.is_some());
+        let second = Shared::take(&path).unwrap();
         assert!(Exclusive::try_take(&path).unwrap().is_none());
         drop((first, second));
         let alone = Exclusive::try_take(&path).unwrap();
         assert!(alone.is_some());
-        assert!(Shared::try_take(&path).unwrap().is_none());
+        let other = fs_err::File::open(&path).unwrap();
+        assert!(matches!(other.try_lock_shared(), Err(TryLockError::WouldBlock)));
     }
 
     #[test]

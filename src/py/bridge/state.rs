@@ -39,7 +39,6 @@ fn interpreter(py: Python<'_>) -> PyResult<Interpreted> {
         code: code_of(py)?,
         suffixes: Suffixes(py.import("_imp")?.call_method0("extension_suffixes")?.extract()?),
         environment: crate::name::Digest::of(format!("{prefix}\n{version}").as_bytes()).to_hex(),
-        version,
         tags: OnceLock::new(),
     })
 }

@@ -37,7 +37,7 @@ impl Session {
             bytes: 0,
             started,
             parent: None,
-            kept: self.keep().await?,
+            _kept: self.keep().await?,
         };
         let Some(step) = step else { return Ok(prepared) };
         let Some(parent) = step.parent else { return Ok(prepared) };
@@ -47,16 +47,12 @@ impl Session {
         for (key, before) in &undone(&generation, &step, &before) {
             let now = generation.active.get(key).cloned();
             let unit_name = key.unit();
-            let unit = match before {
-                Some(before) => {
-                    let found = self.earlier_unit(mount, key, before).await?;
-                    let members = self.closure_of_one(&found).await?;
-                    prepared.bytes +=
-                        self.materialize(&members, &progress, Reuse::WhatIsHere).await?.bytes;
-                    Some(found)
-                }
-                None => None,
-            };
+            if let Some(before) = before {
+                let found = self.earlier_unit(mount, key, before).await?;
+                let members = self.closure_of_one(&found).await?;
+                prepared.bytes +=
+                    self.materialize(&members, &progress, Reuse::WhatIsHere).await?.bytes;
+            }
             let changed = self.difference(
                 now.as_ref().map(|now| &now.tree),
                 before.as_ref().map(|before| &before.tree),
@@ -70,7 +66,6 @@ impl Session {
                 key: key.clone(),
                 old: now,
                 new: before.clone(),
-                unit,
                 changed,
             });
         }

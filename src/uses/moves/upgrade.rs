@@ -23,7 +23,6 @@ use crate::store::generation::{Active, Generation};
 use crate::store::lock::Shared;
 use crate::store::tree::Tree;
 use crate::supply::Answer;
-use crate::unit::Unit;
 use crate::uses::activate::{Member, commit, holds, successor, use_generation};
 
 /// One unit's move. `old` and `new` are `None` where the unit was, or will be, not active.
@@ -39,8 +38,6 @@ pub struct Move {
     pub old: Option<Active>,
     /// As it will be.
     pub new: Option<Active>,
-    /// The new one.
-    pub unit: Option<Arc<Unit>>,
     /// Paths that were added, removed or changed.
     pub changed: BTreeSet<String>,
 }
@@ -60,7 +57,7 @@ pub struct Prepared {
     /// Of a rollback: the generation that it continues from.
     pub parent: Option<u64>,
     /// Until it is committed or dropped, nothing of it is pruned.
-    pub kept: Arc<Shared>,
+    pub(super) _kept: Arc<Shared>,
 }
 
 impl Session {
@@ -145,7 +142,6 @@ impl Session {
                 key: member.unit.key.clone(),
                 old,
                 new: Some(new),
-                unit: Some(member.unit.clone()),
                 changed,
             });
             // It has variants now, or has them no more.
@@ -156,7 +152,6 @@ impl Session {
                     key,
                     old: Some(active.clone()),
                     new: None,
-                    unit: None,
                     changed: BTreeSet::new(),
                 });
             }
@@ -168,7 +163,7 @@ impl Session {
             bytes: moved.bytes,
             started,
             parent: None,
-            kept,
+            _kept: kept,
         })
     }
 

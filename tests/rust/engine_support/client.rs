@@ -208,7 +208,6 @@ pub fn python(options: &Options) -> Python {
     Python {
         code: Interpreter { cache_tag: "cpython-313".into(), magic: vec![1, 2], optimization: 0 },
         suffixes: Suffixes(vec![suffix.to_owned(), ".so".to_owned()]),
-        version: "3.13.0".into(),
         environment: "test".into(),
         tags: known,
     }
