@@ -28,6 +28,12 @@ impl Session {
         self.data_path(mount, &unit, path).await
     }
 
+    /// The same by the place that it would have in a tree; `None`: nothing of ours is there.
+    pub async fn data_path_at(&self, origin: &Path) -> Result<Option<PathBuf>> {
+        let Some((unit, path)) = self.unit_of_file(origin) else { return Ok(None) };
+        self.data_path(&unit.mount()?, &unit, &path).await.map(Some)
+    }
+
     /// A data file of a unit, on disk and verified; fetched if it is lazy.
     pub async fn data_path(
         &self,

@@ -18,6 +18,7 @@ pub mod check;
 pub mod data;
 pub mod describe;
 pub mod diagnose;
+pub mod load;
 pub mod moves;
 pub mod newer;
 pub mod pin;

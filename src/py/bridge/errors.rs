@@ -1,6 +1,6 @@
 //! Kinds become exception classes. The classes are Python's own; see `magic_module.errors`.
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyFileNotFoundError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -80,6 +80,11 @@ fn build<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
     py.import("magic_module.errors")?
         .getattr(class_of(details.kind))?
         .call((error.to_string(),), Some(&keywords))
+}
+
+/// What `open` raises where there is no file.
+pub fn no_file(path: &str) -> PyErr {
+    PyFileNotFoundError::new_err((2, "No such file or directory", path.to_owned()))
 }
 
 /// `?` for results of the core.

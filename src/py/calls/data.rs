@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use crate::py::bridge::errors::OrRaise;
+use crate::py::bridge::errors::{OrRaise, no_file};
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::session;
 
@@ -26,4 +26,20 @@ pub fn data_path(py: Python<'_>, name: &str, path: String) -> PyResult<PathBuf> 
     let session = session(py)?;
     let (mount, name) = session.mount_of(name).or_raise(py)?;
     block(py, session, None, async move |session| session.data_path_of(&mount, &name, &path).await)
+}
+
+/// Lazy files below a folder of a tree, relative to it.
+#[pyfunction]
+pub fn _lazy_files(py: Python<'_>, directory: PathBuf) -> PyResult<Vec<String>> {
+    Ok(session(py)?.lazy_files(&directory))
+}
+
+/// The place of the lazy file that would stand at `origin`; it is fetched.
+#[pyfunction]
+pub fn _lazy_path(py: Python<'_>, origin: PathBuf) -> PyResult<String> {
+    let session = session(py)?;
+    let wanted = origin.clone();
+    let place = block(py, session, None, async move |session| session.data_path_at(&wanted).await)?;
+    let place = place.ok_or_else(|| no_file(&origin.to_string_lossy()))?;
+    Ok(place.to_string_lossy().into_owned())
 }

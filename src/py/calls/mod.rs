@@ -30,6 +30,8 @@ use pyo3::wrap_pyfunction;
 /// Adds all functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let functions = [
+        wrap_pyfunction!(data::_lazy_files, module)?,
+        wrap_pyfunction!(data::_lazy_path, module)?,
         wrap_pyfunction!(data::data_path, module)?,
         wrap_pyfunction!(describe::_distributions, module)?,
         wrap_pyfunction!(describe::_mounts, module)?,

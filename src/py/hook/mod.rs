@@ -6,12 +6,14 @@
 //! elsewhere  whether somebody else has the name       resolve   asks what is not known
 //! entry      folder of the store ─▶ specs             folders   name below a `__path__`
 //! spec       what was found ─▶ `ModuleSpec`
-//! loader     spec ─▶ code, bytes     (here an import waits, with its own lock only)
+//! loader     spec ─▶ bytes, extension modules         code      spec ─▶ code
+//! ready      unit ─▶ one that can be used     (here an import waits, with its own lock only)
 //! whole      a unit that a foreign loader opens       successor the version that took its place
 //! compiling  helpers that compile together            absolute  why nobody knows a name
 //! ```
 
 mod absolute;
+mod code;
 mod compiling;
 mod elsewhere;
 pub mod entry;
@@ -19,6 +21,7 @@ pub mod finder;
 mod folders;
 mod install;
 mod loader;
+mod ready;
 mod resolve;
 pub mod spec;
 mod successor;
@@ -32,10 +35,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let functions = [
         wrap_pyfunction!(elsewhere::_hidden_by, module)?,
         wrap_pyfunction!(install::_install, module)?,
-        wrap_pyfunction!(loader::_get_code, module)?,
+        wrap_pyfunction!(code::_get_code, module)?,
         wrap_pyfunction!(loader::_get_data, module)?,
-        wrap_pyfunction!(loader::_lazy_files, module)?,
-        wrap_pyfunction!(loader::_lazy_path, module)?,
         wrap_pyfunction!(loader::_ready, module)?,
         wrap_pyfunction!(loader::_ready_extension, module)?,
         wrap_pyfunction!(whole::_make_whole, module)?,

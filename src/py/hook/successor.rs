@@ -17,7 +17,7 @@ use crate::py::bridge::state::session;
 
 /// Turns `loader`, its spec and its module to the unit that took the place of the loader's.
 /// `None`: there is none, or it is too late. `spec` is given where there is no module yet.
-pub fn succeed<'py>(
+pub fn turn_to_successor<'py>(
     loader: &Bound<'py, PyAny>,
     handle: &Bound<'py, UnitHandle>,
     fullname: &Bound<'py, PyString>,

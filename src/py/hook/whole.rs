@@ -18,7 +18,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
 use super::elsewhere::Wanted;
-use super::loader::{ready, verified};
+use super::ready::{ready, verified};
 use super::spec::{UnitHandle, handle, spec_of};
 use crate::py::bridge::import_lock::ImportLock;
 use crate::session::{Located, Session};
