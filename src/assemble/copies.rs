@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::name::Digest;
-use crate::store::disk;
+use crate::store::{create_file, disk};
 
 #[cfg(target_os = "linux")]
 pub(super) fn clone_blocks(from: &Path, target: &Path) -> io::Result<()> {
@@ -27,15 +27,9 @@ pub(super) fn copy(from: &Path, target: &Path, size: u64) -> io::Result<Digest> 
     disk::copy(from, size, &mut create(target)?)
 }
 
+/// A new file that nobody may write to, but through what is returned.
 pub(super) fn create(target: &Path) -> io::Result<fs_err::File> {
-    let mut options = fs_err::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use fs_err::os::unix::fs::OpenOptionsExt;
-        options.mode(0o444);
-    }
-    options.open(target)
+    create_file(target, 0o444)
 }
 
 /// Lets all run a file who may read it; the umask has decided who that is.

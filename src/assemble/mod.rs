@@ -22,7 +22,7 @@ use crate::manifest::{self, Record};
 use crate::name::{Digest, FilePath};
 use crate::store::lock::Exclusive;
 use crate::store::tree::{Kept, Stamp, Tree, folder_of};
-use crate::store::{Reuse, Store, disk, make_folders, rename_onto, unique};
+use crate::store::{Reuse, Store, aside, disk, make_folders, rename_onto};
 
 pub use copies::{link, make_executable};
 use fill::fill;
@@ -70,7 +70,7 @@ pub fn build(
         return Ok(tree);
     }
     // Where there are no locks, others build it at the same time.
-    let aside = store.tmp().join(format!("{digest}.{}.{}.tree", std::process::id(), unique()));
+    let aside = aside(&store.tmp(), digest, "tree");
     let built = fill(store, &aside, record, sources).and_then(|files| {
         name(store, &aside, Tree::new(*digest, folder_of(store, digest), files), reuse)
     });
@@ -117,7 +117,7 @@ fn make_way(store: &Store, folder: &Path) -> io::Result<()> {
     if fs_err::symlink_metadata(folder).is_err_and(|error| disk::is_absent(&error)) {
         return Ok(());
     }
-    let old = store.tmp().join(format!("{}.{}.old", std::process::id(), unique()));
+    let old = aside(&store.tmp(), "tree", "old");
     match fs_err::rename(folder, &old) {
         Ok(()) => {
             let _ = disk::remove(&old);
@@ -167,8 +167,7 @@ pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usi
             continue;
         };
         let source = Source { kept, file: None, fresh: false };
-        let aside =
-            store.tmp().join(format!("{}.{}.{}.heal", tree.digest, std::process::id(), unique()));
+        let aside = aside(&store.tmp(), tree.digest, "heal");
         let mut placed = false;
         for attempt in 1..=ATTEMPTS {
             if packs.place(&aside, file, &source).is_err() {

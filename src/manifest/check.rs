@@ -228,8 +228,7 @@ fn packs(record: &Record, own: &[File], packs: &[Pack], place: &str) -> Result<(
 
 fn requires(modules: &Modules) -> Result<()> {
     for (name, record) in &modules.0 {
-        let older = record.versions.values();
-        for required in std::iter::once(record).chain(older).flat_map(|record| &record.requires) {
+        for required in record.with_older().flat_map(|record| &record.requires) {
             if !modules.0.contains_key(required) {
                 return Err(wrong(
                     &format!("{}.requires", place_of(name)),

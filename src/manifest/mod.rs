@@ -17,7 +17,7 @@ mod time;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub use catalogue::{Catalogue, Leaf, Table};
+pub use catalogue::{Catalogue, Table};
 pub use check::owner_rule;
 use object::Object;
 pub use record::{

@@ -187,6 +187,21 @@ impl Record {
         self.requires_python.is_some() || !self.dependencies.is_empty()
     }
 
+    /// The version and those that came before it, in no order.
+    pub fn with_older(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.versions.values().map(Box::as_ref))
+    }
+
+    /// Its files, and those of all its variants.
+    pub fn all_files(&self) -> impl Iterator<Item = &File> {
+        self.files.iter().chain(self.variants.iter().flat_map(|variant| &variant.files))
+    }
+
+    /// Its packs, and those of all its variants.
+    pub fn all_packs(&self) -> impl Iterator<Item = &Pack> {
+        self.packs.iter().chain(self.variants.iter().flat_map(|variant| &variant.packs))
+    }
+
     /// The newest version that was not taken back.
     pub fn newest_good(&self) -> Option<&Self> {
         if self.yanked.is_none() {
@@ -198,8 +213,7 @@ impl Record {
 
     /// The version and those that came before it, the newest first.
     pub fn newest_first(&self) -> Vec<&Version> {
-        let mut records: Vec<&Record> =
-            self.versions.values().map(Box::as_ref).chain([self]).collect();
+        let mut records: Vec<&Record> = self.with_older().collect();
         records.sort_by_cached_key(|record| std::cmp::Reverse(record.age()));
         records.into_iter().map(|record| &record.version).collect()
     }
@@ -263,19 +277,15 @@ impl Variant {
 impl Modules {
     /// True if a path is in another Unicode normal form than C.
     pub fn any_form(&self) -> bool {
-        let records = self.0.values().flat_map(|record| record.versions.values().chain([record]));
-        let any = |record: &Record| {
-            let variants = record.variants.iter().flat_map(|variant| &variant.files);
-            record.files.iter().chain(variants).any(|file| file.path.is_composed().is_err())
-        };
-        records.into_iter().any(|record| any(record))
+        let mut records = self.0.values().flat_map(|record| record.with_older());
+        records.any(|record| record.all_files().any(|file| file.path.is_composed().is_err()))
     }
 
     /// Reasons by unit and version of what was taken back.
     pub fn yanked(&self) -> BTreeMap<UnitName, BTreeMap<Version, String>> {
         let mut all: BTreeMap<UnitName, BTreeMap<Version, String>> = BTreeMap::new();
         for (name, record) in &self.0 {
-            for record in record.versions.values().chain([record]) {
+            for record in record.with_older() {
                 if let Some(reason) = &record.yanked {
                     let unit = all.entry(name.clone()).or_default();
                     unit.insert(record.version.clone(), reason.clone());

@@ -29,7 +29,7 @@ pub use digest::Digest;
 pub use distribution::DistributionName;
 pub use hasher::{Hasher, Hashing};
 pub use key::Key;
-pub use path::{FilePath, folded, is_control_or_directional};
+pub use path::{FilePath, folded, folders, is_control_or_directional, parents};
 pub use unit::{API_NAMES, Namespace, UnitName, is_identifier, prefixes};
 pub use url::{SafeUrl, UrlText};
 pub use version::{Age, Version};

@@ -1,5 +1,7 @@
 //! Paths of files in a unit, which strangers choose.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
@@ -77,8 +79,24 @@ impl FilePath {
 
     /// All above the last part; empty at the top.
     pub fn parent(&self) -> &str {
-        self.0.rsplit_once('/').map_or("", |(parent, _)| parent)
+        parents(&self.0).next().unwrap_or("")
     }
+}
+
+/// The folders above a path, the nearest first.
+pub fn parents(path: &str) -> impl Iterator<Item = &str> {
+    let above = |path: &str| path.rsplit_once('/').map(|(above, _)| above.len());
+    std::iter::successors(above(path), move |end| above(&path[..*end])).map(|end| &path[..end])
+}
+
+/// Every folder that one of these files is below.
+pub fn folders<'a>(paths: impl Iterator<Item = &'a FilePath>) -> HashSet<&'a str> {
+    let mut folders = HashSet::new();
+    for path in paths {
+        // What is above a folder that is known is known, too.
+        let _ = parents(path.as_str()).find(|folder| !folders.insert(*folder));
+    }
+    folders
 }
 
 /// What two paths share when a case-insensitive file system takes them for one. Upper case

@@ -5,11 +5,11 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use fs_err::OpenOptions;
 use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox};
 
 use super::{Keys, from_base64, key_id};
 use crate::error::{Error, Kind, Result};
+use crate::store::create_file;
 
 /// A secret key that is ready to sign.
 #[derive(Clone)]
@@ -157,16 +157,7 @@ pub fn generate(path: &Path, password: Option<&str>) -> Result<Generated> {
 }
 
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use fs_err::os::unix::fs::OpenOptionsExt as _;
-        options.mode(mode);
-    }
-    #[cfg(not(unix))]
-    let _ = mode;
-    let written = options.open(path).and_then(|mut file| {
+    let written = create_file(path, mode).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()

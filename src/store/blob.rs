@@ -14,12 +14,11 @@
 use std::fs::TryLockError;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::disk::{self, careful};
 use super::lock::{OpenFile, open_in_place, unsupported};
-use super::{Reuse, Sync, make_folders, rename_onto};
+use super::{Reuse, Sync, aside, make_folders, rename_onto, sync_folder};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 
@@ -29,7 +28,7 @@ pub(super) const DEAD_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// For so many blobs the folders are listed first.
 const ENOUGH_TO_LIST: usize = 64;
 
-const SUFFIX: &str = ".part";
+const SUFFIX: &str = "part";
 
 /// Finds blobs by their digests, and takes new ones.
 #[derive(Debug, Clone)]
@@ -119,7 +118,7 @@ impl BlobStore {
     /// Takes the blob for writing, unless it is there or somebody else writes it. Whoever
     /// may have missed it looks first; what counts is what is seen with the lock in hand.
     pub fn begin(&self, digest: &Digest, size: u64, reuse: Reuse) -> Result<Begin> {
-        let part = self.tmp().join(format!("{digest}{SUFFIX}"));
+        let part = self.tmp().join(format!("{digest}.{SUFFIX}"));
         loop {
             let file = self.open(&part)?;
             match file.just_opened().try_lock() {
@@ -154,7 +153,7 @@ impl BlobStore {
 
     /// Takes a part file of its own, whoever else writes the blob.
     pub fn begin_apart(&self, digest: &Digest) -> Result<BlobWriter> {
-        let part = self.unique(digest);
+        let part = aside(&self.tmp(), digest, SUFFIX);
         let file = self.open(&part)?;
         // Keeps `sweep` away; without locks its age does.
         let _ = file.just_opened().try_lock();
@@ -214,7 +213,7 @@ impl BlobStore {
             .map_err(|error| Error::store("cannot look into the cache", &tmp, &error))?;
         Ok(entries
             .iter()
-            .filter(|path| path.to_string_lossy().ends_with(SUFFIX))
+            .filter(|path| path.extension().is_some_and(|it| it == SUFFIX))
             .filter_map(|path| self.sweep_one(path))
             .sum())
     }
@@ -251,12 +250,6 @@ impl BlobStore {
 
     fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
-    }
-
-    fn unique(&self, digest: &Digest) -> PathBuf {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        self.tmp().join(format!("{digest}.{}.{number}{SUFFIX}", std::process::id()))
     }
 
     fn open(&self, part: &Path) -> Result<OpenFile> {
@@ -340,9 +333,8 @@ impl BlobWriter {
             }
             done => done?,
         }
-        #[cfg(unix)]
         if sync == Sync::Now {
-            fs_err::File::open(folder)?.sync_all()?;
+            sync_folder(folder)?;
         }
         Ok(())
     }

@@ -260,15 +260,18 @@ pub enum Reuse {
 /// Writes a file under a temporary name and renames it: `target` is never half.
 pub fn write_aside(tmp: &Path, target: &Path, bytes: &[u8], sync: Sync) -> Result<()> {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let aside = tmp.join(format!("{name}.{}.{}.new", std::process::id(), unique()));
+    let aside = aside(tmp, name, "new");
     let write = || -> io::Result<()> {
-        let mut file = create_file(&aside)?;
+        let mut file = create_file(&aside, 0o644)?;
         file.write_all(bytes)?;
         if sync == Sync::Now {
             file.sync_all()?;
         }
         rename_onto(&aside, target)?;
-        if sync == Sync::Now { sync_folder(target.parent()) } else { Ok(()) }
+        match target.parent() {
+            Some(folder) if sync == Sync::Now => sync_folder(folder),
+            _ => Ok(()),
+        }
     };
     write().map_err(|error| {
         let _ = fs_err::remove_file(&aside);
@@ -304,32 +307,32 @@ pub fn make_folders(path: &Path) -> io::Result<()> {
     fs_err::create_dir_all(path)
 }
 
-/// A new file that only its owner may write to.
-pub fn create_file(path: &Path) -> io::Result<fs_err::File> {
+/// A new file with the bits of `mode` that the umask leaves.
+pub fn create_file(path: &Path, mode: u32) -> io::Result<fs_err::File> {
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    {
-        use fs_err::os::unix::fs::OpenOptionsExt;
-        options.mode(0o644);
-    }
+    fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
     options.open(path)
 }
 
 /// A rename survives a power cut only once its folder is synced.
-pub fn sync_folder(folder: Option<&Path>) -> io::Result<()> {
-    match folder {
-        #[cfg(unix)]
-        Some(folder) => fs_err::File::open(folder)?.sync_all(),
-        _ => Ok(()),
-    }
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    fs_err::File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
 }
 
-/// Distinguishes the temporary names of one process.
-pub fn unique() -> u64 {
+/// A temporary name that nobody else uses, for what is to become `name`.
+pub fn aside(tmp: &Path, name: impl std::fmt::Display, suffix: &str) -> PathBuf {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    tmp.join(format!("{name}.{}.{number}.{suffix}", std::process::id()))
 }
 
 /// What identifies this run of the machine; after another boot, written pages may be lost.

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use super::{Store, Sync, boot, disk, open_to_others, write_aside};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{File, listing_line};
-use crate::name::{Digest, FilePath};
+use crate::name::{Digest, FilePath, folders};
 
 const FORMAT: &str = "magic_module tree 1";
 
@@ -305,18 +305,13 @@ impl Tree {
 
     /// The folders inside that are links, or that others own or may write to.
     fn strangers(&self, store: &Store) -> Vec<String> {
-        let mut folders = BTreeSet::new();
-        for file in self.files.iter().filter(|file| !file.lazy) {
-            let mut folder = file.path.parent();
-            while !folder.is_empty() && folders.insert(folder) {
-                folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
-            }
-        }
+        let here = self.files.iter().filter(|file| !file.lazy);
         let is_strange = |folder: &&str| {
             fs_err::symlink_metadata(self.folder.join(folder))
                 .is_ok_and(|metadata| !store.is_own_folder(&metadata))
         };
-        folders.into_iter().filter(is_strange).map(str::to_owned).collect()
+        let folders = folders(here.map(|file| &file.path)).into_iter();
+        folders.filter(is_strange).map(str::to_owned).collect()
     }
 
     /// Removes the folders above `file` that are not ours alone, with all that is in them.

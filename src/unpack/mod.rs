@@ -25,7 +25,7 @@ mod inflate;
 mod names;
 mod source;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub use frame::FRAME_LIMIT;
 
 use crate::error::{Error, Kind, Result};
 use crate::manifest::PackFormat;
-use crate::name::{Digest, FilePath, Hashing};
+use crate::name::{Digest, FilePath, Hashing, folders};
 use crate::store::disk;
 use source::Source;
 
@@ -222,19 +222,6 @@ fn within<'a>(declared: impl Iterator<Item = (&'a FilePath, u64)>) -> (Limits, u
     // A folder's name ends in a slash.
     let names = paths.chain(folders.iter().map(|folder| folder.len() + 1)).sum::<usize>();
     (Limits { entries, bytes }, names as u64)
-}
-
-/// Every folder that one of these files is below.
-fn folders<'a>(paths: impl Iterator<Item = &'a FilePath>) -> HashSet<&'a str> {
-    let mut folders = HashSet::new();
-    for path in paths {
-        let mut folder = path.parent();
-        // What is above a folder that is known is known, too.
-        while !folder.is_empty() && folders.insert(folder) {
-            folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
-        }
-    }
-    folders
 }
 
 fn refused(label: &str, refusal: Refusal) -> Error {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::archive::{Refusal, rule};
-use crate::name::{FilePath, folded};
+use crate::name::{FilePath, folded, parents};
 
 /// What is known of a place in the tree: how it was spelled, and what it is.
 struct Place {
@@ -19,12 +19,7 @@ pub(super) struct Names(HashMap<String, Place>);
 impl Names {
     pub fn add(&mut self, path: &FilePath, is_folder: bool) -> Result<(), Refusal> {
         self.place(path.as_str(), is_folder, true)?;
-        let mut parent = path.parent();
-        while !parent.is_empty() {
-            self.place(parent, true, false)?;
-            parent = parent.rsplit_once('/').map_or("", |(above, _)| above);
-        }
-        Ok(())
+        parents(path.as_str()).try_for_each(|parent| self.place(parent, true, false))
     }
 
     fn place(&mut self, path: &str, is_folder: bool, listed: bool) -> Result<(), Refusal> {

@@ -170,11 +170,8 @@ impl Session {
         match &document.body {
             Body::Modules(modules) => {
                 for (name, record) in &modules.0 {
-                    let files = record
-                        .files
-                        .iter()
-                        .chain(record.variants.iter().flat_map(|variant| &variant.files));
-                    add(name.as_str(), &Layout::new(files.map(|file| file.path.as_str())));
+                    let paths = record.all_files().map(|file| file.path.as_str());
+                    add(name.as_str(), &Layout::new(paths));
                 }
             }
             // A million names are not listed; what is here is.

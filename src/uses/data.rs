@@ -13,7 +13,7 @@ use crate::policy::offline;
 use crate::session::Session;
 use crate::store::disk;
 use crate::store::tree::has_mode;
-use crate::store::{Reuse, create_file, make_folders, rename_onto, unique};
+use crate::store::{Reuse, aside, create_file, make_folders, rename_onto};
 use crate::unit::Unit;
 
 impl Session {
@@ -137,12 +137,7 @@ impl Session {
         }
         let cannot =
             |error: std::io::Error| Error::store("cannot write a data file", &place, &error);
-        let aside = self.engine.store.tmp().join(format!(
-            "{}.{}.{}.lazy",
-            file.sha256,
-            std::process::id(),
-            unique()
-        ));
+        let aside = aside(&self.engine.store.tmp(), file.sha256, "lazy");
         if let Some(folder) = strange {
             disk::remove(&folder).map_err(cannot)?;
         }
@@ -152,7 +147,7 @@ impl Session {
         let blob = blobs.path(&file.sha256);
         // All names of a file have one mode, and a blob is never run.
         if file.executable || link(&blob, &aside).is_err() {
-            disk::copy(&blob, file.size, &mut create_file(&aside).map_err(cannot)?)
+            disk::copy(&blob, file.size, &mut create_file(&aside, 0o644).map_err(cannot)?)
                 .map_err(cannot)?;
         }
         if file.executable {

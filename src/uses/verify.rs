@@ -126,12 +126,8 @@ impl Session {
         else {
             return HashMap::new();
         };
-        let variants = record.variants.iter();
-        let (more, packs): (Vec<_>, Vec<_>) = variants.map(|it| (&it.files, &it.packs)).unzip();
-        let files = record.files.iter().chain(more.into_iter().flatten());
-        let packs = record.packs.iter().chain(packs.into_iter().flatten());
-        let files = files.map(|file| (file.sha256, file.size));
-        files.chain(packs.map(|pack| (pack.sha256, pack.size))).collect()
+        let files = record.all_files().map(|file| (file.sha256, file.size));
+        files.chain(record.all_packs().map(|pack| (pack.sha256, pack.size))).collect()
     }
 
     async fn mend(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, reuse: Reuse) -> Result<()> {

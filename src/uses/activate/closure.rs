@@ -112,8 +112,7 @@ impl Session {
         let answer = mount.supply.record(manifest, unit);
         let Ok(Answer::Record(whole)) = answer else { return None };
         let tags = self.python.known_tags();
-        let versions = std::iter::once(&*whole).chain(whole.versions.values().map(Box::as_ref));
-        let selections = versions.flat_map(|record| {
+        let selections = whole.with_older().flat_map(|record| {
             let own = std::iter::once(record.select(tags).0);
             // Another interpreter's variant, which shares this cache.
             let others = record

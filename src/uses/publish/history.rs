@@ -159,8 +159,7 @@ fn drop_versions(modules: &mut Modules, options: &Options) -> u64 {
         options.drop_older_than.map(|days| options.clock.saturating_sub(days.saturating_mul(DAY)));
     let mut dropped = 0;
     for record in modules.0.values_mut() {
-        let mut times: Vec<u64> =
-            record.versions.values().chain([&*record]).filter_map(|it| it.published).collect();
+        let mut times: Vec<u64> = record.with_older().filter_map(|it| it.published).collect();
         times.sort_unstable();
         let replaced = |older: &Record| {
             let published = older.published.unwrap_or_default();

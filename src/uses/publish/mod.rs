@@ -263,14 +263,12 @@ fn to_json(manifest: &Manifest) -> Result<Vec<u8>> {
 fn units(previous: &history::Previous, modules: &Modules) -> Vec<PublishedUnit> {
     let unit = |name: &UnitName, record: &crate::manifest::Record| {
         let before = previous.record(name);
-        let files =
-            || record.files.iter().chain(record.variants.iter().flat_map(|variant| &variant.files));
         PublishedUnit {
             name: name.clone(),
             old_version: before.map(|before| before.version.clone()),
             version: record.version.clone(),
-            files: files().count() as u64,
-            bytes: files().map(|file| file.size).sum(),
+            files: record.all_files().count() as u64,
+            bytes: record.all_files().map(|file| file.size).sum(),
             changed: before.is_none_or(|before| !history::same(before, record)),
         }
     };

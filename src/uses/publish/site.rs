@@ -24,8 +24,9 @@ use fs_err::File;
 
 use super::source::SourceFile;
 use crate::error::{Error, Kind, Result};
-use crate::manifest::{self, Modules, Record};
+use crate::manifest::{self, Modules};
 use crate::name::{Digest, Hashing};
+use crate::store::sync_folder;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 const LOCK: &str = ".magic-module.lock";
@@ -109,11 +110,7 @@ impl Site {
             File::open(&file.disk).map_err(|error| super::unreadable(&file.path, &error))?;
         let writer = File::create(&temporary).map_err(failed)?;
         if copy(reader, writer).map_err(failed)? != (file.size, file.sha256) {
-            return Err(super::refused(
-                &file.path,
-                "it changed while it was read",
-                "publish again when nothing writes to the source folder",
-            ));
+            return Err(file.changed());
         }
         self.place(&temporary, &relative)?;
         Ok(relative)
@@ -176,7 +173,8 @@ impl Site {
         let failed = |error: std::io::Error| cannot_write(&self.root, &error);
         written.map_err(failed)?;
         fs_err::rename(&temporary, self.manifest_path()).map_err(failed)?;
-        sync_folder(&self.root);
+        // Where that cannot be asked for, the system sees to it.
+        let _ = sync_folder(&self.root);
         // From now on nobody new asks for these: their age for `--drop-older-than`
         // counts from today, because somebody may hold the old manifest.
         let now = SystemTime::now();
@@ -273,17 +271,11 @@ impl Drop for Site {
 
 /// The URLs of all files and packs that `modules` refers to.
 pub(super) fn references(modules: &Modules) -> BTreeSet<String> {
-    fn add(record: &Record, urls: &mut BTreeSet<String>) {
-        let variants = &record.variants;
-        let files = record.files.iter().chain(variants.iter().flat_map(|it| &it.files));
-        let packs = record.packs.iter().chain(variants.iter().flat_map(|it| &it.packs));
-        let all = files.filter_map(manifest::File::url).chain(packs.map(|pack| &pack.url));
-        urls.extend(all.map(|url| url.as_str().trim_start_matches("./").to_owned()));
-    }
     let mut urls = BTreeSet::new();
-    for record in modules.0.values() {
-        add(record, &mut urls);
-        record.versions.values().for_each(|older| add(older, &mut urls));
+    for record in modules.0.values().flat_map(|record| record.with_older()) {
+        let files = record.all_files().filter_map(manifest::File::url);
+        let all = files.chain(record.all_packs().map(|pack| &pack.url));
+        urls.extend(all.map(|url| url.as_str().trim_start_matches("./").to_owned()));
     }
     urls
 }
@@ -314,17 +306,6 @@ fn suffix_of(name: &str) -> String {
         }
         _ => String::new(),
     }
-}
-
-/// The names of a folder survive a crash; where that cannot be asked for, the
-/// system sees to it.
-fn sync_folder(path: &Path) {
-    #[cfg(unix)]
-    if let Ok(folder) = File::open(path) {
-        let _ = folder.sync_all();
-    }
-    #[cfg(not(unix))]
-    let _ = path;
 }
 
 fn cannot_write(path: &Path, cause: &std::io::Error) -> Error {

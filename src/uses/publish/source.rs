@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::overrides::Overrides;
 use super::walk::{self, Found, walk};
 use super::{LeftOut, distribution, refused, unreadable};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::owner_rule;
 use crate::name::{Digest, FilePath, Namespace, UnitName};
 
@@ -36,11 +36,16 @@ impl SourceFile {
         if Digest::of(&bytes) == self.sha256 {
             return Ok(bytes);
         }
-        Err(refused(
+        Err(self.changed())
+    }
+
+    /// Somebody writes to it.
+    pub fn changed(&self) -> Error {
+        refused(
             &self.path,
             "it changed while it was read",
             "publish again when nothing writes to the source folder",
-        ))
+        )
     }
 }
 

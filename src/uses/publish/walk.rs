@@ -19,7 +19,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::{LeftOut, overrides, refused, unreadable};
 use crate::error::Result;
-use crate::name::{FilePath, folded};
+use crate::name::{FilePath, folded, parents};
 
 const RENAME: &str = "rename it, or move it out of the source folder";
 pub(super) const COMPILED: &str =
@@ -203,12 +203,6 @@ fn spelled(path: &str, of_code: &BTreeSet<String>) -> String {
 
 fn is_code(path: &str) -> bool {
     FilePath::new(path).is_ok_and(|path| path.is_code())
-}
-
-/// The folders above a path, the nearest first.
-fn parents(path: &str) -> impl Iterator<Item = &str> {
-    let above = |path: &str| path.rsplit_once('/').map(|(above, _)| above.len());
-    std::iter::successors(above(path), move |end| above(&path[..*end])).map(|end| &path[..end])
 }
 
 /// A path below SRC for people; what would move or hide the text around it is escaped.
