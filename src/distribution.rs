@@ -13,15 +13,20 @@ use crate::name::{BadName, DistributionName, Version, bad};
 /// The headers of `METADATA` that count here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
+    /// As its author writes it.
     pub name: DistributionName,
+    /// As its author writes it.
     pub version: Version,
+    /// One line for people.
     pub summary: Option<String>,
+    /// A version specifier for the interpreter (PEP 440).
     pub requires_python: Option<String>,
     /// `Requires-Dist`, in the order of the file.
     pub requirements: Vec<Requirement>,
 }
 
 impl Metadata {
+    /// Reads the headers; what they describe beyond the fields here is passed over.
     pub fn parse(text: &str) -> Result<Self, BadName> {
         let headers = headers(text);
         let all = |wanted: &'static str| {
@@ -70,6 +75,7 @@ pub struct Requirement {
 }
 
 impl Requirement {
+    /// Takes what begins with the name of a distribution; the rest is not looked at.
     pub fn new(text: &str) -> Result<Self, BadName> {
         let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
         match DistributionName::new(&text[..end.unwrap_or(text.len())]) {
@@ -78,10 +84,12 @@ impl Requirement {
         }
     }
 
+    /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
+    /// The distribution that must be installed.
     pub fn name(&self) -> &DistributionName {
         &self.name
     }

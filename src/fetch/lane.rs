@@ -46,7 +46,7 @@ const LET_GO: Duration = Duration::from_secs(2);
 /// Where downloads run, and with which connections.
 #[derive(Debug)]
 pub struct Lane {
-    pub http: ManuallyDrop<Http>,
+    pub(super) http: ManuallyDrop<Http>,
     /// How many at a time. A lane has its share of what the process may do at once.
     downloads: Semaphore,
     slots: usize,
@@ -61,7 +61,7 @@ struct Engine {
 }
 
 impl Lane {
-    pub fn new(http: Http, downloads: usize) -> Self {
+    pub(super) fn new(http: Http, downloads: usize) -> Self {
         let slots = downloads.max(1);
         let (http, downloads) = (ManuallyDrop::new(http), Semaphore::new(slots));
         Self { http, downloads, slots, engine: OnceLock::new() }
@@ -83,7 +83,7 @@ impl Lane {
         self.engine.get().is_none_or(|engine| engine.witness.is_ours())
     }
 
-    pub fn runtime(&self) -> io::Result<&Runtime> {
+    pub(super) fn runtime(&self) -> io::Result<&Runtime> {
         if self.engine.get().is_none() {
             let witness = Arc::new(Witness::new()?);
             let (parking, woken) = (witness.clone(), witness.clone());
@@ -147,7 +147,7 @@ pub struct Kept<F> {
 }
 
 impl<F> Kept<F> {
-    pub fn new(lane: Arc<Lane>, work: F) -> Self {
+    pub(super) fn new(lane: Arc<Lane>, work: F) -> Self {
         Self { lane, work: ManuallyDrop::new(Box::pin(work)) }
     }
 }

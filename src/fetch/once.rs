@@ -18,12 +18,12 @@ use crate::name::{Digest, SafeUrl};
 const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
-pub struct Once {
+pub(super) struct Once {
     flights: Mutex<HashMap<Digest, Arc<Flight>>>,
 }
 
 #[derive(Debug)]
-pub struct Flight {
+pub(super) struct Flight {
     /// Another URL may work where this one fails.
     pub url: SafeUrl,
     bytes: AtomicU64,
@@ -31,7 +31,7 @@ pub struct Flight {
 }
 
 #[derive(Debug, Clone)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// `fresh`: it was written now, and had not been there before.
     Done {
         fresh: bool,
@@ -40,19 +40,19 @@ pub enum Outcome {
     Abandoned,
 }
 
-pub enum Role<'a> {
+pub(super) enum Role<'a> {
     Leader(Leader<'a>),
     Follower(Arc<Flight>),
 }
 
-pub struct Leader<'a> {
+pub(super) struct Leader<'a> {
     once: &'a Once,
     digest: Digest,
     flight: Arc<Flight>,
 }
 
 impl Once {
-    pub fn enter(&self, digest: Digest, url: &SafeUrl) -> Role<'_> {
+    pub(super) fn enter(&self, digest: Digest, url: &SafeUrl) -> Role<'_> {
         let mut flights = self.flights.lock();
         if let Some(flight) = flights.get(&digest) {
             return Role::Follower(flight.clone());
@@ -73,7 +73,7 @@ impl Leader<'_> {
         self.flight.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    pub fn finish(self, outcome: Outcome) {
+    pub(super) fn finish(self, outcome: Outcome) {
         self.flight.outcome.send_replace(Some(outcome));
     }
 }

@@ -24,21 +24,21 @@ use crate::threads;
 /// How often another process's part file is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
-pub struct Operation {
-    pub blobs: BlobStore,
-    pub limits: Limits,
-    pub shared: Arc<Shared>,
-    pub room: Arc<Room>,
-    pub artifacts: Vec<Artifact>,
+pub(super) struct Operation {
+    pub(super) blobs: BlobStore,
+    pub(super) limits: Limits,
+    pub(super) shared: Arc<Shared>,
+    pub(super) room: Arc<Room>,
+    pub(super) artifacts: Vec<Artifact>,
     /// So many of them have been taken by a lane.
     pub taken: AtomicUsize,
-    pub transport: Transport,
-    pub progress: Arc<Progress>,
-    pub reuse: Reuse,
+    pub(super) transport: Transport,
+    pub(super) progress: Arc<Progress>,
+    pub(super) reuse: Reuse,
     /// Of each blob on its own.
     pub sync: Sync,
-    pub bytes: AtomicU64,
-    pub requests: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) requests: AtomicU64,
 }
 
 impl Operation {
@@ -242,7 +242,7 @@ impl<'a> Shown<'a> {
         Self { progress, name: artifact.url.file_name(), bytes: AtomicU64::new(0) }
     }
 
-    pub fn at(&self, bytes: u64) {
+    pub(super) fn at(&self, bytes: u64) {
         let before = self.bytes.swap(bytes, Ordering::Relaxed);
         if bytes > before {
             self.progress.advance(self.name, bytes - before);

@@ -6,8 +6,8 @@
 use crate::origin::{Fault, OriginError, Response, Status, Validator};
 
 #[derive(Debug, Default)]
-pub struct Resume {
-    pub received: u64,
+pub(super) struct Resume {
+    pub(super) received: u64,
     validator: Option<Validator>,
     /// Some of the bytes came as the rest of what another answer began.
     continued: bool,
@@ -46,7 +46,7 @@ impl Resume {
         worth
     }
 
-    pub fn judge(&mut self, response: &Response, size: u64) -> Result<Answer, OriginError> {
+    pub(super) fn judge(&mut self, response: &Response, size: u64) -> Result<Answer, OriginError> {
         match response.status {
             Status::Part(_) if self.is_of_another(response.validator.as_ref()) => {
                 self.forget();

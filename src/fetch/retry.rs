@@ -117,7 +117,7 @@ pub struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    pub fn new(limits: &'a Limits) -> Self {
+    pub(super) fn new(limits: &'a Limits) -> Self {
         Self { limits, made: 0, slow: 0, silent: 0 }
     }
 
@@ -195,11 +195,11 @@ pub struct Pace {
 }
 
 impl Pace {
-    pub fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self { window: limits.window, slow: limits.slow, since: Instant::now(), bytes: 0 }
     }
 
-    pub async fn next(&mut self, body: &mut dyn Body) -> Result<Option<Bytes>, Failure> {
+    pub(super) async fn next(&mut self, body: &mut dyn Body) -> Result<Option<Bytes>, Failure> {
         loop {
             let end = self.since + self.window;
             if let Ok(chunk) = tokio::time::timeout_at(end, body.chunk()).await {

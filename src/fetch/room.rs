@@ -32,7 +32,7 @@ pub struct Room {
 pub struct Rooms(Mutex<std::sync::Weak<Room>>);
 
 impl Rooms {
-    pub fn enter(&self, places: usize) -> Arc<Room> {
+    pub(super) fn enter(&self, places: usize) -> Arc<Room> {
         let mut current = self.0.lock();
         if let Some(room) = current.upgrade() {
             return room;
@@ -58,7 +58,7 @@ pub struct Place<'a> {
 }
 
 impl Room {
-    pub async fn place(&self) -> Place<'_> {
+    pub(super) async fn place(&self) -> Place<'_> {
         let permit = self.places.acquire().await.ok();
         self.running.fetch_add(1, Ordering::SeqCst);
         self.entered.fetch_add(1, Ordering::SeqCst);

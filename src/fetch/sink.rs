@@ -34,14 +34,14 @@ pub const QUEUE: usize = 4 << 20;
 /// How long a cancelled download waits for its thread to let go of the part file.
 const LET_GO: Duration = Duration::from_millis(100);
 
-pub enum Sink {
+pub(super) enum Sink {
     Whole(Hashed, Vec<u8>),
     Here(Hashed),
     Thread(Thread),
 }
 
 impl Sink {
-    pub fn new(writer: BlobWriter, size: u64, queue: &Arc<Semaphore>) -> Result<Self> {
+    pub(super) fn new(writer: BlobWriter, size: u64, queue: &Arc<Semaphore>) -> Result<Self> {
         let hashed = Hashed { writer, hasher: Hasher::default() };
         if size <= WHOLE_TO {
             return Ok(Self::Whole(hashed, Vec::new()));
@@ -53,7 +53,7 @@ impl Sink {
         Ok(thread.map_or_else(|hashed| Self::Here(*hashed), Self::Thread))
     }
 
-    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<()> {
         match self {
             Self::Whole(_, waiting) => {
                 waiting.extend_from_slice(&bytes);
