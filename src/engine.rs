@@ -6,6 +6,7 @@ use crate::events::Events;
 use crate::fetch::{Access, Fetcher};
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::store::tree::Scrutiny;
 
 /// Given to whoever reads, asks, fetches or writes.
 pub struct Engine {
@@ -27,5 +28,10 @@ impl Engine {
             Access { netrc: settings.netrc.clone(), certificates: settings.certificates.clone() };
         let fetcher = Fetcher::new(store.blobs().clone(), settings.concurrency, access);
         Self { store, fetcher, events: Arc::default(), settings }
+    }
+
+    /// How closely the user wants trees to be looked at.
+    pub fn scrutiny(&self) -> Scrutiny {
+        if self.settings.verify_full { Scrutiny::Bytes } else { Scrutiny::Stamps }
     }
 }

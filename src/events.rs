@@ -300,6 +300,13 @@ pub async fn heard<F: Future>(heard: Option<Heard>, work: F) -> F::Output {
     }
 }
 
+/// Which event of an operation is due.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Tick,
+    Last,
+}
+
 /// The bytes of one operation (an import, a prefetch, an upgrade), over all its artifacts.
 #[derive(Debug)]
 pub struct Progress {
@@ -342,7 +349,7 @@ impl Progress {
         let mut last = self.last.lock();
         if last.is_none_or(|at| at.elapsed() >= TICK) {
             *last = Some(Instant::now());
-            self.report(artifact, false);
+            self.report(artifact, Step::Tick);
         }
     }
 
@@ -359,17 +366,17 @@ impl Progress {
     /// The last event of an operation that moved bytes.
     pub fn finish(&self, artifact: &str) {
         if self.total.load(Ordering::Relaxed) > 0 {
-            self.report(artifact, true);
+            self.report(artifact, Step::Last);
         }
     }
 
-    fn report(&self, artifact: &str, done: bool) {
+    fn report(&self, artifact: &str, step: Step) {
         let event = || Event::Fetch {
             unit: self.unit.clone(),
             artifact: artifact.to_owned(),
             bytes: self.done(),
             total: self.total.load(Ordering::Relaxed),
-            done,
+            done: step == Step::Last,
         };
         if let Some(heard) = &self.heard {
             heard.lock().push_back(event());

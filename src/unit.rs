@@ -16,9 +16,9 @@ use crate::layout::{Found, Layout, Suffixes};
 use crate::manifest::Record;
 use crate::mount::Mount;
 use crate::name::{Digest, FilePath, Key, UnitName, Version};
-use crate::store::code::{CodePack, Interpreter};
+use crate::store::code::{CodePack, Interpreter, Trust};
 use crate::store::generation::Active;
-use crate::store::tree::{Tree, TreeFile, folder_of};
+use crate::store::tree::{Scrutiny, Tree, TreeFile, folder_of};
 
 /// So often is a file mended for one read: where there are no locks, somebody else may replace
 /// the tree right after that.
@@ -195,7 +195,7 @@ impl Unit {
 
     /// Looks at the tree on disk, once per process: compares stamps, hashes what
     /// differs, mends what the blobs can mend.
-    pub fn prepare(&self, full: bool) -> Result<Readiness> {
+    pub fn prepare(&self, scrutiny: Scrutiny) -> Result<Readiness> {
         if self.tree.lock().is_some() {
             return Ok(Readiness::Ready);
         }
@@ -208,7 +208,7 @@ impl Unit {
             None => Tree::open(store, &self.digest)?,
         };
         let Some(mut tree) = opened else { return Ok(Readiness::Missing) };
-        let checked = tree.check(store, full);
+        let checked = tree.check(store, scrutiny);
         if !checked.damaged.is_empty() {
             self.tell_files(&tree, &checked.damaged, |path| Finding::Damaged { path });
             let left = match assemble::heal(store, &mut tree, &checked.damaged) {
@@ -311,14 +311,17 @@ impl Unit {
             &mount.identity,
             &self.digest,
             &python.code,
-            self.trusts_published_code(&mount),
+            self.trust(&mount),
         );
         Ok(self.code.get_or_init(|| code))
     }
 
     /// What a project's lock holds to its digests is compiled here: the lock pins sources.
-    pub fn trusts_published_code(&self, mount: &Mount) -> bool {
-        matches!(mount.locked(self.name.as_str()), Ok(None))
+    pub fn trust(&self, mount: &Mount) -> Trust {
+        match mount.locked(self.name.as_str()) {
+            Ok(None) => Trust::Published,
+            _ => Trust::Compiled,
+        }
     }
 
     /// Helpers that share the compiling of this tree.

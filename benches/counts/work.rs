@@ -7,9 +7,9 @@ use magic_module::name::Digest;
 use magic_module::plan::{Packs, Reusable, plan};
 use magic_module::session::TopLevel;
 use magic_module::store::Reuse;
-use magic_module::store::code::CodePack;
+use magic_module::store::code::{CodePack, Trust};
 use magic_module::store::disk;
-use magic_module::store::tree::Tree;
+use magic_module::store::tree::{Scrutiny, Tree};
 use magic_module::supply::Answer;
 use magic_module::uses::publish::CATALOGUE_ABOVE;
 
@@ -90,7 +90,7 @@ fn check_tree(count: Count<'_>) {
     let client = world.client();
     let digest = client.import("bulk").unwrap().digest;
     let mut tree = Tree::open(&client.session.engine.store, &digest).unwrap().unwrap();
-    count(&mut || drop(black_box(tree.check(&client.session.engine.store, false))));
+    count(&mut || drop(black_box(tree.check(&client.session.engine.store, Scrutiny::Stamps))));
 }
 
 fn open_pack(count: Count<'_>) {
@@ -99,7 +99,13 @@ fn open_pack(count: Count<'_>) {
     let (mount, digest) = (&client.mount, client.import("bulk").unwrap().digest);
     let (folder, interpreter) = (mount.folder.code(), &client.session.python.code);
     count(&mut || {
-        drop(black_box(CodePack::open(&folder, &mount.identity, &digest, interpreter, false)));
+        drop(black_box(CodePack::open(
+            &folder,
+            &mount.identity,
+            &digest,
+            interpreter,
+            Trust::Compiled,
+        )));
     });
 }
 

@@ -2,7 +2,7 @@
 //! be added.
 
 use magic_module::name::Digest;
-use magic_module::store::code::{CodePack, Interpreter};
+use magic_module::store::code::{CodePack, Interpreter, Trust};
 
 const CODE: &[u8] = b"the code of a.py";
 
@@ -12,7 +12,7 @@ pub fn check(data: &[u8]) {
     let interpreter =
         Interpreter { cache_tag: "cpython-313".into(), magic: vec![1, 2], optimization: 0 };
     let path = folder.join(format!("{tree}.cpython-313.0"));
-    let open = || CodePack::open(&folder, &identity, &tree, &interpreter, true);
+    let open = || CodePack::open(&folder, &identity, &tree, &interpreter, Trust::Published);
     let source = Digest::of(b"source");
 
     let _ = fs_err::remove_file(&path);

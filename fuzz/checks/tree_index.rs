@@ -3,7 +3,7 @@
 //! listing and, behind an empty line, the stamps.
 
 use magic_module::name::Digest;
-use magic_module::store::tree::{Tree, folder_of, index_of};
+use magic_module::store::tree::{Scrutiny, Tree, folder_of, index_of};
 
 pub fn check(data: &[u8]) {
     let store = super::store();
@@ -30,7 +30,11 @@ pub fn check(data: &[u8]) {
                 .all(|blob| tree.blobs().contains(blob))
         );
         let there = tree.files.iter().filter(|file| !file.lazy).count();
-        assert_eq!(tree.check(&store, true).damaged.len(), there, "nothing of it is on disk");
+        assert_eq!(
+            tree.check(&store, Scrutiny::Bytes).damaged.len(),
+            there,
+            "nothing of it is on disk"
+        );
         assert!(tree.files.iter().all(|file| tree.position(file.path.as_str()).is_some()));
     }
     fs_err::remove_file(&index).unwrap();

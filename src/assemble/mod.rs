@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{self, Record};
 use crate::name::{Digest, FilePath};
 use crate::store::lock::Exclusive;
-use crate::store::tree::{Kept, Stamp, Tree, folder_of};
+use crate::store::tree::{Kept, Scrutiny, Stamp, Tree, folder_of};
 use crate::store::{Reuse, Store, aside, disk, make_folders, rename_onto};
 
 pub use copies::{link, make_executable};
@@ -82,7 +82,7 @@ pub fn build(
 /// The tree that stands, if nothing in it is damaged.
 fn whole(store: &Store, digest: &Digest) -> Result<Option<Tree>> {
     let Some(mut tree) = Tree::open(store, digest)? else { return Ok(None) };
-    Ok(tree.check(store, false).damaged.is_empty().then_some(tree))
+    Ok(tree.check(store, Scrutiny::Stamps).damaged.is_empty().then_some(tree))
 }
 
 /// Gives the tree that was built aside its name. Where there are no locks, somebody else may
@@ -110,7 +110,7 @@ fn name(store: &Store, aside: &Path, tree: Tree, reuse: Reuse) -> Result<Tree> {
 fn standing(store: &Store, tree: &Tree) -> Option<Tree> {
     let is_ours = fs_err::symlink_metadata(&tree.folder).is_ok_and(|it| store.is_own_folder(&it));
     let mut found = tree.clone();
-    (is_ours && found.check(store, false).damaged.is_empty()).then_some(found)
+    (is_ours && found.check(store, Scrutiny::Stamps).damaged.is_empty()).then_some(found)
 }
 
 fn make_way(store: &Store, folder: &Path) -> io::Result<()> {

@@ -122,7 +122,7 @@ impl<'a> Packs<'a> {
 
     /// A file that is a blob of its own, or a file of another tree.
     fn place_whole(&mut self, target: &Path, file: &TreeFile, source: &Source) -> Result<()> {
-        let TreeFile { size, sha256, executable, .. } = file;
+        let TreeFile { size, sha256, .. } = file;
         let from = source.file.clone().unwrap_or_else(|| self.store.blobs().path(sha256));
         let broken = |how| {
             Error::new(Kind::Integrity, format!("{} is {how}", from.display()))
@@ -132,7 +132,7 @@ impl<'a> Packs<'a> {
         if !fs_err::symlink_metadata(&from).is_ok_and(|metadata| metadata.is_file()) {
             return Err(broken("gone"));
         }
-        let shared = *size >= ENOUGH_TO_SHARE && self.share(&from, target, *executable).is_ok();
+        let shared = *size >= ENOUGH_TO_SHARE && self.share(&from, target, file).is_ok();
         let got = if shared && source.fresh && source.file.is_none() {
             *sha256
         } else if shared {
@@ -149,7 +149,7 @@ impl<'a> Packs<'a> {
 
     /// A clone of the blocks where the file system can, else another name of the same
     /// read-only file. All names of a file have one mode, so one that can be run is a copy.
-    fn share(&mut self, from: &Path, target: &Path, executable: bool) -> std::io::Result<()> {
+    fn share(&mut self, from: &Path, target: &Path, file: &TreeFile) -> std::io::Result<()> {
         if self.clones {
             match clone_blocks(from, target) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(error),
@@ -159,7 +159,7 @@ impl<'a> Packs<'a> {
                 return Ok(());
             }
         }
-        if executable {
+        if file.executable {
             return Err(std::io::ErrorKind::Unsupported.into());
         }
         link(from, target)

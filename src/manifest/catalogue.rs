@@ -109,7 +109,7 @@ impl Catalogue {
         cost::check(bytes)?;
         let Object(leaf): Object<Leaf> = from_json(bytes)?;
         // Whether it needs `paths` stands in the manifest, which is not at hand.
-        check::records(namespace, &leaf.modules, true)?;
+        check::records(namespace, &leaf.modules, check::Forms::Any)?;
         match leaf.modules.0.keys().find(|name| self.slot(name.as_str()) != slot) {
             Some(stray) => {
                 Err(wrong(&place_of(stray), "stands in a leaf that its name does not choose"))

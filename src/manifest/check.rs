@@ -18,8 +18,11 @@ pub(super) fn manifest(manifest: &Manifest) -> Result<()> {
     }
     match &manifest.body {
         Body::Modules(modules) => {
-            let any_form = manifest.needs.iter().any(|need| need == PATHS);
-            records(&manifest.namespace, modules, any_form)?;
+            let forms = match manifest.needs.iter().any(|need| need == PATHS) {
+                true => Forms::Any,
+                false => Forms::Composed,
+            };
+            records(&manifest.namespace, modules, forms)?;
             requires(modules)
         }
         Body::Catalogue(_) if manifest.namespace.is_empty() => Err(wrong(
@@ -30,9 +33,16 @@ pub(super) fn manifest(manifest: &Manifest) -> Result<()> {
     }
 }
 
+/// In which forms of Unicode paths of data may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forms {
+    Composed,
+    Any,
+}
+
 /// Checks records that came together: a whole manifest, or one leaf of a catalogue. Paths of
-/// data may be in `any_form` of Unicode where the manifest says so.
-pub(super) fn records(namespace: &Namespace, modules: &Modules, any_form: bool) -> Result<()> {
+/// data may be in other forms of Unicode where the manifest says so.
+pub(super) fn records(namespace: &Namespace, modules: &Modules, forms: Forms) -> Result<()> {
     let twice = Twice::of(modules.0.keys().map(|name| name.as_str().to_lowercase()));
     let mut units: HashMap<String, &UnitName> = HashMap::new();
     for name in modules.0.keys() {
@@ -52,7 +62,7 @@ pub(super) fn records(namespace: &Namespace, modules: &Modules, any_form: bool) 
     let mut paths: HashMap<String, (String, &UnitName)> = HashMap::new();
     for (name, record) in &modules.0 {
         let place = place_of(name);
-        record_alone(name, record, &place, any_form)?;
+        record_alone(name, record, &place, forms)?;
         for (index, file) in record.files.iter().enumerate() {
             let here = || format!("{place}.files[{index}].path");
             let folded = file.path.folded();
@@ -93,8 +103,8 @@ impl Twice {
     }
 }
 
-fn record_alone(name: &UnitName, record: &Record, place: &str, any_form: bool) -> Result<()> {
-    files(name, &record.files, place, any_form)?;
+fn record_alone(name: &UnitName, record: &Record, place: &str, forms: Forms) -> Result<()> {
+    files(name, &record.files, place, forms)?;
     packs(record, &record.files, &record.packs, place)?;
     for (index, variant) in record.variants.iter().enumerate() {
         let place = format!("{place}.variants[{index}]");
@@ -104,7 +114,7 @@ fn record_alone(name: &UnitName, record: &Record, place: &str, any_form: bool) -
                 &format!("{:?} is not a wheel tag of three parts", variant.tag),
             ));
         }
-        files(name, &variant.files, &place, any_form)?;
+        files(name, &variant.files, &place, forms)?;
         packs(record, &variant.files, &variant.packs, &place)?;
     }
     for (version, older) in &record.versions {
@@ -121,12 +131,12 @@ fn record_alone(name: &UnitName, record: &Record, place: &str, any_form: bool) -
                 "older records have no versions of their own",
             ));
         }
-        record_alone(name, older, &place, any_form)?;
+        record_alone(name, older, &place, forms)?;
     }
     Ok(())
 }
 
-fn files(name: &UnitName, files: &[File], place: &str, any_form: bool) -> Result<()> {
+fn files(name: &UnitName, files: &[File], place: &str, forms: Forms) -> Result<()> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     // By the hash of its folded form: spelled out, the folders of one path would take hundreds
     // of times what it does.
@@ -136,7 +146,7 @@ fn files(name: &UnitName, files: &[File], place: &str, any_form: bool) -> Result
     let mut below = None;
     for (index, file) in files.iter().enumerate() {
         let here = format!("{place}.files[{index}].path");
-        if !any_form || file.path.is_code() {
+        if forms == Forms::Composed || file.path.is_code() {
             file.path.is_composed().map_err(|why| wrong(&here, &why.to_string()))?;
         }
         match owner_rule(name, &file.path) {

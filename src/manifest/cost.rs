@@ -88,6 +88,12 @@ fn no_room(bytes: usize) -> Error {
     .hint(MORE_MEMORY)
 }
 
+#[derive(Clone, Copy)]
+enum Container {
+    Object,
+    List,
+}
+
 /// A level of lists and objects is one bit of each number; what is deeper is not read.
 #[derive(Default)]
 struct Scan {
@@ -117,7 +123,8 @@ impl Scan {
                     let value = rest.trim_ascii_start().strip_prefix(b":");
                     scan.text(text, value.map(<[u8]>::trim_ascii_start));
                 }
-                b'{' | b'[' => scan.open(*byte == b'['),
+                b'{' => scan.open(Container::Object),
+                b'[' => scan.open(Container::List),
                 b'}' | b']' => scan.close(),
                 b',' if scan.in_list() => scan.cost += PLACE,
                 _ => {}
@@ -134,17 +141,20 @@ impl Scan {
         self.lists & self.bit() != 0
     }
 
-    fn open(&mut self, list: bool) {
-        self.cost += match (list, self.in_list()) {
-            (false, true) => ITEM,
-            (false, false) => RECORD,
-            (true, true) => PLACE,
-            (true, false) => 0,
+    fn open(&mut self, container: Container) {
+        self.cost += match (container, self.in_list()) {
+            (Container::Object, true) => ITEM,
+            (Container::Object, false) => RECORD,
+            (Container::List, true) => PLACE,
+            (Container::List, false) => 0,
         };
         self.depth = self.depth.saturating_add(1);
         let bit = self.bit();
         self.begun &= !bit;
-        self.lists = if list { self.lists | bit } else { self.lists & !bit };
+        self.lists = match container {
+            Container::List => self.lists | bit,
+            Container::Object => self.lists & !bit,
+        };
     }
 
     fn close(&mut self) {

@@ -20,9 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use catalogue::{Catalogue, Table};
 pub use check::owner_rule;
 use object::Object;
-pub use record::{
-    File, Modules, Pack, PackFormat, Place, Record, Variant, listing_line, tree_digest,
-};
+pub use record::{File, Listed, Modules, Pack, PackFormat, Place, Record, Variant, tree_digest};
 
 use crate::error::{Error, Kind, Result};
 use crate::name::{Namespace, UnitName};

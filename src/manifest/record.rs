@@ -296,24 +296,38 @@ impl Modules {
     }
 }
 
-/// A file's line in what a tree's digest covers; see [`Record::tree_digest`].
-pub fn listing_line(
-    path: &FilePath,
-    size: u64,
-    sha256: &Digest,
-    lazy: bool,
-    executable: bool,
-) -> String {
-    let lazy = if lazy { "\0lazy" } else { "" };
-    let executable = if executable { "\0executable" } else { "" };
-    format!("{path}\0{size}\0{sha256}{lazy}{executable}\n")
+/// What a tree's digest covers of a file; see [`Record::tree_digest`].
+pub struct Listed<'a> {
+    /// In the tree.
+    pub path: &'a FilePath,
+    /// In bytes.
+    pub size: u64,
+    /// Of its bytes.
+    pub sha256: &'a Digest,
+    /// It is kept outside the tree.
+    pub lazy: bool,
+    /// It has the executable bits.
+    pub executable: bool,
+}
+
+impl Listed<'_> {
+    /// Its line.
+    pub fn line(&self) -> String {
+        let Self { path, size, sha256, .. } = self;
+        let lazy = if self.lazy { "\0lazy" } else { "" };
+        let executable = if self.executable { "\0executable" } else { "" };
+        format!("{path}\0{size}\0{sha256}{lazy}{executable}\n")
+    }
 }
 
 /// See [`Record::tree_digest`].
 pub fn tree_digest(files: &[File]) -> Digest {
     let mut lines: Vec<String> = files
         .iter()
-        .map(|file| listing_line(&file.path, file.size, &file.sha256, file.lazy, file.executable))
+        .map(|file| {
+            let File { path, size, sha256, lazy, executable, .. } = file;
+            Listed { path, size: *size, sha256, lazy: *lazy, executable: *executable }.line()
+        })
         .collect();
     lines.sort_unstable();
     let mut hasher = Hasher::default();

@@ -36,6 +36,9 @@ const HEADER: usize = FORMAT.len() + 32;
 const ENTRY: usize = 4 + 4 + 32 + 32;
 /// The largest pack, in bytes; a larger one is damage.
 const LIMIT: u64 = 512 << 20;
+/// Marks what was compiled on this machine.
+const HERE: u32 = 0;
+/// Marks what the author published.
 const PUBLISHED: u32 = 1 << 31;
 /// Published code is appended in portions of so many bytes.
 const PORTION: usize = 4 << 20;
@@ -59,6 +62,15 @@ impl Interpreter {
     }
 }
 
+/// Whose code counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// What was compiled on this machine.
+    Compiled,
+    /// That, and what the author published.
+    Published,
+}
+
 /// One tree's compiled modules, open for reading and for adding to.
 #[derive(Debug)]
 pub struct CodePack {
@@ -79,7 +91,8 @@ struct Held {
 
 #[derive(Debug, Clone)]
 struct Entry {
-    published: bool,
+    /// Who compiled it: [`HERE`] or [`PUBLISHED`].
+    mark: u32,
     source: Digest,
     check: Digest,
     /// Position in the bytes that were read.
@@ -100,14 +113,14 @@ impl AsRef<[u8]> for Code {
 }
 
 impl CodePack {
-    /// Reads the pack into private memory. A missing or foreign one is empty. Code that
-    /// the author published is left out unless it is `trusted`.
+    /// Reads the pack into private memory. A missing or foreign one is empty. What is not
+    /// trusted is left out.
     pub fn open(
         folder: &std::path::Path,
         identity: &Digest,
         tree: &Digest,
         interpreter: &Interpreter,
-        trusted: bool,
+        trust: Trust,
     ) -> Self {
         let Interpreter { cache_tag, magic, optimization } = interpreter;
         let path = folder.join(format!("{tree}.{cache_tag}.{optimization}"));
@@ -130,12 +143,12 @@ impl CodePack {
         };
         // Code that cannot be read is compiled once more.
         if let Ok(bytes) = disk::read_private(&pack.path, LIMIT) {
-            pack.held = pack.parse(bytes, trusted);
+            pack.held = pack.parse(bytes, trust);
         }
         pack
     }
 
-    fn parse(&self, bytes: Vec<u8>, trusted: bool) -> Held {
+    fn parse(&self, bytes: Vec<u8>, trust: Trust) -> Held {
         let mut held = Held::default();
         if !self.is_ours(&bytes) {
             return held;
@@ -143,7 +156,7 @@ impl CodePack {
         let mut at = HEADER;
         while let Some((path, entry)) = entry_at(&bytes, at) {
             at = entry.code.end;
-            if trusted || !entry.published {
+            if trust == Trust::Published || entry.mark == HERE {
                 held.entries.insert(path, entry);
             }
         }
@@ -162,7 +175,7 @@ impl CodePack {
         let Held { bytes, entries, .. } = &self.held;
         let entry = entries.get(path).filter(|entry| entry.source == *source)?;
         let code = bytes.get(entry.code.clone())?;
-        let lengths = lengths(path, code, entry.published)?;
+        let lengths = lengths(path, code, entry.mark)?;
         let good = self.check(lengths, path, &entry.source, code) == entry.check;
         good.then(|| Code { bytes: bytes.clone(), at: entry.code.clone() })
     }
@@ -188,7 +201,7 @@ impl CodePack {
         if entry.try_reserve_exact(ENTRY + path.len() + code.len()).is_err() {
             return;
         }
-        self.encode(path, source, code, false, &mut entry);
+        self.encode(path, source, code, HERE, &mut entry);
         let _ = self.append(&entry);
     }
 
@@ -196,7 +209,7 @@ impl CodePack {
     pub fn add_published<'a>(&self, entries: impl Iterator<Item = (&'a str, Digest, Vec<u8>)>) {
         let mut portion = Vec::new();
         for (path, source, code) in entries.filter(|(path, ..)| !self.has(path)) {
-            self.encode(path, &source, &code, true, &mut portion);
+            self.encode(path, &source, &code, PUBLISHED, &mut portion);
             if portion.len() >= PORTION {
                 let _ = self.append(&portion);
                 portion.clear();
@@ -212,15 +225,8 @@ impl CodePack {
         entry.is_some_and(|entry| self.get(path, &entry.source).is_some())
     }
 
-    fn encode(
-        &self,
-        path: &str,
-        source: &Digest,
-        code: &[u8],
-        published: bool,
-        target: &mut Vec<u8>,
-    ) {
-        let Some(lengths) = lengths(path, code, published) else { return };
+    fn encode(&self, path: &str, source: &Digest, code: &[u8], mark: u32, target: &mut Vec<u8>) {
+        let Some(lengths) = lengths(path, code, mark) else { return };
         target.extend_from_slice(&lengths);
         target.extend_from_slice(source.as_bytes());
         target.extend_from_slice(self.check(lengths, path, source, code).as_bytes());
@@ -230,10 +236,9 @@ impl CodePack {
 }
 
 /// How an entry begins; `None` for what no entry can hold.
-fn lengths(path: &str, code: &[u8], published: bool) -> Option<[u8; 8]> {
+fn lengths(path: &str, code: &[u8], mark: u32) -> Option<[u8; 8]> {
     let path = u32::try_from(path.len()).ok().filter(|length| length & PUBLISHED == 0)?;
     let code = u32::try_from(code.len()).ok()?;
-    let mark = if published { PUBLISHED } else { 0 };
     let (path, code) = ((path | mark).to_le_bytes(), code.to_le_bytes());
     let mut lengths = [0; 8];
     lengths[..4].copy_from_slice(&path);
@@ -250,14 +255,14 @@ fn entry_at(bytes: &[u8], at: usize) -> Option<(String, Entry)> {
     let digest = |from: usize| -> Option<Digest> {
         Some(Digest::from_bytes(head.get(from..from + 32)?.try_into().ok()?))
     };
-    let published = length(0)? & PUBLISHED != 0;
+    let mark = length(0)? & PUBLISHED;
     let path_length = usize::try_from(length(0)? & !PUBLISHED).ok()?;
     let code_length = usize::try_from(length(4)?).ok()?;
     let path = rest.get(ENTRY..ENTRY.checked_add(path_length)?)?;
     let start = at + ENTRY + path_length;
     let code = start..start.checked_add(code_length)?;
     bytes.get(code.clone())?;
-    let entry = Entry { published, source: digest(8)?, check: digest(40)?, code };
+    let entry = Entry { mark, source: digest(8)?, check: digest(40)?, code };
     Some((std::str::from_utf8(path).ok()?.to_owned(), entry))
 }
 

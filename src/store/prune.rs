@@ -56,7 +56,8 @@ pub fn prune_within(store: &Store, limit: Option<u64>, patience: Duration) -> Re
     let _alone = alone(store, patience)?;
     // All is read before anything goes: what cannot be read might name what is in use.
     let survey = Survey::of(store)?;
-    let (all, least) = (survey.references(store, true)?, survey.references(store, false)?);
+    let (all, least) =
+        (survey.references(store, Spare::Previous)?, survey.references(store, Spare::InUse)?);
     usage(store)?;
     let mut broom = Broom::default();
     broom.pruned.bytes += store.blobs().sweep()?;
@@ -156,10 +157,9 @@ impl Survey {
         Ok(())
     }
 
-    /// What must stay. `all`: also what previous trees can be rebuilt from.
-    fn references(&self, store: &Store, all: bool) -> Result<References> {
+    fn references(&self, store: &Store, spare: Spare) -> Result<References> {
         let active = || self.kept.iter().flat_map(|kept| kept.generation.active.values());
-        let rebuilt = self.kept.iter().filter(|kept| kept.in_use || all);
+        let rebuilt = self.kept.iter().filter(|kept| kept.in_use || spare == Spare::Previous);
         let rebuilt: BTreeSet<Digest> = rebuilt
             .flat_map(|kept| kept.generation.active.values())
             .map(|active| active.tree)
@@ -189,6 +189,15 @@ impl Survey {
             code: self.folders.iter().map(MountFolder::code).collect(),
         })
     }
+}
+
+/// Of which trees the blobs stay, too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spare {
+    /// Of those in use, and of those that a rollback leads to.
+    Previous,
+    /// Of those in use.
+    InUse,
 }
 
 /// What must stay, by name; `code`: the folders of code packs.

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Store, Sync, boot, disk, open_to_others, write_aside};
 use crate::error::{Error, Kind, Result};
-use crate::manifest::{File, listing_line};
+use crate::manifest::{File, Listed};
 use crate::name::{Digest, FilePath, folders};
 
 const FORMAT: &str = "magic_module tree 1";
@@ -100,7 +100,8 @@ impl TreeFile {
     }
 
     fn line(&self) -> String {
-        listing_line(&self.path, self.size, &self.sha256, self.lazy, self.executable)
+        let Self { path, size, sha256, lazy, executable, .. } = self;
+        Listed { path, size: *size, sha256, lazy: *lazy, executable: *executable }.line()
     }
 }
 
@@ -267,7 +268,7 @@ impl Tree {
     /// The files that are not what they should be, by position. Files that differ from
     /// their stamp only are re-stamped; `changed` tells that the index should be written.
     /// All files of a folder that is not ours alone are damaged.
-    pub fn check(&mut self, store: &Store, full: bool) -> Checked {
+    pub fn check(&mut self, store: &Store, scrutiny: Scrutiny) -> Checked {
         let mut checked = Checked::default();
         let strangers = self.strangers(store);
         for (at, file) in self.files.iter_mut().enumerate().filter(|(_, file)| !file.lazy) {
@@ -281,6 +282,7 @@ impl Tree {
             let stamp = Stamp::of(&metadata);
             // A file system without these bits shows its own for every file, then as now; and
             // what can be run although it should not does no harm, as after `chmod -R 755`.
+            let full = scrutiny == Scrutiny::Bytes;
             let touched = full || stamp != file.stamp;
             let mode_counts = touched && (full || file.executable);
             if !metadata.is_file()
@@ -373,6 +375,15 @@ fn damaged(path: &Path, expected: &Digest, got: &Digest) -> Error {
         .expected(expected.to_hex())
         .got(got.to_hex())
         .hint("run `magic-module verify`, which fetches it again")
+}
+
+/// How closely a tree is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scrutiny {
+    /// A file with the stamp that it had is whole.
+    Stamps,
+    /// Every file is hashed.
+    Bytes,
 }
 
 /// True if the file can be run by all who can read it, or by nobody, as it should be.

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use super::end::End;
-use super::header::{Central, EMPTY, Local, Method};
+use super::header::{Central, EMPTY, EntryKind, Local, Method};
 use super::names::Names;
 use crate::name::FilePath;
 
@@ -133,7 +133,7 @@ impl Directory {
                 return rule(format!("holds {} in bytes of another entry", header.path));
             };
             check_gap(reader, header, &local, after..next)?;
-            if header.is_folder {
+            if header.kind == EntryKind::Folder {
                 check_empty(reader, header, at)?;
                 found.folders.insert(header.path.clone());
                 continue;
@@ -157,7 +157,7 @@ fn parse<'a>(mut bytes: &'a [u8], end: &End, limits: &Limits) -> Result<Vec<Cent
     let mut total = 0_u64;
     for _ in 0..end.entries {
         let header = Central::take(&mut bytes)?;
-        names.add(&header.path, header.is_folder)?;
+        names.add(&header.path, header.kind)?;
         total = total.saturating_add(header.size);
         headers.push(header);
     }
@@ -184,7 +184,7 @@ fn check_gap<R: Read + Seek>(
         (Ok(length @ 1..=LONGEST), true) => {
             let bytes = &mut bytes[..length];
             read_at(reader, gap.start, bytes)?;
-            header.is_descriptor(bytes, local.is_zip64)
+            header.is_descriptor(bytes, local)
         }
         (Ok(0), false) => true,
         _ => false,

@@ -23,6 +23,13 @@ const NEWEST: u64 = 63;
 /// Nothing, deflated: some writers give it to folders.
 pub(super) const EMPTY: [u8; 2] = [3, 0];
 
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EntryKind {
+    File,
+    Folder,
+}
+
 /// How the bytes of an entry are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -33,7 +40,7 @@ pub enum Method {
 /// An entry as the central directory tells it.
 pub(super) struct Central<'a> {
     pub path: FilePath,
-    pub is_folder: bool,
+    pub kind: EntryKind,
     pub method: Method,
     pub crc: u64,
     pub compressed: u64,
@@ -68,7 +75,7 @@ impl<'a> Central<'a> {
         let flags = fields.u16(8);
         let name = text_of(raw_name, flags)?;
         let refuse = |why: &str| Err(Refusal::Rule(format!("holds {name:?} {why}")));
-        let is_folder = name.ends_with('/');
+        let kind = if name.ends_with('/') { EntryKind::Folder } else { EntryKind::File };
         let path = FilePath::new(name.strip_suffix('/').unwrap_or(name))
             .and_then(|path| path.is_composed().map(|()| path))
             .map_err(|why| Refusal::Rule(format!("holds a name that is not allowed: {why}")))?;
@@ -84,7 +91,7 @@ impl<'a> Central<'a> {
         if fields.u16(6) & 0xff > NEWEST || fields.u16(34) != 0 {
             return refuse("in a form of a later version, or in another part");
         }
-        if let Err(why) = check_kind(fields.u32(38), is_folder) {
+        if let Err(why) = check_kind(fields.u32(38), kind) {
             return refuse(why);
         }
         let method = match fields.u16(10) {
@@ -101,12 +108,12 @@ impl<'a> Central<'a> {
             return refuse("stored, but in two sizes");
         }
         let (crc, has_descriptor) = (fields.u32(16), flags & DESCRIPTOR != 0);
-        if is_folder && (size != 0 || crc != 0 || compressed > EMPTY.len() as u64) {
+        if kind == EntryKind::Folder && (size != 0 || crc != 0 || compressed > EMPTY.len() as u64) {
             return refuse("as a folder that has bytes");
         }
         Ok(Self {
             path,
-            is_folder,
+            kind,
             method,
             crc,
             compressed,
@@ -161,11 +168,11 @@ impl<'a> Central<'a> {
 
     /// True for what may follow the bytes of an entry that has a descriptor: checksum and
     /// sizes once more, with or without a signature. Who reads from the front knows only by
-    /// `is_zip64` where it ends, and by its first bytes whether there is a signature.
-    pub fn is_descriptor(&self, bytes: &[u8], is_zip64: bool) -> bool {
+    /// `local` where it ends, and by its first bytes whether there is a signature.
+    pub fn is_descriptor(&self, bytes: &[u8], local: &Local) -> bool {
         let numbers = bytes.strip_prefix(b"PK\x07\x08").unwrap_or(bytes);
         let fields = Fields(numbers);
-        let (compressed, size) = match (numbers.len(), is_zip64) {
+        let (compressed, size) = match (numbers.len(), local.is_zip64) {
             (12, false) => (fields.u32(4), fields.u32(8)),
             (20, true) => (fields.u64(4), fields.u64(12)),
             _ => return false,
@@ -189,18 +196,21 @@ fn text_of(raw: &[u8], flags: u64) -> Result<&str, Refusal> {
 
 /// Permissions are never looked at, but what claims to be a link or a device is not
 /// passed off as a file.
-fn check_kind(attributes: u64, is_folder: bool) -> Result<(), &'static str> {
+fn check_kind(attributes: u64, kind: EntryKind) -> Result<(), &'static str> {
     const DOS_LABEL: u64 = 0x08;
     const DOS_FOLDER: u64 = 0x10;
     const WINDOWS_LINK: u64 = 0x400;
     let unix = attributes >> 28;
-    let unix_kind = if is_folder { 0o04 } else { 0o10 };
+    let unix_kind = match kind {
+        EntryKind::Folder => 0o04,
+        EntryKind::File => 0o10,
+    };
     if unix == 0o12 || attributes & WINDOWS_LINK != 0 {
         return Err("as a symbolic link");
     }
     if (unix != 0 && unix != unix_kind)
         || attributes & DOS_LABEL != 0
-        || (!is_folder && attributes & DOS_FOLDER != 0)
+        || (kind == EntryKind::File && attributes & DOS_FOLDER != 0)
     {
         return Err("as something other than a plain file");
     }

@@ -39,6 +39,15 @@ use crate::name::{Digest, FilePath, Hashing, folders};
 use crate::store::disk;
 use source::Source;
 
+/// Whether an archive lies in a zstd frame.
+#[derive(Clone, Copy)]
+enum Framing {
+    Frame,
+    Plain,
+    /// Its first bytes tell.
+    Unknown,
+}
+
 /// An archive that was found to be sound and is open for reading.
 pub struct Pack<R = Source> {
     directory: Arc<Directory>,
@@ -55,8 +64,11 @@ impl Pack {
         declared: &BTreeMap<&FilePath, u64>,
     ) -> Result<Self> {
         let (limits, names) = within(declared.iter().map(|(path, size)| (*path, *size)));
-        let framed = *format == PackFormat::ZipZstd;
-        let pack = Self::open_within(path, label, &limits, names, Some(framed))?;
+        let framing = match format {
+            PackFormat::ZipZstd => Framing::Frame,
+            _ => Framing::Plain,
+        };
+        let pack = Self::open_within(path, label, &limits, names, framing)?;
         pack.compare(declared)?;
         Ok(pack)
     }
@@ -64,7 +76,7 @@ impl Pack {
     /// Opens a pack whose list of paths is no longer known; each entry is still
     /// verified by its own digest.
     pub fn open_any(path: &Path, label: &str) -> Result<Self> {
-        Self::open_within(path, label, &Limits::NONE, 0, None)
+        Self::open_within(path, label, &Limits::NONE, 0, Framing::Unknown)
     }
 
     fn open_within(
@@ -72,11 +84,16 @@ impl Pack {
         label: &str,
         limits: &Limits,
         names: u64,
-        framed: Option<bool>,
+        framing: Framing,
     ) -> Result<Self> {
         let cannot = |error: io::Error| Error::store("cannot open a pack", path, &error);
         let (mut file, _) = disk::open(path).map_err(cannot)?;
-        if !framed.map_or_else(|| frame::begins(&mut file), Ok).map_err(cannot)? {
+        let is_framed = match framing {
+            Framing::Frame => true,
+            Framing::Plain => false,
+            Framing::Unknown => frame::begins(&mut file).map_err(cannot)?,
+        };
+        if !is_framed {
             return Self::over(Source::File(BufReader::new(file)), label, limits);
         }
         let bytes = frame::read(&mut file).map_err(|refusal| refused(label, refusal))?;

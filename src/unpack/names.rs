@@ -1,14 +1,16 @@
 //! Names that are sound each by itself, and still cannot stand side by side.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::archive::{Refusal, rule};
+use super::header::EntryKind;
 use crate::name::{FilePath, folded, parents};
 
 /// What is known of a place in the tree: how it was spelled, and what it is.
 struct Place {
     path: String,
-    is_folder: bool,
+    kind: EntryKind,
     /// It has an entry of its own; otherwise it is only the parent of one.
     listed: bool,
 }
@@ -17,23 +19,29 @@ struct Place {
 pub(super) struct Names(HashMap<String, Place>);
 
 impl Names {
-    pub fn add(&mut self, path: &FilePath, is_folder: bool) -> Result<(), Refusal> {
-        self.place(path.as_str(), is_folder, true)?;
-        parents(path.as_str()).try_for_each(|parent| self.place(parent, true, false))
+    pub fn add(&mut self, path: &FilePath, kind: EntryKind) -> Result<(), Refusal> {
+        self.place(Place { path: path.to_string(), kind, listed: true })?;
+        let folder =
+            |path: &str| Place { path: path.to_owned(), kind: EntryKind::Folder, listed: false };
+        parents(path.as_str()).try_for_each(|parent| self.place(folder(parent)))
     }
 
-    fn place(&mut self, path: &str, is_folder: bool, listed: bool) -> Result<(), Refusal> {
-        let Some(known) = self.0.get_mut(&folded(path)) else {
-            self.0.insert(folded(path), Place { path: path.to_owned(), is_folder, listed });
-            return Ok(());
+    fn place(&mut self, place: Place) -> Result<(), Refusal> {
+        let known = match self.0.entry(folded(&place.path)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => {
+                free.insert(place);
+                return Ok(());
+            }
         };
+        let Place { path, kind, listed } = place;
         if known.path != path {
             let other = &known.path;
             return rule(format!(
                 "holds {path:?} and {other:?}, which some file systems take for one"
             ));
         }
-        if known.is_folder != is_folder {
+        if known.kind != kind {
             return rule(format!("holds {path:?} as a file and as a folder"));
         }
         if known.listed && listed {

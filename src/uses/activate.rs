@@ -54,7 +54,7 @@ impl Session {
     /// True if the unit can be used without asking anybody: its tree is whole, and its
     /// generation knows it.
     pub fn is_ready(&self, unit: &Arc<Unit>) -> Result<bool> {
-        if !matches!(unit.prepare(self.engine.settings.verify_full)?, Readiness::Ready) {
+        if !matches!(unit.prepare(self.engine.scrutiny())?, Readiness::Ready) {
             return Ok(false);
         }
         let Ok(mount) = unit.mount() else { return Ok(true) };

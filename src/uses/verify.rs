@@ -9,7 +9,7 @@ use crate::mount::Mount;
 use crate::name::{Digest, Key};
 use crate::session::Session;
 use crate::store::Reuse;
-use crate::store::tree::Tree;
+use crate::store::tree::{Scrutiny, Tree};
 use crate::unit::{Readiness, Unit};
 
 /// The outcome of a check of the cache.
@@ -79,7 +79,7 @@ impl Session {
         let mut sources_whole = true;
         match Tree::open(&self.engine.store, &unit.digest)? {
             Some(mut tree) => {
-                let damaged = tree.check(&self.engine.store, true).damaged;
+                let damaged = tree.check(&self.engine.store, Scrutiny::Bytes).damaged;
                 verified.problems.extend(damaged.iter().map(|at| {
                     format!(
                         "{} is damaged",
@@ -105,7 +105,7 @@ impl Session {
             None => verified.problems.push(format!("the tree of {} is gone", unit.full_name)),
         }
         unit.reset();
-        if sources_whole && matches!(unit.prepare(true), Ok(Readiness::Ready)) {
+        if sources_whole && matches!(unit.prepare(Scrutiny::Bytes), Ok(Readiness::Ready)) {
             return Ok(());
         }
         unit.reset();

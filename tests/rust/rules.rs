@@ -12,9 +12,9 @@ use crate::engine_support::{World, files_below};
 use magic_module::error::Kind;
 use magic_module::name::Digest;
 use magic_module::store::Reuse;
-use magic_module::store::code::{CodePack, Interpreter};
+use magic_module::store::code::{CodePack, Interpreter, Trust};
 use magic_module::store::prune::prune;
-use magic_module::store::tree::{Tree, index_of};
+use magic_module::store::tree::{Scrutiny, Tree, index_of};
 
 const LARGE: usize = (1 << 20) + 16;
 
@@ -119,7 +119,7 @@ fn code_is_bound_to_mount_tree_interpreter_and_format() {
     let interpreter =
         Interpreter { cache_tag: "cpython-313".into(), magic: vec![1, 2], optimization: 0 };
     let open = |mount: &Digest, tree: &Digest, interpreter: &Interpreter| {
-        CodePack::open(folder.path(), mount, tree, interpreter, true)
+        CodePack::open(folder.path(), mount, tree, interpreter, Trust::Published)
     };
     open(&mount, &tree, &interpreter).add("a.py", &source, b"code");
     let good = only_file(folder.path());
@@ -255,7 +255,11 @@ fn what_can_be_seen_is_whole() {
                     if index.extension().is_some_and(|suffix| suffix == "index") {
                         let digest = Digest::new(index.file_stem().unwrap().to_str().unwrap());
                         let mut tree = Tree::open(&store, &digest.unwrap()).unwrap().unwrap();
-                        assert!(tree.check(&store, true).damaged.is_empty(), "{}", index.display());
+                        assert!(
+                            tree.check(&store, Scrutiny::Bytes).damaged.is_empty(),
+                            "{}",
+                            index.display()
+                        );
                     }
                 }
             }

@@ -8,9 +8,9 @@ use crate::engine_support::client::python;
 use crate::engine_support::{Client, ClientOptions, World, copy_folder, files_below};
 use magic_module::error::Kind;
 use magic_module::name::Digest;
-use magic_module::store::code::CodePack;
+use magic_module::store::code::{CodePack, Trust};
 use magic_module::store::prune::mount_folders;
-use magic_module::store::tree::{Stamp, Tree, index_of};
+use magic_module::store::tree::{Scrutiny, Stamp, Tree, index_of};
 
 /// A pack of small files, and one large enough to share its bytes with a blob.
 fn world() -> World {
@@ -168,7 +168,7 @@ fn after_another_boot_every_file_is_hashed_once() {
     tree.files[at].stamp = Stamp::of(&path.symlink_metadata().unwrap());
     tree.write_index(store).unwrap();
     let mut same_boot = Tree::open(store, &unit.digest).unwrap().unwrap();
-    assert!(same_boot.check(store, false).damaged.is_empty(), "the stamp is believed");
+    assert!(same_boot.check(store, Scrutiny::Stamps).damaged.is_empty(), "the stamp is believed");
 
     let index = index_of(store, &unit.digest);
     let reboot = || {
@@ -183,10 +183,10 @@ fn after_another_boot_every_file_is_hashed_once() {
     world.server.down(true);
     assert_eq!(world.client().text("alpha", "alpha/inner.py"), "x = 1\n");
     let mut mended = Tree::open(store, &unit.digest).unwrap().unwrap();
-    let checked = mended.check(store, false);
+    let checked = mended.check(store, Scrutiny::Stamps);
     assert!(checked.damaged.is_empty() && !checked.changed, "hashed once, not twice");
     reboot();
-    let checked = Tree::open(store, &unit.digest).unwrap().unwrap().check(store, false);
+    let checked = Tree::open(store, &unit.digest).unwrap().unwrap().check(store, Scrutiny::Stamps);
     assert!(checked.damaged.is_empty() && checked.changed);
 }
 
@@ -282,7 +282,7 @@ fn nothing_is_open_to_others() {
         &client.mount.identity,
         &unit.digest,
         &python.code,
-        true,
+        Trust::Published,
     );
     assert_eq!(code.get("alpha/inner.py", &Digest::of(b"source")).unwrap().as_ref(), b"code");
 }

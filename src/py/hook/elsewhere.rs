@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyString};
 
-use super::finder::Finder;
+use super::finder::{Finder, Place};
 
 thread_local! {
     /// What this thread is asking others for: they may ask us, but not for what we would say.
@@ -75,7 +75,7 @@ pub fn is_real(spec: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// What a finder knows that stands behind one of ours on `sys.meta_path`.
 pub fn known_to_finders<'py>(
     wanted: Wanted<'_, 'py>,
-    behind: bool,
+    place: Place,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = wanted.py();
     let finders = py.import(intern!(py, "sys"))?.getattr(intern!(py, "meta_path"))?;
@@ -83,7 +83,7 @@ pub fn known_to_finders<'py>(
     let mut passed = false;
     for finder in finders.iter() {
         if let Ok(ours) = finder.cast::<Finder>() {
-            passed |= ours.get().behind == behind;
+            passed |= ours.get().place == place;
             continue;
         }
         if !passed || stock(py)?.iter().any(|stock| finder.is(stock.bind(py))) {
@@ -126,5 +126,5 @@ pub fn _hidden_by<'py>(
     {
         return Ok(Some(spec));
     }
-    known_to_finders(wanted, false)
+    known_to_finders(wanted, Place::Front)
 }

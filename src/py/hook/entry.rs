@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::elsewhere::{Wanted, in_folders, is_asking, is_real, known_to_finders};
+use super::finder::Place;
 use super::resolve::{Outcome, Supply, resolve};
 use super::spec::{machinery, spec_of};
 use super::whole::found;
@@ -23,6 +24,15 @@ use crate::py::bridge::placeholder::is_placeholder;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::session;
 use crate::session::Session;
+
+/// Which other folders of a search path are meant.
+#[derive(Clone, Copy)]
+enum Others {
+    /// Those after this one that are not the store's.
+    Later,
+    /// All that are no mount's.
+    OfNoMount,
+}
 
 /// A folder of the store on a search path: it holds what the record lists, whatever
 /// else may lie there.
@@ -126,8 +136,11 @@ impl Entry {
             Outcome::Folder { place, located } => {
                 // Alone it is the unit's; else `PathFinder` joins it with the others.
                 if let (Some(located), Some(path)) = (located, &path)
-                    && in_folders(wanted, Some(self.others(session, path, true)?.as_any()))?
-                        .is_none()
+                    && in_folders(
+                        wanted,
+                        Some(self.others(session, path, Others::OfNoMount)?.as_any()),
+                    )?
+                    .is_none()
                 {
                     return spec_of(py, wanted.fullname, &located).map(Some);
                 }
@@ -143,31 +156,28 @@ impl Entry {
         wanted: Wanted<'_, 'py>,
         path: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let later = self.others(session, path, false)?;
+        let later = self.others(session, path, Others::Later)?;
         if !later.is_empty()
             && let Some(spec) = in_folders(wanted, Some(later.as_any()))?
             && is_real(&spec)?
         {
             return Ok(Some(spec));
         }
-        known_to_finders(wanted, false)
+        known_to_finders(wanted, Place::Front)
     }
 
-    /// The folders of a search path after this one that are not the store's, or all that are
-    /// no mount's.
+    /// Other folders of a search path.
     fn others<'py>(
         &self,
         session: &Session,
         path: &Bound<'py, PyAny>,
-        all: bool,
+        which: Others,
     ) -> PyResult<Bound<'py, PyList>> {
         let others = PyList::empty(path.py());
-        let ours = if all {
-            session.engine.store.mounts()
-        } else {
-            session.engine.store.root().to_owned()
+        let (ours, mut passed) = match which {
+            Others::OfNoMount => (session.engine.store.mounts(), true),
+            Others::Later => (session.engine.store.root().to_owned(), false),
         };
-        let mut passed = all;
         for entry in path.try_iter()? {
             let entry = entry?;
             match entry.extract::<&str>() {

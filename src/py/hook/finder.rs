@@ -70,7 +70,14 @@ const STARTS_CHILDREN: &str = "multiprocessing.popen_";
 
 #[pyclass(frozen, module = "magic_module", name = "_Finder")]
 pub struct Finder {
-    pub behind: bool,
+    pub place: Place,
+}
+
+/// Where one of our finders stands on `sys.meta_path`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Front,
+    Behind,
 }
 
 #[pymethods]
@@ -83,7 +90,7 @@ impl Finder {
         target: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let name = fullname.to_str()?;
-        let behind = slf.get().behind;
+        let behind = slf.get().place == Place::Behind;
         if !behind && name.starts_with(STARTS_CHILDREN) && existing().is_some() && !is_busy() {
             inherit(slf.py())?;
         }
@@ -120,7 +127,7 @@ impl Finder {
         py: Python<'py>,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if self.behind && (existing().is_some() || has_placeholder()) {
+        if self.place == Place::Behind && (existing().is_some() || has_placeholder()) {
             return py
                 .import("magic_module._py.metadata")?
                 .call_method1("find_distributions", (context,));
@@ -129,7 +136,7 @@ impl Finder {
     }
 
     fn __repr__(&self) -> &'static str {
-        if self.behind {
+        if self.place == Place::Behind {
             "<magic_module finder, behind all others>"
         } else {
             "<magic_module finder>"
@@ -232,7 +239,7 @@ fn find_behind<'py>(wanted: Wanted<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny
     if FILTER.read().behind && somewhere {
         let serving = session.serving(wanted.name, TopLevel::Behind).or_raise(py)?;
         let supply = Supply { serving: &serving, roots: path.is_some() };
-        match resolve(session, wanted, &supply, || known_to_finders(wanted, true))? {
+        match resolve(session, wanted, &supply, || known_to_finders(wanted, Place::Behind))? {
             Outcome::Absent => {}
             Outcome::Spec(spec) => return Ok(Some(spec)),
             Outcome::Folder { located: Some(located), .. } => {

@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::elsewhere::{Wanted, in_folders, is_real, known_to_finders};
+use super::finder::Place;
 use super::resolve::{Outcome, Supply, resolve};
 use super::spec::{in_trees, spec_of};
 use super::whole::found;
@@ -133,7 +134,7 @@ pub fn submodule<'py>(
     } else {
         Supply { serving: &serving, roots: false }
     };
-    let outcome = resolve(session, wanted, &supply, || known_to_finders(wanted, false))?;
+    let outcome = resolve(session, wanted, &supply, || known_to_finders(wanted, Place::Front))?;
     let portions = stands.of_unit.len()
         + usize::from(stands.of_others.is_some())
         + usize::from(matches!(outcome, Outcome::Folder { .. }));

@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyList};
 
 use super::elsewhere::stock;
 use super::entry::_path_hook;
-use super::finder::{Finder, serve_own_namespace};
+use super::finder::{Finder, Place, serve_own_namespace};
 use crate::py::bridge::{placeholder, state};
 
 /// Puts the finders and the hook in their places; called once, by `magic_module/__init__.py`.
@@ -21,8 +21,8 @@ pub fn _install(py: Python<'_>, search_path: &Bound<'_, PyList>) -> PyResult<()>
         }
     }
     serve_own_namespace();
-    meta_path.call_method1("insert", (place(py, &meta_path)?, Finder { behind: false }))?;
-    meta_path.call_method1("append", (Finder { behind: true },))?;
+    meta_path.call_method1("insert", (place(py, &meta_path)?, Finder { place: Place::Front }))?;
+    meta_path.call_method1("append", (Finder { place: Place::Behind },))?;
     let hook = pyo3::wrap_pyfunction!(_path_hook, py)?;
     sys.getattr("path_hooks")?.call_method1("insert", (0, hook))?;
     if let Ok(posix) = py.import("posix") {

@@ -7,7 +7,7 @@ fn interpreter() -> Interpreter {
 }
 
 fn open(root: &std::path::Path, tree: &[u8]) -> CodePack {
-    CodePack::open(root, &Digest::of(b"mount"), &Digest::of(tree), &interpreter(), true)
+    CodePack::open(root, &Digest::of(b"mount"), &Digest::of(tree), &interpreter(), Trust::Published)
 }
 
 fn path_of(root: &std::path::Path) -> PathBuf {
@@ -172,7 +172,7 @@ fn published_code_is_taken_only_where_it_is_trusted_and_replaces_nothing() {
 
     let untrusting = || {
         let (mount, tree) = (Digest::of(b"mount"), Digest::of(b"tree"));
-        CodePack::open(root.path(), &mount, &tree, &interpreter(), false)
+        CodePack::open(root.path(), &mount, &tree, &interpreter(), Trust::Compiled)
     };
     assert!(untrusting().get("new.py", &source).is_none());
     untrusting().add("new.py", &source, b"compiled here");

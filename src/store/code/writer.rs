@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::io::{Read, Seek, SeekFrom, Write};
 
-use super::{CodePack, Entry, FORMAT, HEADER, LIMIT, entry_at};
+use super::{CodePack, Entry, FORMAT, HEADER, HERE, LIMIT, entry_at};
 use crate::name::Digest;
 use crate::store::disk::careful;
 use crate::store::lock::{OpenFile, open_in_place};
@@ -21,19 +21,19 @@ pub(super) struct Writer {
     file: OpenFile,
     /// Where the whole entries end, as far as this process knows; 0 where it knows nothing.
     end: u64,
-    /// What was appended since the pack was opened, by whomever: path, source, published.
-    appended: HashSet<(String, Digest, bool)>,
+    /// What was appended since the pack was opened, by whomever: path, source, mark.
+    appended: HashSet<(String, Digest, u32)>,
 }
 
 impl Writer {
     /// True if `path` was appended; code that was compiled here takes the place of published code.
     fn has(&self, path: &str, entry: &Entry) -> bool {
-        let is_in = |published| self.appended.contains(&(path.to_owned(), entry.source, published));
-        is_in(false) || entry.published && is_in(true)
+        let is_in = |mark| self.appended.contains(&(path.to_owned(), entry.source, mark));
+        is_in(HERE) || is_in(entry.mark)
     }
 
     fn note(&mut self, path: String, entry: &Entry) {
-        self.appended.insert((path, entry.source, entry.published));
+        self.appended.insert((path, entry.source, entry.mark));
     }
 }
 

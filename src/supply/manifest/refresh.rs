@@ -58,8 +58,7 @@ impl ManifestSupply {
         let (bytes, signature, validator) = match document {
             (Document::NotModified, _) => {
                 self.check_age_of_known(state.manifest)?;
-                self.tell(false);
-                return Ok(state.manifest);
+                return Ok(self.tell(state.manifest, state.manifest));
             }
             (Document::Body { bytes, validator }, signature) => (bytes, signature, validator),
         };
@@ -76,19 +75,17 @@ impl ManifestSupply {
                 }
                 now.highest_serial = now.highest_serial.max(state.highest_serial);
             })?;
-            self.tell(false);
-            return Ok(state.manifest);
+            return Ok(self.tell(state.manifest, state.manifest));
         }
-        let signed = self.check_signature(&bytes, &digest, signature).await?;
+        self.check_signature(&bytes, &digest, signature).await?;
         let manifest = Manifest::parse(&bytes)
             .and_then(|manifest| self.check_urls(&manifest).map(|()| manifest))
             .map_err(|error| self.with_address(error))?;
-        self.check_manifest(&manifest, signed)?;
+        self.check_manifest(&manifest)?;
         self.check_serial(&manifest, &digest, &state)?;
         self.check_age_of(&manifest)?;
         let accepted = self.accept(&bytes, manifest, validator, &state, used)?;
-        self.tell(state.manifest != Some(accepted));
-        Ok(Some(accepted))
+        Ok(self.tell(state.manifest, Some(accepted)))
     }
 
     /// What was seen before. A state that is damaged is made up for by the manifest that
@@ -180,12 +177,12 @@ impl ManifestSupply {
         bytes: &[u8],
         digest: &Digest,
         signature: Option<Result<Document>>,
-    ) -> Result<bool> {
-        let Some(signature) = signature else { return Ok(false) };
+    ) -> Result<()> {
+        let Some(signature) = signature else { return Ok(()) };
         if let Ok(Document::Body { bytes: signature, .. }) = &signature
             && self.keys.accept(bytes, signature)
         {
-            return Ok(true);
+            return Ok(());
         }
         // A cache of two ages may give a manifest and the signature of another one.
         for id in self.keys.ids() {
@@ -198,7 +195,7 @@ impl ManifestSupply {
             if let Ok(Document::Body { bytes: signature, .. }) = named
                 && self.keys.accept(bytes, &signature)
             {
-                return Ok(true);
+                return Ok(());
             }
         }
         let error = Error::new(
@@ -214,7 +211,7 @@ impl ManifestSupply {
         })
     }
 
-    fn check_manifest(&self, manifest: &Manifest, signed: bool) -> Result<()> {
+    fn check_manifest(&self, manifest: &Manifest) -> Result<()> {
         if manifest.namespace != self.namespace {
             let shown = |namespace: &Namespace| format!("{:?}", namespace.as_str());
             return Err(Error::new(
@@ -235,7 +232,7 @@ impl ManifestSupply {
                 shown(&self.namespace)
             )));
         }
-        if signed && manifest.serial.is_none() {
+        if !self.keys.is_empty() && manifest.serial.is_none() {
             return Err(self
                 .refuse("is signed but carries no serial")
                 .hint("ask the author to publish it with magic-module"));
@@ -302,11 +299,13 @@ impl ManifestSupply {
         error.message(message).url(url).or_hint(ASK_THE_AUTHOR)
     }
 
-    fn tell(&self, changed: bool) {
+    /// What came of asking is told to whoever listens, and to the caller.
+    fn tell(&self, before: Option<Digest>, newest: Option<Digest>) -> Option<Digest> {
         self.engine.events.emit(|| Event::Resolve {
             namespace: self.namespace.to_string(),
             url: self.url.clone(),
-            changed,
+            changed: before != newest,
         });
+        newest
     }
 }

@@ -25,7 +25,7 @@ use crate::name::FilePath;
 use crate::plan::{Plan, Wanted};
 use crate::policy::offline;
 use crate::session::Session;
-use crate::store::code::CodePack;
+use crate::store::code::{CodePack, Trust};
 use crate::store::{BlobStore, Reuse};
 use crate::threads;
 use crate::unpack::{FRAME_LIMIT, Limits, Pack as Archive};
@@ -69,7 +69,7 @@ impl Session {
         let wanting = members.iter().zip(plans).filter(|(member, plan)| {
             !self.engine.settings.verify_full
                 && is_mostly_new(member, plan)
-                && member.unit.trusts_published_code(mount)
+                && member.unit.trust(mount) == Trust::Published
         });
         let (mut packs, mut bytes) = (Vec::new(), 0);
         for (member, _) in wanting {
@@ -160,7 +160,7 @@ impl PublishedCode<'_> {
             &mount.identity,
             &member.unit.digest,
             &session.python.code,
-            true,
+            Trust::Published,
         );
         let (blobs, member, pack) =
             (session.engine.store.blobs().clone(), member.clone(), pack.clone());

@@ -46,7 +46,7 @@ impl Session {
     ) -> Result<Moved> {
         let mut missing = Vec::new();
         for member in members {
-            let ready = member.unit.prepare(self.engine.settings.verify_full)?;
+            let ready = member.unit.prepare(self.engine.scrutiny())?;
             if reuse == Reuse::Nothing || !matches!(ready, Readiness::Ready) {
                 missing.push(member.clone());
             }

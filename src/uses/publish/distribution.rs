@@ -35,10 +35,10 @@ pub(super) fn read_all(source: &mut Source) -> Result<Vec<Distribution>> {
         let found = read(folder, files, source, &owners)?;
         if found.is_none() {
             let reason = "it describes no unit of the source folder";
-            left_out.push(LeftOut::new(folder.clone(), true, reason));
+            left_out.push(LeftOut::folder(folder.clone(), reason));
         } else if let Some(private) = files.iter().find(|file| is_private(file)) {
             let reason = "it tells where the publisher installed the distribution from";
-            left_out.push(LeftOut::new(private.path.to_string(), false, reason));
+            left_out.push(LeftOut::file(private.path.to_string(), reason));
         }
         distributions.extend(found);
     }

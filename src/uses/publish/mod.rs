@@ -116,9 +116,12 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    fn new(path: String, folder: bool, reason: &'static str) -> Self {
-        let path = if folder { path + "/" } else { path };
+    fn file(path: String, reason: &'static str) -> Self {
         Self { path, reason }
+    }
+
+    fn folder(path: String, reason: &'static str) -> Self {
+        Self { path: path + "/", reason }
     }
 }
 

@@ -284,7 +284,7 @@ fn hashed(found: Found, left_out: &mut Vec<LeftOut>) -> Result<SourceFile> {
     let mode = mode_of(&fs_err::metadata(&found.disk).map_err(failed)?);
     if mode & 0o6000 != 0 {
         let reason = "published, but without the right to act as its owner or group (setuid)";
-        left_out.push(LeftOut::new(found.path.to_string(), false, reason));
+        left_out.push(LeftOut::file(found.path.to_string(), reason));
     }
     let executable = mode & 0o111 != 0;
     let (size, sha256) = super::site::digest_of(&found.disk).map_err(failed)?;

@@ -13,6 +13,7 @@
 //! the author does not see in the folder.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs::FileType;
 use std::path::{Path, PathBuf};
 
 use unicode_normalization::UnicodeNormalization as _;
@@ -77,17 +78,18 @@ impl Walk<'_> {
             };
             let kind = entry.file_type().map_err(|error| unreadable(&what, &error))?;
             let path = format!("{prefix}{name}");
-            if self.skip.contains(&disk) || is_unneeded(name, prefix.is_empty(), kind.is_dir()) {
+            if self.skip.contains(&disk) || is_unneeded(prefix, name, kind) {
                 continue;
             }
             let has_source = || {
                 name.strip_suffix('c').is_some_and(|it| names.contains(std::ffi::OsStr::new(it)))
             };
-            if let Some(reason) = self.reason(&path, kind.is_dir()) {
+            if let Some(reason) = self.reason(&path, kind) {
                 if kind.is_file() && matches!(name, ".gitkeep" | ".keep") && inside {
                     placeholder = Some((path, disk));
                 } else if !(name.ends_with(".pyc") && has_source()) {
-                    self.left_out.push(LeftOut::new(what, kind.is_dir(), reason));
+                    let left_out = if kind.is_dir() { LeftOut::folder } else { LeftOut::file };
+                    self.left_out.push(left_out(what, reason));
                 }
             } else if kind.is_dir() {
                 self.folder(&disk, &format!("{path}/"))?;
@@ -106,26 +108,26 @@ impl Walk<'_> {
         }
         if self.found.len() > before.0 {
             let needless = placeholder.map(|(_, disk)| shown(self.root, &disk));
-            self.left_out.extend(needless.map(|path| LeftOut::new(path, false, DOTTED)));
+            self.left_out.extend(needless.map(|path| LeftOut::file(path, DOTTED)));
         } else if let Some(kept) = placeholder {
             self.found.push(kept);
         } else if self.left_out.len() == before.1 && !prefix.is_empty() {
             let reason = "it is empty; a .gitkeep in it would keep it";
-            self.left_out.push(LeftOut::new(shown(self.root, folder), true, reason));
+            self.left_out.push(LeftOut::folder(shown(self.root, folder), reason));
         }
         Ok(())
     }
 
     /// Why a file or folder is not published.
-    fn reason(&self, path: &str, folder: bool) -> Option<&'static str> {
+    fn reason(&self, path: &str, kind: FileType) -> Option<&'static str> {
         let name = path.rsplit('/').next().unwrap_or(path);
         if name.starts_with('.') && !self.listed.contains(&path.nfc().collect::<String>()) {
             return Some(DOTTED);
         }
-        if path == "bin" && folder {
+        if path == "bin" && kind.is_dir() {
             return Some("scripts that an installer put there belong to no unit");
         }
-        (name.ends_with(".pyc") && !folder).then_some(COMPILED)
+        (name.ends_with(".pyc") && !kind.is_dir()).then_some(COMPILED)
     }
 
     fn link(&self, disk: &Path, what: &str) -> Result<()> {
@@ -147,8 +149,11 @@ impl Walk<'_> {
 }
 
 /// Neither published nor worth a word.
-fn is_unneeded(name: &str, top: bool, folder: bool) -> bool {
-    (folder && name == "__pycache__") || (top && !folder && name == overrides::FILE_NAME)
+fn is_unneeded(prefix: &str, name: &str, kind: FileType) -> bool {
+    match kind.is_dir() {
+        true => name == "__pycache__",
+        false => prefix.is_empty() && name == overrides::FILE_NAME,
+    }
 }
 
 /// Gives each file its path in the manifest. Two that some file system takes for one, or
