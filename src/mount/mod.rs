@@ -138,8 +138,8 @@ impl Mount {
         Ok(())
     }
 
-    /// What this process is bound to. `None`: nothing of this mount is on disk, or
-    /// [`Self::bind`] failed.
+    /// What this process is bound to, for who only shows it, or has bound the mount before.
+    /// `None`: nothing of this mount is on disk, or [`Self::bind`] fails.
     pub fn bound(&self) -> Option<Arc<Bound>> {
         self.bind().ok()?
     }
@@ -178,8 +178,8 @@ impl Mount {
     }
 
     /// Changes what this process is bound to, in one step for its other threads.
-    pub fn change_bound(&self, change: impl FnOnce(&mut Bound)) {
-        let _ = self.bound();
+    pub fn change_bound(&self, change: impl FnOnce(&mut Bound)) -> Result<()> {
+        self.bind()?;
         let mut slot = self.bound.lock();
         let mut bound = match slot.as_deref() {
             Some(Bound { generation, manifest, lock, base }) => Bound {
@@ -189,13 +189,14 @@ impl Mount {
                 base: base.clone(),
             },
             None => {
-                // Every way here has bound the mount: there is nothing on disk yet.
-                let generation = self.folder.fresh().unwrap_or_default();
+                // There is nothing on disk yet.
+                let generation = self.folder.fresh()?;
                 Bound { manifest: generation.manifest, generation, lock: None, base: None }
             }
         };
         change(&mut bound);
         *slot = Some(Arc::new(bound));
+        Ok(())
     }
 
     /// Asks for something newer. True if there is. Nothing that is active changes.
@@ -204,7 +205,7 @@ impl Mount {
         let newest = self.supply.refresh(used, freshness).await?;
         self.answers.fetch_add(1, Ordering::Relaxed);
         let before = self.bound().and_then(|bound| bound.manifest);
-        self.change_bound(|bound| bound.manifest = newest);
+        self.change_bound(|bound| bound.manifest = newest)?;
         Ok(before != newest)
     }
 

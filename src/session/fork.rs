@@ -60,5 +60,6 @@ impl Session {
 
 fn lock_again(mount: &Mount, generation: u64) {
     let lock = Shared::take(&mount.folder.lock_of(generation)).ok().map(Arc::new);
-    mount.change_bound(|bound| bound.lock = lock);
+    // Nobody is there to be told: the child, and the program, go on without it.
+    let _ = mount.change_bound(|bound| bound.lock = lock);
 }

@@ -194,7 +194,7 @@ impl Session {
         mount: &Arc<Mount>,
         name: &str,
     ) -> Result<Option<Arc<Unit>>> {
-        let Some(bound) = mount.bound() else { return Ok(None) };
+        let Some(bound) = mount.bind()? else { return Ok(None) };
         if let Some(unit) = self.active_unit(mount, &bound, name)? {
             return Ok(Some(unit));
         }

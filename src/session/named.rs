@@ -15,11 +15,14 @@ impl Session {
     }
 
     /// The mounts that have units in use.
-    pub fn mounts_in_use(&self) -> Vec<Arc<Mount>> {
-        let mut mounts = self.all_mounts();
-        let any = |mount: &Mount| mount.bound().is_some_and(|it| !it.generation.active.is_empty());
-        mounts.retain(|mount| any(mount));
-        mounts
+    pub fn mounts_in_use(&self) -> Result<Vec<Arc<Mount>>> {
+        let mut found = Vec::new();
+        for mount in self.all_mounts() {
+            if mount.bind()?.is_some_and(|bound| !bound.generation.active.is_empty()) {
+                found.push(mount);
+            }
+        }
+        Ok(found)
     }
 
     /// The mounts of a namespace: of top-level names there may be several.

@@ -182,8 +182,12 @@ impl MountFolder {
                 None => self.numbers()?.pop(),
             };
             let Some(number) = newest else { return Ok(None) };
-            // In a read-only cache there is no lock to take, and nobody to prune it.
-            let lock = Shared::take(&self.lock_of(number)).ok();
+            let lock = match Shared::take(&self.lock_of(number)) {
+                Ok(lock) => Some(lock),
+                // The whole folder was removed meanwhile.
+                Err(_) if self.current()? != named => continue,
+                Err(error) => return Err(error),
+            };
             if let Some(generation) = self.read(number)? {
                 if named.is_none() {
                     // The name of the newest was lost. A cache that cannot be written serves as well.
@@ -261,16 +265,16 @@ impl MountFolder {
 
     pub(crate) fn describe(&self, description: &serde_json::Value) -> Result<()> {
         let target = self.path.join("mount.json");
-        if target.exists() {
+        if self.described().is_ok_and(|known| known == *description) {
             return Ok(());
         }
         write_aside(&self.tmp, &target, format!("{description:#}\n").as_bytes(), Sync::Later)
     }
 
-    /// What `describe` was given; null, where it is damaged.
-    pub fn described(&self) -> serde_json::Value {
-        let text = fs_err::read_to_string(self.path.join("mount.json")).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
+    /// What `describe` was given; null where that is not there or damaged.
+    pub fn described(&self) -> Result<serde_json::Value> {
+        let bytes = read_private(&self.path.join("mount.json"), STATE_LIMIT)?.unwrap_or_default();
+        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
     fn write_checked(&self, target: &Path, value: &impl Serialize, sync: Sync) -> Result<()> {

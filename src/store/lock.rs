@@ -104,17 +104,20 @@ fn open(path: &Path) -> Result<Option<OpenFile>> {
     careful(&mut options, 0o644);
     match open_in_place(&options, path) {
         Ok(file) => return Ok(Some(OpenFile::new(file))),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-            ) => {}
+        Err(error) if is_denied(&error) => {}
         Err(error) => return Err(failed(path, &error)),
     }
     match disk::open(path) {
         Ok((file, _)) => Ok(Some(OpenFile::new(file))),
-        Err(_) => Ok(None),
+        // Nobody prunes a store that nobody can write.
+        Err(error) if disk::is_damage(&error) || is_denied(&error) => Ok(None),
+        Err(error) => Err(failed(path, &error)),
     }
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
 }
 
 fn failed(path: &Path, error: &io::Error) -> Error {
@@ -138,7 +141,7 @@ pub(super) fn open_in_place(options: &fs_err::OpenOptions, path: &Path) -> io::R
 }
 
 /// True if this file system or this system has no locks.
-pub(super) fn unsupported(error: &io::Error) -> bool {
+pub fn unsupported(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
         use rustix::io::Errno;

@@ -58,7 +58,7 @@ impl Session {
             return Ok(false);
         }
         let Ok(mount) = unit.mount() else { return Ok(true) };
-        Ok(mount.bound().is_some_and(|bound| is_active(&bound.generation, unit)))
+        Ok(mount.bind()?.is_some_and(|bound| is_active(&bound.generation, unit)))
     }
 
     /// Makes a closure active, as one set.
@@ -91,7 +91,7 @@ impl Session {
             mount.change_bound(|bound| {
                 bound.generation.active.extend(entries);
                 bound.base = Some(generation);
-            });
+            })?;
             return Ok(());
         }
         let follows = generation.number;
@@ -144,18 +144,17 @@ pub fn commit(mount: &Mount, generation: Generation, follows: u64) -> Result<()>
     if current.is_none_or(|current| current == follows) && current != Some(generation.number) {
         mount.folder.switch(generation.number)?;
     }
-    use_generation(mount, generation);
-    Ok(())
+    use_generation(mount, generation)
 }
 
 /// Binds this process to a generation on disk.
-pub fn use_generation(mount: &Mount, generation: Generation) {
+pub fn use_generation(mount: &Mount, generation: Generation) -> Result<()> {
     let lock = Shared::take(&mount.folder.lock_of(generation.number)).ok().map(Arc::new);
     mount.change_bound(|bound| {
         bound.generation = generation;
         bound.lock = lock;
         bound.base = None;
-    });
+    })
 }
 
 fn is_active(generation: &Generation, unit: &Unit) -> bool {

@@ -125,17 +125,15 @@ impl Session {
     }
 
     pub(crate) async fn known_manifest(&self, mount: &Arc<Mount>) -> Result<Digest> {
-        let known = |mount: &Mount| {
-            mount
-                .bound()
-                .and_then(|bound| bound.manifest)
-                .filter(|digest| mount.supply.document(digest).is_ok())
+        let known = |mount: &Mount| -> Result<Option<Digest>> {
+            let manifest = mount.bind()?.and_then(|bound| bound.manifest);
+            Ok(manifest.filter(|digest| mount.supply.document(digest).is_ok()))
         };
-        if let Some(manifest) = known(mount) {
+        if let Some(manifest) = known(mount)? {
             return Ok(manifest);
         }
         mount.refresh(Freshness::AsCached).await?;
-        known(mount).ok_or_else(|| {
+        known(mount)?.ok_or_else(|| {
             Error::new(
                 Kind::Manifest,
                 format!("no manifest is known for {}", mount.namespace.described()),

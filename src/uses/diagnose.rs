@@ -73,21 +73,20 @@ impl Session {
             .available_now(mount)
             .await
             .map(|units| format!("{} answers with {}", mount.supply.url(), count(units, "unit")));
-        let broken = mount.bound().map_or(0, |bound| {
-            let trees = bound.generation.active.values().map(|active| active.tree);
-            trees
-                .filter(|tree| !matches!(Tree::open(&self.engine.store, tree), Ok(Some(_))))
-                .count()
-        });
-        let whole = match broken {
-            0 => Ok(format!("the cached units of {} are complete", mount.namespace.described())),
-            _ => Err(Error::new(
-                Kind::Integrity,
-                format!("{broken} cached units of {} are damaged", mount.namespace.described()),
-            )
-            .hint("run `magic-module verify`")),
-        };
-        vec![Finding::new("manifest", answer), Finding::new("units", whole)]
+        vec![Finding::new("manifest", answer), Finding::new("units", self.whole(mount))]
+    }
+
+    fn whole(&self, mount: &Mount) -> Result<String> {
+        let mut broken = 0;
+        for active in mount.bind()?.iter().flat_map(|bound| bound.generation.active.values()) {
+            broken += u64::from(Tree::open(&self.engine.store, &active.tree)?.is_none());
+        }
+        let of = mount.namespace.described();
+        if broken == 0 {
+            return Ok(format!("the cached units of {of} are complete"));
+        }
+        Err(Error::new(Kind::Integrity, format!("{broken} cached units of {of} are damaged"))
+            .hint("run `magic-module verify`"))
     }
 }
 

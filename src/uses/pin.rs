@@ -51,7 +51,7 @@ impl Session {
         mount: &Arc<Mount>,
         names: &[String],
     ) -> Result<Vec<(String, Locked)>> {
-        let bound = mount.bound();
+        let bound = mount.bind()?;
         let mut wanted: Vec<String> = names.to_vec();
         if names.is_empty()
             && let Some(bound) = &bound
@@ -77,7 +77,7 @@ impl Session {
 
     /// The record of the active version with all its variants, else of the newest one.
     async fn in_use(&self, mount: &Arc<Mount>, name: &str) -> Result<(Record, Digest)> {
-        if let Some(bound) = mount.bound()
+        if let Some(bound) = mount.bind()?
             && let Some((_, active)) = self.active_entry(mount, &bound, name)
             && let Ok(Some(record)) =
                 self.record_of(mount, &active.manifest, name, Some(&active.version))

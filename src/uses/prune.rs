@@ -60,7 +60,7 @@ impl Session {
         let used = usage(&self.engine.store)?;
         let mut mounts = Vec::new();
         for folder in mount_folders(&self.engine.store)? {
-            let described = folder.described();
+            let described = folder.described()?;
             let said = |what: &str| described[what].as_str().map(str::to_owned);
             mounts.push(KnownMount {
                 namespace: said("namespace"),

@@ -49,7 +49,7 @@ impl Session {
     /// Hashes every file of the units, and mends what can be mended.
     pub async fn verify(&self, mount: &Arc<Mount>, names: &[String]) -> Result<Verified> {
         let mut verified = Verified { healed: true, ..Verified::default() };
-        let Some(bound) = mount.bound() else { return Ok(verified) };
+        let Some(bound) = mount.bind()? else { return Ok(verified) };
         for name in names {
             let is_it = |key: &Key| key.unit() == name;
             if !bound.generation.active.keys().any(is_it) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kit.preload import failing
+from kit.preload import failing, without_locks
 from kit.world import World
 
 ERRORS = [errno.EIO, errno.EMFILE, errno.EACCES]
@@ -82,6 +83,103 @@ def test_a_generation_that_cannot_be_read_is_not_replaced(grown: World) -> None:
             failed, alpha = grown.run(script, env=failing(grown.path, place, error)).json
             assert failed is not None and place in failed, (place, failed)
             assert alpha == 3
+
+
+WHOLE = ["verify", "pin", "upgrade", "list", "doctor", "prune"]
+ONE = ["rollback", "upgrade", "info", "fetch", "verify", "pin"]
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "remedy"),
+    [
+        ("/generations/3", errno.EIO, "check the disk"),
+        ("/current", errno.EACCES, "set MAGIC_MODULE_CACHE_DIR"),
+        ("/state", errno.EMFILE, "ulimit -n"),
+    ],
+)
+def test_no_command_takes_what_cannot_be_read_for_nothing(grown: World, place: str, error: int, remedy: str) -> None:
+    before = everything(grown.cache)
+    env = failing(grown.path, place, error)
+    for words in [[verb] for verb in WHOLE] + [[verb, "magic_module.alpha"] for verb in ONE]:
+        result = grown.run(None, args=["-m", "magic_module", *words], env=env, status=1)
+        said = result.stdout + result.stderr
+        assert f"{place}: failed to open" in said.replace("\n", " ") and remedy in said, (words, said)
+        assert "the cached units of magic_module are complete" not in said, words
+        assert not (grown.work / "magic.lock").exists(), words
+    assert before <= everything(grown.cache)
+    show = "import magic_module.alpha as a, magic_module.beta as b; print(a.VALUE, b.VALUE)"
+    assert grown.run(show).stdout.split() == ["3", "1"]
+
+
+def test_a_bound_process_goes_on_with_what_it_has_read(grown: World) -> None:
+    script = """
+        import os, magic_module
+        import magic_module.alpha as alpha
+        os.environ["FAIL_AT"], os.environ["FAIL_WITH"] = "/generations/3", "5"
+        import magic_module.beta as beta
+        print(alpha.VALUE, beta.VALUE, magic_module.verify().ok)
+        try:
+            alpha._upgrade(force=True)
+        except magic_module.errors.StoreError as error:
+            print("/generations/3" in str(error))
+        """
+    grown.publish({"alpha.py": "VALUE = 4\n", "beta.py": "VALUE = 1\n"})
+    result = grown.run(script, env=failing(grown.path, "nothing", 5))
+    assert result.stdout.splitlines() == ["3 1 True", "True"]
+
+
+def test_the_lock_that_keeps_a_generation_is_taken_or_said_to_be_missing(grown: World) -> None:
+    """Without it, whoever prunes would remove what this process uses."""
+    env = failing(grown.path, "/generations/3.lock", errno.EIO)
+    result = grown.run("import magic_module.alpha", env=env, status=1)
+    assert "StoreError: cannot lock" in result.stderr and "/generations/3.lock" in result.stderr
+    assert grown.run("import magic_module.alpha as a; print(a.VALUE)").stdout == "3\n"
+
+
+def cached(world: World, **options: Any) -> Any:
+    return world.run(None, args=["-m", "magic_module", "cache", *options.pop("more", [])], **options)
+
+
+def test_what_a_mount_stands_for_is_told_or_not_known(grown: World) -> None:
+    (described,) = (grown.cache / "v1" / "mounts").glob("*/mount.json")
+    assert f"  magic_module  {grown.servers[0].manifest_url}" in re.sub(r"\d{4}-\d\d-\d\d  ", "", cached(grown).stdout)
+    env = failing(grown.path, "/mount.json", errno.EIO)
+    assert "mount.json: failed to open" in cached(grown, env=env, status=1).stderr
+    for damage in [lambda: described.write_text("{"), lambda: pipe(described), lambda: sparse(described)]:
+        damage()
+        assert "  (unknown)  " in cached(grown).stdout
+        (mount,) = cached(grown, more=["--json"]).json["mounts"]
+        assert (mount["namespace"], mount["manifest_url"]) == (None, None)
+    # It is written again with the next manifest.
+    grown.publish({"alpha.py": "VALUE = 4\n", "beta.py": "VALUE = 1\n"})
+    grown.run("import magic_module.alpha as a; a._upgrade()")
+    assert "  magic_module  " in cached(grown).stdout
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_signatures_that_cannot_be_listed_end_publishing(world: World, error: int) -> None:
+    """Taken for none, those in use would be swept with the old ones."""
+    secret = world.path / "own.key"
+    world.run(None, args=["-m", "magic_module", "keygen", str(secret)])
+    (world.work / "src").mkdir()
+    args = ["-m", "magic_module", "publish", "src", "out", "--sign", str(secret), "--drop-older-than", "0"]
+    for version in (1, 2):
+        (world.work / "src" / "alpha.py").write_text(f"VALUE = {version}\n")
+        world.run(None, args=args)
+    before = everything(world.work / "out")
+    (world.work / "src" / "alpha.py").write_text("VALUE = 3\n")
+    result = world.run(None, args=args, env=failing(world.path, "/signatures", error), status=1)
+    assert "cannot read" in result.stderr and "/signatures" in result.stderr
+    assert "make it readable, or choose another output folder" in result.stderr
+    assert before <= everything(world.work / "out")
+
+
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK], ids=os.strerror)
+def test_publishing_where_there_are_no_locks(world: World, error: int) -> None:
+    (world.work / "src").mkdir()
+    (world.work / "src" / "alpha.py").write_text("VALUE = 1\n")
+    world.run(None, args=["-m", "magic_module", "publish", "src", "out"], env=without_locks(world.path, error))
+    assert (world.work / "out" / "manifest.json").is_file()
 
 
 def test_a_cache_that_cannot_be_looked_into_has_no_size(grown: World) -> None:

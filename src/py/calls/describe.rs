@@ -88,7 +88,7 @@ pub fn _mounts(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
 }
 
 fn state<'py>(py: Python<'py>, mount: &Arc<Mount>) -> PyResult<Bound<'py, PyDict>> {
-    let bound = mount.bound();
+    let bound = mount.bind().or_raise(py)?;
     let active = PyDict::new(py);
     for (key, entry) in bound.iter().flat_map(|bound| &bound.generation.active) {
         let (version, tree) = (entry.version.as_str(), entry.tree.to_hex());

@@ -61,7 +61,7 @@ pub fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
 
 fn upgrade_all(py: Python<'_>, session: &Arc<Session>) -> PyResult<Vec<Upgrade>> {
     let mut groups = Vec::new();
-    for mount in session.mounts_in_use() {
+    for mount in session.mounts_in_use().or_raise(py)? {
         let asked = mount.clone();
         let movable =
             block(py, session, None, async move |session| session.upgradable(&asked).await)?;

@@ -18,7 +18,7 @@ impl Session {
     pub async fn closure(&self, unit: &Arc<Unit>) -> Result<Vec<Member>> {
         let mount = unit.mount()?;
         let mut members = vec![self.record_for(&mount, unit).await?];
-        if mount.bound().is_some_and(|bound| is_active(&bound.generation, unit)) {
+        if mount.bind()?.is_some_and(|bound| is_active(&bound.generation, unit)) {
             return Ok(members);
         }
         self.add_required(&mount, &mut members).await?;

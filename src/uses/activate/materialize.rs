@@ -182,7 +182,7 @@ impl Session {
     fn reusable(&self, member: &Member) -> Result<Reusable> {
         let mut reusable = Reusable::default();
         let mount = member.unit.mount()?;
-        let Some(bound) = mount.bound() else { return Ok(reusable) };
+        let Some(bound) = mount.bind()? else { return Ok(reusable) };
         let name = member.unit.name.as_str();
         let same_unit = |key: &Key| key.unit() == name;
         let mut generation = Some(bound.generation.clone());

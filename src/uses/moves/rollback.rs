@@ -19,7 +19,17 @@ impl Session {
     /// Finds the last move of `name`, and makes sure that what was before is there.
     pub async fn prepare_rollback(&self, mount: &Arc<Mount>, name: &str) -> Result<Prepared> {
         let started = Instant::now();
-        let generation = mount.bound().map(|bound| bound.generation.clone()).unwrap_or_default();
+        let mut prepared = Prepared {
+            mount: mount.clone(),
+            moves: Vec::new(),
+            members: Vec::new(),
+            bytes: 0,
+            started,
+            parent: None,
+            _kept: self.keep().await?,
+        };
+        let Some(bound) = mount.bind()? else { return Ok(prepared) };
+        let generation = bound.generation.clone();
         let is_it = |key: &Key| key.unit() == name;
         let mut step = Some(generation.clone());
         while let Some(current) = &step
@@ -30,15 +40,6 @@ impl Session {
                 None => None,
             };
         }
-        let mut prepared = Prepared {
-            mount: mount.clone(),
-            moves: Vec::new(),
-            members: Vec::new(),
-            bytes: 0,
-            started,
-            parent: None,
-            _kept: self.keep().await?,
-        };
         let Some(step) = step else { return Ok(prepared) };
         let Some(parent) = step.parent else { return Ok(prepared) };
         prepared.parent = Some(parent);

@@ -107,7 +107,7 @@ impl Session {
         started: Instant,
     ) -> Result<Prepared> {
         let kept = self.keep().await?;
-        let bound = mount.bound();
+        let bound = mount.bind()?;
         let manifest = bound.as_ref().and_then(|bound| bound.manifest).ok_or_else(|| {
             Error::new(
                 Kind::Manifest,
@@ -175,7 +175,7 @@ impl Session {
 
     /// The same once the newest manifest was asked for.
     pub async fn movable(&self, mount: &Arc<Mount>) -> Result<Vec<String>> {
-        let Some(bound) = mount.bound() else { return Ok(Vec::new()) };
+        let Some(bound) = mount.bind()? else { return Ok(Vec::new()) };
         let Some(manifest) = bound.manifest else { return Ok(Vec::new()) };
         let names: BTreeSet<&str> = bound.generation.active.keys().map(Key::unit).collect();
         let mut movable = Vec::new();
@@ -303,7 +303,7 @@ impl Session {
         let generation = successor(mount, &before.generation, &moves)?;
         mount.change_bound(|bound| {
             bound.base = Some(std::mem::replace(&mut bound.generation, generation));
-        });
+        })?;
         Ok(Some(before))
     }
 
@@ -315,7 +315,7 @@ impl Session {
         let mount = &prepared.mount;
         mount.folder.create()?;
         let _lock = mount.folder.lock()?;
-        let bound = mount.bound();
+        let bound = mount.bind()?;
         let own = bound
             .as_ref()
             .map(|bound| bound.base.as_ref().unwrap_or(&bound.generation).clone())
@@ -332,7 +332,7 @@ impl Session {
         };
         if prepared.parent.is_none() && prepared.moves.iter().all(done) {
             // It has made the same moves: there is one step to go back, not two.
-            use_generation(mount, base);
+            use_generation(mount, base)?;
         } else {
             self.write_moves(prepared, base, bound.and_then(|bound| bound.manifest))?;
         }

@@ -229,7 +229,7 @@ fn write(
     let mut before = site::references(&previous.modules);
     before.extend(previous.parts.iter().cloned());
     if let Some(replaced) = site.read(site::MANIFEST)? {
-        before.extend(signatures::of(site, &replaced));
+        before.extend(signatures::of(site, &replaced)?);
     }
     let bytes = to_json(&manifest)?;
     let signed = signatures::put(site, &bytes, &options.sign, &comment(serial, options))?;

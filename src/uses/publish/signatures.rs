@@ -66,11 +66,11 @@ pub(super) fn refuse_unsigned(site: &Site) -> Result<()> {
 }
 
 /// The paths of the signatures of `manifest`.
-pub(super) fn of(site: &Site, manifest: &[u8]) -> BTreeSet<String> {
+pub(super) fn of(site: &Site, manifest: &[u8]) -> Result<BTreeSet<String>> {
     let start = Digest::of(manifest).to_hex();
-    site.names(FOLDER)
-        .into_iter()
+    let names = site.names(FOLDER)?.into_iter();
+    Ok(names
         .filter(|name| name.starts_with(&start))
         .map(|name| format!("{FOLDER}/{name}"))
-        .collect()
+        .collect())
 }

@@ -26,7 +26,8 @@ use super::source::SourceFile;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{self, Modules};
 use crate::name::{Digest, Hashing};
-use crate::store::sync_folder;
+use crate::store::lock::unsupported;
+use crate::store::{disk, sync_folder};
 
 pub(super) const MANIFEST: &str = "manifest.json";
 const LOCK: &str = ".magic-module.lock";
@@ -57,9 +58,10 @@ impl Site {
             .write(true)
             .open(root.join(LOCK))
             .map_err(failed)?;
-        match lock.lock() {
+        // Below the wrapper, whose errors do not tell the system's number.
+        match lock.file().lock() {
             // A file system without locks: as safe as its only user makes it.
-            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {}
+            Err(error) if unsupported(&error) => {}
             other => other.map_err(failed)?,
         }
         let temporary = root.join(TEMPORARY);
@@ -135,10 +137,12 @@ impl Site {
         self.parts.extend(parts.iter().cloned());
     }
 
-    /// The names in a folder of the site.
-    pub fn names(&self, folder: &str) -> Vec<String> {
-        let entries = fs_err::read_dir(self.root.join(folder)).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    /// The names in a folder of the site; what has no name of ours is left out.
+    pub fn names(&self, folder: &str) -> Result<Vec<String>> {
+        let path = self.root.join(folder);
+        let entries = disk::list(&path).map_err(|error| cannot_read(&path, &error))?;
+        let name = |entry: &PathBuf| Some(entry.file_name()?.to_str()?.to_owned());
+        Ok(entries.iter().filter_map(name).collect())
     }
 
     /// Writes a small file in one step, whatever was there.
@@ -191,7 +195,7 @@ impl Site {
         let limit = Duration::from_secs(clock.saturating_sub(days.saturating_mul(super::DAY)));
         let limit = SystemTime::UNIX_EPOCH + limit;
         let signatures = match self.read(MANIFEST)? {
-            Some(manifest) => super::signatures::of(self, &manifest),
+            Some(manifest) => super::signatures::of(self, &manifest)?,
             None => BTreeSet::new(),
         };
         let used = references.union(&self.parts).chain(&signatures).map(String::as_str).collect();

@@ -42,7 +42,7 @@ def cache(options: argparse.Namespace) -> Answer:
     ]
     mounts = [
         (
-            entry["namespace"] or "(top level)",
+            "(unknown)" if entry["namespace"] is None else entry["namespace"] or "(top level)",
             "" if entry["changed"] is None else time.strftime("%Y-%m-%d", time.gmtime(entry["changed"])),
             entry["manifest_url"] or "",
             entry["directory"],
