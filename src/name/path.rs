@@ -41,6 +41,11 @@ impl FilePath {
         [".py", ".so", ".pyd"].iter().any(|suffix| self.0.ends_with(suffix))
     }
 
+    /// True for what is compiled.
+    pub fn is_source(&self) -> bool {
+        self.0.ends_with(".py")
+    }
+
     fn check_part(part: &str) -> Result<(), &'static str> {
         if part.is_empty() {
             return Err("has an empty part");

@@ -273,7 +273,7 @@ impl Tree {
         let strangers = self.strangers(store);
         for (at, file) in self.files.iter_mut().enumerate().filter(|(_, file)| !file.lazy) {
             let path = self.folder.join(file.path.as_str());
-            let strange = |folder: &String| within(file.path.as_str(), folder);
+            let strange = |folder: &String| is_below(file.path.as_str(), folder);
             let metadata = fs_err::symlink_metadata(&path);
             let Some(metadata) = metadata.ok().filter(|_| !strangers.iter().any(strange)) else {
                 checked.damaged.push(at);
@@ -356,7 +356,7 @@ impl Tree {
 }
 
 /// True if a path is below a folder.
-fn within(path: &str, folder: &str) -> bool {
+fn is_below(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 

@@ -63,7 +63,7 @@ impl Pack {
         format: &PackFormat,
         declared: &BTreeMap<&FilePath, u64>,
     ) -> Result<Self> {
-        let (limits, names) = within(declared.iter().map(|(path, size)| (*path, *size)));
+        let (limits, names) = limits_of(declared.iter().map(|(path, size)| (*path, *size)));
         let framing = match format {
             PackFormat::ZipZstd => Framing::Frame,
             _ => Framing::Plain,
@@ -111,7 +111,7 @@ impl Pack {
     /// The most bytes that are in memory while a frame of `size` bytes is opened, which holds
     /// exactly these files.
     pub fn memory<'a>(size: u64, declared: impl Iterator<Item = (&'a FilePath, u64)>) -> u64 {
-        let (limits, names) = within(declared);
+        let (limits, names) = limits_of(declared);
         frame::memory(size, &limits, names)
     }
 
@@ -230,7 +230,7 @@ impl<R: BufRead + Seek> Pack<R> {
 
 /// How much these files are, with an entry for each folder above them, and so many bytes
 /// their paths have.
-fn within<'a>(declared: impl Iterator<Item = (&'a FilePath, u64)>) -> (Limits, u64) {
+fn limits_of<'a>(declared: impl Iterator<Item = (&'a FilePath, u64)>) -> (Limits, u64) {
     let declared: Vec<_> = declared.collect();
     let folders = folders(declared.iter().map(|(path, _)| *path));
     let entries = (declared.len() + folders.len()) as u64;

@@ -191,7 +191,7 @@ fn is_mostly_new(member: &Member, plan: &Plan) -> bool {
 
 fn sources(member: &Member) -> impl Iterator<Item = &File> {
     let files = member.record.files.iter();
-    files.filter(|file| !file.lazy && file.path.as_str().ends_with(".py"))
+    files.filter(|file| !file.lazy && file.path.is_source())
 }
 
 /// Takes the code of the member's sources out of a pack, and nothing else.

@@ -42,7 +42,7 @@ pub(super) fn packs(
     site: &mut Site,
 ) -> Result<Vec<Pack>> {
     let sources: Vec<&SourceFile> =
-        files.into_iter().filter(|file| is_source(file.path.as_str())).collect();
+        files.into_iter().filter(|file| file.path.is_source()).collect();
     let mut packs = match before {
         Some((files, packs)) if same(&sources, files) => old(packs, site),
         _ => Vec::new(),
@@ -57,13 +57,9 @@ pub(super) fn packs(
     Ok(packs)
 }
 
-fn is_source(path: &str) -> bool {
-    path.ends_with(".py")
-}
-
 fn same(sources: &[&SourceFile], before: &[File]) -> bool {
     let new: BTreeSet<&Digest> = sources.iter().map(|file| &file.sha256).collect();
-    let old = before.iter().filter(|file| !file.lazy && is_source(file.path.as_str()));
+    let old = before.iter().filter(|file| !file.lazy && file.path.is_source());
     new == old.map(|file| &file.sha256).collect()
 }
 

@@ -89,7 +89,7 @@ pub(super) fn merge(
 ) -> Result<Merged> {
     let mut modules = Modules::default();
     for (name, record) in records.0 {
-        let mut record = succeed(previous.record(&name), *record, options.clock);
+        let mut record = with_older(previous.record(&name), *record, options.clock);
         let yanked = overrides.records.get(&name).and_then(|it| it.yanked.as_ref());
         if let Some(Yanked::Versions(reasons)) = yanked {
             yank(&name, &mut record, reasons)?;
@@ -110,7 +110,8 @@ pub(super) fn same(before: &Record, after: &Record) -> bool {
     bare(before) == bare(after)
 }
 
-fn succeed(before: Option<&Record>, record: Record, clock: u64) -> Record {
+/// The record with those that came before it; what did not change stays as it is.
+fn with_older(before: Option<&Record>, record: Record, clock: u64) -> Record {
     let Some(before) = before else { return Record { published: Some(clock), ..record } };
     if same(before, &record) {
         return before.clone();

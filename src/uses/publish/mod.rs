@@ -1,7 +1,7 @@
 //! `publish`: a folder of modules and data becomes files for any static host.
 //!
 //! ```text
-//! SRC ─ source ─▶ units and distributions ─ assemble ─▶ records
+//! SRC ─ source ─▶ units and distributions ─ records: drafts, then records
 //!                                                          │
 //! OUT ◀─ site: files/ packs/ parts/ signatures/, then manifest.json ◀─ history: serial, versions
 //! ```
@@ -10,7 +10,6 @@
 //! reader of the old or the new manifest finds all of its files. What SRC lacks or
 //! gets wrong is refused before the first byte is written. See `docs/reference/manifest.md`.
 
-mod assemble;
 mod catalogue;
 mod code;
 mod distribution;
@@ -18,6 +17,7 @@ mod glob;
 mod history;
 mod overrides;
 mod pack;
+mod records;
 mod signatures;
 mod site;
 mod source;
@@ -147,22 +147,22 @@ pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Publis
     let (source, output) = apart(source, output)?;
     let overrides = overrides::read(&source)?;
     let mut source = source::read(&source, &options.namespace, &overrides)?;
-    let plans = assemble::plan(&mut source, &overrides)?;
+    let drafts = records::drafts(&mut source, &overrides)?;
     let mut left_out = source.left_out;
     left_out.sort();
     left_out.dedup();
 
     let mut site = site::Site::open(&output)?;
     let previous = history::previous(&site, &options.namespace)?;
-    let mut records = Modules::default();
+    let mut modules = Modules::default();
     let compiler = options.compiler.as_ref();
-    for plan in plans {
-        let before = previous.record(&plan.name);
-        let name = plan.name.clone();
-        let record = assemble::record(plan, before, compiler, &mut site)?;
-        records.0.insert(name, Box::new(record));
+    for draft in drafts {
+        let before = previous.record(&draft.name);
+        let name = draft.name.clone();
+        let record = records::record(draft, before, compiler, &mut site)?;
+        modules.0.insert(name, Box::new(record));
     }
-    let merged = history::merge(&previous, records, &overrides, options)?;
+    let merged = history::merge(&previous, modules, &overrides, options)?;
     let units = units(&previous, &merged.modules);
     let removed = previous.names().filter(|name| !merged.modules.0.contains_key(*name));
     let removed = removed.cloned().collect();

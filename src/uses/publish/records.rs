@@ -24,7 +24,7 @@ use crate::name::{Digest, UnitName, UrlText, Version};
 
 /// A record whose files are not on the site yet.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct Draft {
     pub name: UnitName,
     version: Option<Version>,
     summary: Option<String>,
@@ -32,20 +32,20 @@ pub(super) struct Plan {
     dependencies: Vec<String>,
     requires: BTreeSet<UnitName>,
     yanked: Option<Yanked>,
-    files: Vec<Planned>,
-    variants: Vec<(String, Vec<Planned>)>,
+    files: Vec<DraftFile>,
+    variants: Vec<(String, Vec<DraftFile>)>,
 }
 
 #[derive(Debug)]
-struct Planned {
+struct DraftFile {
     file: SourceFile,
     lazy: bool,
 }
 
-pub(super) fn plan(source: &mut Source, overrides: &Overrides) -> Result<Vec<Plan>> {
+pub(super) fn drafts(source: &mut Source, overrides: &Overrides) -> Result<Vec<Draft>> {
     let distributions = distribution::read_all(source)?;
     let none = RecordOverrides::default();
-    let mut plans = Vec::new();
+    let mut drafts = Vec::new();
     for (name, unit) in &source.units {
         let own = overrides.records.get(name).unwrap_or(&none);
         if let Some(missing) =
@@ -57,17 +57,17 @@ pub(super) fn plan(source: &mut Source, overrides: &Overrides) -> Result<Vec<Pla
                 "correct the name, or add the unit",
             ));
         }
-        plans.push(plan_unit(name, unit, own, &distributions)?);
+        drafts.push(draft(name, unit, own, &distributions)?);
     }
-    Ok(plans)
+    Ok(drafts)
 }
 
-fn plan_unit(
+fn draft(
     name: &UnitName,
     unit: &SourceUnit,
     own: &RecordOverrides,
     distributions: &[Distribution],
-) -> Result<Plan> {
+) -> Result<Draft> {
     let of: Vec<&Distribution> =
         distributions.iter().filter(|it| it.units.contains(name)).collect();
     // A namespace folder may hold several distributions; then none speaks for all.
@@ -87,7 +87,7 @@ fn plan_unit(
     let specifiers: BTreeSet<&str> =
         of.iter().filter_map(|it| it.metadata.requires_python.as_deref()).collect();
     let joined = specifiers.into_iter().collect::<Vec<_>>().join(",");
-    let mut plan = Plan {
+    let mut draft = Draft {
         name: name.clone(),
         version: own
             .version
@@ -102,19 +102,19 @@ fn plan_unit(
         dependencies: own.dependencies.clone().unwrap_or(dependencies),
         requires: own.requires.clone().unwrap_or(requires),
         yanked: own.yanked.clone(),
-        files: planned(files),
+        files: drafted(files),
         variants: unit
             .variants
             .iter()
-            .map(|(tag, files)| (tag.clone(), planned(files.clone())))
+            .map(|(tag, files)| (tag.clone(), drafted(files.clone())))
             .collect(),
     };
-    lazy(&mut plan, &own.lazy)?;
-    Ok(plan)
+    lazy(&mut draft, &own.lazy)?;
+    Ok(draft)
 }
 
-fn planned(files: Vec<SourceFile>) -> Vec<Planned> {
-    files.into_iter().map(|file| Planned { file, lazy: false }).collect()
+fn drafted(files: Vec<SourceFile>) -> Vec<DraftFile> {
+    files.into_iter().map(|file| DraftFile { file, lazy: false }).collect()
 }
 
 /// `dependencies` and `requires` of a unit: what SRC holds comes with the unit,
@@ -144,30 +144,31 @@ fn needs(
 
 /// Marks the data files that a glob names. Code and metadata are never lazy: the
 /// interpreter opens them without asking.
-fn lazy(plan: &mut Plan, globs: &[String]) -> Result<()> {
-    let stem = plan.name.to_path();
+fn lazy(draft: &mut Draft, globs: &[String]) -> Result<()> {
+    let stem = draft.name.to_path();
     let folder = format!("{stem}/");
     let parent = stem.rfind('/').map_or(0, |at| at + 1);
     for pattern in globs {
         let mut found = false;
-        let variants = plan.variants.iter_mut().flat_map(|(_, files)| files);
-        for planned in plan.files.iter_mut().chain(variants) {
-            let path = planned.file.path.as_str();
+        let variants = draft.variants.iter_mut().flat_map(|(_, files)| files);
+        for drafted in draft.files.iter_mut().chain(variants) {
+            let path = drafted.file.path.as_str();
             let below = match path.strip_prefix(&folder) {
                 Some(below) => below,
                 None if path.starts_with(&stem) && !path[parent..].contains('/') => &path[parent..],
                 None => continue,
             };
             let below: String = below.nfc().collect();
-            if !is_code(path) && glob::matches(&pattern.nfc().collect::<String>(), &below) {
-                planned.lazy = true;
+            if !is_opened_unasked(path) && glob::matches(&pattern.nfc().collect::<String>(), &below)
+            {
+                drafted.lazy = true;
                 found = true;
             }
         }
         if !found {
             return Err(overrides::wrong(
-                &format!("{}.lazy", plan.name),
-                format!("{pattern:?} names no data file of {}", plan.name),
+                &format!("{}.lazy", draft.name),
+                format!("{pattern:?} names no data file of {}", draft.name),
                 "write globs below the unit's folder, such as data/*.bin, or remove it",
             ));
         }
@@ -175,7 +176,7 @@ fn lazy(plan: &mut Plan, globs: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn is_code(path: &str) -> bool {
+fn is_opened_unasked(path: &str) -> bool {
     path.ends_with(".py") || is_library(path)
 }
 
@@ -187,40 +188,40 @@ fn is_library(path: &str) -> bool {
     suffixes.iter().any(|suffix| name.ends_with(suffix)) || name.contains(".so.")
 }
 
-/// Puts the files of a plan on the site; packs of `before` that still fit stay.
+/// Puts the files of a draft on the site; packs of `before` that still fit stay.
 pub(super) fn record(
-    plan: Plan,
+    draft: Draft,
     before: Option<&Record>,
     compiler: Option<&Compiler>,
     site: &mut Site,
 ) -> Result<Record> {
-    let files = keep(&plan.files, site)?;
-    let mut packs = packs(&plan.files, before, site)?;
+    let files = keep(&draft.files, site)?;
+    let mut packs = packs(&draft.files, before, site)?;
     let old = before.map(|it| (&it.files[..], &it.packs[..]));
-    packs.extend(code::packs(eager(&plan.files), old, compiler, site)?);
+    packs.extend(code::packs(eager(&draft.files), old, compiler, site)?);
     let mut variants = Vec::new();
-    for (tag, planned) in &plan.variants {
-        let mut packs = self::packs(planned, before, site)?;
+    for (tag, drafted) in &draft.variants {
+        let mut packs = self::packs(drafted, before, site)?;
         let old = before.and_then(|it| it.variants.iter().find(|variant| variant.tag == *tag));
         let old = old.map(|it| (&it.files[..], &it.packs[..]));
-        packs.extend(code::packs(eager(planned), old, compiler, site)?);
-        variants.push(Variant { tag: tag.clone(), files: keep(planned, site)?, packs });
+        packs.extend(code::packs(eager(drafted), old, compiler, site)?);
+        variants.push(Variant { tag: tag.clone(), files: keep(drafted, site)?, packs });
     }
-    let version = match plan.version {
+    let version = match draft.version {
         Some(version) => version,
-        None => content_version(&plan.name, &files, &variants)?,
+        None => content_version(&draft.name, &files, &variants)?,
     };
-    let yanked = match plan.yanked {
+    let yanked = match draft.yanked {
         Some(Yanked::This(reason)) => Some(reason),
         Some(Yanked::Versions(reasons)) => reasons.get(&version).cloned(),
         None => None,
     };
     Ok(Record {
         version,
-        summary: plan.summary,
-        requires_python: plan.requires_python,
-        dependencies: plan.dependencies,
-        requires: plan.requires,
+        summary: draft.summary,
+        requires_python: draft.requires_python,
+        dependencies: draft.dependencies,
+        requires: draft.requires,
         yanked: yanked.filter(|reason| !reason.is_empty()),
         files,
         packs,
@@ -230,31 +231,31 @@ pub(super) fn record(
     })
 }
 
-fn keep(planned: &[Planned], site: &mut Site) -> Result<Vec<File>> {
-    let file = |planned: &Planned| {
+fn keep(drafted: &[DraftFile], site: &mut Site) -> Result<Vec<File>> {
+    let file = |drafted: &DraftFile| {
         Ok(File {
-            path: planned.file.path.clone(),
-            place: Place::Url(UrlText::new(site.keep_file(&planned.file)?)),
-            size: planned.file.size,
-            sha256: planned.file.sha256,
-            lazy: planned.lazy,
-            executable: planned.file.executable && !is_library(planned.file.path.as_str()),
+            path: drafted.file.path.clone(),
+            place: Place::Url(UrlText::new(site.keep_file(&drafted.file)?)),
+            size: drafted.file.size,
+            sha256: drafted.file.sha256,
+            lazy: drafted.lazy,
+            executable: drafted.file.executable && !is_library(drafted.file.path.as_str()),
         })
     };
-    planned.iter().map(file).collect()
+    drafted.iter().map(file).collect()
 }
 
-fn eager(planned: &[Planned]) -> Vec<&SourceFile> {
-    planned.iter().filter(|it| !it.lazy).map(|it| &it.file).collect()
+fn eager(drafted: &[DraftFile]) -> Vec<&SourceFile> {
+    drafted.iter().filter(|it| !it.lazy).map(|it| &it.file).collect()
 }
 
 /// Names in an archive have one Unicode normal form, because extractors choose; others come alone.
-fn packable(planned: &[Planned]) -> Vec<&SourceFile> {
-    eager(planned).into_iter().filter(|file| file.path.is_composed().is_ok()).collect()
+fn packable(drafted: &[DraftFile]) -> Vec<&SourceFile> {
+    eager(drafted).into_iter().filter(|file| file.path.is_composed().is_ok()).collect()
 }
 
-fn packs(planned: &[Planned], before: Option<&Record>, site: &mut Site) -> Result<Vec<Pack>> {
-    let groups = pack::groups(packable(planned));
+fn packs(drafted: &[DraftFile], before: Option<&Record>, site: &mut Site) -> Result<Vec<Pack>> {
+    let groups = pack::groups(packable(drafted));
     let kept: Vec<Option<Pack>> = groups
         .iter()
         .map(|group| before.and_then(|before| reusable(before, group, site)))
@@ -317,15 +318,15 @@ fn content_version(name: &UnitName, files: &[File], variants: &[Variant]) -> Res
 
 #[cfg(test)]
 mod tests {
-    use super::is_code;
+    use super::is_opened_unasked;
 
     #[test]
-    fn what_the_interpreter_opens_is_code() {
+    fn what_the_interpreter_opens_is_never_lazy() {
         for path in ["a/b.py", "a/x.cpython-313-x86_64-linux-gnu.so", "a/libz.so.1", "a/x.pyd"] {
-            assert!(is_code(path), "{path}");
+            assert!(is_opened_unasked(path), "{path}");
         }
         for path in ["a/b.pyx", "a/so", "a.so/x.csv", "a/b.pyi"] {
-            assert!(!is_code(path), "{path}");
+            assert!(!is_opened_unasked(path), "{path}");
         }
     }
 }
