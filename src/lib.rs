@@ -11,27 +11,30 @@
 //!   the mounts of a process and tells what a name is, without ever waiting;
 //!   [`uses::ask`] finds out what it could not tell, [`uses::newer`] whether what is wrong
 //!   was mended since.
-//! - The mount's [`manifest`] has a record for the unit. From the record alone follow its
-//!   [`layout`] and with it the whole spec, before anything is downloaded.
+//! - What there is, the mount's [`supply`] answers: its [`index`] says which unit may hold the
+//!   name, its [`manifest`] has the unit's record. From the record alone follow its
+//!   [`layout`] and with it the whole spec, before anything is downloaded. A second kind of
+//!   supply is a folder beside `supply/manifest/`.
 //! - When the module's code is wanted, the [`unit`](mod@unit) is made usable: [`uses::activate`] finds
-//!   what it requires, `plan` what is missing, [`fetch`] brings that from its [`origin`] into
-//!   the [`store`], and `assemble` builds the tree, with [`unpack`] reading the packs.
+//!   what it requires, `plan` what is missing, [`fetch`] brings that, where [`policy`] lets it,
+//!   from its [`origin`] into the [`store`], and `assemble` builds the tree, with [`unpack`]
+//!   reading the packs.
 //! - The generation that now knows the unit is the last thing written.
 //!   [`uses::moves::upgrade`] moves to another one, [`uses::moves::rollback`] back, and both
 //!   leave everything as it was if they fail.
 //!
 //! Around that walk, in [`uses`], are the other verbs: [`publish`](uses::publish) makes what a
-//! mount reads. [`settings`] reads the environment, [`sign`] accepts manifests, [`events`]
-//! tells what happens, [`error`] why something did not.
+//! mount reads. The [`engine`] is what all share, [`settings`] reads the environment, [`sign`]
+//! accepts manifests, [`events`] tells what happens, [`error`] why something did not.
 //!
-//! | floor      | modules                                                                |
-//! |------------|------------------------------------------------------------------------|
+//! | floor      | modules                                                                  |
+//! |------------|--------------------------------------------------------------------------|
 //! | 0 words    | `error` `name` `settings` `events` `audit` `descriptor` `threads`        |
 //! |            | `clock` `per_process`                                                    |
-//! | 1 formats  | `manifest` `layout` `lockfile` `distribution` `policy`                   |
+//! | 1 formats  | `manifest` `index` `layout` `lockfile` `distribution` `policy`           |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
-//! | 4 centre   | `engine` `supply` `mount` `unit` `session`                                          |
+//! | 4 centre   | `engine` `supply` `mount` `unit` `session`                               |
 //! | 5 uses     | `uses`                                                                   |
 //! | 6 Python   | `py`                                                                     |
 //!
@@ -48,6 +51,7 @@ pub mod engine;
 pub mod error;
 pub mod events;
 pub mod fetch;
+pub mod index;
 pub mod layout;
 mod lockfile;
 pub mod manifest;

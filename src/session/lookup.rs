@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::layout::Found;
 use crate::manifest::Body;
 use crate::mount::Mount;
-use crate::name::{UnitName, prefixes};
+use crate::name::UnitName;
 use crate::supply::Answer;
 use crate::unit::Unit;
 
@@ -126,7 +126,7 @@ impl Session {
         };
         let Some(bound) = mount.bind()? else { return Ok(ask(true)) };
         let mut active = Vec::new();
-        for name in prefixes(relative) {
+        for name in mount.supply.units_for(relative) {
             if let Some(unit) = self.active_unit(mount, &bound, name)? {
                 if let Some(found) = unit.find(relative, &self.python.suffixes) {
                     return Ok(Lookup::Located(Located { root: name == relative, unit, found }));
@@ -138,7 +138,7 @@ impl Session {
         let Ok(document) = mount.supply.document(&manifest) else { return Ok(ask(true)) };
         let mut owned = !active.is_empty();
         // What an active unit does not have, another version of it does not provide.
-        for name in prefixes(relative).filter(|name| !active.contains(name)) {
+        for name in mount.supply.units_for(relative).filter(|name| !active.contains(name)) {
             if UnitName::new(name).is_err() {
                 return Ok(Lookup::Absent);
             }
@@ -248,5 +248,5 @@ impl Session {
 /// none can.
 pub fn may_be_mended(mount: &Mount, relative: &str, error: &Error) -> bool {
     Doubt::of(error.kind()) == Some(Doubt::Refused)
-        && prefixes(relative).all(|name| mount.locked(name).is_ok())
+        && mount.supply.units_for(relative).all(|name| mount.locked(name).is_ok())
 }

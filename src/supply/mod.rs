@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::events::ForkLock;
+use crate::index::{Units, identity};
 use crate::manifest::{Body, Manifest, Modules, Record};
 use crate::name::{Digest, Namespace, SafeUrl, UrlText, Version};
 use crate::origin::{Freshness, Transport};
@@ -82,6 +83,11 @@ pub trait Supply: Send + Sync {
 
     /// Asks for a newer document than the one that is in use; the newest that is known by then.
     fn refresh(&self, used: Option<Digest>, freshness: Freshness) -> Asking<'_, Option<Digest>>;
+
+    /// The units that may hold the module `name`, which is relative to the mount.
+    fn units_for<'a>(&'a self, name: &'a str) -> Units<'a> {
+        identity(name)
+    }
 
     /// What a document says of `unit`, without a request.
     fn record(&self, document: &Digest, unit: &str) -> Result<Answer> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Freshness;
 use crate::mount::Mount;
-use crate::name::{Digest, prefixes};
+use crate::name::Digest;
 use crate::session::{Doubt, Lookup, Session, may_be_mended};
 use crate::supply::Answer;
 
@@ -91,7 +91,8 @@ impl Session {
     pub fn unreadable(&self, mount: &Mount, manifest: Option<Digest>, relative: &str) -> Error {
         let read = |digest: Digest| {
             mount.supply.document(&digest)?;
-            prefixes(relative).try_for_each(|name| mount.supply.read_parts(&digest, name))
+            let mut units = mount.supply.units_for(relative);
+            units.try_for_each(|name| mount.supply.read_parts(&digest, name))
         };
         let name = mount.namespace.join(relative);
         let error = Error::new(
@@ -139,7 +140,7 @@ impl Session {
     }
 
     async fn parts(&self, mount: &Arc<Mount>, manifest: &Digest, relative: &str) -> Result<()> {
-        for name in prefixes(relative) {
+        for name in mount.supply.units_for(relative) {
             mount.supply.fetch_parts(manifest, name).await?;
             if let Ok(Answer::Record(record)) = mount.record(manifest, name) {
                 self.know_tags_for(&record).await;
