@@ -150,15 +150,15 @@ impl Mount {
         if let Some(bound) = self.bound.lock().as_ref() {
             return Ok(Some(bound.clone()));
         }
-        let (generation, lock) = match self.folder.bind()? {
+        let found = self.folder.bind()?;
+        let newest = self.supply.newest()?;
+        let (generation, lock) = match found {
             Some(found) => found,
-            // Perhaps a manifest was verified, but nothing is active yet.
-            None => match self.folder.fresh()? {
-                fresh if fresh.manifest.is_some() => (fresh, None),
-                _ => return Ok(None),
-            },
+            // Perhaps a document was verified, but nothing is active yet.
+            None if newest.is_some() => (self.folder.fresh()?, None),
+            None => return Ok(None),
         };
-        let manifest = self.supply.newest()?.or(generation.manifest);
+        let manifest = newest.or(generation.manifest);
         let bound = Arc::new(Bound { generation, manifest, lock: lock.map(Arc::new), base: None });
         Ok(Some(self.bound.lock().get_or_insert(bound).clone()))
     }
@@ -191,7 +191,7 @@ impl Mount {
             None => {
                 // There is nothing on disk yet.
                 let generation = self.folder.fresh()?;
-                Bound { manifest: generation.manifest, generation, lock: None, base: None }
+                Bound { generation, manifest: None, lock: None, base: None }
             }
         };
         change(&mut bound);

@@ -172,7 +172,7 @@ impl MountFolder {
     }
 
     /// Binds to the newest generation, and keeps it from being pruned. Where it is damaged,
-    /// an empty one over the newest manifest takes its place: the units are activated again
+    /// an empty one takes its place: the units are activated again
     /// from what the cache holds, never from an older generation.
     pub fn bind(&self) -> Result<Option<(Generation, Option<Shared>)>> {
         loop {
@@ -202,10 +202,10 @@ impl MountFolder {
         }
     }
 
-    /// An empty generation over the newest manifest that is known.
+    /// An empty generation behind all others.
     pub fn fresh(&self) -> Result<Generation> {
         let number = self.numbers()?.pop().unwrap_or(0) + 1;
-        Ok(Generation { number, manifest: self.state()?.manifest, ..Generation::default() })
+        Ok(Generation { number, ..Generation::default() })
     }
 
     /// The numbers of all generations, ascending; of one that was lost, its lock is left.
