@@ -9,8 +9,8 @@ mod fork;
 mod interned;
 mod lookup;
 mod named;
+mod offered;
 mod units;
-mod yanked;
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ use interned::Interned;
 
 pub use doubt::Doubt;
 pub use lookup::{Located, Lookup, Serving, TopLevel, may_be_mended};
-pub use yanked::reason_of;
+pub use offered::reason_of;
 
 pub(crate) const OWN: &str = "magic_module";
 

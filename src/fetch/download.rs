@@ -12,11 +12,12 @@ use super::resume::{Answer, Resume};
 use super::retry::{Attempts, Failure, GivenUp, Pace};
 use super::room::{Place, crowded};
 use super::sink::Sink;
-use super::{Artifact, Fetcher, Freshness, Transport, Validator, failed, late};
+use super::{Artifact, Fetcher, Freshness, Validator, failed, late};
 use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, MORE_MEMORY, Result};
 use crate::name::{Digest, SafeUrl};
 use crate::origin::{Fault, OriginError, Request, Response, Status, encoded};
+use crate::policy::Policy;
 use crate::store::blob::BlobWriter;
 
 /// A small document, and what to ask with the next time.
@@ -118,12 +119,12 @@ impl Fetcher {
         limit: u64,
         validator: Option<&Validator>,
         freshness: Freshness,
-        transport: Transport,
+        policy: Policy,
     ) -> Result<Document> {
         permit(vec![Act::Resolve { url: url.clone() }]).await;
         let sent = AtomicU64::new(0);
         let request =
-            Request { url, transport, rest: None, unless: validator, freshness, sent: &sent };
+            Request { url, policy, rest: None, unless: validator, freshness, sent: &sent };
         let mut attempts = Attempts::new(&self.limits);
         let all = async {
             loop {
@@ -210,7 +211,7 @@ impl Download<'_, '_> {
         self.place.begin();
         let request = Request {
             url: &self.artifact.url,
-            transport: self.operation.transport,
+            policy: self.operation.policy,
             rest: self.resume.rest(),
             unless: None,
             freshness: Freshness::AsCached,

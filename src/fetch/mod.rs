@@ -35,11 +35,12 @@ use crate::origin::file::Files;
 use crate::origin::http::Http;
 use crate::origin::{Fault, Origin, OriginError};
 use crate::per_process::PerProcess;
+use crate::policy::Policy;
 use crate::store::blob::BlobStore;
 use crate::store::{Reuse, Sync};
 
 pub use crate::origin::client::Access;
-pub use crate::origin::{Freshness, Transport, Validator};
+pub use crate::origin::{Freshness, Validator};
 pub use download::Document;
 pub use retry::Limits;
 pub use work::{Next, Work};
@@ -127,7 +128,7 @@ impl Fetcher {
     pub async fn blobs(
         &self,
         artifacts: &[Artifact],
-        transport: Transport,
+        policy: Policy,
         progress: &Arc<Progress>,
         reuse: Reuse,
     ) -> Result<Fetched> {
@@ -168,7 +169,7 @@ impl Fetcher {
             },
             artifacts: missing.into_iter().cloned().collect(),
             taken: AtomicUsize::new(0),
-            transport,
+            policy,
             progress: progress.clone(),
             reuse,
             bytes: AtomicU64::new(0),

@@ -13,10 +13,11 @@ use super::download::Ended;
 use super::lane::{Lane, Running};
 use super::once::{Leader, Outcome, Role};
 use super::room::Room;
-use super::{Artifact, Fetched, Limits, Shared, Transport, download, lane};
+use super::{Artifact, Fetched, Limits, Shared, download, lane};
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
 use crate::name::Digest;
+use crate::policy::Policy;
 use crate::store::blob::{Begin, BlobStore, BlobWriter};
 use crate::store::{Reuse, Sync};
 use crate::threads;
@@ -32,7 +33,7 @@ pub(super) struct Operation {
     pub(super) artifacts: Vec<Artifact>,
     /// So many of them have been taken by a lane.
     pub taken: AtomicUsize,
-    pub(super) transport: Transport,
+    pub(super) policy: Policy,
     pub(super) progress: Arc<Progress>,
     pub(super) reuse: Reuse,
     /// Of each blob on its own.

@@ -26,6 +26,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::name::SafeUrl;
+use crate::policy::Policy;
 
 /// A future that a trait can name.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -45,20 +46,13 @@ pub enum Freshness {
     PastCaches,
 }
 
-/// What the mount allows on the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Transport {
-    /// Plain HTTP beyond the loopback.
-    pub allow_http: bool,
-}
-
 /// What is asked for, and under which conditions.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// Absolute.
     pub url: &'a SafeUrl,
     /// What the mount that asks has allowed.
-    pub transport: Transport,
+    pub policy: Policy,
     /// Only what follows the first `.0` bytes, if the thing is still what `.1` names.
     pub rest: Option<(u64, &'a str)>,
     /// Only if it is no longer what this names.

@@ -4,10 +4,11 @@ use reqwest::header::{self, HeaderMap};
 
 use super::{Fault, OriginError, Request};
 use crate::name::SafeUrl;
+use crate::policy::USE_HTTPS;
 
 /// Plain HTTP is allowed on this machine, and where a mount says so.
 pub(super) fn allowed(url: &SafeUrl, request: Request<'_>) -> Result<(), OriginError> {
-    if url.scheme() == "https" || request.transport.allow_http || url.is_loopback() {
+    if request.policy.allows_scheme_of(url) {
         return Ok(());
     }
     let why = if url == request.url {
@@ -15,11 +16,7 @@ pub(super) fn allowed(url: &SafeUrl, request: Request<'_>) -> Result<(), OriginE
     } else {
         format!("it redirects to {url}, and plain HTTP is allowed on this machine only")
     };
-    Err(OriginError::new(
-        Fault::Refused,
-        why,
-        "use https, or allow plain HTTP with allow_http=True or MAGIC_MODULE_ALLOW_HTTP=1",
-    ))
+    Err(OriginError::new(Fault::Refused, why, USE_HTTPS))
 }
 
 /// Where a redirect leads.

@@ -147,7 +147,7 @@ impl Session {
                 Answer::Absent => {}
                 // Something new is not decided by a manifest that is too old.
                 Answer::Record(_)
-                    if !self.engine.settings.offline
+                    if !mount.supply.policy().offline
                         && mount.supply.should_ask_first(&manifest) =>
                 {
                     return Ok(ask(true));

@@ -20,7 +20,8 @@ use crate::events::ForkLock;
 use crate::index::{Units, identity};
 use crate::manifest::{Body, Manifest, Modules, Record};
 use crate::name::{Digest, Namespace, SafeUrl, UrlText, Version};
-use crate::origin::{Freshness, Transport};
+use crate::origin::Freshness;
+use crate::policy::Policy;
 
 /// Where a supply comes from, as the caller of `mount()` said it.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,8 +70,8 @@ pub trait Supply: Send + Sync {
     /// Where its documents come from.
     fn url(&self) -> &SafeUrl;
 
-    /// How artifacts may come.
-    fn transport(&self) -> Transport;
+    /// What its requests may do.
+    fn policy(&self) -> Policy;
 
     /// The absolute URL of an artifact that a document names.
     fn resolve(&self, url: &UrlText) -> Result<SafeUrl>;

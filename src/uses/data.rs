@@ -9,7 +9,6 @@ use crate::events::Progress;
 use crate::fetch::Artifact;
 use crate::manifest::{File, Place};
 use crate::mount::Mount;
-use crate::policy::offline;
 use crate::session::Session;
 use crate::store::disk;
 use crate::store::tree::has_mode;
@@ -113,10 +112,9 @@ impl Session {
         let _kept = self.keep().await?;
         let blobs = self.engine.store.blobs();
         if !blobs.is_whole(&file.sha256, file.size)? {
-            if self.engine.settings.offline {
-                let what = format!("{} of {} is not in the cache", file.path, unit.full_name);
-                return Err(offline(&what, mount.supply.url()).name(unit.full_name.clone()));
-            }
+            let what = || format!("{} of {} is not in the cache", file.path, unit.full_name);
+            let may_ask = mount.supply.policy().may_ask(mount.supply.url(), what);
+            may_ask.map_err(|error| error.name(unit.full_name.clone()))?;
             let Place::Url(url) = &file.place else {
                 let why = format!("{} is lazy, but has no URL of its own", file.path);
                 return Err(Error::new(Kind::Manifest, why).name(unit.full_name.clone()));
@@ -131,7 +129,7 @@ impl Session {
             let progress = Progress::new(unit.full_name.clone(), self.engine.events.clone());
             self.engine
                 .fetcher
-                .blobs(&[artifact], mount.supply.transport(), &progress, Reuse::WhatIsHere)
+                .blobs(&[artifact], mount.supply.policy(), &progress, Reuse::WhatIsHere)
                 .await?;
             progress.finish(file.path.file_name());
         }

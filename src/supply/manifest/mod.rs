@@ -26,8 +26,8 @@ use crate::error::{Error, Kind, Result};
 use crate::events::ForkLock;
 use crate::manifest::{Manifest, Modules};
 use crate::name::{Digest, Namespace, SafeUrl, UrlText, Version};
-use crate::origin::{Freshness, Transport};
-use crate::policy::check_transport;
+use crate::origin::Freshness;
+use crate::policy::Policy;
 use crate::sign::Keys;
 use crate::store::generation::{MountFolder, State, Yanked};
 use crate::store::lock::Exclusive;
@@ -62,7 +62,7 @@ pub struct ManifestSupply {
     identity: Digest,
     folder: MountFolder,
     url: SafeUrl,
-    transport: Transport,
+    policy: Policy,
     keys: Keys,
     max_age: WhenOld,
     manifests: Mutex<HashMap<Digest, Arc<Manifest>>>,
@@ -76,7 +76,8 @@ impl ManifestSupply {
     /// Checks what was said.
     pub fn open(engine: &Arc<Engine>, namespace: &Namespace, source: &Source) -> Result<Self> {
         let url = parse_url(&source.url)?;
-        check_transport(&url, source.allow_http)?;
+        let policy = Policy { offline: engine.settings.offline, allow_http: source.allow_http };
+        policy.may_come_from(&url)?;
         let keys = Keys::parse(source.public_keys.iter().map(String::as_str))?;
         let identity = identity(namespace, &url, &keys);
         Ok(Self {
@@ -85,7 +86,7 @@ impl ManifestSupply {
             identity,
             folder: MountFolder::new(&engine.store, &identity),
             url,
-            transport: Transport { allow_http: source.allow_http },
+            policy,
             keys,
             max_age: source.max_age,
             manifests: Mutex::default(),
@@ -116,8 +117,8 @@ impl Supply for ManifestSupply {
         &self.url
     }
 
-    fn transport(&self) -> Transport {
-        self.transport
+    fn policy(&self) -> Policy {
+        self.policy
     }
 
     fn resolve(&self, url: &UrlText) -> Result<SafeUrl> {

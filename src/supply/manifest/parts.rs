@@ -8,7 +8,6 @@ use crate::fetch::Document;
 use crate::fetch::Freshness;
 use crate::manifest::{Body, Catalogue, Manifest, Modules, SIZE_LIMIT};
 use crate::name::{Digest, UrlText};
-use crate::policy::offline;
 use crate::store::Store;
 use crate::supply::Answer;
 
@@ -93,14 +92,13 @@ impl ManifestSupply {
         if let Ok(bytes) = self.engine.store.blobs().read_verified(digest, PART_LIMIT) {
             return Ok(bytes);
         }
-        if self.engine.settings.offline {
-            return Err(offline("a part of the catalogue is not in the cache", &self.url));
-        }
+        let what = || "a part of the catalogue is not in the cache".to_owned();
+        self.policy.may_ask(&self.url, what)?;
         let url = self.resolve(&UrlText::new(url))?;
         let document = self
             .engine
             .fetcher
-            .document(&url, PART_LIMIT, None, Freshness::AsCached, self.transport)
+            .document(&url, PART_LIMIT, None, Freshness::AsCached, self.policy)
             .await?;
         let Document::Body { bytes, .. } = document else { return Ok(Vec::new()) };
         let got = Digest::of(&bytes);

@@ -18,7 +18,6 @@ use crate::fetch::Freshness;
 use crate::fetch::{Document, Validator};
 use crate::manifest::{Manifest, SIZE_LIMIT};
 use crate::name::{Digest, Namespace, UrlText};
-use crate::policy::offline;
 use crate::store::generation::State;
 
 /// How far ahead of the clock a serial may be, in seconds.
@@ -36,19 +35,7 @@ impl ManifestSupply {
         used: Option<Digest>,
         freshness: Freshness,
     ) -> Result<Option<Digest>> {
-        if self.engine.settings.offline {
-            let known = self.folder.state()?.manifest;
-            let what = match known.map(|digest| self.manifest(&digest)) {
-                Some(Ok(_)) => {
-                    format!(
-                        "only the server knows the newest manifest of {}",
-                        self.namespace.described()
-                    )
-                }
-                _ => format!("the manifest of {} is not in the cache", self.namespace.described()),
-            };
-            return Err(offline(&what, &self.url));
-        }
+        self.policy.may_ask(&self.url, || self.what_is_missing())?;
         self.engine.store.create()?;
         self.folder.create()?;
         self.asked.store(now(), Ordering::Relaxed);
@@ -86,6 +73,17 @@ impl ManifestSupply {
         self.check_age_of(&manifest)?;
         let accepted = self.accept(&bytes, manifest, validator, &state, used)?;
         Ok(self.tell(state.manifest, Some(accepted)))
+    }
+
+    /// For a sentence about what nobody may be asked for.
+    fn what_is_missing(&self) -> String {
+        let of = self.namespace.described();
+        let known = self.folder.state().ok().and_then(|state| state.manifest);
+        if known.is_some_and(|digest| self.manifest(&digest).is_ok()) {
+            format!("only the server knows the newest manifest of {of}")
+        } else {
+            format!("the manifest of {of} is not in the cache")
+        }
     }
 
     /// What was seen before. A state that is damaged is made up for by the manifest that
@@ -155,14 +153,13 @@ impl ManifestSupply {
         freshness: Freshness,
     ) -> Result<(Document, Option<Result<Document>>)> {
         let fetcher = &self.engine.fetcher;
-        let manifest =
-            fetcher.document(&self.url, SIZE_LIMIT, validator, freshness, self.transport);
+        let manifest = fetcher.document(&self.url, SIZE_LIMIT, validator, freshness, self.policy);
         if self.keys.is_empty() {
             return Ok((manifest.await.map_err(|error| self.explain(error))?, None));
         }
         let signature_url = self.url.with_suffix(".minisig");
         let signature =
-            fetcher.document(&signature_url, SIGNATURE_LIMIT, None, freshness, self.transport);
+            fetcher.document(&signature_url, SIGNATURE_LIMIT, None, freshness, self.policy);
         let (manifest, signature) = tokio::join!(manifest, signature);
         Ok((manifest.map_err(|error| self.explain(error))?, Some(signature)))
     }
@@ -190,7 +187,7 @@ impl ManifestSupply {
             let named = self
                 .engine
                 .fetcher
-                .document(&url, SIGNATURE_LIMIT, None, Freshness::AsCached, self.transport)
+                .document(&url, SIGNATURE_LIMIT, None, Freshness::AsCached, self.policy)
                 .await;
             if let Ok(Document::Body { bytes: signature, .. }) = named
                 && self.keys.accept(bytes, &signature)

@@ -12,7 +12,6 @@ use super::ManifestSupply;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, File, Manifest, Pack, place_of, wrong};
 use crate::name::{SafeUrl, UrlText};
-use crate::policy::check_transport;
 
 const REMEDY: &str = "ask the author to publish it beside the manifest or over https";
 
@@ -24,10 +23,7 @@ impl ManifestSupply {
                 .url(&self.url)
                 .hint(REMEDY)
         })?;
-        if absolute.scheme() == "http" {
-            check_transport(&absolute, self.transport.allow_http)?;
-        }
-        Ok(absolute)
+        self.policy.may_come_from(&absolute).map(|()| absolute)
     }
 
     fn admit(&self, url: &UrlText) -> std::result::Result<SafeUrl, String> {

@@ -23,7 +23,6 @@ use crate::manifest::{File, Pack};
 use crate::mount::Mount;
 use crate::name::FilePath;
 use crate::plan::{Plan, Wanted};
-use crate::policy::offline;
 use crate::session::Session;
 use crate::store::code::{CodePack, Trust};
 use crate::store::{BlobStore, Reuse};
@@ -143,12 +142,10 @@ impl PublishedCode<'_> {
         }
         let Pack { url, size, sha256, .. } = pack.clone();
         let wanted = session.artifact(mount, &member.unit, &Wanted { url, size, sha256 })?;
-        if session.engine.settings.offline {
-            let what = format!("the code of {} is not in the cache", wanted.label);
-            return Err(offline(&what, mount.supply.url()));
-        }
+        let what = || format!("the code of {} is not in the cache", wanted.label);
+        mount.supply.policy().may_ask(mount.supply.url(), what)?;
         let fetcher = &session.engine.fetcher;
-        Ok(fetcher.blobs(&[wanted], mount.supply.transport(), progress, reuse).await?.bytes)
+        Ok(fetcher.blobs(&[wanted], mount.supply.policy(), progress, reuse).await?.bytes)
     }
 
     async fn store(&self, member: &Member, pack: &Pack) -> Result<()> {

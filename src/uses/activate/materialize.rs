@@ -13,9 +13,7 @@ use crate::manifest::Record;
 use crate::mount::Mount;
 use crate::name::{Digest, Key};
 use crate::plan::{Packs, Plan, Reusable, Wanted, plan};
-use crate::policy::offline;
 use crate::session::Session;
-use crate::session::reason_of;
 use crate::store::tree::Tree;
 use crate::store::{Reuse, Store};
 use crate::threads;
@@ -108,21 +106,22 @@ impl Session {
         let mut artifacts: Vec<Artifact> = Vec::new();
         for (member, plan) in members.iter().zip(plans) {
             if !plan.wanted.is_empty() {
-                self.check_still_offered(&mount, member)?;
+                self.may_fetch(&mount, &member.unit, &member.record, &member.manifest)?;
             }
             for wanted in &plan.wanted {
                 artifacts.push(self.artifact(&mount, &member.unit, wanted)?);
             }
         }
-        if self.engine.settings.offline && !artifacts.is_empty() {
-            let what = format!("{} is not in the cache", first.unit.full_name);
-            return Err(offline(&what, mount.supply.url()).name(first.unit.full_name.clone()));
+        if !artifacts.is_empty() {
+            let what = || format!("{} is not in the cache", first.unit.full_name);
+            let may_ask = mount.supply.policy().may_ask(mount.supply.url(), what);
+            may_ask.map_err(|error| error.name(first.unit.full_name.clone()))?;
         }
         let code = self.published_code(&mount, members, plans, progress, reuse);
         let sources = async {
             let begun = Instant::now();
             let blobs =
-                self.engine.fetcher.blobs(&artifacts, mount.supply.transport(), progress, reuse);
+                self.engine.fetcher.blobs(&artifacts, mount.supply.policy(), progress, reuse);
             let fetched =
                 blobs.await.map_err(|error| error.or_name(first.unit.full_name.clone()))?;
             let build = self.build_all(members, plans, reuse);
@@ -147,23 +146,6 @@ impl Session {
             unit.set_tree(built.ok_or_else(ended)??);
         }
         Ok(())
-    }
-
-    /// Bytes are fetched only if their author stands by them, and said so lately.
-    fn check_still_offered(&self, mount: &Mount, member: &Member) -> Result<()> {
-        let unit = &member.unit;
-        if let Some(reason) =
-            reason_of(&member.record, mount.supply.yanked(unit.name.as_str(), &unit.version))
-        {
-            return Err(self.refuse_yanked(mount, unit, &reason));
-        }
-        if self.engine.settings.offline {
-            return Ok(());
-        }
-        mount
-            .supply
-            .check_age(&member.manifest)
-            .map_err(|error| error.or_name(unit.full_name.clone()))
     }
 
     pub(super) fn artifact(&self, mount: &Mount, unit: &Unit, wanted: &Wanted) -> Result<Artifact> {

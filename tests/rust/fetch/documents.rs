@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use magic_module::error::{Kind, Result};
-use magic_module::fetch::{Document, Freshness, Transport, Validator, is_absent};
+use magic_module::fetch::{Document, Freshness, Validator, is_absent};
+use magic_module::policy::Policy;
 
 use crate::server::Server;
 use crate::{Bench, sentence};
@@ -17,13 +18,7 @@ async fn document(
 ) -> Result<Document> {
     Bench::new()
         .fetcher
-        .document(
-            &server.url("m.json?v=1").into(),
-            LIMIT,
-            validator,
-            freshness,
-            Transport::default(),
-        )
+        .document(&server.url("m.json?v=1").into(), LIMIT, validator, freshness, Policy::default())
         .await
 }
 

@@ -18,8 +18,9 @@ use std::time::Duration;
 
 use magic_module::error::{Error, Kind, Result};
 use magic_module::events::{Events, Progress};
-use magic_module::fetch::{Access, Artifact, Fetched, Fetcher, Limits, Transport};
+use magic_module::fetch::{Access, Artifact, Fetched, Fetcher, Limits};
 use magic_module::name::Digest;
+use magic_module::policy::Policy;
 use magic_module::store::Reuse;
 use magic_module::store::blob::BlobStore;
 use url::Url;
@@ -50,7 +51,7 @@ impl Bench {
     }
 
     async fn fetch_all(&self, artifacts: &[Artifact]) -> Result<Fetched> {
-        self.fetcher.blobs(artifacts, Transport::default(), &self.progress, Reuse::WhatIsHere).await
+        self.fetcher.blobs(artifacts, Policy::default(), &self.progress, Reuse::WhatIsHere).await
     }
 
     fn bytes(&self, artifact: &Artifact) -> Vec<u8> {

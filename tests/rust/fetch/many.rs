@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use magic_module::error::Kind;
-use magic_module::fetch::{Access, Artifact, Fetcher, Limits, Transport};
+use magic_module::fetch::{Access, Artifact, Fetcher, Limits};
+use magic_module::policy::Policy;
 use magic_module::store::Reuse;
 use magic_module::store::blob::BlobStore;
 
@@ -113,7 +114,7 @@ async fn cancelled_leaves_nothing() {
     let wanted = wanted(&server);
     {
         let running =
-            bench.fetcher.blobs(&wanted, Transport::default(), &bench.progress, Reuse::WhatIsHere);
+            bench.fetcher.blobs(&wanted, Policy::default(), &bench.progress, Reuse::WhatIsHere);
         let begun = async {
             while server.count() < 8 || bench.parts().len() < 8 {
                 tokio::time::sleep(Duration::from_millis(1)).await;

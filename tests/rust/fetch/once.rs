@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use magic_module::events::{Events, Progress};
-use magic_module::fetch::{Access, Artifact, Fetcher, Transport};
+use magic_module::fetch::{Access, Artifact, Fetcher};
 use magic_module::name::{Digest, SafeUrl};
+use magic_module::policy::Policy;
 use magic_module::store::Reuse;
 use magic_module::store::blob::{Begin, BlobStore};
 
@@ -82,7 +83,7 @@ async fn many_tasks_one_request() {
             let (fetcher, wanted, progress) = (fetcher.clone(), wanted.clone(), progress());
             let shown = progress.clone();
             let task = tokio::spawn(is_send(async move {
-                fetcher.blobs(&[wanted], Transport::default(), &progress, Reuse::WhatIsHere).await
+                fetcher.blobs(&[wanted], Policy::default(), &progress, Reuse::WhatIsHere).await
             }));
             (task, shown)
         })
@@ -131,7 +132,7 @@ async fn cancelled_leaves_nothing() {
         {
             let running = fetcher.blobs(
                 std::slice::from_ref(&wanted),
-                Transport::default(),
+                Policy::default(),
                 &shown,
                 Reuse::WhatIsHere,
             );
@@ -155,9 +156,9 @@ async fn a_follower_takes_over_from_a_cancelled_leader() {
     let first = [artifact(bad.url("a"), &body)];
     let second = [artifact(good.url("a"), &body)];
     let (leading, following) = (progress(), progress());
-    let follower = fetcher.blobs(&second, Transport::default(), &following, Reuse::WhatIsHere);
+    let follower = fetcher.blobs(&second, Policy::default(), &following, Reuse::WhatIsHere);
     let leader = async {
-        let running = fetcher.blobs(&first, Transport::default(), &leading, Reuse::WhatIsHere);
+        let running = fetcher.blobs(&first, Policy::default(), &leading, Reuse::WhatIsHere);
         tokio::select! {
             done = running => panic!("{done:?}"),
             () = until(|| following.done() == 500) => {}
@@ -179,7 +180,7 @@ async fn force_fetches_what_is_there() {
     fs_err::write(&path, "wrong").unwrap();
     let fetched = bench
         .fetcher
-        .blobs(std::slice::from_ref(&wanted), Transport::default(), &bench.progress, Reuse::Nothing)
+        .blobs(std::slice::from_ref(&wanted), Policy::default(), &bench.progress, Reuse::Nothing)
         .await
         .unwrap();
     assert_eq!(fetched.requests, 1);
@@ -214,7 +215,7 @@ async fn child() {
         sha256: Digest::new(sha256).unwrap(),
     };
     let fetched = patient(root.as_ref())
-        .blobs(&[wanted], Transport::default(), &progress(), Reuse::WhatIsHere)
+        .blobs(&[wanted], Policy::default(), &progress(), Reuse::WhatIsHere)
         .await
         .unwrap();
     println!("\nrequests {}", fetched.requests);
@@ -251,11 +252,7 @@ async fn many_processes_one_request() {
     let shown = progress();
     let own = async {
         let wanted = std::slice::from_ref(&wanted);
-        fetcher
-            .blobs(wanted, Transport::default(), &shown, Reuse::WhatIsHere)
-            .await
-            .unwrap()
-            .requests
+        fetcher.blobs(wanted, Policy::default(), &shown, Reuse::WhatIsHere).await.unwrap().requests
     };
     let release = async {
         // Whoever downloads, this process sees its progress.
@@ -285,12 +282,8 @@ async fn a_killed_process_is_taken_over() {
         child.kill().unwrap();
         child.wait().unwrap();
     };
-    let fetch = fetcher.blobs(
-        std::slice::from_ref(&wanted),
-        Transport::default(),
-        &shown,
-        Reuse::WhatIsHere,
-    );
+    let fetch =
+        fetcher.blobs(std::slice::from_ref(&wanted), Policy::default(), &shown, Reuse::WhatIsHere);
     let ((), done) = tokio::join!(wait, fetch);
     assert_eq!(done.unwrap().requests, 1);
     assert_eq!(shown.done(), wanted.size);
@@ -313,12 +306,8 @@ async fn a_stopped_process_is_not_waited_for_for_ever() {
     let store = BlobStore::new(bench.folder.path());
     let fetcher = Fetcher::with_limits(store, 8, Access::default(), limits);
     let shown = progress();
-    let fetch = fetcher.blobs(
-        std::slice::from_ref(&wanted),
-        Transport::default(),
-        &shown,
-        Reuse::WhatIsHere,
-    );
+    let fetch =
+        fetcher.blobs(std::slice::from_ref(&wanted), Policy::default(), &shown, Reuse::WhatIsHere);
     let done = tokio::time::timeout(Duration::from_secs(60), fetch).await;
     // Its part file is still its own.
     let parts = bench.parts().len();
@@ -332,5 +321,5 @@ async fn a_stopped_process_is_not_waited_for_for_ever() {
 /// The futures must be able to run on any thread.
 #[allow(dead_code, reason = "compiling it is the test")]
 fn futures_are_send(fetcher: &Fetcher, shown: &Arc<Progress>) -> impl Future + Send {
-    fetcher.blobs(&[], Transport::default(), shown, Reuse::WhatIsHere)
+    fetcher.blobs(&[], Policy::default(), shown, Reuse::WhatIsHere)
 }

@@ -2,7 +2,7 @@
 
 use magic_module::error::Kind;
 use magic_module::fetch::Freshness;
-use magic_module::fetch::Transport;
+use magic_module::policy::Policy;
 use url::Url;
 
 use crate::server::Server;
@@ -95,9 +95,7 @@ async fn an_unknown_scheme_is_a_setting_to_change() {
     let url = Url::parse("ftp://host/a").unwrap();
     let error = bench.fetch(&artifact(url.clone(), b"x")).await.unwrap_err();
     sentence(&error, Kind::Configuration, "ftp: URLs are not known");
-    let document = bench
-        .fetcher
-        .document(&url.into(), 10, None, Freshness::AsCached, Transport::default())
-        .await;
+    let document =
+        bench.fetcher.document(&url.into(), 10, None, Freshness::AsCached, Policy::default()).await;
     sentence(&document.unwrap_err(), Kind::Configuration, "ftp: URLs are not known");
 }

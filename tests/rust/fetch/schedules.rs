@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use magic_module::error::Kind;
 use magic_module::events::{Events, Progress};
-use magic_module::fetch::{Access, Artifact, Fetcher, Limits, Transport};
+use magic_module::fetch::{Access, Artifact, Fetcher, Limits};
+use magic_module::policy::Policy;
 use magic_module::store::Reuse;
 use magic_module::store::blob::BlobStore;
 
@@ -222,7 +223,7 @@ async fn run(schedule: Schedule) -> Outcome {
     let from = Instant::now();
     // What hangs is told with its seed instead of waited for.
     let hang = deadline + Duration::from_secs(60);
-    let fetched = fetcher.blobs(&wanted, Transport::default(), &progress, Reuse::WhatIsHere);
+    let fetched = fetcher.blobs(&wanted, Policy::default(), &progress, Reuse::WhatIsHere);
     let fetched = tokio::time::timeout(hang, fetched).await;
     assert!(fetched.is_ok(), "schedule {seed} hangs");
     let fetched = fetched.unwrap();
@@ -269,7 +270,7 @@ async fn run(schedule: Schedule) -> Outcome {
         })
         .collect();
     let patient = Fetcher::new(BlobStore::new(folder.path()), 8, Access::default());
-    patient.blobs(&wanted, Transport::default(), &progress, Reuse::WhatIsHere).await.unwrap();
+    patient.blobs(&wanted, Policy::default(), &progress, Reuse::WhatIsHere).await.unwrap();
     // Elsewhere a whole answer in between may be why.
     let again = if schedule.resumable { told[0].again.load(Ordering::SeqCst) } else { 0 };
     Outcome { seed, fine: fetched.is_ok(), late, again, extra }

@@ -1,4 +1,4 @@
-//! Versions that their author took back.
+//! What its author still offers: versions may be taken back, and documents grow old.
 //!
 //! ```text
 //! not in the cache   refused: the reason, and the newest version that is good
@@ -7,10 +7,11 @@
 //! ```
 
 use super::Session;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::events::{Notice, NoticeKind};
 use crate::manifest::Record;
 use crate::mount::Mount;
+use crate::name::Digest;
 use crate::supply::Answer;
 use crate::unit::Unit;
 
@@ -29,8 +30,27 @@ impl Session {
         });
     }
 
+    /// Bytes are fetched only if their author stands by them, and said so lately.
+    pub fn may_fetch(
+        &self,
+        mount: &Mount,
+        unit: &Unit,
+        record: &Record,
+        document: &Digest,
+    ) -> Result<()> {
+        let known = mount.supply.yanked(unit.name.as_str(), &unit.version);
+        if let Some(reason) = reason_of(record, known) {
+            return Err(self.refuse_yanked(mount, unit, &reason));
+        }
+        // Offline nobody could say anything newer: what is not here is the error then.
+        if mount.supply.policy().offline {
+            return Ok(());
+        }
+        mount.supply.check_age(document).map_err(|error| error.or_name(unit.full_name.clone()))
+    }
+
     /// A version that was taken back is not fetched any more.
-    pub fn refuse_yanked(&self, mount: &Mount, unit: &Unit, reason: &str) -> Error {
+    fn refuse_yanked(&self, mount: &Mount, unit: &Unit, reason: &str) -> Error {
         let manifest = mount.bound().and_then(|bound| bound.manifest);
         let good = manifest.and_then(|manifest| {
             match mount.supply.record(&manifest, unit.name.as_str()) {
