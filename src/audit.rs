@@ -25,7 +25,7 @@ pub enum Act {
     },
     /// An artifact is downloaded.
     Fetch {
-        /// The unit that needs it, or what else it is shown as.
+        /// As it follows `import`.
         unit: String,
         /// What is asked for.
         url: SafeUrl,

@@ -31,7 +31,7 @@ const MARKERS: [&str; 2] = ["pyproject.toml", ".git"];
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Locked {
-    /// The only one that is allowed.
+    /// Which of the versions in a manifest it is.
     pub version: Version,
     /// The digest of the tree without a variant.
     pub tree: Digest,

@@ -27,7 +27,7 @@ pub enum Document {
     NotModified,
     /// It is new, or nothing was known of it.
     Body {
-        /// All of it, decoded.
+        /// All of it.
         bytes: Vec<u8>,
         /// What to ask with the next time, if the server gave anything.
         validator: Option<Validator>,

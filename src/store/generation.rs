@@ -35,7 +35,7 @@ const STATE_LIMIT: u64 = 16 << 20;
 /// A unit in a generation. The record itself is in the manifest with this digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Active {
-    /// For people, and for telling a move from none.
+    /// As its record says.
     pub version: Version,
     /// Which tree it is made of.
     pub tree: Digest,
@@ -258,7 +258,7 @@ impl MountFolder {
         Ok(read_checked(&self.path.join("state"), STATE_LIMIT)?.unwrap_or_default())
     }
 
-    /// Replaces the state; losing it in a crash costs one request.
+    /// Replaces the state in one step; after a power cut it may be the one before.
     pub fn write_state(&self, state: &State) -> Result<()> {
         self.write_checked(&self.path.join("state"), state, Sync::Later)
     }

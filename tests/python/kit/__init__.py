@@ -8,7 +8,7 @@
 | `sources`     | `write_tree`: a dict of texts becomes files                                  |
 | `site`        | `Site`: a manifest written by hand, to be spoilt                             |
 | `sentences`   | `check`: compares a sentence with the one that is kept                       |
-| `typed`       | `check`: compares JSON with the types of the engine                          |
+| `typed`       | `check`, `answer`: compare JSON with the types of the engine                 |
 | `preload`     | `failing`: a library that lets opening some paths fail                        |
 | `compiler`    | `extension`: a C extension                                                   |
 | `tls`         | `Authority`: a certificate authority of the test's own                       |
