@@ -103,6 +103,11 @@ pub fn names_a_manifest() -> bool {
 }
 
 impl Settings {
+    /// The password of a key: the one that is given, else the environment's.
+    pub fn password<'a>(&'a self, given: Option<&'a str>) -> Option<&'a str> {
+        given.or(self.key_password.as_ref().map(|own| own.reveal()))
+    }
+
     /// Reads the variables; an error names the one that is wrong.
     pub fn from_env() -> Result<Self> {
         Self::read(variable)

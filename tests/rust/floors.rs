@@ -64,21 +64,27 @@ fn no_modules_import_each_other_in_a_circle() {
 }
 
 #[test]
-fn wings_of_the_python_floor_import_only_lower_ones() {
+fn wings_of_the_python_floor_import_only_lower_ones_and_their_files_in_no_circle() {
     let wing = |name: &str| WINGS.iter().position(|wing| *wing == name);
     let mut problems = Vec::new();
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (path, text) in sources() {
         let Some(inside) = path.strip_prefix("py/").filter(|_| path != "py/mod.rs") else {
             continue;
         };
-        let own = own_module(inside);
-        for other in imported(&code(&text), "crate::py::") {
+        let (own, text) = (own_module(inside), code(&text));
+        for other in imported(&text, "crate::py::") {
             if wing(&own).is_none() || wing(&other) > wing(&own) {
                 problems.push(format!("src/{path} ({own}) imports crate::py::{other}"));
             }
         }
+        let beside =
+            imported(&text, "super::").into_iter().map(|name| format!("py/{own}/{name}.rs"));
+        imports.insert(path.clone(), beside.collect());
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+    let found = circles(&imports);
+    assert!(found.is_empty(), "{found:?}");
 }
 
 #[test]

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::errors::{self, OrRaise};
+use super::listeners::fail;
 use super::requirements::check;
-use super::runtime::{self, block};
+use super::runtime::block;
 use crate::error::{Error, Result};
 use crate::mount::{Known, Mount};
 use crate::session::{Doubt, Session};
@@ -37,7 +38,7 @@ impl Failure {
     }
 
     pub fn raise(self, py: Python<'_>) -> PyErr {
-        runtime::fail(py);
+        fail(py);
         match self {
             Self::Core(error) => errors::to_python(py, &error),
             Self::Raised(error) => error,

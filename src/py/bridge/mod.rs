@@ -3,6 +3,7 @@
 //! ```text
 //! state        the session of this interpreter, and what a fork does to it
 //! runtime      future ─▶ result        (50 ms ticks: signals, events)
+//! listeners    who is told of events
 //! attempt      what is done once more if it was mended meanwhile
 //! requirements whether they are met
 //! placeholder  stands in `__path__` until a mount is needed
@@ -18,6 +19,7 @@ pub mod audit;
 pub mod dict;
 pub mod errors;
 pub mod import_lock;
+pub mod listeners;
 pub mod notices;
 pub mod placeholder;
 pub mod requirements;

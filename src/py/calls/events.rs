@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use crate::py::bridge::runtime::set_callback;
+use crate::py::bridge::listeners::set_callback;
 use crate::py::bridge::state::session;
 
 /// Tell somebody what happens: resolve, fetch, verify, load, upgrade.

@@ -26,8 +26,9 @@ pub fn _keygen(
     protect: bool,
 ) -> PyResult<Bound<'_, PyDict>> {
     let settings = Settings::from_env().or_raise(py)?;
-    let own = settings.key_password.as_ref().filter(|_| protect).map(|password| password.reveal());
-    let made = py.detach(|| generate(&path, password.as_deref().or(own))).or_raise(py)?;
+    let given = password.as_deref();
+    let password = if protect { settings.password(given) } else { given };
+    let made = py.detach(|| generate(&path, password)).or_raise(py)?;
     Ok(dict!(py,
         secret: made.secret.to_string_lossy(),
         public: made.public.to_string_lossy(),

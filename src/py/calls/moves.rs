@@ -14,8 +14,9 @@ use pyo3::types::PyList;
 use super::types::Upgrade;
 use crate::py::bridge::audit;
 use crate::py::bridge::errors::OrRaise;
+use crate::py::bridge::listeners::deliver;
 use crate::py::bridge::requirements::check;
-use crate::py::bridge::runtime::{block, deliver};
+use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::session;
 use crate::session::Session;
 use crate::store::Reuse;
@@ -90,8 +91,13 @@ pub fn _upgrade_unit(py: Python<'_>, name: &str, force: bool) -> PyResult<Upgrad
         session.prepare_upgrade(&mount, &moving, reuse).await
     })?;
     let done = apply(py, session, &prepared, &names)?;
+    of(name, done)
+}
+
+/// What happened to one unit.
+fn of(name: &str, done: Vec<Upgrade>) -> PyResult<Upgrade> {
     let own = done.into_iter().find(|upgrade| upgrade.name == name);
-    own.ok_or_else(|| PyRuntimeError::new_err(format!("{name} was not upgraded")))
+    own.ok_or_else(|| PyRuntimeError::new_err(format!("{name} was not moved")))
 }
 
 /// Undo the last move of a unit, and of what moved with it.
@@ -112,11 +118,11 @@ pub fn _upgrade_unit(py: Python<'_>, name: &str, force: bool) -> PyResult<Upgrad
 pub fn rollback(py: Python<'_>, name: &str) -> PyResult<Upgrade> {
     let session = session(py)?;
     let (mount, relative) = session.mount_of(name).or_raise(py)?;
-    let name = relative.clone();
+    let moving = relative.clone();
     let prepared = block(py, session, None, async move |session| {
-        session.prepare_rollback(&mount, &name).await
+        session.prepare_rollback(&mount, &moving).await
     })?;
-    Ok(apply(py, session, &prepared, &[relative])?.remove(0))
+    of(name, apply(py, session, &prepared, &[relative])?)
 }
 
 /// Makes the moves if what they lead to fits what is installed, and tells what happened.

@@ -142,7 +142,7 @@ pub fn __getattr__<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyTy
         "Report" => Ok(py.get_type::<Report>()),
         "Upgrade" => Ok(py.get_type::<Upgrade>()),
         "_Entry" => Ok(py.get_type::<crate::py::hook::entry::Entry>()),
-        "_Finder" => Ok(py.get_type::<crate::py::hook::finder::Finder>()),
+        "_Finder" => Ok(py.get_type::<crate::py::hook::filter::Finder>()),
         "_Unit" => Ok(py.get_type::<crate::py::hook::spec::UnitHandle>()),
         _ => Err(PyAttributeError::new_err(format!(
             "module 'magic_module._native' has no attribute '{name}'"

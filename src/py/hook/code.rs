@@ -15,7 +15,7 @@ use crate::events::Event;
 use crate::name::Digest;
 use crate::py::bridge::audit;
 use crate::py::bridge::errors::{OrRaise, no_file, to_python};
-use crate::py::bridge::runtime::deliver;
+use crate::py::bridge::listeners::deliver;
 use crate::session::Session;
 use crate::unit::MENDINGS;
 use crate::uses::load::Module;

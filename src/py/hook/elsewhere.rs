@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyString};
 
-use super::finder::{Finder, Place};
+use super::filter::{Finder, Place};
 
 thread_local! {
     /// What this thread is asking others for: they may ask us, but not for what we would say.

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::elsewhere::{Wanted, in_folders, is_asking, is_real, known_to_finders};
-use super::finder::Place;
+use super::filter::Place;
 use super::resolve::{Outcome, Supply, resolve};
 use super::spec::{machinery, spec_of};
 use super::whole::found;

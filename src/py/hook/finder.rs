@@ -11,12 +11,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::absolute;
 use super::elsewhere::{Asking, Wanted, in_folders, is_asking, is_real, known_to_finders};
+use super::filter::{Finder, Ours, Place, serves_behind};
 use super::folders::{any_in_trees, joined, only_folder, submodule, virtual_namespace};
 use super::resolve::{Outcome, Supply, resolve};
 use super::spec::{in_trees, spec_of};
@@ -29,36 +29,6 @@ use crate::py::bridge::placeholder::has_placeholder;
 use crate::py::bridge::state::{existing, session};
 use crate::session::{OWN, Session, TopLevel};
 
-/// What lets the finder pass over foreign names without looking at the session.
-#[derive(Default)]
-struct Filter {
-    /// The first part of every mounted namespace.
-    tops: Vec<String>,
-    first: bool,
-    behind: bool,
-}
-
-static FILTER: RwLock<Filter> =
-    RwLock::new(Filter { tops: Vec::new(), first: false, behind: false });
-
-/// Before there is a session, one namespace is known.
-pub fn serve_own_namespace() {
-    FILTER.write().tops = vec![OWN.to_owned()];
-}
-
-/// Brings the filter up to date with the mounts.
-pub fn refresh_filter(session: &Session) {
-    let mut filter = Filter { tops: vec![OWN.to_owned()], ..Filter::default() };
-    for mount in session.mounts() {
-        match mount.namespace.as_str() {
-            "" if mount.request.first => filter.first = true,
-            "" => filter.behind = true,
-            named => filter.tops.push(named.split('.').next().unwrap_or(named).to_owned()),
-        }
-    }
-    *FILTER.write() = filter;
-}
-
 /// What starts children is imported: they will get the mounts of this process.
 pub fn inherit(py: Python<'_>) -> PyResult<()> {
     let _busy = busy();
@@ -67,18 +37,6 @@ pub fn inherit(py: Python<'_>) -> PyResult<()> {
 
 /// The modules of multiprocessing with which a child is started, imported when the first one is.
 const STARTS_CHILDREN: &str = "multiprocessing.popen_";
-
-#[pyclass(frozen, module = "magic_module", name = "_Finder")]
-pub struct Finder {
-    pub place: Place,
-}
-
-/// Where one of our finders stands on `sys.meta_path`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    Front,
-    Behind,
-}
 
 #[pymethods]
 impl Finder {
@@ -94,24 +52,13 @@ impl Finder {
         if !behind && name.starts_with(STARTS_CHILDREN) && existing().is_some() && !is_busy() {
             inherit(slf.py())?;
         }
-        {
-            let filter = FILTER.read();
-            let everything = if behind { filter.behind || path.is_none() } else { filter.first };
-            let top = name.as_bytes().split(|byte| *byte == b'.').next().unwrap_or_default();
-            if !everything && !filter.tops.iter().any(|known| known.as_bytes() == top) {
-                let look = !behind && filter.behind;
-                // A path may run Python, which must not meet this lock.
-                drop(filter);
-                let below_unit = look
-                    && path.is_some_and(|path| {
-                        existing().is_some_and(|session| any_in_trees(session, path))
-                    });
-                if !below_unit {
-                    return Ok(None);
-                }
-            }
-        }
-        if is_busy() || is_asking(name) {
+        let ours = match slf.get().is_ours(name, path) {
+            Ours::Perhaps => true,
+            Ours::Never => false,
+            Ours::BelowUnit => path
+                .is_some_and(|path| existing().is_some_and(|session| any_in_trees(session, path))),
+        };
+        if !ours || is_busy() || is_asking(name) {
             return Ok(None);
         }
         let wanted = Wanted { fullname, name, path, target };
@@ -236,7 +183,7 @@ fn find_behind<'py>(wanted: Wanted<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny
     // What stands nowhere has no parts.
     let path = wanted.path.filter(|path| !path.is_none());
     let somewhere = path.is_none_or(|path| path.is_truthy().unwrap_or(true));
-    if FILTER.read().behind && somewhere {
+    if serves_behind() && somewhere {
         let serving = session.serving(wanted.name, TopLevel::Behind).or_raise(py)?;
         let supply = Supply { serving: &serving, roots: path.is_some() };
         match resolve(session, wanted, &supply, || known_to_finders(wanted, Place::Behind))? {

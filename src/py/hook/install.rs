@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyList};
 
 use super::elsewhere::stock;
 use super::entry::_path_hook;
-use super::finder::{Finder, Place, serve_own_namespace};
+use super::filter::{Finder, Place, serve_own_namespace};
 use crate::py::bridge::{placeholder, state};
 
 /// Puts the finders and the hook in their places; called once, by `magic_module/__init__.py`.

@@ -3,6 +3,7 @@
 //! ```text
 //! install    the finders and the hook in their places
 //! finder     name ─▶ spec            (never waits under the import lock)
+//! filter     which names those look at
 //! elsewhere  whether somebody else has the name       resolve   asks what is not known
 //! entry      folder of the store ─▶ specs             folders   name below a `__path__`
 //! spec       what was found ─▶ `ModuleSpec`
@@ -17,6 +18,7 @@ mod code;
 mod compiling;
 mod elsewhere;
 pub mod entry;
+pub mod filter;
 pub mod finder;
 mod folders;
 mod install;

@@ -66,9 +66,8 @@ impl Options {
         sign: &[(PathBuf, Option<String>)],
         compiler: Option<Compiler>,
     ) -> Result<Self> {
-        let own = settings.key_password.as_ref().map(|password| password.reveal());
         let signer = |(path, password): &(PathBuf, Option<String>)| {
-            Signer::read(path, password.as_deref().or(own))
+            Signer::read(path, settings.password(password.as_deref()))
         };
         Ok(Self {
             namespace: Namespace::new(namespace).map_err(|error| {

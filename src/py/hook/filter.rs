@@ -1,0 +1,82 @@
+//! Which names our finders look at: every import of a program comes by, and most pass over this.
+
+use parking_lot::RwLock;
+use pyo3::prelude::*;
+
+use crate::session::{OWN, Session};
+
+/// One of our two places on `sys.meta_path`.
+#[pyclass(frozen, module = "magic_module", name = "_Finder")]
+pub struct Finder {
+    pub place: Place,
+}
+
+/// Where one of our finders stands on `sys.meta_path`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Front,
+    Behind,
+}
+
+/// Whether a name may be ours.
+pub enum Ours {
+    Perhaps,
+    /// If one of the folders that it is looked for in is a unit's. Who looks holds no lock of
+    /// ours: a path may run Python.
+    BelowUnit,
+    Never,
+}
+
+/// What lets the finders pass over foreign names without looking at the session.
+#[derive(Default)]
+struct Filter {
+    /// The first part of every mounted namespace.
+    tops: Vec<String>,
+    first: bool,
+    behind: bool,
+}
+
+static FILTER: RwLock<Filter> =
+    RwLock::new(Filter { tops: Vec::new(), first: false, behind: false });
+
+/// Before there is a session, one namespace is known.
+pub fn serve_own_namespace() {
+    FILTER.write().tops = vec![OWN.to_owned()];
+}
+
+/// Brings the filter up to date with the mounts.
+pub fn refresh_filter(session: &Session) {
+    let mut filter = Filter { tops: vec![OWN.to_owned()], ..Filter::default() };
+    for mount in session.mounts() {
+        match mount.namespace.as_str() {
+            "" if mount.request.first => filter.first = true,
+            "" => filter.behind = true,
+            named => filter.tops.push(named.split('.').next().unwrap_or(named).to_owned()),
+        }
+    }
+    *FILTER.write() = filter;
+}
+
+/// True if there are mounts of top-level names that come last.
+pub fn serves_behind() -> bool {
+    FILTER.read().behind
+}
+
+impl Finder {
+    /// Whether a name that is looked for in `path` may be this finder's.
+    pub fn is_ours(&self, name: &str, path: Option<&Bound<'_, PyAny>>) -> Ours {
+        let filter = FILTER.read();
+        let everything = match self.place {
+            Place::Behind => filter.behind || path.is_none(),
+            Place::Front => filter.first,
+        };
+        let top = name.as_bytes().split(|byte| *byte == b'.').next().unwrap_or_default();
+        if everything || filter.tops.iter().any(|known| known.as_bytes() == top) {
+            Ours::Perhaps
+        } else if filter.behind && self.place == Place::Front {
+            Ours::BelowUnit
+        } else {
+            Ours::Never
+        }
+    }
+}
