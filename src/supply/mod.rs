@@ -10,8 +10,6 @@
 
 pub mod manifest;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::engine::Engine;
@@ -20,7 +18,7 @@ use crate::events::ForkLock;
 use crate::index::{Units, identity};
 use crate::manifest::{Body, Manifest, Modules, Record};
 use crate::name::{Digest, Namespace, SafeUrl, UrlText, Version};
-use crate::origin::Freshness;
+use crate::origin::{BoxFuture, Freshness};
 use crate::policy::Policy;
 
 /// Where a supply comes from, as the caller of `mount()` said it.
@@ -59,7 +57,7 @@ pub enum Answer {
 }
 
 /// What has to be waited for.
-pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+pub type Asking<'a, T> = BoxFuture<'a, Result<T>>;
 
 /// What answers for a mount. A document, once verified, is kept in the store under its digest,
 /// and never changes; what is said here of one holds for ever.
