@@ -31,7 +31,7 @@ use crate::unit::Python;
 use interned::Interned;
 
 pub use doubt::Doubt;
-pub use lookup::{Located, Lookup, Serving, TopLevel, may_be_mended};
+pub use lookup::{Located, Lookup, Serving, Silence, TopLevel, may_be_mended};
 pub use offered::reason_of;
 
 pub(crate) const OWN: &str = "magic_module";

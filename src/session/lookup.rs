@@ -18,6 +18,15 @@ use crate::name::UnitName;
 use crate::supply::Answer;
 use crate::unit::Unit;
 
+/// What it means for a name if nobody can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// Nothing is known without the answer.
+    IsAnError,
+    /// It was a guess that somebody may have it.
+    MeansAbsent,
+}
+
 /// What a name is.
 pub enum Lookup {
     /// No mount serves it.
@@ -28,14 +37,14 @@ pub enum Lookup {
     Namespace(Arc<Mount>, String),
     /// Everything is known, and it is not there.
     Absent,
-    /// A request decides; `required` tells whether failing to ask is an error.
+    /// A request decides.
     Ask {
         /// Whom to ask.
         mount: Arc<Mount>,
         /// What to ask for, below the mount's namespace.
         relative: String,
-        /// Nothing is known without the answer.
-        required: bool,
+        /// What it means if nobody answers.
+        silence: Silence,
     },
     /// What the manifest has is refused. Perhaps its author has mended it.
     Refused {
@@ -119,12 +128,9 @@ impl Session {
         mount.trust()?;
         // A lock that cannot be read is never taken for none.
         self.project.lock()?;
-        let ask = |required| Lookup::Ask {
-            mount: mount.clone(),
-            relative: relative.to_owned(),
-            required,
-        };
-        let Some(bound) = mount.bind()? else { return Ok(ask(true)) };
+        let ask =
+            |silence| Lookup::Ask { mount: mount.clone(), relative: relative.to_owned(), silence };
+        let Some(bound) = mount.bind()? else { return Ok(ask(Silence::IsAnError)) };
         let mut active = Vec::new();
         for name in mount.supply.units_for(relative) {
             if let Some(unit) = self.active_unit(mount, &bound, name)? {
@@ -134,8 +140,10 @@ impl Session {
                 active.push(name);
             }
         }
-        let Some(manifest) = bound.manifest else { return Ok(ask(true)) };
-        let Ok(document) = mount.supply.document(&manifest) else { return Ok(ask(true)) };
+        let Some(manifest) = bound.manifest else { return Ok(ask(Silence::IsAnError)) };
+        let Ok(document) = mount.supply.document(&manifest) else {
+            return Ok(ask(Silence::IsAnError));
+        };
         let mut owned = !active.is_empty();
         // What an active unit does not have, another version of it does not provide.
         for name in mount.supply.units_for(relative).filter(|name| !active.contains(name)) {
@@ -143,19 +151,19 @@ impl Session {
                 return Ok(Lookup::Absent);
             }
             match mount.record(&manifest, name)? {
-                Answer::NotHere => return Ok(ask(true)),
+                Answer::NotHere => return Ok(ask(Silence::IsAnError)),
                 Answer::Absent => {}
                 // Something new is not decided by a manifest that is too old.
                 Answer::Record(_)
                     if !mount.supply.policy().offline
                         && mount.supply.should_ask_first(&manifest) =>
                 {
-                    return Ok(ask(true));
+                    return Ok(ask(Silence::IsAnError));
                 }
                 Answer::Record(record) => {
                     owned = true;
                     let Some(unit) = self.unit_if_known(mount, name, manifest, &record)? else {
-                        return Ok(ask(true));
+                        return Ok(ask(Silence::IsAnError));
                     };
                     if let Some(found) = unit.find(relative, &self.python.suffixes) {
                         return Ok(Lookup::Located(Located {
@@ -181,7 +189,7 @@ impl Session {
             return Ok(Lookup::Absent);
         }
         if mount.supply.may_ask_for(relative) {
-            return Ok(ask(false));
+            return Ok(ask(Silence::MeansAbsent));
         }
         mount.remember_absent(relative);
         Ok(Lookup::Absent)

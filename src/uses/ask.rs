@@ -7,15 +7,20 @@ use crate::error::{Error, Kind, Result};
 use crate::fetch::Freshness;
 use crate::mount::Mount;
 use crate::name::Digest;
-use crate::session::{Doubt, Lookup, Session, may_be_mended};
+use crate::session::{Doubt, Lookup, Session, Silence, may_be_mended};
 use crate::supply::Answer;
 
 impl Session {
     /// Asks what [`Lookup::Ask`] could not tell, and looks again.
-    pub async fn ask(&self, mount: &Arc<Mount>, relative: &str, required: bool) -> Result<Lookup> {
+    pub async fn ask(
+        &self,
+        mount: &Arc<Mount>,
+        relative: &str,
+        silence: Silence,
+    ) -> Result<Lookup> {
         let known = mount.known();
         let readable = known.manifest.filter(|digest| mount.supply.document(digest).is_ok());
-        if let (Some(digest), true) = (readable, required) {
+        if let (Some(digest), Silence::IsAnError) = (readable, silence) {
             if mount.supply.should_ask_first(&digest) {
                 // If there is no answer, the old one decides; its age is judged once more
                 // before anything is downloaded.
@@ -25,7 +30,9 @@ impl Session {
             self.ask_parts(mount, &digest, relative).await?;
         } else {
             match self.refresh_in_turn(mount, relative).await {
-                Err(error) if required => return Err(error.or_name(mount.namespace.join(relative))),
+                Err(error) if silence == Silence::IsAnError => {
+                    return Err(error.or_name(mount.namespace.join(relative)));
+                }
                 Err(_) => return Ok(Lookup::Absent),
                 Ok(Some(known)) => return Ok(known),
                 Ok(None) => {}
@@ -54,7 +61,7 @@ impl Session {
         {
             found.unit.set_asked();
         }
-        if let Lookup::Ask { required: true, .. } = looked {
+        if let Lookup::Ask { silence: Silence::IsAnError, .. } = looked {
             let manifest = mount.bound().and_then(|bound| bound.manifest);
             return Err(self.unreadable(mount, manifest, relative));
         }
@@ -77,7 +84,7 @@ impl Session {
             return Err(refusal);
         }
         match self.lookup_in(mount, relative)? {
-            Lookup::Ask { required, .. } => self.ask(mount, relative, required).await,
+            Lookup::Ask { silence, .. } => self.ask(mount, relative, silence).await,
             looked => {
                 if let Lookup::Located(found) = &looked {
                     found.unit.set_asked();

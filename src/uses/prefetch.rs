@@ -16,8 +16,8 @@ impl Session {
     /// The unit called `name`, or the one that holds the module `name`.
     pub async fn unit(&self, mount: &Arc<Mount>, name: &str) -> Result<Arc<Unit>> {
         let mut looked = self.lookup_in(mount, name)?;
-        if let Lookup::Ask { required, .. } = looked {
-            looked = self.ask(mount, name, required).await?;
+        if let Lookup::Ask { silence, .. } = looked {
+            looked = self.ask(mount, name, silence).await?;
         }
         match looked {
             Lookup::Located(Located { unit, .. }) => Ok(unit),

@@ -18,7 +18,7 @@ mod upgrades;
 
 use engine_support::{Client, ClientOptions, World};
 use magic_module::error::Kind;
-use magic_module::session::{Lookup, TopLevel};
+use magic_module::session::{Lookup, Silence, TopLevel};
 use magic_module::store::generation::State;
 
 const ALPHA: &[(&str, &str)] = &[("alpha.py", "__version__ = '1.0'\n"), ("alpha.csv", "a,b\n")];
@@ -324,7 +324,7 @@ fn top_level_names_never_cause_a_request_once_a_manifest_is_known() {
     let client = world.client();
     assert!(matches!(
         client.session.lookup("unheard_of", TopLevel::Last).unwrap(),
-        Lookup::Ask { required: true, .. }
+        Lookup::Ask { silence: Silence::IsAnError, .. }
     ));
     assert!(client.find("unheard_of").unwrap().is_none());
     assert_eq!(client.text("alpha", "alpha.csv"), "a,b\n");

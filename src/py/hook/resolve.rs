@@ -86,10 +86,10 @@ pub fn resolve<'py>(
                     session.ask_again(&mount, &relative, error).await
                 })?);
             }
-            Ok(Lookup::Ask { mount, relative, required }) => {
+            Ok(Lookup::Ask { mount, relative, silence }) => {
                 let next = mount.namespace.is_empty();
                 looked = Ok(ask(py, session, async move |session| {
-                    session.ask(&mount, &relative, required).await
+                    session.ask(&mount, &relative, silence).await
                 })?);
                 asked = true;
                 // An earlier mount did not have it: the next one may.

@@ -79,8 +79,8 @@ impl Client {
     pub fn find(&self, name: &str) -> Result<Option<Located>> {
         let top_level = if self.mount.request.first { TopLevel::First } else { TopLevel::Last };
         let looked = match self.session.lookup(&self.full(name), top_level)? {
-            Lookup::Ask { mount, relative, required } => {
-                self.wait(self.session.ask(&mount, &relative, required))?
+            Lookup::Ask { mount, relative, silence } => {
+                self.wait(self.session.ask(&mount, &relative, silence))?
             }
             Lookup::Refused { mount, relative, error } => {
                 self.wait(self.session.ask_again(&mount, &relative, error))?
