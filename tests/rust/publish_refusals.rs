@@ -170,6 +170,11 @@ fn a_wrong_distribution_is_refused() {
         ),
         (
             "METADATA",
+            "Name: x\nVersion: 1\nRequires-Dist: >=2\n",
+            r#"cannot publish x.dist-info/METADATA: Requires-Dist ">=2" begins with no distribution's name"#,
+        ),
+        (
+            "METADATA",
             "Name: x\nVersion: 1\n",
             "cannot publish x.dist-info/: neither RECORD nor top_level.txt tells which modules it describes",
         ),
