@@ -100,6 +100,8 @@ impl ProjectLock {
                 .path(path.display().to_string())
                 .hint("restore it from a copy, or write it again with `magic-module pin`")
         };
+        // Some editors begin a file with a mark that says nothing of UTF-8.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut reader = serde_json::Deserializer::from_slice(bytes);
         let mut lock: Self = serde_path_to_error::deserialize(&mut reader)
             .map_err(|error: serde_path_to_error::Error<serde_json::Error>| wrong(&error))?;
@@ -150,8 +152,17 @@ impl Project {
         if self.ignored.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let found =
-            self.found.get_or_init(|| std::env::current_dir().map_or(Ok(None), |here| read(&here)));
+        let found = self.found.get_or_init(|| match std::env::current_dir() {
+            Ok(here) => read(&here),
+            // Nothing lies in a folder that was removed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::new(
+                Kind::Configuration,
+                format!("cannot tell which folder this is, and so which {FILE_NAME} holds"),
+            )
+            .caused_by(&error)
+            .hint("start it in a folder that can be read")),
+        });
         found.as_ref().map(Option::as_ref).map_err(Clone::clone)
     }
 

@@ -15,8 +15,8 @@ impl Keys {
     /// Each text is a minisign public key in base64, or the two lines of its file.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let parse = |text: &'a str| {
-            let line =
-                text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+            let lines = without_mark(text).lines();
+            let line = lines.map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
             PublicKey::from_base64(line).map(|key| (line.to_owned(), key)).map_err(|error| {
                 Error::new(Kind::Configuration, format!("{line:?} is not a minisign public key"))
                     .caused_by(&error)
@@ -40,18 +40,29 @@ impl Keys {
 
     /// True if one of the keys signed exactly these bytes.
     pub fn accept(&self, bytes: &[u8], signature: &[u8]) -> bool {
-        let Some(signature) =
-            std::str::from_utf8(signature).ok().and_then(|text| Signature::decode(text).ok())
-        else {
-            return false;
-        };
-        self.0.iter().any(|(_, key)| key.verify(bytes, &signature, false).is_ok())
+        decoded(signature).is_some_and(|signature| {
+            self.0.iter().any(|(_, key)| key.verify(bytes, &signature, false).is_ok())
+        })
     }
 
     /// The ids of the keys as `minisign` prints them, which name the immutable signatures.
     pub fn ids(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|(text, _)| key_id(text))
     }
+}
+
+/// True for what minisign may have written, whoever signed with it whatever.
+pub fn is_signature(bytes: &[u8]) -> bool {
+    decoded(bytes).is_some()
+}
+
+fn decoded(signature: &[u8]) -> Option<Signature> {
+    Signature::decode(without_mark(std::str::from_utf8(signature).ok()?)).ok()
+}
+
+/// Some editors begin a file with a mark that says nothing of UTF-8.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// Bytes 2 to 10 of the key, the last first, in hexadecimal.

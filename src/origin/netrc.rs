@@ -51,6 +51,8 @@ impl Netrc {
 
     /// Reads what it can; what is wrong is passed over.
     pub fn parse(text: &str) -> Self {
+        // Some editors begin a file with a mark that says nothing of UTF-8.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut words = Words(text.chars().peekable());
         let mut entries: Vec<(String, Login)> = Vec::new();
         // What stands under `default`, or before the first machine, is for nobody.
@@ -166,6 +168,12 @@ mod tests {
         assert_eq!(found(&netrc, "one.example", ""), Some(("me", "")));
         assert_eq!(found(&netrc, "default", ""), None);
         assert_eq!(netrc.0.len(), 1);
+    }
+
+    #[test]
+    fn a_mark_that_an_editor_wrote_is_no_letter() {
+        let netrc = Netrc::parse("\u{feff}machine one.example login me password p\r\n");
+        assert_eq!(found(&netrc, "one.example", ""), Some(("me", "p")));
     }
 
     #[test]

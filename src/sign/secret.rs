@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox};
 
-use super::{Keys, from_base64, key_id};
+use super::{Keys, from_base64, key_id, without_mark};
 use crate::error::{Error, Kind, Result};
 use crate::store::create_file;
 
@@ -181,7 +181,8 @@ fn exists(path: &Path) -> Error {
 }
 
 fn read(path: &Path) -> Result<String> {
-    fs_err::read_to_string(path).map_err(|error| cannot_read(path).caused_by(&error))
+    let text = fs_err::read_to_string(path).map_err(|error| cannot_read(path).caused_by(&error))?;
+    Ok(without_mark(&text).to_owned())
 }
 
 fn cannot_read(path: &Path) -> Error {

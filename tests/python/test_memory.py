@@ -8,6 +8,7 @@ from itertools import count
 
 import pytest
 
+from kit.sources import write_tree
 from kit.world import World
 
 pytestmark = pytest.mark.skipif(
@@ -139,3 +140,18 @@ def test_a_process_with_little_room_imports_fetches_and_verifies(world: World, l
     server = world.serve()
     said = world.run(USE, args=[server.manifest_url, str(limit)]).stdout.split()
     assert said == ["1", "7", str(len(data)), "True", "False"]
+
+
+PUBLISH = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (250 << 20,) * 2)
+from magic_module._py.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_many_files_are_published_in_little_room(world: World) -> None:
+    write_tree(world.work, {f"src/many/m{number}.py": f"VALUE = {number}\n" for number in range(5000)})
+    (world.work / "src" / "many" / "large.bin").write_bytes(bytes(range(256)) * (128 << 10))
+    said = world.run(PUBLISH, args=["publish", "src", "out"]).stdout
+    assert "5001 files, 32.1 MiB" in said

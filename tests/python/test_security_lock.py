@@ -155,6 +155,14 @@ def test_a_lock_that_cannot_be_read_is_never_taken_for_none(project: Project) ->
         assert (refused["type"], refused["path"]) == ("ConfigurationError", str(project.file)), text
 
 
+def test_a_lock_that_an_editor_saved_holds(project: Project) -> None:
+    project.show()
+    project.command("pin")
+    project.file.write_bytes(b"\xef\xbb\xbf" + project.file.read_bytes().replace(b"\n", b"\r\n"))
+    project.release(2)
+    assert project.show(cold=True) == [1]
+
+
 def test_the_lock_is_found_from_a_folder_below(project: Project) -> None:
     project.show()
     project.command("pin")

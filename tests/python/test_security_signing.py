@@ -150,6 +150,41 @@ def test_a_cache_of_two_ages_is_no_alarm(world: World) -> None:
     assert any(path.startswith("/signatures/") for path in server.paths())
 
 
+MARK = b"\xef\xbb\xbf"
+
+
+def as_windows_writes(text: bytes) -> bytes:
+    return MARK + text.replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["beside the manifest", "named by its digest"])
+def test_a_signature_that_an_editor_saved_is_one(world: World, beside: bool) -> None:
+    key, line = keygen(world, "own")
+    key.write_bytes(as_windows_writes(key.read_bytes()))
+    url = world.serve().manifest_url
+    world.publish({"alpha.py": "VALUE = 1"}, "acme", sign=[key])
+    first = world.path / "site" / "manifest.json.minisig"
+    for path in [first, *(world.path / "site" / "signatures").iterdir()]:
+        path.write_bytes(as_windows_writes(path.read_bytes()))
+    if not beside:
+        first.write_bytes(b"something else")
+    public = as_windows_writes(key.with_suffix(".pub").read_bytes()).decode()
+    assert show(world, url, [public]) == show(world, url, ["\ufeff" + line]) == 1
+
+
+@pytest.mark.parametrize("written", [b"<html>", MARK, "untrusted".encode("utf-16")], ids=["page", "nothing", "UTF-16"])
+def test_what_is_no_signature_is_named(world: World, written: bytes) -> None:
+    key, line = keygen(world, "own")
+    url = world.serve().manifest_url
+    world.publish({"alpha.py": "VALUE = 1"}, "acme", sign=[key])
+    shutil.rmtree(world.path / "site" / "signatures")
+    (world.path / "site" / "manifest.json.minisig").write_bytes(written)
+    error = show(world, url, [line])
+    assert error["type"] == "SignatureError"
+    assert f"{url}.minisig is no signature in minisign's format" in error["message"]
+    assert error["hint"] == "ask the author to publish that file as it was written, byte for byte"
+
+
 def test_a_manifest_and_its_signature_are_asked_for_at_the_same_time(world: World) -> None:
     key, line = keygen(world, "own")
     world.publish({"alpha.py": "VALUE = 1"}, "acme", sign=[key])

@@ -247,6 +247,14 @@ def test_a_small_import_starts_nobody(world: World) -> None:
     assert world.run(f"{CHILDREN}\nimport acme.small\nprint(children())").stdout.strip() == "[]"
 
 
+@shared
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is limited as Linux does it")
+def test_helpers_and_their_import_need_little_room(world: World) -> None:
+    Acme(world, "hook", LARGE)
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (250 << 20,) * 2)\n"
+    assert world.run(with_helpers(world, limit + COUNT + "print(len(own) < len(loaded))")).stdout.strip() == "True"
+
+
 CHILDREN = textwrap.dedent(
     """
     import os

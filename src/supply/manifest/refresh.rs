@@ -18,6 +18,7 @@ use crate::fetch::Freshness;
 use crate::fetch::{Document, Validator};
 use crate::manifest::{Manifest, SIZE_LIMIT};
 use crate::name::{Digest, Namespace, UrlText};
+use crate::sign::is_signature;
 use crate::store::generation::State;
 
 /// How far ahead of the clock a serial may be, in seconds.
@@ -204,6 +205,13 @@ impl ManifestSupply {
         .hint("ask the author for the current key, or wait until a signed manifest is published");
         Err(match signature {
             Err(cause) => error.caused_by(&cause),
+            Ok(Document::Body { bytes, .. }) if !is_signature(&bytes) => {
+                let beside = self.url.with_suffix(".minisig");
+                let what = format!("{beside} is no signature in minisign's format");
+                error
+                    .caused_by(&Error::new(Kind::Signature, what))
+                    .hint("ask the author to publish that file as it was written, byte for byte")
+            }
             Ok(_) => error,
         })
     }
