@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from kit.preload import failing, without_locks
+from kit.sources import write_tree
 from kit.world import World
 
 ERRORS = [errno.EIO, errno.EMFILE, errno.EACCES]
@@ -172,6 +174,33 @@ def test_signatures_that_cannot_be_listed_end_publishing(world: World, error: in
     assert "cannot read" in result.stderr and "/signatures" in result.stderr
     assert "make it readable, or choose another output folder" in result.stderr
     assert before <= everything(world.work / "out")
+
+
+def test_a_source_folder_that_cannot_be_read_is_named(world: World) -> None:
+    write_tree(world.work, {"src/alpha.py": "VALUE = 1\n"})
+    args = ["-m", "magic_module", "publish", "src", "out"]
+    result = world.run(None, args=args, env=failing(world.path, "/src", errno.EACCES), status=1)
+    assert f"cannot publish {world.work / 'src'}: failed to read directory" in result.stderr
+
+
+def test_nothing_is_published_where_the_age_of_what_goes_cannot_be_set(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its age counts from when nobody new asks for it: somebody may hold the old manifest."""
+    site, day = world.path / "site", 86_400
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(time.time()) - 10 * day))
+    world.publish({"alpha.py": "VALUE = 1\n"})
+    (old,) = (site / "files").rglob("*.py")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(time.time()) - 5 * day))
+    world.publish({"alpha.py": "VALUE = 2\n"})
+    before = (site / "manifest.json").read_bytes()
+    write_tree(world.work, {"src/alpha.py": "VALUE = 3\n"})
+    args = ["-m", "magic_module", "publish", "src", str(site), "--drop-older-than", "1"]
+    result = world.run(None, args=args, env=failing(world.path, old.name, errno.EIO), status=1)
+    assert f"cannot publish into {site}: " in result.stderr and old.name in result.stderr
+    assert (site / "manifest.json").read_bytes() == before and old.exists()
+    world.run(None, args=args)
+    assert (site / "manifest.json").read_bytes() != before and old.exists()
 
 
 @pytest.mark.parametrize("error", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK], ids=os.strerror)

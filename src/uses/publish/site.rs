@@ -176,17 +176,20 @@ impl Site {
         let written = fs_err::write(&temporary, manifest).and_then(|()| self.sync(&temporary));
         let failed = |error: std::io::Error| cannot_write(&self.root, &error);
         written.map_err(failed)?;
-        fs_err::rename(&temporary, self.manifest_path()).map_err(failed)?;
-        // Where that cannot be asked for, the system sees to it.
-        let _ = sync_folder(&self.root);
         // From now on nobody new asks for these: their age for `--drop-older-than`
         // counts from today, because somebody may hold the old manifest.
         let now = SystemTime::now();
         for path in before.difference(after).filter(|path| !self.parts.contains(*path)) {
-            if let Ok(file) = File::options().append(true).open(self.root.join(path)) {
-                file.set_modified(now).map_err(failed)?;
+            match File::options().append(true).open(self.root.join(path)) {
+                Ok(file) => file.set_modified(now).map_err(failed)?,
+                // Gone, or another publisher's.
+                Err(error) if is_absent_or_denied(&error) => {}
+                Err(error) => return Err(failed(error)),
             }
         }
+        fs_err::rename(&temporary, self.manifest_path()).map_err(failed)?;
+        // Where that cannot be asked for, the system sees to it.
+        let _ = sync_folder(&self.root);
         Ok(())
     }
 
@@ -310,6 +313,10 @@ fn suffix_of(name: &str) -> String {
         }
         _ => String::new(),
     }
+}
+
+fn is_absent_or_denied(error: &std::io::Error) -> bool {
+    disk::is_absent(error) || error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
 fn cannot_write(path: &Path, cause: &std::io::Error) -> Error {

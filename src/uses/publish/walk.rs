@@ -210,9 +210,10 @@ fn is_code(path: &str) -> bool {
     FilePath::new(path).is_ok_and(|path| path.is_code())
 }
 
-/// A path below SRC for people; what would move or hide the text around it is escaped.
+/// A path below SRC for people, SRC itself as it is; what would move or hide the text around it is escaped.
 pub(super) fn shown(root: &Path, path: &Path) -> String {
-    let text = path.strip_prefix(root).unwrap_or(path).display().to_string();
+    let below = path.strip_prefix(root).ok().filter(|below| !below.as_os_str().is_empty());
+    let text = below.unwrap_or(path).display().to_string();
     let plain = |c: char| !crate::name::is_control_or_directional(c);
     let escaped = |c: char| if plain(c) { c.to_string() } else { c.escape_default().to_string() };
     text.chars().map(escaped).collect()
