@@ -69,7 +69,8 @@ pub struct Details {
     pub expected: Option<String>,
     /// What came instead.
     pub got: Option<String>,
-    /// There is nothing behind the URL.
+    /// There is nothing behind the URL (404, 410, no such file): the manifest may be older than
+    /// its site.
     pub absent: bool,
     /// What the reader can do about it.
     pub hint: Option<String>,

@@ -99,25 +99,9 @@ impl Unit {
         manifest: Digest,
         record: &Record,
     ) -> Self {
-        let digest = record.tree_digest();
-        Self {
-            engine: mount.engine.clone(),
-            mount: Arc::downgrade(mount),
-            full_name: mount.namespace.join(name.as_str()),
-            name: name.clone(),
-            key,
-            version: record.version.clone(),
-            digest,
-            manifest,
-            checked: record.has_conditions(),
-            layout: Layout::new(record.files.iter().map(|file| file.path.as_str())),
-            folder: folder_of(&mount.engine.store, &digest),
-            asked: AtomicBool::new(false),
-            tree: Mutex::new(None),
-            unchecked: Mutex::new(None),
-            code: OnceLock::new(),
-            sharing: OnceLock::new(),
-        }
+        let layout = Layout::new(record.files.iter().map(|file| file.path.as_str()));
+        let entry = Active::of(record, record.tree_digest(), manifest);
+        Self::new(mount, name, key, &entry, layout, None)
     }
 
     /// An active unit whose tree is on disk; `None` if it is not.
@@ -128,24 +112,41 @@ impl Unit {
         active: &Active,
     ) -> Result<Option<Self>> {
         let Some(tree) = Tree::open(&mount.engine.store, &active.tree)? else { return Ok(None) };
-        Ok(Some(Self {
+        let layout = Layout::new(tree.files.iter().map(|file| file.path.as_str()));
+        Ok(Some(Self::new(mount, name, key, active, layout, Some(tree))))
+    }
+
+    fn new(
+        mount: &Arc<Mount>,
+        name: &UnitName,
+        key: Key,
+        entry: &Active,
+        layout: Layout,
+        tree: Option<Tree>,
+    ) -> Self {
+        Self {
             engine: mount.engine.clone(),
             mount: Arc::downgrade(mount),
             full_name: mount.namespace.join(name.as_str()),
             name: name.clone(),
             key,
-            version: active.version.clone(),
-            digest: active.tree,
-            manifest: active.manifest,
-            checked: active.checked,
-            layout: Layout::new(tree.files.iter().map(|file| file.path.as_str())),
-            folder: tree.folder.clone(),
+            version: entry.version.clone(),
+            digest: entry.tree,
+            manifest: entry.manifest,
+            checked: entry.checked,
+            layout,
+            folder: folder_of(&mount.engine.store, &entry.tree),
             asked: AtomicBool::new(false),
             tree: Mutex::new(None),
-            unchecked: Mutex::new(Some(tree)),
+            unchecked: Mutex::new(tree),
             code: OnceLock::new(),
             sharing: OnceLock::new(),
-        }))
+        }
+    }
+
+    /// A failure of this unit.
+    pub(crate) fn error(&self, kind: Kind, message: String) -> Error {
+        Error::new(kind, message).name(self.full_name.clone())
     }
 
     /// It was found by asking for the manifest just now.
@@ -164,12 +165,8 @@ impl Unit {
 
     pub(crate) fn mount(&self) -> Result<Arc<Mount>> {
         self.mount.upgrade().ok_or_else(|| {
-            Error::new(
-                Kind::Configuration,
-                format!("the mount that serves {} was closed", self.full_name),
-            )
-            .name(self.full_name.clone())
-            .hint("mount it again")
+            let why = format!("the mount that serves {} was closed", self.full_name);
+            self.error(Kind::Configuration, why).hint("mount it again")
         })
     }
 
@@ -238,8 +235,7 @@ impl Unit {
             .first()
             .map(|at| tree.folder.join(tree.files[*at].path.as_str()))
             .unwrap_or_default();
-        Error::new(Kind::Integrity, format!("{} is damaged and cannot be mended", path.display()))
-            .name(self.full_name.clone())
+        self.error(Kind::Integrity, format!("{} is damaged and cannot be mended", path.display()))
             .path(path.display().to_string())
             .caused_by(cause)
             .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")
@@ -348,22 +344,18 @@ impl Unit {
     /// A file of the record that lies outside the tree.
     pub fn lazy_file(&self, path: &str) -> Option<FilePath> {
         let tree = self.tree()?;
-        tree.files
-            .iter()
-            .find(|file| file.lazy && file.path.as_str() == path)
-            .map(|file| file.path.clone())
+        let file = tree.files.iter().find(|file| file.lazy && file.path.as_str() == path)?;
+        Some(file.path.clone())
     }
 
     fn no_file(&self, path: &str) -> Error {
-        Error::new(Kind::UnitNotFound, format!("{} has no file {path}", self.full_name))
-            .name(self.full_name.clone())
-            .path(path)
+        let why = format!("{} has no file {path}", self.full_name);
+        self.error(Kind::UnitNotFound, why).path(path)
     }
 
     fn not_ready(&self) -> Error {
-        Error::new(Kind::Store, format!("the tree of {} is no longer in the cache", self.full_name))
-            .name(self.full_name.clone())
-            .hint("import it again in a new process")
+        let why = format!("the tree of {} is no longer in the cache", self.full_name);
+        self.error(Kind::Store, why).hint("import it again in a new process")
     }
 }
 

@@ -233,12 +233,6 @@ impl Shared {
     }
 }
 
-/// True if nothing is behind the URL (404, 410, no such file). The manifest may be
-/// older than its site.
-pub fn is_absent(error: &Error) -> bool {
-    error.details().absent
-}
-
 fn failed(url: &SafeUrl, given_up: GivenUp) -> Error {
     let cause = match given_up {
         GivenUp::Final(error) => return error,

@@ -218,6 +218,12 @@ impl Record {
         records.into_iter().map(|record| &record.version).collect()
     }
 
+    /// The record of a version; `None` if there is no such version.
+    pub fn in_version(&self, version: &str) -> Option<&Self> {
+        let older = || self.versions.get(version).map(Box::as_ref);
+        if self.version.as_str() == version { Some(self) } else { older() }
+    }
+
     /// The greater is the newer one.
     pub fn age(&self) -> Age {
         self.version.age(self.published)

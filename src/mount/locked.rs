@@ -20,14 +20,13 @@ impl Mount {
         let full = self.namespace.join(unit);
         let Some(locked) = project.locked(&full, self.request.frozen)? else { return Ok(None) };
         if let Some(pinned) = self.request.pins.get(unit).filter(|pin| **pin != locked.version) {
-            return Err(Error::new(
-                Kind::Policy,
-                format!("{full} is pinned to {pinned}, but magic.lock holds {}", locked.version),
-            )
-            .name(full.clone())
-            .expected(locked.version.as_str())
-            .got(pinned.as_str())
-            .hint(format!("remove the pin, or run `magic-module pin {full}` with it")));
+            let held = locked.version.as_str();
+            let why = format!("{full} is pinned to {pinned}, but magic.lock holds {held}");
+            return Err(Error::new(Kind::Policy, why)
+                .expected(held)
+                .got(pinned.as_str())
+                .hint(format!("remove the pin, or run `magic-module pin {full}` with it"))
+                .name(full));
         }
         Ok(Some(locked))
     }
@@ -49,66 +48,48 @@ impl Mount {
         if locked.is_none() && !self.request.pins.contains_key(unit) {
             return Ok(record);
         }
-        let record = Arc::unwrap_or_clone(record);
         match locked {
-            Some(locked) => self.as_locked(unit, locked, record),
-            None => self.pinned(unit, record),
+            Some(locked) => self.as_locked(unit, locked, &record),
+            None => self.pinned(unit, &record),
         }
         .map(Arc::new)
     }
 
-    fn as_locked(&self, unit: &str, locked: &Locked, record: Record) -> Result<Record> {
-        let full = self.namespace.join(unit);
-        let have = names(&record);
-        let mut all = record.versions.clone();
-        let current = Record { versions: Default::default(), ..record };
-        all.insert(current.version.clone(), Box::new(current));
-        let found = all.remove(&locked.version);
-        match found.filter(|record| record.tree_digest() == locked.tree) {
-            Some(mut record) => {
-                locked.narrow(&mut record);
-                Ok(*record)
-            }
-            None => Err(Error::new(
-                Kind::Policy,
-                format!(
-                    "{full} is locked to {} with the tree {}, which the manifest does not have",
-                    locked.version, locked.tree
-                ),
-            )
-            .name(full.clone())
-            .expected(locked.tree.to_hex())
-            .got(have)
-            .hint(format!(
-                "find out why it changed, then lock what there is now with `magic-module pin {full}`"
-            ))),
-        }
+    fn as_locked(&self, unit: &str, locked: &Locked, record: &Record) -> Result<Record> {
+        let Locked { version, tree, .. } = locked;
+        let found = record.in_version(version.as_str()).filter(|it| it.tree_digest() == *tree);
+        let mut held = found.cloned().ok_or_else(|| {
+            let full = self.namespace.join(unit);
+            let what = format!("{full} is locked to {version} with the tree {tree}");
+            Error::new(Kind::Policy, format!("{what}, which the manifest does not have"))
+                .expected(tree.to_hex())
+                .got(versions_of(record))
+                .hint(format!(
+                    "find out why it changed, then lock what there is now with `magic-module pin {full}`"
+                ))
+                .name(full)
+        })?;
+        held.versions.clear();
+        locked.narrow(&mut held);
+        Ok(held)
     }
 
-    fn pinned(&self, unit: &str, mut record: Record) -> Result<Record> {
-        let Some(version) = self.request.pins.get(unit) else { return Ok(record) };
-        if record.version == *version {
-            return Ok(record);
-        }
-        record.versions.remove(version).map(|older| *older).ok_or_else(|| {
-            let have = names(&record);
-            Error::new(
-                Kind::Requirement,
-                format!(
-                    "{} is pinned to {version}, which the manifest does not have",
-                    self.namespace.join(unit)
-                ),
-            )
-            .name(self.namespace.join(unit))
-            .expected(version.as_str())
-            .got(have.as_str())
-            .hint(format!("pin one of {have}"))
+    fn pinned(&self, unit: &str, record: &Record) -> Result<Record> {
+        let Some(version) = self.request.pins.get(unit) else { return Ok(record.clone()) };
+        record.in_version(version.as_str()).cloned().ok_or_else(|| {
+            let (full, have) = (self.namespace.join(unit), versions_of(record));
+            let why = format!("{full} is pinned to {version}, which the manifest does not have");
+            Error::new(Kind::Requirement, why)
+                .name(full)
+                .expected(version.as_str())
+                .got(have.as_str())
+                .hint(format!("pin one of {have}"))
         })
     }
 }
 
 /// The versions of a unit, the newest first.
-fn names(record: &Record) -> String {
+pub fn versions_of(record: &Record) -> String {
     let names = record.newest_first().into_iter().map(Version::as_str);
     names.collect::<Vec<_>>().join(", ")
 }

@@ -10,6 +10,8 @@
 
 mod locked;
 
+pub use locked::versions_of;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -70,6 +72,7 @@ pub struct Mount {
 pub type Turn = tokio::sync::Mutex<Option<(Instant, Error)>>;
 
 /// The generation that this process uses, and the lock that keeps it.
+#[derive(Clone, Default)]
 pub struct Bound {
     /// As it was read, and as this process has extended it since.
     pub generation: Generation,
@@ -182,17 +185,9 @@ impl Mount {
         self.bind()?;
         let mut slot = self.bound.lock();
         let mut bound = match slot.as_deref() {
-            Some(Bound { generation, manifest, lock, base }) => Bound {
-                generation: generation.clone(),
-                manifest: *manifest,
-                lock: lock.clone(),
-                base: base.clone(),
-            },
-            None => {
-                // There is nothing on disk yet.
-                let generation = self.folder.fresh()?;
-                Bound { generation, manifest: None, lock: None, base: None }
-            }
+            Some(bound) => bound.clone(),
+            // There is nothing on disk yet.
+            None => Bound { generation: self.folder.fresh()?, ..Bound::default() },
         };
         change(&mut bound);
         *slot = Some(Arc::new(bound));
@@ -204,7 +199,7 @@ impl Mount {
         let used = self.bind()?.and_then(|bound| bound.manifest);
         let newest = self.supply.refresh(used, freshness).await?;
         self.answers.fetch_add(1, Ordering::Relaxed);
-        let before = self.bound().and_then(|bound| bound.manifest);
+        let before = self.known().manifest;
         self.change_bound(|bound| bound.manifest = newest)?;
         Ok(before != newest)
     }

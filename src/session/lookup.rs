@@ -210,7 +210,11 @@ impl Session {
             return Ok(None);
         };
         match mount.record(&manifest, name)? {
-            Answer::Record(record) => self.unit_of(mount, name, manifest, &record).await.map(Some),
+            Answer::Record(record) => {
+                let found =
+                    self.unit_of(mount, name, mount.key_of(name), manifest, &record).await?;
+                Ok(Some(self.units.add(found.0)))
+            }
             _ => Ok(None),
         }
     }

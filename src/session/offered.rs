@@ -51,7 +51,7 @@ impl Session {
 
     /// A version that was taken back is not fetched any more.
     fn refuse_yanked(&self, mount: &Mount, unit: &Unit, reason: &str) -> Error {
-        let manifest = mount.bound().and_then(|bound| bound.manifest);
+        let manifest = mount.known().manifest;
         let good = manifest.and_then(|manifest| {
             match mount.supply.record(&manifest, unit.name.as_str()) {
                 Ok(Answer::Record(record)) => record.newest_good().map(|good| good.version.clone()),

@@ -22,23 +22,32 @@ impl Session {
         name: &str,
     ) -> Result<Option<Arc<Unit>>> {
         let Some((key, active)) = self.active_entry(mount, bound, name) else { return Ok(None) };
-        let Ok(unit_name) = UnitName::new(name) else { return Ok(None) };
-        if let Some(unit) = self.units.get(mount, &unit_name, &active.tree) {
+        let Ok(name) = UnitName::new(name) else { return Ok(None) };
+        self.unit_of_entry(mount, bound.manifest, &name, key, active)
+    }
+
+    /// The unit of an entry of a generation; `None` if neither its tree nor its record is here.
+    pub fn unit_of_entry(
+        &self,
+        mount: &Arc<Mount>,
+        newest: Option<Digest>,
+        name: &UnitName,
+        key: Key,
+        active: &Active,
+    ) -> Result<Option<Arc<Unit>>> {
+        if let Some(unit) = self.units.get(mount, name, &active.tree) {
             return Ok(Some(unit));
         }
-        if let Some(unit) = Unit::of_tree(mount, &unit_name, key.clone(), active)? {
+        if let Some(unit) = Unit::of_tree(mount, name, key.clone(), active)? {
             return Ok(Some(self.units.add(unit)));
         }
         // The tree is gone, or its index is damaged: the manifest still knows what it was, or
         // the newest one, after a rollback to what was pruned.
-        let record =
-            [Some(active.manifest), bound.manifest].into_iter().flatten().find_map(|manifest| {
-                let record = self.record_of_tree(mount, &manifest, name, &active.tree)?;
-                Some((manifest, record))
-            });
-        Ok(record.map(|(manifest, record)| {
-            self.units.add(Unit::of_record(mount, &unit_name, key, manifest, &record))
-        }))
+        let unit = [Some(active.manifest), newest].into_iter().flatten().find_map(|manifest| {
+            let record = self.record_of_tree(mount, &manifest, name.as_str(), &active.tree)?;
+            Some(Unit::of_record(mount, name, key.clone(), manifest, &record))
+        });
+        Ok(unit.map(|unit| self.units.add(unit)))
     }
 
     /// The entry of a generation that holds for this mount's pins and this interpreter.
@@ -71,16 +80,17 @@ impl Session {
         key.variant(self.python.suffix())
     }
 
-    /// The unit of a record that stands in `manifest`.
+    /// The unit of a record that stands in `manifest`, under `key`, and the record for this platform.
     pub async fn unit_of(
         &self,
         mount: &Arc<Mount>,
         name: &str,
+        key: Key,
         manifest: Digest,
         record: &Record,
-    ) -> Result<Arc<Unit>> {
+    ) -> Result<(Unit, Record)> {
         self.know_tags_for(record).await;
-        self.unit_for_tags(mount, name, manifest, record)
+        self.unit_for_tags(mount, name, key, manifest, record)
     }
 
     /// The same without waiting. `None`: the interpreter's wheel tags decide, and are not known.
@@ -94,31 +104,26 @@ impl Session {
         if !self.knows_tags_for(record) {
             return Ok(None);
         }
-        self.unit_for_tags(mount, name, manifest, record).map(Some)
+        let found = self.unit_for_tags(mount, name, mount.key_of(name), manifest, record)?;
+        Ok(Some(self.units.add(found.0)))
     }
 
     fn unit_for_tags(
         &self,
         mount: &Arc<Mount>,
         name: &str,
+        mut key: Key,
         manifest: Digest,
         record: &Record,
-    ) -> Result<Arc<Unit>> {
+    ) -> Result<(Unit, Record)> {
         let unit_name = UnitName::new(name).map_err(|error| {
             Error::new(Kind::UnitNotFound, "no such unit").name(name).caused_by(&error)
         })?;
-        let mut key = mount.key_of(name);
         if !record.variants.is_empty() {
             key = self.tagged(&key);
         }
         let selected = self.select_for_tags(&mount.namespace.join(name), name, record)?;
-        Ok(self.units.add(Unit::of_record(mount, &unit_name, key, manifest, &selected)))
-    }
-
-    /// The record for this platform.
-    pub async fn select(&self, full: &str, name: &str, record: &Record) -> Result<Record> {
-        self.know_tags_for(record).await;
-        self.select_for_tags(full, name, record)
+        Ok((Unit::of_record(mount, &unit_name, key, manifest, &selected), selected))
     }
 
     fn knows_tags_for(&self, record: &Record) -> bool {
@@ -140,16 +145,13 @@ impl Session {
         let (selected, tag) = record.select(tags);
         let paths = selected.files.iter().map(|file| file.path.as_str());
         if tag.is_none() && Layout::new(paths).find(name, &self.python.suffixes).is_none() {
-            let offered: Vec<&str> =
-                record.variants.iter().map(|variant| variant.tag.as_str()).collect();
-            return Err(Error::new(
-                Kind::Requirement,
-                format!("{full} has no variant for this interpreter and platform"),
-            )
-            .name(full)
-            .expected(offered.join(", "))
-            .got(tags.first().map_or("", String::as_str))
-            .hint("use a platform that its author publishes for, or ask for a variant"));
+            let offered: Vec<_> = record.variants.iter().map(|it| it.tag.as_str()).collect();
+            let why = format!("{full} has no variant for this interpreter and platform");
+            return Err(Error::new(Kind::Requirement, why)
+                .name(full)
+                .expected(offered.join(", "))
+                .got(tags.first().map_or("", String::as_str))
+                .hint("use a platform that its author publishes for, or ask for a variant"));
         }
         Ok(selected)
     }
@@ -168,12 +170,8 @@ impl Session {
             Some(_) => mount.supply.record(manifest, name)?,
         };
         let Answer::Record(record) = answer else { return Ok(None) };
-        let mut found = match version {
-            Some(version) if record.version != *version => {
-                record.versions.get(version).map(|older| (**older).clone())
-            }
-            _ => Some((*record).clone()),
-        };
+        let version = version.unwrap_or(&record.version);
+        let mut found = record.in_version(version.as_str()).cloned();
         if let (Some(record), Ok(Some(locked))) = (&mut found, mount.locked(name)) {
             locked.narrow(record);
         }

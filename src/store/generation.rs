@@ -24,6 +24,7 @@ use super::disk::{self, careful};
 use super::lock::{Exclusive, Shared, open_in_place};
 use super::{Store, Sync, make_folders, write_aside};
 use crate::error::{Error, Result};
+use crate::manifest::Record;
 use crate::name::{Digest, Key, UnitName, Version};
 
 /// The largest generation, in bytes: some hundred thousand units.
@@ -47,6 +48,14 @@ pub struct Active {
     /// What must be active with it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub requires: BTreeSet<UnitName>,
+}
+
+impl Active {
+    /// The entry of a tree whose record stands in `manifest`.
+    pub fn of(record: &Record, tree: Digest, manifest: Digest) -> Self {
+        let (version, requires) = (record.version.clone(), record.requires.clone());
+        Self { version, tree, manifest, checked: record.has_conditions(), requires }
+    }
 }
 
 /// What is active, and how it came to be.
@@ -226,6 +235,11 @@ impl MountFolder {
     pub fn read(&self, number: u64) -> Result<Option<Generation>> {
         let generation: Option<Generation> = read_checked(&self.file_of(number), GENERATION_LIMIT)?;
         Ok(generation.filter(|generation| generation.number == number))
+    }
+
+    /// The same for a number that there may be.
+    pub fn find(&self, number: Option<u64>) -> Result<Option<Generation>> {
+        number.map_or(Ok(None), |number| self.read(number))
     }
 
     /// True if something stands where the generation would, readable or not.

@@ -129,10 +129,7 @@ impl Survey {
 
     fn look_at(&mut self, folder: &MountFolder) -> Result<()> {
         let current = folder.current()?;
-        let newest = match current {
-            Some(number) => folder.read(number)?,
-            None => None,
-        };
+        let newest = folder.find(current)?;
         let previous = newest.as_ref().and_then(|generation| generation.parent);
         for number in folder.numbers()? {
             // Where the newest is damaged, nobody knows which the previous one is.

@@ -23,8 +23,6 @@ use crate::store::generation::{Active, Generation};
 use crate::store::lock::Shared;
 use crate::unit::{Readiness, Unit};
 
-pub use materialize::Moved;
-
 /// A unit and the record that it is made from.
 #[derive(Clone)]
 pub struct Member {
@@ -40,13 +38,7 @@ pub struct Member {
 impl Member {
     /// The entry of a generation.
     pub fn active(&self) -> Active {
-        Active {
-            version: self.record.version.clone(),
-            tree: self.unit.digest,
-            manifest: self.manifest,
-            checked: self.record.has_conditions(),
-            requires: self.record.requires.clone(),
-        }
+        Active::of(&self.record, self.unit.digest, self.manifest)
     }
 }
 
@@ -136,10 +128,7 @@ pub fn successor(
 /// becomes current unless another process has moved on: what that moved stays moved. The
 /// mount's lock is held.
 pub fn commit(mount: &Mount, generation: Generation, follows: u64) -> Result<()> {
-    let current = match mount.folder.current()? {
-        Some(number) if mount.folder.read(number)?.is_some() => Some(number),
-        _ => None,
-    };
+    let current = mount.folder.find(mount.folder.current()?)?.map(|current| current.number);
     mount.folder.write(&generation)?;
     if current.is_none_or(|current| current == follows) && current != Some(generation.number) {
         mount.folder.switch(generation.number)?;
@@ -157,6 +146,7 @@ pub fn use_generation(mount: &Mount, generation: Generation) -> Result<()> {
     })
 }
 
-fn is_active(generation: &Generation, unit: &Unit) -> bool {
+/// True if the unit's entry has its tree.
+pub fn is_active(generation: &Generation, unit: &Unit) -> bool {
     generation.active.get(&unit.key).is_some_and(|active| active.tree == unit.digest)
 }

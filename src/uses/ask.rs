@@ -26,7 +26,7 @@ impl Session {
                 // before anything is downloaded.
                 let _ = self.newer(mount, Doubt::Old, known).await;
             }
-            let digest = mount.bound().and_then(|bound| bound.manifest).unwrap_or(digest);
+            let digest = mount.known().manifest.unwrap_or(digest);
             self.ask_parts(mount, &digest, relative).await?;
         } else {
             match self.refresh_in_turn(mount, relative).await {
@@ -37,7 +37,7 @@ impl Session {
                 Ok(Some(known)) => return Ok(known),
                 Ok(None) => {}
             }
-            if let Some(digest) = mount.bound().and_then(|bound| bound.manifest) {
+            if let Some(digest) = mount.known().manifest {
                 self.ask_parts(mount, &digest, relative).await?;
             }
         }
@@ -62,7 +62,7 @@ impl Session {
             found.unit.set_asked();
         }
         if let Lookup::Ask { silence: Silence::IsAnError, .. } = looked {
-            let manifest = mount.bound().and_then(|bound| bound.manifest);
+            let manifest = mount.known().manifest;
             return Err(self.unreadable(mount, manifest, relative));
         }
         if !mount.namespace.is_empty() && matches!(looked, Lookup::Absent | Lookup::Ask { .. }) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Member, is_active};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::manifest::Record;
 use crate::mount::Mount;
 use crate::name::{Digest, UnitName};
@@ -37,32 +37,37 @@ impl Session {
                     continue;
                 }
                 mount.supply.fetch_parts(&member.manifest, required.as_str()).await?;
-                let answer = mount.record(&member.manifest, required.as_str())?;
-                let record = match answer {
-                    Answer::Record(record) => record,
+                let name = required.as_str();
+                members.push(match mount.record(&member.manifest, name)? {
+                    Answer::Record(record) => {
+                        self.member_of(mount, name, member.manifest, &record).await?
+                    }
                     Answer::NotHere => {
-                        let manifest = Some(member.manifest);
-                        return Err(self.unreadable(mount, manifest, required.as_str()));
+                        return Err(self.unreadable(mount, Some(member.manifest), name));
                     }
                     Answer::Absent => {
-                        return Err(Error::new(
-                            Kind::Manifest,
-                            format!(
-                                "{} requires {required}, which is not in its manifest",
-                                member.unit.full_name
-                            ),
-                        )
-                        .name(member.unit.full_name.clone())
-                        .hint("ask the author to publish again"));
+                        let who = &member.unit.full_name;
+                        let why = format!("{who} requires {name}, which is not in its manifest");
+                        let error = member.unit.error(Kind::Manifest, why);
+                        return Err(error.hint("ask the author to publish again"));
                     }
-                };
-                let unit = self.unit_of(mount, required.as_str(), member.manifest, &record).await?;
-                let record = self.select(&unit.full_name, required.as_str(), &record).await?;
-                let (record, manifest) = (Arc::new(record), member.manifest);
-                members.push(Member { unit, record, manifest });
+                });
             }
         }
         Ok(())
+    }
+
+    /// What a record makes usable that stands in `manifest`.
+    pub(crate) async fn member_of(
+        &self,
+        mount: &Arc<Mount>,
+        name: &str,
+        manifest: Digest,
+        record: &Record,
+    ) -> Result<Member> {
+        let key = mount.key_of(name);
+        let (unit, record) = self.unit_of(mount, name, key, manifest, record).await?;
+        Ok(Member { unit: self.units.add(unit), record: Arc::new(record), manifest })
     }
 
     /// The record of a unit, from the newest manifest if that still has the same tree, else from
@@ -80,15 +85,10 @@ impl Session {
                 return Ok(member);
             }
         }
-        Err(Error::new(
-            Kind::Fetch,
-            format!(
-                "version {} of {} is not in the cache and no longer published",
-                unit.version, unit.full_name
-            ),
-        )
-        .name(unit.full_name.clone())
-        .hint(format!("run `magic-module upgrade {}`", unit.full_name)))
+        let (version, full) = (&unit.version, &unit.full_name);
+        let why =
+            format!("version {version} of {full} is not in the cache and no longer published");
+        Err(unit.error(Kind::Fetch, why).hint(format!("run `magic-module upgrade {full}`")))
     }
 
     pub(crate) fn member_of_tree(
@@ -109,17 +109,13 @@ impl Session {
         unit: &str,
         tree: &Digest,
     ) -> Option<Record> {
-        let answer = mount.supply.record(manifest, unit);
-        let Ok(Answer::Record(whole)) = answer else { return None };
+        let Ok(Answer::Record(whole)) = mount.supply.record(manifest, unit) else { return None };
         let tags = self.python.known_tags();
         let selections = whole.with_older().flat_map(|record| {
             let own = std::iter::once(record.select(tags).0);
             // Another interpreter's variant, which shares this cache.
-            let others = record
-                .variants
-                .iter()
-                .map(|variant| record.select(std::slice::from_ref(&variant.tag)).0);
-            own.chain(others)
+            let tags = record.variants.iter().map(|variant| std::slice::from_ref(&variant.tag));
+            own.chain(tags.map(|tag| record.select(tag).0))
         });
         selections.into_iter().find(|record| record.tree_digest() == *tree)
     }

@@ -8,7 +8,7 @@ use super::Member;
 use crate::assemble;
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
-use crate::fetch::{Artifact, is_absent};
+use crate::fetch::Artifact;
 use crate::manifest::Record;
 use crate::mount::Mount;
 use crate::name::{Digest, Key};
@@ -19,29 +19,14 @@ use crate::store::{Reuse, Store};
 use crate::threads;
 use crate::unit::{Readiness, Unit};
 
-/// What came over the network.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Moved {
-    /// Of bodies.
-    pub bytes: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Effort {
-    reuse: Reuse,
-    /// Whatever is here is hashed first.
-    distrust: bool,
-    packs: Packs,
-}
-
 impl Session {
-    /// Fetches and builds what is not there. Returns what came over the network.
+    /// Fetches and builds what is not there. Returns how many bytes came over the network.
     pub async fn materialize(
         &self,
         members: &[Member],
         progress: &Arc<Progress>,
         reuse: Reuse,
-    ) -> Result<Moved> {
+    ) -> Result<u64> {
         let mut missing = Vec::new();
         for member in members {
             let ready = member.unit.prepare(self.engine.scrutiny())?;
@@ -50,11 +35,11 @@ impl Session {
             }
         }
         if missing.is_empty() {
-            return Ok(Moved::default());
+            return Ok(0);
         }
         self.engine.store.create()?;
-        let plans =
-            self.plans(&missing, Effort { reuse, distrust: false, packs: Packs::Fetched })?;
+        let reusable = |member: &Member| self.reusable(member);
+        let plans = self.plans(&missing, reuse, Packs::Fetched, reusable)?;
         let error = match self.fetch_and_build(&missing, &plans, progress, reuse).await {
             Err(error) if matches!(error.kind(), Kind::Integrity | Kind::Fetch | Kind::Policy) => {
                 error
@@ -63,8 +48,12 @@ impl Session {
         };
         // What was taken from the cache is damaged, or a pack is: every byte that is here is
         // looked at, and the rest comes file by file. The same if a pack cannot be had.
-        let distrust = error.kind() == Kind::Integrity || is_absent(&error);
-        let again = self.plans(&missing, Effort { reuse, distrust, packs: Packs::Needed })?;
+        let again = if error.kind() == Kind::Integrity || error.details().absent {
+            missing.iter().try_for_each(|member| self.drop_damaged_blobs(&member.record))?;
+            self.plans(&missing, reuse, Packs::Needed, |_| Ok(Reusable::default()))?
+        } else {
+            self.plans(&missing, reuse, Packs::Needed, reusable)?
+        };
         let wanted = |plans: &[Plan]| -> BTreeSet<Digest> {
             plans.iter().flat_map(|plan| &plan.wanted).map(|wanted| wanted.sha256).collect()
         };
@@ -82,15 +71,16 @@ impl Session {
         })
     }
 
-    fn plans(&self, members: &[Member], effort: Effort) -> Result<Vec<Plan>> {
-        let Effort { reuse, distrust, packs } = effort;
-        let one = |member: &Member| {
-            if distrust {
-                self.drop_damaged_blobs(&member.record)?;
-            }
-            let reusable = if distrust { Reusable::default() } else { self.reusable(member)? };
-            Ok(plan(&member.record, self.engine.store.blobs(), &reusable, reuse, packs))
-        };
+    fn plans(
+        &self,
+        members: &[Member],
+        reuse: Reuse,
+        packs: Packs,
+        reusable: impl Fn(&Member) -> Result<Reusable>,
+    ) -> Result<Vec<Plan>> {
+        let blobs = self.engine.store.blobs();
+        let one =
+            |member: &Member| Ok(plan(&member.record, blobs, &reusable(member)?, reuse, packs));
         members.iter().map(one).collect()
     }
 
@@ -100,8 +90,8 @@ impl Session {
         plans: &[Plan],
         progress: &Arc<Progress>,
         reuse: Reuse,
-    ) -> Result<Moved> {
-        let Some(first) = members.first() else { return Ok(Moved::default()) };
+    ) -> Result<u64> {
+        let Some(first) = members.first() else { return Ok(0) };
         let mount = first.unit.mount()?;
         let mut artifacts: Vec<Artifact> = Vec::new();
         for (member, plan) in members.iter().zip(plans) {
@@ -119,11 +109,9 @@ impl Session {
         }
         let code = self.published_code(&mount, members, plans, progress, reuse);
         let sources = async {
-            let begun = Instant::now();
-            let blobs =
-                self.engine.fetcher.blobs(&artifacts, mount.supply.policy(), progress, reuse);
-            let fetched =
-                blobs.await.map_err(|error| error.or_name(first.unit.full_name.clone()))?;
+            let (begun, policy) = (Instant::now(), mount.supply.policy());
+            let fetched = self.engine.fetcher.blobs(&artifacts, policy, progress, reuse).await;
+            let fetched = fetched.map_err(|error| error.or_name(first.unit.full_name.clone()))?;
             let build = self.build_all(members, plans, reuse);
             let (built, large) = tokio::join!(build, code.large(fetched.bytes, begun.elapsed()));
             built?;
@@ -134,7 +122,7 @@ impl Session {
         if let Some(last) = artifacts.last() {
             progress.finish(last.url.file_name());
         }
-        Ok(Moved { bytes: sources + small })
+        Ok(sources + small)
     }
 
     async fn build_all(&self, members: &[Member], plans: &[Plan], reuse: Reuse) -> Result<()> {
@@ -149,15 +137,10 @@ impl Session {
     }
 
     pub(super) fn artifact(&self, mount: &Mount, unit: &Unit, wanted: &Wanted) -> Result<Artifact> {
-        Ok(Artifact {
-            label: unit.full_name.clone(),
-            url: mount
-                .supply
-                .resolve(&wanted.url)
-                .map_err(|error| error.or_name(unit.full_name.clone()))?,
-            size: wanted.size,
-            sha256: wanted.sha256,
-        })
+        let Wanted { url, size, sha256 } = wanted.clone();
+        let label = unit.full_name.clone();
+        let url = mount.supply.resolve(&url).map_err(|error| error.or_name(&label))?;
+        Ok(Artifact { label, url, size, sha256 })
     }
 
     /// Other trees of the same unit: most of a new version is in the one before.
@@ -165,8 +148,7 @@ impl Session {
         let mut reusable = Reusable::default();
         let mount = member.unit.mount()?;
         let Some(bound) = mount.bind()? else { return Ok(reusable) };
-        let name = member.unit.name.as_str();
-        let same_unit = |key: &Key| key.unit() == name;
+        let same_unit = |key: &Key| key.unit() == member.unit.name.as_str();
         let mut generation = Some(bound.generation.clone());
         for _ in 0..4 {
             let Some(current) = generation else { break };
@@ -175,10 +157,7 @@ impl Session {
                     reusable.add(&tree);
                 }
             }
-            generation = match current.parent {
-                Some(parent) => mount.folder.read(parent)?,
-                None => None,
-            };
+            generation = mount.folder.find(current.parent)?;
         }
         Ok(reusable)
     }

@@ -20,10 +20,11 @@ impl Session {
     /// What came of the moves: of what was named (relative to the mount), then of the others.
     pub fn outcomes(&self, prepared: &Prepared, names: &[String]) -> Vec<Outcome> {
         let named = names.iter().map(|name| {
-            let step = prepared.moves.iter().find(|step| step.name.as_str() == name);
+            let step = prepared.moves.iter().find(|step| step.key.unit() == name);
             step.map_or_else(|| self.stayed(prepared, name), moved)
         });
-        let others = prepared.moves.iter().filter(|step| !names.contains(&step.name.to_string()));
+        let others =
+            prepared.moves.iter().filter(|step| !names.iter().any(|it| it == step.key.unit()));
         named.chain(others.map(moved)).collect()
     }
 

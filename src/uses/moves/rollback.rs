@@ -12,19 +12,17 @@ use crate::session::{Doubt, Session};
 use crate::store::Reuse;
 use crate::store::generation::{Active, Generation};
 use crate::unit::Unit;
-use crate::uses::activate::Member;
-use crate::uses::moves::upgrade::{Move, Prepared};
+use crate::uses::moves::upgrade::Prepared;
 
 impl Session {
     /// Finds the last move of `name`, and makes sure that what was before is there.
     pub async fn prepare_rollback(&self, mount: &Arc<Mount>, name: &str) -> Result<Prepared> {
-        let started = Instant::now();
         let mut prepared = Prepared {
             mount: mount.clone(),
             moves: Vec::new(),
             members: Vec::new(),
             bytes: 0,
-            started,
+            started: Instant::now(),
             parent: None,
             _kept: self.keep().await?,
         };
@@ -35,10 +33,7 @@ impl Session {
         while let Some(current) = &step
             && !current.moved.keys().any(is_it)
         {
-            step = match current.parent {
-                Some(parent) => mount.folder.read(parent)?,
-                None => None,
-            };
+            step = mount.folder.find(current.parent)?;
         }
         let Some(step) = step else { return Ok(prepared) };
         let Some(parent) = step.parent else { return Ok(prepared) };
@@ -46,29 +41,14 @@ impl Session {
         let progress = Progress::new(mount.namespace.join(name), self.engine.events.clone());
         let before = mount.folder.read(parent)?.unwrap_or_default();
         for (key, before) in &undone(&generation, &step, &before) {
-            let now = generation.active.get(key).cloned();
-            let unit_name = key.unit();
             if let Some(before) = before {
-                let found = self.earlier_unit(mount, key, before).await?;
-                let members = self.closure_of_one(&found).await?;
-                prepared.bytes +=
-                    self.materialize(&members, &progress, Reuse::WhatIsHere).await?.bytes;
+                let unit = self.earlier_unit(mount, key, before).await?;
+                let mut members = self.closure(&unit).await?;
+                members.truncate(1);
+                prepared.bytes += self.materialize(&members, &progress, Reuse::WhatIsHere).await?;
             }
-            let changed = self.difference(
-                now.as_ref().map(|now| &now.tree),
-                before.as_ref().map(|before| &before.tree),
-            )?;
-            let parsed = UnitName::new(unit_name).map_err(|error| {
-                Error::new(Kind::Store, "a generation names no unit").caused_by(&error)
-            })?;
-            prepared.moves.push(Move {
-                full_name: mount.namespace.join(unit_name),
-                name: parsed,
-                key: key.clone(),
-                old: now,
-                new: before.clone(),
-                changed,
-            });
+            let now = generation.active.get(key).cloned();
+            prepared.moves.push(self.step(mount, key, now, before.clone())?);
         }
         prepared.moves.sort_by_key(|step| step.new.is_none());
         Ok(prepared)
@@ -98,44 +78,17 @@ impl Session {
         key: &Key,
         active: &Active,
     ) -> Result<Arc<Unit>> {
-        let name = key.unit();
-        let parsed = UnitName::new(name).map_err(|error| {
+        let name = UnitName::new(key.unit()).map_err(|error| {
             Error::new(Kind::Store, "a generation names no unit").caused_by(&error)
         })?;
-        if let Some(unit) = self.units.get(mount, &parsed, &active.tree) {
-            return Ok(unit);
-        }
-        if let Some(unit) = Unit::of_tree(mount, &parsed, key.to_owned(), active)? {
-            return Ok(self.units.add(unit));
-        }
-        // Its own manifest, or what the newest one still has of it.
-        let newest = mount.bound().and_then(|bound| bound.manifest);
-        let full = mount.namespace.join(name);
-        let record = [Some(active.manifest), newest]
-            .into_iter()
-            .flatten()
-            .find_map(|manifest| self.record_of_tree(mount, &manifest, name, &active.tree))
-            .ok_or_else(|| {
-                Error::new(
-                    Kind::Store,
-                    format!("version {} of {full} is no longer in the cache", active.version),
-                )
-                .hint(format!("pin it instead: `magic-module fetch {full}=={}`", active.version))
+        let unit = self.unit_of_entry(mount, mount.known().manifest, &name, key.clone(), active)?;
+        unit.ok_or_else(|| {
+            let (full, version) = (mount.namespace.join(name.as_str()), &active.version);
+            let why = format!("version {version} of {full} is no longer in the cache");
+            Error::new(Kind::Store, why)
+                .hint(format!("pin it instead: `magic-module fetch {full}=={version}`"))
                 .name(full)
-            })?;
-        Ok(self.units.add(Unit::of_record(
-            mount,
-            &parsed,
-            key.to_owned(),
-            active.manifest,
-            &record,
-        )))
-    }
-
-    async fn closure_of_one(&self, unit: &Arc<Unit>) -> Result<Vec<Member>> {
-        let mut members = self.closure(unit).await?;
-        members.truncate(1);
-        Ok(members)
+        })
     }
 }
 
@@ -153,19 +106,15 @@ fn undone(
             .active
             .iter()
             .filter(|(key, _)| !undone.contains_key(*key) && !key.is_held())
-            .filter(|(_, active)| {
-                active.requires.iter().any(|required| names.contains(required.as_str()))
-            })
+            .filter(|(_, active)| active.requires.iter().any(|it| names.contains(it.as_str())))
             .filter(|(key, active)| before.active.get(*key) != Some(*active))
             .map(|(key, _)| key.clone())
             .collect();
         if more.is_empty() {
             return undone;
         }
-        undone.extend(more.into_iter().map(|key| {
-            let entry = before.active.get(&key).cloned();
-            (key, entry)
-        }));
+        let entry = |key: &Key| before.active.get(key).cloned();
+        undone.extend(more.into_iter().map(|key| (key.clone(), entry(&key))));
     }
 }
 

@@ -1,4 +1,5 @@
-//! Moving units to other versions: upgrade and rollback.
+//! Moving units to the newest version, and what a rollback shares with that: [`Prepared`] and
+//! its commit.
 //!
 //! ```text
 //! refresh ─ what moves ─ materialize ─ Prepared ─┬─ commit   the generation is switched
@@ -6,9 +7,9 @@
 //! ```
 //!
 //! An upgrade moves the closure of what was named, and every active unit that requires
-//! a moved one. A rollback undoes such a move whole.
+//! a moved one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,13 +24,12 @@ use crate::store::generation::{Active, Generation};
 use crate::store::lock::Shared;
 use crate::store::tree::Tree;
 use crate::supply::Answer;
-use crate::uses::activate::{Member, commit, holds, successor, use_generation};
+use crate::unit::Unit;
+use crate::uses::activate::{Member, commit, holds, is_active, successor, use_generation};
 
 /// One unit's move. `old` and `new` are `None` where the unit was, or will be, not active.
 #[derive(Clone)]
 pub struct Move {
-    /// Relative to the mount.
-    pub name: UnitName,
     /// As it follows `import`.
     pub full_name: String,
     /// What it stands under in a generation.
@@ -109,10 +109,8 @@ impl Session {
         let kept = self.keep().await?;
         let bound = mount.bind()?;
         let manifest = bound.as_ref().and_then(|bound| bound.manifest).ok_or_else(|| {
-            Error::new(
-                Kind::Manifest,
-                format!("no manifest is known for {}", mount.namespace.described()),
-            )
+            let why = format!("no manifest is known for {}", mount.namespace.described());
+            Error::new(Kind::Manifest, why)
         })?;
         let generation = bound.as_ref().map(|bound| bound.generation.clone()).unwrap_or_default();
         let mut members = Vec::new();
@@ -121,11 +119,9 @@ impl Session {
         }
         self.add_required(mount, &mut members).await?;
         self.add_dependents(mount, &generation, &manifest, &mut members).await?;
-        let progress = Progress::new(
-            names.first().map(|name| mount.namespace.join(name)).unwrap_or_default(),
-            self.engine.events.clone(),
-        );
-        let moved = self.materialize(&members, &progress, reuse).await?;
+        let label = names.first().map(|name| mount.namespace.join(name)).unwrap_or_default();
+        let progress = Progress::new(label, self.engine.events.clone());
+        let bytes = self.materialize(&members, &progress, reuse).await?;
         let mut moves = Vec::new();
         for member in &members {
             let new = member.active();
@@ -135,35 +131,38 @@ impl Session {
             let name = member.unit.name.as_str();
             let held = bound.as_ref().and_then(|bound| self.active_entry(mount, bound, name));
             let old = held.as_ref().map(|(_, active)| (*active).clone());
-            let changed = self.difference(old.as_ref().map(|old| &old.tree), Some(&new.tree))?;
-            moves.push(Move {
-                name: member.unit.name.clone(),
-                full_name: member.unit.full_name.clone(),
-                key: member.unit.key.clone(),
-                old,
-                new: Some(new),
-                changed,
-            });
+            let step = self.step(mount, &member.unit.key, old, Some(new))?;
             // It has variants now, or has them no more.
-            if let Some((key, active)) = held.filter(|(key, _)| *key != member.unit.key) {
-                moves.push(Move {
-                    name: member.unit.name.clone(),
-                    full_name: member.unit.full_name.clone(),
-                    key,
-                    old: Some(active.clone()),
-                    new: None,
-                    changed: BTreeSet::new(),
-                });
-            }
+            let dropped = held.map(|(key, _)| key).filter(|key| *key != step.key);
+            let dropped = dropped.map(|key| Move {
+                key,
+                new: None,
+                changed: BTreeSet::new(),
+                ..step.clone()
+            });
+            moves.push(step);
+            moves.extend(dropped);
         }
-        Ok(Prepared {
-            mount: mount.clone(),
-            moves,
-            members,
-            bytes: moved.bytes,
-            started,
-            parent: None,
-            _kept: kept,
+        let (mount, parent) = (mount.clone(), None);
+        Ok(Prepared { mount, moves, members, bytes, started, parent, _kept: kept })
+    }
+
+    /// What the move of one entry changes; both trees are on disk.
+    pub(super) fn step(
+        &self,
+        mount: &Mount,
+        key: &Key,
+        old: Option<Active>,
+        new: Option<Active>,
+    ) -> Result<Move> {
+        let tree = |active: &Option<Active>| active.as_ref().map(|active| active.tree);
+        let changed = self.difference(tree(&old), tree(&new))?;
+        Ok(Move {
+            full_name: mount.namespace.join(key.unit()),
+            key: key.clone(),
+            old,
+            new,
+            changed,
         })
     }
 
@@ -180,9 +179,8 @@ impl Session {
         let names: BTreeSet<&str> = bound.generation.active.keys().map(Key::unit).collect();
         let mut movable = Vec::new();
         // Versions that were fetched by their number, and other interpreters' variants, stay.
-        for name in
-            names.into_iter().filter(|name| self.active_entry(mount, &bound, name).is_some())
-        {
+        let moves = |name: &&str| self.active_entry(mount, &bound, name).is_some();
+        for name in names.into_iter().filter(moves) {
             mount.supply.fetch_parts(&manifest, name).await?;
             if let Answer::Record(_) = mount.supply.record(&manifest, name)? {
                 movable.push(name.to_owned());
@@ -201,29 +199,20 @@ impl Session {
             Some(good) if !mount.key_of(name).is_held() => good,
             _ => &record,
         };
-        let unit = self.unit_of(mount, name, *manifest, good).await?;
-        let record = self.select(&unit.full_name, name, good).await?;
-        Ok(Member { unit, record: Arc::new(record), manifest: *manifest })
+        self.member_of(mount, name, *manifest, good).await
     }
 
     pub(crate) fn not_in_manifest(&self, mount: &Mount, manifest: &Digest, name: &str) -> Error {
-        let full = mount.namespace.join(name);
-        let error = Error::new(
-            Kind::UnitNotFound,
-            format!("{full} is not in the manifest {}", mount.supply.url()),
-        )
-        .name(full)
-        .url(mount.supply.url());
+        let (full, url) = (mount.namespace.join(name), mount.supply.url());
         let near = mount.supply.document(manifest).ok().and_then(|document| {
-            let modules = document.modules()?;
-            modules.0.keys().find(|known| similar(known.as_str(), name)).cloned()
+            let mut known = document.modules()?.0.keys();
+            let near = known.find(|known| similar(known.as_str(), name))?;
+            Some(format!("did you mean {}?", mount.namespace.join(near.as_str())))
         });
-        match near {
-            Some(near) => {
-                error.hint(format!("did you mean {}?", mount.namespace.join(near.as_str())))
-            }
-            None => error.hint("`magic-module list` shows what is there"),
-        }
+        Error::new(Kind::UnitNotFound, format!("{full} is not in the manifest {url}"))
+            .name(full)
+            .url(url)
+            .hint(near.unwrap_or_else(|| "`magic-module list` shows what is there".to_owned()))
     }
 
     /// Every active unit that requires a moved one moves too, with its own closure.
@@ -235,14 +224,10 @@ impl Session {
         members: &mut Vec<Member>,
     ) -> Result<()> {
         loop {
+            let moves = |unit: &Unit| !is_active(generation, unit);
             let moved: BTreeSet<UnitName> = members
                 .iter()
-                .filter(|member| {
-                    generation
-                        .active
-                        .get(&member.unit.key)
-                        .is_none_or(|active| active.tree != member.unit.digest)
-                })
+                .filter(|member| moves(&member.unit))
                 .map(|member| member.unit.name.clone())
                 .collect();
             let dependents: BTreeSet<&str> = generation
@@ -271,36 +256,22 @@ impl Session {
     }
 
     /// The paths in which two trees differ.
-    pub fn difference(
-        &self,
-        old: Option<&Digest>,
-        new: Option<&Digest>,
-    ) -> Result<BTreeSet<String>> {
-        let listing = |digest: Option<&Digest>| -> Result<BTreeMap<String, Digest>> {
-            let Some(digest) = digest else { return Ok(BTreeMap::new()) };
-            let tree = Tree::open(&self.engine.store, digest)?;
-            Ok(tree
-                .map(|tree| {
-                    tree.files.iter().map(|file| (file.path.to_string(), file.sha256)).collect()
-                })
-                .unwrap_or_default())
+    fn difference(&self, old: Option<Digest>, new: Option<Digest>) -> Result<BTreeSet<String>> {
+        let listing = |digest: Option<Digest>| -> Result<HashSet<(String, Digest)>> {
+            let Some(digest) = digest else { return Ok(HashSet::new()) };
+            let files = Tree::open(&self.engine.store, &digest)?.map(|tree| tree.files);
+            let files = files.into_iter().flatten();
+            Ok(files.map(|file| (file.path.to_string(), file.sha256)).collect())
         };
         let (old, new) = (listing(old)?, listing(new)?);
-        Ok(old
-            .keys()
-            .chain(new.keys())
-            .filter(|path| old.get(*path) != new.get(*path))
-            .cloned()
-            .collect())
+        Ok(old.symmetric_difference(&new).map(|(path, _)| path.clone()).collect())
     }
 
     /// What this process sees once the moves are made; nothing is written.
     pub fn preview(&self, prepared: &Prepared) -> Result<Option<Arc<Bound>>> {
         let mount = &prepared.mount;
         let Some(before) = mount.bind()? else { return Ok(None) };
-        let moves =
-            prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
-        let generation = successor(mount, &before.generation, &moves)?;
+        let generation = successor(mount, &before.generation, &prepared.entries())?;
         mount.change_bound(|bound| {
             bound.base = Some(std::mem::replace(&mut bound.generation, generation));
         })?;
@@ -316,16 +287,10 @@ impl Session {
         mount.folder.create()?;
         let _lock = mount.folder.lock()?;
         let bound = mount.bind()?;
-        let own = bound
-            .as_ref()
-            .map(|bound| bound.base.as_ref().unwrap_or(&bound.generation).clone())
-            .unwrap_or_default();
+        let own = bound.as_ref().map(|bound| bound.base.as_ref().unwrap_or(&bound.generation));
+        let own = own.cloned().unwrap_or_default();
         // Another process may have moved on: what it moved stays moved.
-        let newest = match mount.folder.current()? {
-            Some(number) => mount.folder.read(number)?,
-            None => None,
-        };
-        let base = newest.unwrap_or(own);
+        let base = mount.folder.find(mount.folder.current()?)?.unwrap_or(own);
         let done = |step: &Move| match &step.new {
             Some(new) => holds(&base, &step.key, new),
             None => !base.active.contains_key(&step.key),
@@ -334,7 +299,7 @@ impl Session {
             // It has made the same moves: there is one step to go back, not two.
             use_generation(mount, base)?;
         } else {
-            self.write_moves(prepared, base, bound.and_then(|bound| bound.manifest))?;
+            prepared.write(&base, bound.and_then(|bound| bound.manifest))?;
         }
         for step in &prepared.moves {
             self.engine.events.emit(|| Event::Upgrade {
@@ -346,29 +311,22 @@ impl Session {
     }
 }
 
-impl Session {
-    fn write_moves(
-        &self,
-        prepared: &Prepared,
-        base: Generation,
-        manifest: Option<Digest>,
-    ) -> Result<()> {
-        let mount = &prepared.mount;
-        let moves =
-            prepared.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect();
-        let mut next = successor(mount, &base, &moves)?;
-        if base.active.is_empty()
-            && base.parent.is_none()
-            && mount.folder.read(base.number)?.is_none()
-        {
-            // The first units of a mount: there is nothing to go back to.
-            next = Generation { parent: None, moved: BTreeMap::new(), ..next };
-        }
-        if prepared.parent.is_some() {
-            next = Generation { parent: prepared.parent, moved: BTreeMap::new(), ..next };
+impl Prepared {
+    fn entries(&self) -> BTreeMap<Key, Option<Active>> {
+        self.moves.iter().map(|step| (step.key.clone(), step.new.clone())).collect()
+    }
+
+    fn write(&self, base: &Generation, manifest: Option<Digest>) -> Result<()> {
+        let folder = &self.mount.folder;
+        let mut next = successor(&self.mount, base, &self.entries())?;
+        // The first units of a mount: there is nothing to go back to.
+        let is_first =
+            base.active.is_empty() && base.parent.is_none() && folder.read(base.number)?.is_none();
+        if is_first || self.parent.is_some() {
+            next = Generation { parent: self.parent, moved: BTreeMap::new(), ..next };
         }
         next.manifest = manifest.or(next.manifest);
-        commit(mount, next, base.number)
+        commit(&self.mount, next, base.number)
     }
 }
 

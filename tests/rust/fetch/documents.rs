@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use magic_module::error::{Kind, Result};
-use magic_module::fetch::{Document, Freshness, Validator, is_absent};
+use magic_module::fetch::{Document, Freshness, Validator};
 use magic_module::policy::Policy;
 
 use crate::server::Server;
@@ -88,6 +88,6 @@ async fn a_document_is_asked_for_again_after_a_fault() {
 async fn a_missing_document_is_absent() {
     let server = Server::start(|_, connection| connection.empty("404 Not Found", &[]));
     let error = document(&server, None, Freshness::AsCached).await.unwrap_err();
-    assert!(is_absent(&error));
+    assert!(error.details().absent);
     assert_eq!(server.count(), 1);
 }

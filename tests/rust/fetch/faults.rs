@@ -4,7 +4,6 @@ use std::io::Write;
 use std::time::Duration;
 
 use magic_module::error::{Error, Kind};
-use magic_module::fetch::is_absent;
 use magic_module::name::Digest;
 
 use crate::server::Server;
@@ -232,7 +231,7 @@ async fn wrong_bytes() {
         sentence(&error, Kind::Integrity, "its sha256 is not the one that was pinned");
         assert_eq!(error.details().expected, Some(digest.to_hex()));
         assert_eq!(error.details().got, Some(Digest::of(&body).to_hex()));
-        assert!(!is_absent(&error));
+        assert!(!error.details().absent);
         bench.has_nothing(&wanted);
     }
 }
@@ -263,13 +262,15 @@ async fn absent() {
     for (count, path, status) in [(1, "missing", "404 Not Found"), (2, "gone", "410 Gone")] {
         let error = bench.fetch(&artifact(server.url(path), b"x")).await.unwrap_err();
         let text = sentence(&error, Kind::Fetch, &format!("the server answered {status}"));
-        assert!(is_absent(&error) && text.ends_with("; check the address"), "{text}");
+        assert!(error.details().absent && text.ends_with("; check the address"), "{text}");
         assert_eq!(server.count(), count);
     }
     let file = url::Url::from_file_path(bench.folder.path().join("missing")).unwrap();
-    assert!(is_absent(&bench.fetch(&artifact(file, b"x")).await.unwrap_err()));
+    assert!(bench.fetch(&artifact(file, b"x")).await.unwrap_err().details().absent);
     // What an error says in words decides nothing.
-    assert!(!is_absent(&Error::new(Kind::Fetch, "cannot fetch it").got("nothing for an hour")));
+    assert!(
+        !Error::new(Kind::Fetch, "cannot fetch it").got("nothing for an hour").details().absent
+    );
 }
 
 #[tokio::test]
@@ -278,7 +279,7 @@ async fn refused_at_once() {
         let server = Server::start(move |_, connection| connection.empty(status, &[]));
         let error = Bench::new().fetch(&artifact(server.url("x"), b"x")).await.unwrap_err();
         sentence(&error, Kind::Fetch, &format!("the server answered {status}"));
-        assert!(!is_absent(&error));
+        assert!(!error.details().absent);
         assert_eq!(server.count(), 1, "{status}");
     }
 }
@@ -491,7 +492,7 @@ async fn one_of_many_fails() {
         .map(|number| artifact(server.url(&number.to_string()), format!("/{number}").as_bytes()))
         .collect();
     let error = bench.fetch_all(&wanted).await.unwrap_err();
-    assert!(is_absent(&error));
+    assert!(error.details().absent);
     assert!(error.to_string().contains("/7"), "{error}");
     assert_eq!(bench.parts(), Vec::<std::path::PathBuf>::new());
 }
