@@ -10,6 +10,6 @@ use crate::name::prefixes;
 pub type Units<'a> = Box<dyn Iterator<Item = &'a str> + Send + 'a>;
 
 /// A unit bears the import name of what it holds.
-pub fn identity(name: &str) -> Units<'_> {
+pub fn named_alike(name: &str) -> Units<'_> {
     Box::new(prefixes(name))
 }

@@ -1,4 +1,4 @@
-//! The mounts of one process, and what all of them share: store, settings, fetcher, events.
+//! The mounts of one process, and the units that it has met in them.
 //!
 //! What a name is (lookup.rs) and which unit or record it means (units.rs) is told without
 //! waiting: whatever needs a request is told to the caller, who gives up the import lock
@@ -83,21 +83,14 @@ impl Session {
         if !mount.namespace.is_empty()
             && let Some(at) = mounts.iter().position(|other| other.namespace == mount.namespace)
         {
-            if mounts[at].is_bound()
-                || mount.namespace.as_str() != OWN
-                || !self.is_environments(&mounts[at])
-            {
-                return Err(Error::new(
-                    Kind::Configuration,
-                    format!(
-                        "{} is mounted already, from {}",
-                        mount.namespace,
-                        mounts[at].supply.url()
-                    ),
-                )
-                .name(mount.namespace.as_str())
-                .url(mounts[at].supply.url())
-                .hint("close the first mount, or mount before anything below it is imported"));
+            let (name, first) = (mount.namespace.as_str(), &mounts[at]);
+            if first.is_bound() || name != OWN || !self.is_environments(first) {
+                let url = first.supply.url();
+                let why = format!("{name} is mounted already, from {url}");
+                return Err(Error::new(Kind::Configuration, why)
+                    .name(name)
+                    .url(url)
+                    .hint("close the first mount, or mount before anything below it is imported"));
             }
             self.units.forget(&mounts.remove(at));
         }
@@ -111,27 +104,29 @@ impl Session {
     }
 
     fn environment_request(&self, url: &UrlText) -> MountRequest {
+        let settings = &self.engine.settings;
         MountRequest {
             namespace: Namespace::new(OWN).unwrap_or_default(),
             source: Source::Manifest(manifest::Source {
                 url: url.clone(),
-                public_keys: self.engine.settings.public_keys.clone(),
-                allow_http: self.engine.settings.allow_http,
+                public_keys: settings.public_keys.clone(),
+                allow_http: settings.allow_http,
                 max_age: WhenOld::Warn,
             }),
             first: false,
-            pins: self.engine.settings.pins.clone(),
+            pins: settings.pins.clone(),
             frozen: false,
         }
     }
 
     /// The mount of `magic_module`: an explicit one, else the environment's.
     pub fn own_mount(&self) -> Result<Arc<Mount>> {
-        if let Some(mount) = self.mounts.lock().iter().find(|mount| mount.namespace.as_str() == OWN)
-        {
-            return Ok(mount.clone());
+        match self.mount_named(OWN) {
+            Some(mount) => Ok(mount),
+            None => {
+                self.mount(self.environment_request(self.engine.settings.require_manifest_url()?))
+            }
         }
-        self.mount(self.environment_request(self.engine.settings.require_manifest_url()?))
     }
 
     /// Takes a mount away; what it served stays imported.

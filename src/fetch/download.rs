@@ -9,7 +9,7 @@ use super::lane::Lane;
 use super::once::Leader;
 use super::operation::{Operation, Shown};
 use super::resume::{Answer, Resume};
-use super::retry::{Attempts, Failure, GivenUp, Pace};
+use super::retry::{Attempts, Failure, Pace};
 use super::room::{Place, crowded};
 use super::sink::Sink;
 use super::{Artifact, Fetcher, Freshness, Validator, failed, late};
@@ -67,20 +67,17 @@ impl Operation {
         shown: &Shown<'_>,
         place: &mut Place<'_>,
     ) -> Result<Ended> {
-        let sink = Sink::new(writer, artifact.size, &self.shared.queue)?;
-        let (resume, answered, coding) = (Resume::default(), false, None);
-        let operation = self;
         let mut download = Download {
             artifact,
-            operation,
+            operation: self,
             lane,
             leader,
             shown,
             place,
-            sink,
-            resume,
-            answered,
-            coding,
+            sink: Sink::new(writer, artifact.size, &self.shared.queue)?,
+            resume: Resume::default(),
+            answered: false,
+            coding: None,
         };
         let limit = self.limits.time_for(artifact.size);
         loop {
@@ -91,7 +88,7 @@ impl Operation {
             if let Ended::Crowded(_) = ended {
                 return Ok(ended);
             }
-            let (digest, writer) = download.sink.finish().await?;
+            let (digest, mut writer) = download.sink.finish().await?;
             if digest == artifact.sha256 {
                 self.commit(writer).await?;
                 return Ok(Ended::Done);
@@ -99,11 +96,9 @@ impl Operation {
             if !download.resume.begin_again() {
                 let wrong = || wrong_digest(artifact, digest);
                 return Err(download.coding.map_or_else(wrong, |coding| {
-                    let cause = GivenUp::Origin(encoded(&coding));
-                    failed(&artifact.url, cause).or_name(&artifact.label)
+                    failed(&artifact.url, encoded(&coding).into()).or_name(&artifact.label)
                 }));
             }
-            let mut writer = writer;
             writer.restart()?;
             download.sink = Sink::new(writer, artifact.size, &self.shared.queue)?;
             download.set_received(0);
@@ -130,10 +125,9 @@ impl Fetcher {
             loop {
                 match self.read(request, limit).await {
                     Ok(document) => return Ok(document),
-                    Err(failure) => attempts
-                        .again(failure, 0)
-                        .await
-                        .map_err(|given_up| failed(url, given_up))?,
+                    Err(failure) => {
+                        attempts.again(failure, 0).await.map_err(|last| failed(url, last))?;
+                    }
                 }
             }
         };
@@ -192,15 +186,13 @@ impl Download<'_, '_> {
                 self.set_received(0);
                 return Ok(Ended::Crowded(pause));
             }
-            let gained = match self.resume.rest() {
-                Some((received, _)) => received.saturating_sub(before),
-                None => 0,
-            };
-            attempts.again(failure, gained).await.map_err(|mut given_up| {
-                if let GivenUp::Origin(error) = &mut given_up {
+            let kept = self.resume.rest().map_or(0, |(received, _)| received);
+            let gained = kept.saturating_sub(before);
+            attempts.again(failure, gained).await.map_err(|mut last| {
+                if let Failure::Broken(error) | Failure::Slow(error) = &mut last {
                     self.operation.room.advise(error, limits);
                 }
-                failed(&self.artifact.url, given_up)
+                failed(&self.artifact.url, last)
             })?;
         }
     }
@@ -257,7 +249,7 @@ impl Download<'_, '_> {
                     self.sink.restart()?;
                     self.set_received(0);
                     let why = "the server sent more than the rest that was asked for";
-                    return Err(OriginError::new(Fault::Temporary, why, "try again later").into());
+                    return Err(OriginError::temporary(why).into());
                 }
                 return Err(self.wrong_size("more".to_owned()));
             }
@@ -271,7 +263,7 @@ impl Download<'_, '_> {
         }
         // The length was not announced, so this may be the end or a broken connection.
         let got = format!("the body ended after {} of {size} bytes", self.resume.received);
-        Err(OriginError::new(Fault::Temporary, got, "try again later").into())
+        Err(OriginError::temporary(got).into())
     }
 
     fn wrong_size(&self, got: String) -> Failure {

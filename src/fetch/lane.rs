@@ -98,10 +98,29 @@ impl Lane {
         Ok(&engine.runtime)
     }
 
-    /// Drives `work` in a thread that was started for it.
-    pub fn drive_alone<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        DRIVES.set(true);
-        Some(Self::drive(self.runtime().ok()?, work))
+    /// Drives `work` in a thread that is started for it, until it has ended or what this gives is
+    /// dropped; `running` is held as long. `Err` has the work where no thread can be had.
+    pub(super) fn start<W: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        name: &str,
+        work: W,
+        running: mpsc::Sender<()>,
+    ) -> Result<oneshot::Sender<()>, W> {
+        let (cancel, cancelled) = oneshot::channel();
+        let lane = self.clone();
+        let body = move |work: W| {
+            let _running = running;
+            DRIVES.set(true);
+            let Ok(runtime) = lane.runtime() else { return };
+            Self::drive(runtime, async {
+                tokio::select! {
+                    biased;
+                    _ = cancelled => (),
+                    () = work => (),
+                }
+            });
+        };
+        threads::start(name, work, body).map(|_| cancel)
     }
 
     /// Does `work` in this thread. What servers closed since the last time is seen first, and
@@ -213,17 +232,13 @@ impl Running {
         let mut started = Self { tasks: Vec::new(), cancel: Vec::new(), ended };
         for lane in lanes.iter().filter(|lane| lane.runtime().is_ok()) {
             let (answer, task) = oneshot::channel();
-            let (cancel, cancelled) = oneshot::channel();
-            let task_on = TaskOn {
-                work: Kept::new(lane.clone(), work(lane.clone())),
-                lane: lane.clone(),
-                cancelled,
-                answer,
-                _running: sender.clone(),
+            let share = Kept::new(lane.clone(), work(lane.clone()));
+            let share = async move {
+                // Nobody may wait for it any more.
+                let _ = answer.send(share.await);
+                std::future::pending().await
             };
-            if threads::start("magic_module-lane", task_on, TaskOn::drive).is_err() {
-                break;
-            }
+            let Ok(cancel) = lane.start("magic_module-lane", share, sender.clone()) else { break };
             started.tasks.push(task);
             started.cancel.push(cancel);
         }
@@ -243,33 +258,6 @@ impl Running {
             })??;
         }
         Ok(())
-    }
-}
-
-/// One lane's part of the work.
-struct TaskOn<F> {
-    work: Kept<F>,
-    lane: Arc<Lane>,
-    cancelled: oneshot::Receiver<()>,
-    answer: oneshot::Sender<Result<()>>,
-    /// Dropped last, whether the work is done or was cancelled.
-    _running: mpsc::Sender<()>,
-}
-
-impl<F: Future<Output = Result<()>>> TaskOn<F> {
-    fn drive(self) {
-        let Self { work, lane, mut cancelled, answer, _running } = self;
-        lane.drive_alone(async {
-            tokio::select! {
-                biased;
-                _ = &mut cancelled => (),
-                done = work => {
-                    // Nobody may wait for it any more.
-                    let _ = answer.send(done);
-                    let _ = cancelled.await;
-                }
-            }
-        });
     }
 }
 

@@ -48,7 +48,7 @@ pub use work::{Next, Work};
 use lane::Lane;
 use once::Once;
 use operation::Operation;
-use retry::GivenUp;
+use retry::Failure;
 use room::Rooms;
 
 /// Up to so many artifacts are synced one by one, more of them by one sync of the file system.
@@ -134,13 +134,11 @@ impl Fetcher {
     ) -> Result<Fetched> {
         let mut seen = HashSet::new();
         let glance = self.blobs.glance(artifacts.len());
-        let mut missing: Vec<&Artifact> = artifacts
-            .iter()
-            .filter(|artifact| {
-                reuse == Reuse::Nothing || !glance.has(&artifact.sha256, artifact.size)
-            })
-            .filter(|artifact| seen.insert(artifact.sha256))
-            .collect();
+        let is_here = |artifact: &Artifact| {
+            reuse == Reuse::WhatIsHere && glance.has(&artifact.sha256, artifact.size)
+        };
+        let mut missing: Vec<&Artifact> = artifacts.iter().filter(|it| !is_here(it)).collect();
+        missing.retain(|artifact| seen.insert(artifact.sha256));
         if missing.is_empty() {
             return Ok(Fetched::default());
         }
@@ -153,9 +151,7 @@ impl Fetcher {
         permit(acts.collect()).await;
         // Otherwise the largest would begin last and run alone at the end.
         missing.sort_by_key(|artifact| std::cmp::Reverse(artifact.size));
-        for artifact in &missing {
-            progress.expect(artifact.size);
-        }
+        missing.iter().for_each(|artifact| progress.expect(artifact.size));
         let shared = self.shared().clone();
         let operation = Operation {
             blobs: self.blobs.clone(),
@@ -223,20 +219,19 @@ impl Shared {
         match url.scheme() {
             "http" | "https" => Ok(&*lane.http),
             "file" => Ok(&self.files),
-            scheme => Err(Error::new(
-                Kind::Configuration,
-                format!("cannot fetch {url}: {scheme}: URLs are not known"),
-            )
-            .url(url)
-            .hint("use https, http or file")),
+            scheme => {
+                let why = format!("cannot fetch {url}: {scheme}: URLs are not known");
+                let error = Error::new(Kind::Configuration, why).url(url);
+                Err(error.hint("use https, http or file"))
+            }
         }
     }
 }
 
-fn failed(url: &SafeUrl, given_up: GivenUp) -> Error {
-    let cause = match given_up {
-        GivenUp::Final(error) => return error,
-        GivenUp::Origin(cause) => cause,
+fn failed(url: &SafeUrl, failure: Failure) -> Error {
+    let cause = match failure {
+        Failure::Final(error) => return error,
+        Failure::Broken(cause) | Failure::Slow(cause) => cause,
     };
     let kind = if cause.fault == Fault::Refused { Kind::Policy } else { Kind::Fetch };
     let error = Error::new(kind, format!("cannot fetch {url}"))
@@ -250,10 +245,7 @@ fn failed(url: &SafeUrl, given_up: GivenUp) -> Error {
 }
 
 fn late(url: &SafeUrl, limit: Duration) -> Error {
-    let cause = OriginError::new(
-        Fault::Lasting,
-        format!("it took longer than {} s", limit.as_secs()),
-        "try again later, or check the network",
-    );
-    failed(url, GivenUp::Origin(cause))
+    let why = format!("it took longer than {} s", limit.as_secs());
+    let hint = "try again later, or check the network";
+    failed(url, OriginError::new(Fault::Lasting, why, hint).into())
 }

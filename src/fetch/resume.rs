@@ -3,7 +3,7 @@
 //! The rest is asked for only if the server named exactly what it sent so far,
 //! and only an answer that says it is that rest is appended.
 
-use crate::origin::{Fault, OriginError, Response, Status, Validator};
+use crate::origin::{OriginError, PartOf, Response, Status, Validator};
 
 #[derive(Debug, Default)]
 pub(super) struct Resume {
@@ -48,29 +48,22 @@ impl Resume {
 
     pub(super) fn judge(&mut self, response: &Response, size: u64) -> Result<Answer, OriginError> {
         match response.status {
-            Status::Part(_) if self.is_of_another(response.validator.as_ref()) => {
+            Status::Part(part) => {
+                let is_rest = |part: PartOf| {
+                    part.first == self.received
+                        && part.last.checked_add(1) == Some(size)
+                        && part.total.is_none_or(|total| total == size)
+                };
+                let why = if self.is_of_another(response.validator.as_ref()) {
+                    "the server answered with a part of something else"
+                } else if part.is_some_and(is_rest) {
+                    self.continued = true;
+                    return Ok(Answer::Append);
+                } else {
+                    "the server answered with another part than was asked for"
+                };
                 self.forget();
-                Err(OriginError::new(
-                    Fault::Temporary,
-                    "the server answered with a part of something else",
-                    "try again later",
-                ))
-            }
-            Status::Part(Some(part))
-                if part.first == self.received
-                    && part.last.checked_add(1) == Some(size)
-                    && part.total.is_none_or(|total| total == size) =>
-            {
-                self.continued = true;
-                Ok(Answer::Append)
-            }
-            Status::Part(_) => {
-                self.forget();
-                Err(OriginError::new(
-                    Fault::Temporary,
-                    "the server answered with another part than was asked for",
-                    "try again later",
-                ))
+                Err(OriginError::temporary(why))
             }
             Status::Whole | Status::NotModified => {
                 self.validator.clone_from(&response.validator);

@@ -100,13 +100,6 @@ impl From<Error> for Failure {
     }
 }
 
-/// What remains once every attempt has failed.
-#[derive(Debug)]
-pub enum GivenUp {
-    Origin(OriginError),
-    Final(Error),
-}
-
 /// The attempts at one thing.
 #[derive(Debug)]
 pub struct Attempts<'a> {
@@ -121,43 +114,38 @@ impl<'a> Attempts<'a> {
         Self { limits, made: 0, slow: 0, silent: 0 }
     }
 
-    /// Waits until the next attempt, or says that there is none. `gained` are the
+    /// Waits until the next attempt, or says why there is none. `gained` are the
     /// bytes that the failed one brought and that need not be fetched again.
-    pub async fn again(&mut self, failure: Failure, gained: u64) -> Result<(), GivenUp> {
+    pub async fn again(&mut self, mut failure: Failure, gained: u64) -> Result<(), Failure> {
         if gained >= PROGRESS {
             self.made = 0;
         }
         self.made += 1;
-        let mut error = match failure {
-            Failure::Final(error) => return Err(GivenUp::Final(error)),
-            Failure::Slow(error) => {
+        let is_over = match &failure {
+            Failure::Final(_) => true,
+            Failure::Slow(_) => {
                 self.slow += 1;
-                if self.slow >= self.limits.slow_attempts {
-                    return Err(GivenUp::Origin(error));
-                }
-                error
+                self.slow >= self.limits.slow_attempts
             }
-            Failure::Broken(error) if error.fault != Fault::Temporary => {
-                return Err(GivenUp::Origin(error));
-            }
+            Failure::Broken(error) if error.fault != Fault::Temporary => true,
             Failure::Broken(error) => {
                 self.silent += u32::from(error.silent);
-                if self.silent >= self.limits.silent_attempts {
-                    return Err(GivenUp::Origin(error));
-                }
-                error
+                self.silent >= self.limits.silent_attempts
             }
         };
+        let (Failure::Slow(error) | Failure::Broken(error)) = &mut failure else {
+            return Err(failure);
+        };
         let wanted = error.retry_after.unwrap_or_default();
-        if wanted > self.limits.retry_after {
+        let too_long = wanted > self.limits.retry_after;
+        if too_long && !is_over {
             error.hint = match people_time(wanted) {
                 Some(time) => format!("try again in {time}").into(),
                 None => "try again later".into(),
             };
-            return Err(GivenUp::Origin(error));
         }
-        if self.made >= self.limits.attempts {
-            return Err(GivenUp::Origin(error));
+        if is_over || too_long || self.made >= self.limits.attempts {
+            return Err(failure);
         }
         tokio::time::sleep(wanted.max(self.pause())).await;
         Ok(())
@@ -202,16 +190,16 @@ impl Pace {
     pub(super) async fn next(&mut self, body: &mut dyn Body) -> Result<Option<Bytes>, Failure> {
         loop {
             let end = self.since + self.window;
-            if let Ok(chunk) = tokio::time::timeout_at(end, body.chunk()).await {
-                let chunk = chunk?;
-                self.bytes += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
-                if Instant::now() < end || chunk.is_none() {
-                    return Ok(chunk);
-                }
+            let Ok(chunk) = tokio::time::timeout_at(end, body.chunk()).await else {
                 self.check()?;
-                return Ok(chunk);
+                continue;
+            };
+            let chunk = chunk?;
+            self.bytes += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+            if Instant::now() >= end && chunk.is_some() {
+                self.check()?;
             }
-            self.check()?;
+            return Ok(chunk);
         }
     }
 

@@ -75,11 +75,8 @@ impl Room {
         let busy = matches!(error.status, Some(429 | 503));
         let short = error.retry_after.is_none_or(|wanted| wanted <= limits.retry_after);
         if self.is_narrow() && busy && short {
-            error.hint = format!(
-                "{}, or set MAGIC_MODULE_CONCURRENCY to fewer downloads at once",
-                error.hint
-            )
-            .into();
+            let fewer = "or set MAGIC_MODULE_CONCURRENCY to fewer downloads at once";
+            error.hint = format!("{}, {fewer}", error.hint).into();
         }
     }
 }

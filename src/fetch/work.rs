@@ -17,7 +17,6 @@ use tokio::sync::oneshot;
 
 use super::lane::{Kept, Lane};
 use crate::error::{Error, Kind, Result};
-use crate::threads;
 
 /// How long ended work may take to let go of its files.
 const ENDING: Duration = Duration::from_secs(2);
@@ -65,21 +64,10 @@ impl<S: Send + 'static> Work<S> {
         })?;
         let (sender, told) = mpsc::channel();
         let work: Boxed = Box::pin(Kept::new(lane.clone(), work(sender)));
-        let (cancel, cancelled) = oneshot::channel::<()>();
-        let (running, ended) = mpsc::channel::<()>();
-        let body = move |(lane, work, cancelled): (Arc<Lane>, _, oneshot::Receiver<()>)| {
-            let _running = running;
-            lane.drive_alone(async {
-                tokio::select! {
-                    biased;
-                    _ = cancelled => (),
-                    () = work => (),
-                }
-            });
-        };
-        let way = match threads::start("magic_module", (lane.clone(), work, cancelled), body) {
-            Ok(_) => Way::Thread(cancel, ended),
-            Err((_, work, _)) => Way::Here(work),
+        let (running, ended) = mpsc::channel();
+        let way = match lane.start("magic_module", work, running) {
+            Ok(cancel) => Way::Thread(cancel, ended),
+            Err(work) => Way::Here(work),
         };
         Ok(Self { lane, told, way })
     }

@@ -65,11 +65,8 @@ fn coding(headers: &HeaderMap) -> Option<String> {
 
 /// Bytes that are really encoded, although that was not asked for.
 pub fn encoded(coding: &str) -> OriginError {
-    OriginError::new(
-        Fault::Lasting,
-        format!("the server encoded it as {coding}, which was not asked for"),
-        "switch compression off for this file on the server",
-    )
+    let why = format!("the server encoded it as {coding}, which was not asked for");
+    OriginError::new(Fault::Lasting, why, "switch compression off for this file on the server")
 }
 
 fn content_range(text: &str) -> Option<PartOf> {

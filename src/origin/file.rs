@@ -20,13 +20,11 @@ impl Origin for Files {
 }
 
 fn open(request: Request<'_>) -> Result<Response, OriginError> {
-    let path = request.url.real().to_file_path().map_err(|()| {
-        OriginError::new(
-            Fault::Lasting,
-            "it names no file of this machine",
-            "write file:///path/to/file",
-        )
-    })?;
+    let no_file = |()| {
+        let why = "it names no file of this machine";
+        OriginError::new(Fault::Lasting, why, "write file:///path/to/file")
+    };
+    let path = request.url.real().to_file_path().map_err(no_file)?;
     let metadata = fs_err::metadata(&path).map_err(broken)?;
     if !metadata.is_file() {
         // Opening a pipe would wait for its writer.

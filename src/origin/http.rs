@@ -21,7 +21,7 @@ use rustls::ClientConfig;
 use super::answer::{broken, read};
 use super::client::{self, Access};
 use super::netrc::Netrc;
-use super::proxy::Proxies;
+use super::proxy::{Proxies, Proxy};
 use super::redirect::{allowed, next, redirected};
 use super::{BoxFuture, Fault, Freshness, Origin, OriginError, Request, Response};
 use crate::name::SafeUrl;
@@ -41,7 +41,7 @@ pub struct Http {
 }
 
 /// What is read once, for all clients of a process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Known {
     access: Access,
     trust: OnceLock<ClientConfig>,
@@ -59,13 +59,7 @@ enum Way {
 impl Http {
     /// `connect` and `headers` are how long a connection and an answer may take.
     pub fn new(connect: Duration, headers: Duration, access: Access) -> Self {
-        let known = Known {
-            access,
-            trust: OnceLock::new(),
-            netrc: OnceLock::new(),
-            proxies: OnceLock::new(),
-        };
-        Self::over(Arc::new(known), connect, headers)
+        Self::over(Arc::new(Known { access, ..Known::default() }), connect, headers)
     }
 
     /// The same with connections of its own.
@@ -101,18 +95,14 @@ impl Http {
             return Ok(self.client(url)?.get(url.without_credentials()));
         }
         // The client takes the URL's own credentials out of it.
-        let real = url.real();
-        let client = self.client(url)?;
-        let request = client.get(real.clone());
-        if real.password().is_some() {
-            return Ok(request);
-        }
+        let (real, client) = (url.real(), self.client(url)?);
         let login = percent_decode_str(real.username()).decode_utf8_lossy();
-        Ok(match real.host_str().and_then(|host| self.known.netrc().find(host, &login)) {
+        let host = real.host_str().filter(|_| real.password().is_none());
+        Ok(match host.and_then(|host| self.known.netrc().find(host, &login)) {
             Some(entry) => client
                 .get(url.without_credentials())
                 .basic_auth(&entry.login, Some(&entry.password)),
-            None => request,
+            None => client.get(real.clone()),
         })
     }
 
@@ -164,27 +154,21 @@ impl Http {
         let answer = self.request(url, way)?.headers(headers).send();
         match tokio::time::timeout(self.headers, answer).await {
             Ok(answer) => answer.map_err(|error| self.not_sent(error, url)),
-            Err(_) => Err(OriginError {
-                silent: true,
-                ..OriginError::new(
-                    Fault::Temporary,
-                    format!("the server did not answer within {} s", self.headers.as_secs_f32()),
-                    "try again later",
-                )
-            }),
+            Err(_) => {
+                let limit = self.headers.as_secs_f32();
+                let why = format!("the server did not answer within {limit} s");
+                Err(OriginError { silent: true, ..OriginError::temporary(why) })
+            }
         }
     }
-}
 
-impl Http {
     /// Where a proxy was asked, it is the proxy that could not be reached.
     fn not_sent(&self, error: reqwest::Error, url: &SafeUrl) -> OriginError {
         let connecting = error.is_connect();
         let error = broken(error);
         match self.known.proxies().of(url) {
-            Ok(Some(proxy)) if connecting && error.fault == Fault::Temporary => {
-                let hint =
-                    format!("check the proxy {} that {} names", proxy.url, proxy.variable).into();
+            Ok(Some(Proxy { url, variable })) if connecting && error.fault == Fault::Temporary => {
+                let hint = format!("check the proxy {url} that {variable} names").into();
                 OriginError { hint, ..error }
             }
             _ => error,

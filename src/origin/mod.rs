@@ -173,6 +173,11 @@ impl OriginError {
         Self { fault, status: None, retry_after: None, silent: false, hint, cause }
     }
 
+    /// What another attempt may mend.
+    pub fn temporary(why: impl Into<String>) -> Self {
+        Self::new(Fault::Temporary, why.into(), "try again later")
+    }
+
     /// What happened, to be walked down to its root.
     pub fn cause(&self) -> &(dyn std::error::Error + 'static) {
         &*self.cause

@@ -157,12 +157,10 @@ fn matches(entry: &str, url: &Url) -> bool {
     };
     match (network.parse(), address, length) {
         (Ok(IpAddr::V4(network)), IpAddr::V4(address), Some(length)) => {
-            let (network, address) = (network.to_bits(), address.to_bits());
-            (network ^ address).leading_zeros() >= length.min(32)
+            (network.to_bits() ^ address.to_bits()).leading_zeros() >= length.min(32)
         }
         (Ok(IpAddr::V6(network)), IpAddr::V6(address), Some(length)) => {
-            let (network, address) = (network.to_bits(), address.to_bits());
-            (network ^ address).leading_zeros() >= length.min(128)
+            (network.to_bits() ^ address.to_bits()).leading_zeros() >= length.min(128)
         }
         _ => false,
     }

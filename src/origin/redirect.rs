@@ -28,16 +28,11 @@ pub(super) fn next(from: &SafeUrl, headers: &HeaderMap) -> Result<SafeUrl, Origi
     let url = from
         .redirect(location)
         .map_err(|error| redirected(format!("it redirects to what is no URL: {error}")))?;
-    match (from.scheme(), url.scheme()) {
-        (_, "https") | ("http", "http") => {}
-        ("https", "http") => {
-            return Err(redirected(format!("it redirects from https to plain HTTP, to {url}")));
-        }
-        (_, scheme) => {
-            return Err(redirected(format!("it redirects to a {scheme}: URL")));
-        }
-    }
-    Ok(url)
+    Err(redirected(match (from.scheme(), url.scheme()) {
+        (_, "https") | ("http", "http") => return Ok(url),
+        ("https", "http") => format!("it redirects from https to plain HTTP, to {url}"),
+        (_, scheme) => format!("it redirects to a {scheme}: URL"),
+    }))
 }
 
 pub(super) fn redirected(why: String) -> OriginError {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Session;
 use crate::events::ForkLock;
-use crate::mount::Mount;
+use crate::mount::Bound;
 use crate::store::lock::Shared;
 
 impl Session {
@@ -36,30 +36,20 @@ impl Session {
 
     /// After a fork the child keeps its generations from being pruned by itself.
     pub fn take_locks_again(&self) {
-        for mount in self.mounts() {
-            if mount.is_bound()
-                && let Some(bound) = mount.bound()
-            {
-                lock_again(&mount, bound.generation.number);
-            }
-        }
+        self.lock_again(|_| true);
     }
 
     /// Keeps generations from being pruned whose lock the program has closed.
     pub fn take_lost_locks(&self) {
-        for mount in self.mounts() {
-            if mount.is_bound()
-                && let Some(bound) = mount.bound()
-                && bound.lock.as_ref().is_some_and(|lock| !lock.is_held())
-            {
-                lock_again(&mount, bound.generation.number);
-            }
+        self.lock_again(|bound| bound.lock.as_ref().is_some_and(|lock| !lock.is_held()));
+    }
+
+    fn lock_again(&self, is_lost: impl Fn(&Bound) -> bool) {
+        for mount in self.mounts().into_iter().filter(|mount| mount.is_bound()) {
+            let Some(bound) = mount.bound().filter(|bound| is_lost(bound)) else { continue };
+            let lock = Shared::take(&mount.folder.lock_of(bound.generation.number)).ok();
+            // Nobody is there to be told: the child, and the program, go on without it.
+            let _ = mount.change_bound(|bound| bound.lock = lock.map(Arc::new));
         }
     }
-}
-
-fn lock_again(mount: &Mount, generation: u64) {
-    let lock = Shared::take(&mount.folder.lock_of(generation)).ok().map(Arc::new);
-    // Nobody is there to be told: the child, and the program, go on without it.
-    let _ = mount.change_bound(|bound| bound.lock = lock);
 }

@@ -96,11 +96,9 @@ impl Session {
         }
         let mounts = self.mounts.lock();
         let first = top_level == TopLevel::First;
-        Ok(mounts
-            .iter()
-            .filter(|mount| mount.namespace.is_empty() && mount.request.first == first)
-            .map(|mount| (mount.clone(), full.to_owned()))
-            .collect())
+        let mounts =
+            mounts.iter().filter(|it| it.namespace.is_empty() && it.request.first == first);
+        Ok(mounts.map(|mount| (mount.clone(), full.to_owned())).collect())
     }
 
     /// What `full` is, as far as it can be told without waiting.
@@ -130,12 +128,16 @@ impl Session {
         self.project.lock()?;
         let ask =
             |silence| Lookup::Ask { mount: mount.clone(), relative: relative.to_owned(), silence };
+        let located = |name, unit: Arc<Unit>| {
+            let found = unit.find(relative, &self.python.suffixes)?;
+            Some(Lookup::Located(Located { root: name == relative, unit, found }))
+        };
         let Some(bound) = mount.bind()? else { return Ok(ask(Silence::IsAnError)) };
         let mut active = Vec::new();
         for name in mount.supply.units_for(relative) {
             if let Some(unit) = self.active_unit(mount, &bound, name)? {
-                if let Some(found) = unit.find(relative, &self.python.suffixes) {
-                    return Ok(Lookup::Located(Located { root: name == relative, unit, found }));
+                if let Some(located) = located(name, unit) {
+                    return Ok(located);
                 }
                 active.push(name);
             }
@@ -165,23 +167,17 @@ impl Session {
                     let Some(unit) = self.unit_if_known(mount, name, manifest, &record)? else {
                         return Ok(ask(Silence::IsAnError));
                     };
-                    if let Some(found) = unit.find(relative, &self.python.suffixes) {
-                        return Ok(Lookup::Located(Located {
-                            root: name == relative,
-                            unit,
-                            found,
-                        }));
+                    if let Some(located) = located(name, unit) {
+                        return Ok(located);
                     }
                 }
             }
         }
         if let Body::Modules(modules) = &document.body {
             let inside = format!("{relative}.");
-            let next = modules
-                .0
-                .range::<str, _>((Bound::Included(inside.as_str()), Bound::Unbounded))
-                .next();
-            if next.is_some_and(|(name, _)| name.as_str().starts_with(&inside)) {
+            let from = (Bound::Included(inside.as_str()), Bound::Unbounded);
+            let mut next = modules.0.range::<str, _>(from);
+            if next.next().is_some_and(|(name, _)| name.as_str().starts_with(&inside)) {
                 return Ok(Lookup::Namespace(mount.clone(), relative.to_owned()));
             }
         }
@@ -236,7 +232,7 @@ impl Session {
         let mut serving = self.serving(full, TopLevel::First)?;
         serving.extend(self.serving(full, TopLevel::Last)?);
         let first = serving.first().cloned().ok_or_else(unknown)?;
-        let knows = |(mount, relative): &(Arc<Mount>, String)| {
+        let knows = |(mount, relative): &Serving| {
             !matches!(self.lookup_in(mount, relative), Ok(Lookup::Absent))
                 || self.has_unit(mount, relative)
         };

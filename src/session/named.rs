@@ -33,12 +33,10 @@ impl Session {
         let mut found = self.mounts();
         found.retain(|mount| mount.namespace.as_str() == namespace);
         if found.is_empty() {
-            return Err(Error::new(
-                Kind::Configuration,
-                format!("nothing is mounted at {namespace:?}"),
-            )
-            .name(namespace)
-            .hint("call magic_module.mount(namespace, url) first"));
+            let why = format!("nothing is mounted at {namespace:?}");
+            return Err(Error::new(Kind::Configuration, why)
+                .name(namespace)
+                .hint("call magic_module.mount(namespace, url) first"));
         }
         Ok(found)
     }

@@ -19,13 +19,13 @@ impl Session {
     /// Tells once per process that a version in use was taken back.
     pub fn warn_if_yanked(&self, mount: &Mount, unit: &Unit) {
         let Some(reason) = mount.supply.yanked(unit.name.as_str(), &unit.version) else { return };
-        let reason = shown(reason);
         self.engine.events.notice(Notice {
             kind: NoticeKind::Yanked,
             subject: format!("{} {}", unit.full_name, unit.version),
             text: format!(
-                "version {} of {} was taken back by its author: {reason}; run `magic-module upgrade {}`",
-                unit.version, unit.full_name, unit.full_name
+                "{}; run `magic-module upgrade {}`",
+                taken_back(unit, &shown(reason)),
+                unit.full_name
             ),
         });
     }
@@ -51,28 +51,16 @@ impl Session {
 
     /// A version that was taken back is not fetched any more.
     fn refuse_yanked(&self, mount: &Mount, unit: &Unit, reason: &str) -> Error {
-        let manifest = mount.known().manifest;
-        let good = manifest.and_then(|manifest| {
-            match mount.supply.record(&manifest, unit.name.as_str()) {
-                Ok(Answer::Record(record)) => record.newest_good().map(|good| good.version.clone()),
-                _ => None,
-            }
-        });
-        let error = Error::new(
-            Kind::Policy,
-            format!(
-                "version {} of {} was taken back by its author: {reason}",
-                unit.version, unit.full_name
-            ),
-        )
-        .name(unit.full_name.clone())
-        .got(unit.version.as_str());
-        match good {
-            Some(good) => error.expected(good.as_str()).hint(format!(
-                "use the newest good version: pins={{{:?}: {:?}}}, or MAGIC_MODULE_PINS={}=={good}",
-                unit.name.as_str(),
-                good.as_str(),
-                unit.name
+        let name = unit.name.as_str();
+        let newest = mount.known().manifest.map(|manifest| mount.supply.record(&manifest, name));
+        let good = match &newest {
+            Some(Ok(Answer::Record(record))) => record.newest_good(),
+            _ => None,
+        };
+        let error = unit.error(Kind::Policy, taken_back(unit, reason)).got(unit.version.as_str());
+        match good.map(|good| good.version.as_str()) {
+            Some(good) => error.expected(good).hint(format!(
+                "use the newest good version: pins={{{name:?}: {good:?}}}, or MAGIC_MODULE_PINS={name}=={good}",
             )),
             None => error.hint("ask the author for a good version: the manifest has none"),
         }
@@ -82,6 +70,11 @@ impl Session {
 /// Why a record was taken back, as far as it is known; shown where the reason is empty, too.
 pub fn reason_of(record: &Record, known: Option<String>) -> Option<String> {
     record.yanked.clone().or(known).map(shown)
+}
+
+fn taken_back(unit: &Unit, reason: &str) -> String {
+    let (version, full) = (&unit.version, &unit.full_name);
+    format!("version {version} of {full} was taken back by its author: {reason}")
 }
 
 fn shown(reason: String) -> String {

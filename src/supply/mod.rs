@@ -15,8 +15,8 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::events::ForkLock;
-use crate::index::{Units, identity};
-use crate::manifest::{Body, Manifest, Modules, Record};
+use crate::index::{Units, named_alike};
+use crate::manifest::{Manifest, Modules, Record};
 use crate::name::{Digest, Namespace, SafeUrl, UrlText, Version};
 use crate::origin::{BoxFuture, Freshness};
 use crate::policy::Policy;
@@ -85,17 +85,15 @@ pub trait Supply: Send + Sync {
 
     /// The units that may hold the module `name`, which is relative to the mount.
     fn units_for<'a>(&'a self, name: &'a str) -> Units<'a> {
-        identity(name)
+        named_alike(name)
     }
 
     /// What a document says of `unit`, without a request.
     fn record(&self, document: &Digest, unit: &str) -> Result<Answer> {
-        Ok(match &self.document(document)?.body {
-            Body::Modules(modules) => modules
-                .0
-                .get(unit)
-                .map_or(Answer::Absent, |record| Answer::Record(Arc::from(record.clone()))),
-            Body::Catalogue(_) => Answer::NotHere,
+        Ok(match self.document(document)?.modules().map(|modules| modules.0.get(unit)) {
+            Some(Some(record)) => Answer::Record(Arc::from(record.clone())),
+            Some(None) => Answer::Absent,
+            None => Answer::NotHere,
         })
     }
 

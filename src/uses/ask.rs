@@ -42,19 +42,14 @@ impl Session {
             }
         }
         let looked = match self.lookup_in(mount, relative) {
-            Err(error)
-                if mount.known().answers == known.answers
-                    && may_be_mended(mount, relative, &error) =>
-            {
+            Err(error) if may_be_mended(mount, relative, &error) => {
+                if mount.known().answers != known.answers {
+                    mount.supply.remember_refused();
+                    return Err(error);
+                }
                 Box::pin(self.ask_again(mount, relative, error)).await?
             }
-            Err(error) => {
-                if may_be_mended(mount, relative, &error) {
-                    mount.supply.remember_refused();
-                }
-                return Err(error);
-            }
-            Ok(looked) => looked,
+            looked => looked?,
         };
         if let Lookup::Located(found) = &looked
             && mount.known().answers != known.answers
@@ -102,11 +97,8 @@ impl Session {
             units.try_for_each(|name| mount.supply.read_parts(&digest, name))
         };
         let name = mount.namespace.join(relative);
-        let error = Error::new(
-            Kind::Store,
-            format!("what the manifest says of {name} cannot be read from the cache"),
-        )
-        .name(name);
+        let why = format!("what the manifest says of {name} cannot be read from the cache");
+        let error = Error::new(Kind::Store, why).name(name);
         match manifest.map(read) {
             Some(Err(cause)) => {
                 let hint = cause.details().hint.clone();

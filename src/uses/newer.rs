@@ -43,8 +43,7 @@ impl Session {
             Doubt::Gone => Freshness::PastCaches,
             _ => Freshness::AsCached,
         };
-        let asked = mount.refresh(freshness).await;
-        match asked {
+        match mount.refresh(freshness).await {
             // A server that is behind what is known here has nothing to say.
             Err(error) if doubt == Doubt::Unknown && !error.is_of_serial() => Err(error),
             _ => Ok(moved()),
@@ -69,13 +68,10 @@ impl Session {
     where
         F: Future<Output = Result<T>>,
     {
-        let error = match act().await {
-            Err(error) => error,
-            done => return done,
-        };
-        match Doubt::of(error.kind()) {
+        let done = act().await;
+        match done.as_ref().err().and_then(|error| Doubt::of(error.kind())) {
             Some(doubt) if self.newer(mount, doubt, known).await? => act().await,
-            _ => Err(error),
+            _ => done,
         }
     }
 

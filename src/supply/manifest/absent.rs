@@ -1,7 +1,5 @@
 //! What a manifest does not have, remembered for an hour, and that it has something that is refused.
 
-use std::sync::atomic::Ordering;
-
 use super::ManifestSupply;
 use crate::clock::now;
 
@@ -12,14 +10,7 @@ const ABSENT_FOR: u64 = 60 * 60;
 const ABSENT_NAMES: usize = 256;
 
 impl ManifestSupply {
-    /// True if it is worth asking whether a newer manifest has `name`.
-    pub(super) fn may_ask_for(&self, name: &str) -> bool {
-        !self.namespace.is_empty()
-            && self.asked.load(Ordering::Relaxed) == 0
-            && !self.is_remembered(name)
-    }
-
-    /// Notes that the newest manifest, does not have `name`.
+    /// Notes that the newest manifest does not have `name`.
     pub(super) fn remember_absent(&self, name: &str) {
         if self.namespace.is_empty() || self.is_remembered(name) {
             return;
@@ -46,7 +37,7 @@ impl ManifestSupply {
         let _ = self.change_state(&lock, |state| state.refused = true);
     }
 
-    fn is_remembered(&self, name: &str) -> bool {
+    pub(super) fn is_remembered(&self, name: &str) -> bool {
         // Who cannot read it asks again.
         let known = self.folder.state().unwrap_or_default();
         let asked = known.absent.get(name).copied();

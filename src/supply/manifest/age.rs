@@ -13,9 +13,8 @@ use crate::events::{Notice, NoticeKind};
 use crate::manifest::Manifest;
 
 impl ManifestSupply {
-    /// True if asking for a newer manifest comes before using this one for something new.
-    pub(super) fn should_ask_first(&self, manifest: &Manifest) -> bool {
-        // What has expired since this process last asked may have a successor by now.
+    /// True if it has expired since this process last asked: it may have a successor by now.
+    pub(super) fn has_expired(&self, manifest: &Manifest) -> bool {
         is_old(manifest) && manifest.expires() >= Some(self.asked.load(Ordering::Relaxed))
     }
 

@@ -12,11 +12,10 @@ mod age;
 mod parts;
 mod refresh;
 mod urls;
-mod yanked;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -66,6 +65,7 @@ pub struct ManifestSupply {
     keys: Keys,
     max_age: WhenOld,
     manifests: Mutex<HashMap<Digest, Arc<Manifest>>>,
+    /// Versions that the newest manifest takes back.
     yanked: Mutex<Arc<Yanked>>,
     /// When this process last asked whether there is a newer manifest, in seconds since the
     /// epoch; 0: never.
@@ -95,6 +95,10 @@ impl ManifestSupply {
         })
     }
 
+    fn set_yanked(&self, yanked: Yanked) {
+        *self.yanked.lock() = Arc::new(yanked);
+    }
+
     fn update_state(&self, change: impl FnOnce(&mut State)) -> Result<()> {
         let lock = self.folder.lock()?;
         self.change_state(&lock, change)
@@ -107,7 +111,7 @@ impl ManifestSupply {
     }
 }
 
-/// Each step stands in the file that bears its name.
+/// What takes more than a few lines stands in the files of this folder.
 impl Supply for ManifestSupply {
     fn identity(&self) -> Digest {
         self.identity
@@ -156,7 +160,7 @@ impl Supply for ManifestSupply {
     }
 
     fn should_ask_first(&self, document: &Digest) -> bool {
-        self.manifest(document).is_ok_and(|manifest| Self::should_ask_first(self, &manifest))
+        self.manifest(document).is_ok_and(|manifest| self.has_expired(&manifest))
     }
 
     fn check_age(&self, document: &Digest) -> Result<()> {
@@ -165,11 +169,14 @@ impl Supply for ManifestSupply {
     }
 
     fn yanked(&self, unit: &str, version: &Version) -> Option<String> {
-        Self::yanked(self, unit, version)
+        let known = self.yanked.lock().clone();
+        known.get(unit)?.get(version).cloned()
     }
 
     fn may_ask_for(&self, name: &str) -> bool {
-        Self::may_ask_for(self, name)
+        !self.namespace.is_empty()
+            && self.asked.load(Ordering::Relaxed) == 0
+            && !self.is_remembered(name)
     }
 
     fn remember_absent(&self, name: &str) {

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::ManifestSupply;
 use crate::error::{Error, Kind, Result};
-use crate::fetch::Document;
-use crate::fetch::Freshness;
+use crate::fetch::{Document, Freshness};
 use crate::manifest::{Body, Catalogue, Manifest, Modules, SIZE_LIMIT};
 use crate::name::{Digest, UrlText};
 use crate::store::Store;
@@ -95,22 +94,17 @@ impl ManifestSupply {
         let what = || "a part of the catalogue is not in the cache".to_owned();
         self.policy.may_ask(&self.url, what)?;
         let url = self.resolve(&UrlText::new(url))?;
-        let document = self
-            .engine
-            .fetcher
-            .document(&url, PART_LIMIT, None, Freshness::AsCached, self.policy)
-            .await?;
+        let (fetcher, freshness) = (&self.engine.fetcher, Freshness::AsCached);
+        let document = fetcher.document(&url, PART_LIMIT, None, freshness, self.policy).await?;
         let Document::Body { bytes, .. } = document else { return Ok(Vec::new()) };
         let got = Digest::of(&bytes);
         if got != *digest {
-            return Err(Error::new(
-                Kind::Integrity,
-                format!("{url} is not the part that the manifest pins"),
-            )
-            .url(&url)
-            .expected(digest.to_hex())
-            .got(got.to_hex())
-            .hint("ask the author to publish again"));
+            let why = format!("{url} is not the part that the manifest pins");
+            return Err(Error::new(Kind::Integrity, why)
+                .url(&url)
+                .expected(digest.to_hex())
+                .got(got.to_hex())
+                .hint("ask the author to publish again"));
         }
         self.engine.store.blobs().insert(&bytes)?;
         Ok(bytes)

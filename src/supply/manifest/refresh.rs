@@ -9,17 +9,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::yanked::all_yanked;
 use super::{ManifestSupply, Supply};
 use crate::clock::now;
 use crate::error::{Error, Kind, Result};
 use crate::events::Event;
-use crate::fetch::Freshness;
-use crate::fetch::{Document, Validator};
-use crate::manifest::{Manifest, SIZE_LIMIT};
-use crate::name::{Digest, Namespace, UrlText};
+use crate::fetch::{Document, Freshness, Validator};
+use crate::manifest::{Body, Manifest, SIZE_LIMIT};
+use crate::name::{Digest, SafeUrl, UrlText};
 use crate::sign::is_signature;
-use crate::store::generation::State;
+use crate::store::generation::{State, Yanked};
 
 /// How far ahead of the clock a serial may be, in seconds.
 const CLOCK_SKEW: u64 = 24 * 60 * 60;
@@ -41,11 +39,10 @@ impl ManifestSupply {
         self.folder.create()?;
         self.asked.store(now(), Ordering::Relaxed);
         let state = self.seen(used)?;
-        let validator = state.validator.clone();
-        let document = self.download(validator.as_ref(), freshness).await?;
+        let document = self.download(state.validator.as_ref(), freshness).await?;
         let (bytes, signature, validator) = match document {
             (Document::NotModified, _) => {
-                self.check_age_of_known(state.manifest)?;
+                state.manifest.map_or(Ok(()), |known| self.check_age(&known))?;
                 return Ok(self.tell(state.manifest, state.manifest));
             }
             (Document::Body { bytes, validator }, signature) => (bytes, signature, validator),
@@ -144,10 +141,6 @@ impl ManifestSupply {
         Ok(digest)
     }
 
-    fn check_age_of_known(&self, known: Option<Digest>) -> Result<()> {
-        known.map_or(Ok(()), |known| self.check_age(&known))
-    }
-
     async fn download(
         &self,
         validator: Option<&Validator>,
@@ -155,21 +148,22 @@ impl ManifestSupply {
     ) -> Result<(Document, Option<Result<Document>>)> {
         let fetcher = &self.engine.fetcher;
         let manifest = fetcher.document(&self.url, SIZE_LIMIT, validator, freshness, self.policy);
-        if self.keys.is_empty() {
-            return Ok((manifest.await.map_err(|error| self.explain(error))?, None));
-        }
-        let signature_url = self.url.with_suffix(".minisig");
-        let signature =
-            fetcher.document(&signature_url, SIGNATURE_LIMIT, None, freshness, self.policy);
+        let signature = async {
+            if self.keys.is_empty() {
+                return None;
+            }
+            Some(self.signature(&self.url.with_suffix(".minisig"), freshness).await)
+        };
         let (manifest, signature) = tokio::join!(manifest, signature);
-        Ok((manifest.map_err(|error| self.explain(error))?, Some(signature)))
+        let hint = "check the manifest's address and the network, then try again";
+        Ok((manifest.map_err(|error| error.or_hint(hint))?, signature))
     }
 
-    fn explain(&self, error: Error) -> Error {
-        error.or_hint("check the manifest's address and the network, then try again")
+    async fn signature(&self, url: &SafeUrl, freshness: Freshness) -> Result<Document> {
+        self.engine.fetcher.document(url, SIGNATURE_LIMIT, None, freshness, self.policy).await
     }
 
-    /// True if the mount has keys and one of them signed `bytes`.
+    /// Where the mount has keys, one of them must have signed `bytes`.
     async fn check_signature(
         &self,
         bytes: &[u8],
@@ -177,32 +171,24 @@ impl ManifestSupply {
         signature: Option<Result<Document>>,
     ) -> Result<()> {
         let Some(signature) = signature else { return Ok(()) };
-        if let Ok(Document::Body { bytes: signature, .. }) = &signature
-            && self.keys.accept(bytes, signature)
-        {
+        let accepts = |signature: &Result<Document>| matches!(signature, Ok(Document::Body { bytes: it, .. }) if self.keys.accept(bytes, it));
+        if accepts(&signature) {
             return Ok(());
         }
         // A cache of two ages may give a manifest and the signature of another one.
         for id in self.keys.ids() {
             let url = self.resolve(&UrlText::new(format!("signatures/{digest}.{id}.minisig")))?;
-            let named = self
-                .engine
-                .fetcher
-                .document(&url, SIGNATURE_LIMIT, None, Freshness::AsCached, self.policy)
-                .await;
-            if let Ok(Document::Body { bytes: signature, .. }) = named
-                && self.keys.accept(bytes, &signature)
-            {
+            if accepts(&self.signature(&url, Freshness::AsCached).await) {
                 return Ok(());
             }
         }
-        let error = Error::new(
-            Kind::Signature,
-            format!("the manifest {} is not signed by a key of this mount", &self.url),
-        )
-        .url(&self.url)
-        .expected(self.keys.ids().collect::<Vec<_>>().join(", "))
-        .hint("ask the author for the current key, or wait until a signed manifest is published");
+        let why = format!("the manifest {} is not signed by a key of this mount", &self.url);
+        let error = Error::new(Kind::Signature, why)
+            .url(&self.url)
+            .expected(self.keys.ids().collect::<Vec<_>>().join(", "))
+            .hint(
+                "ask the author for the current key, or wait until a signed manifest is published",
+            );
         Err(match signature {
             Err(cause) => error.caused_by(&cause),
             Ok(Document::Body { bytes, .. }) if !is_signature(&bytes) => {
@@ -218,24 +204,14 @@ impl ManifestSupply {
 
     fn check_manifest(&self, manifest: &Manifest) -> Result<()> {
         if manifest.namespace != self.namespace {
-            let shown = |namespace: &Namespace| format!("{:?}", namespace.as_str());
-            return Err(Error::new(
-                Kind::Manifest,
-                format!(
-                    "the manifest is for namespace {}, not for {}",
-                    shown(&manifest.namespace),
-                    shown(&self.namespace)
-                ),
-            )
-            .url(&self.url)
-            .path("namespace")
-            .expected(self.namespace.as_str())
-            .got(manifest.namespace.as_str())
-            .hint(format!(
-                "mount it as {}, or publish it with --namespace {}",
-                shown(&manifest.namespace),
-                shown(&self.namespace)
-            )));
+            let (its, ours) = (manifest.namespace.as_str(), self.namespace.as_str());
+            let why = format!("the manifest is for namespace {its:?}, not for {ours:?}");
+            return Err(Error::new(Kind::Manifest, why)
+                .url(&self.url)
+                .path("namespace")
+                .expected(ours)
+                .got(its)
+                .hint(format!("mount it as {its:?}, or publish it with --namespace {ours:?}")));
         }
         if !self.keys.is_empty() && manifest.serial.is_none() {
             return Err(self
@@ -312,5 +288,13 @@ impl ManifestSupply {
             changed: before != newest,
         });
         newest
+    }
+}
+
+/// Every version that a manifest takes back.
+fn all_yanked(manifest: &Manifest) -> Yanked {
+    match &manifest.body {
+        Body::Modules(modules) => modules.yanked(),
+        Body::Catalogue(catalogue) => catalogue.yanked.clone(),
     }
 }

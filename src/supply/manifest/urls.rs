@@ -31,13 +31,8 @@ impl ManifestSupply {
         let absolute = self.url.join(url.as_str()).map_err(no_url)?;
         match (self.url.scheme(), absolute.scheme()) {
             (_, "https") | ("http", "http") => Ok(absolute),
-            ("file", "file") => {
-                if is_below(&absolute, &self.url) {
-                    Ok(absolute)
-                } else {
-                    Err("which is not below its own folder".to_owned())
-                }
-            }
+            ("file", "file") if is_below(&absolute, &self.url) => Ok(absolute),
+            ("file", "file") => Err("which is not below its own folder".to_owned()),
             _ => Err("whose scheme it may not use".to_owned()),
         }
     }
@@ -63,8 +58,7 @@ impl ManifestSupply {
     }
 
     fn check_lists(&self, place: &str, files: &[File], packs: &[Pack]) -> Result<()> {
-        let files = files.iter().map(File::url).enumerate();
-        let files = files.filter_map(|(at, url)| Some((at, url?)));
+        let files = files.iter().enumerate().filter_map(|(at, file)| Some((at, file.url()?)));
         let packs = packs.iter().map(|pack| &pack.url).enumerate();
         let named = files.map(|it| ("files", it)).chain(packs.map(|it| ("packs", it)));
         for (list, (at, url)) in named.filter(|(_, (_, url))| !self.is_surely_beside(url)) {
