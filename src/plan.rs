@@ -49,6 +49,12 @@ impl Plan {
         self.sources.len() == other.sources.len()
             && self.sources.values().zip(other.sources.values()).all(is_same)
     }
+
+    fn want(&mut self, url: &UrlText, size: u64, sha256: &Digest) {
+        if self.named.insert(*sha256) {
+            self.wanted.push(Wanted { url: url.clone(), size, sha256: *sha256 });
+        }
+    }
 }
 
 /// Files of trees that are on disk, by digest.
@@ -88,12 +94,8 @@ pub fn plan(
     let glance = blobs.glance(record.files.len());
     for file in record.files.iter().filter(|file| !file.lazy) {
         match here(file, &glance, reusable, reuse) {
-            Some(source) => {
-                plan.sources.insert(file.path.clone(), source);
-            }
-            None => {
-                missing.insert(&file.path, file);
-            }
+            Some(source) => drop(plan.sources.insert(file.path.clone(), source)),
+            None => drop(missing.insert(&file.path, file)),
         }
     }
     for pack in record.packs.iter().filter(|pack| pack.format.holds_files()) {
@@ -145,14 +147,6 @@ fn is_cheaper(pack: &Pack, wanted: &[&File]) -> bool {
     pack.size.saturating_add(REQUEST) < wanted.iter().fold(0, add)
 }
 
-impl Plan {
-    fn want(&mut self, url: &UrlText, size: u64, sha256: &Digest) {
-        if self.named.insert(*sha256) {
-            self.wanted.push(Wanted { url: url.clone(), size, sha256: *sha256 });
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,40 +185,32 @@ mod tests {
         plan.wanted.iter().map(|wanted| wanted.url.as_str()).collect()
     }
 
-    #[test]
-    fn many_small_files_come_as_a_pack_and_one_changed_file_alone() {
+    /// Where no blob is.
+    fn planned(record: &Record, reusable: &Reusable) -> Plan {
         let root = tempfile::tempdir().unwrap();
         let blobs = BlobStore::new(root.path().to_path_buf());
+        plan(record, &blobs, reusable, Reuse::WhatIsHere, Packs::Fetched)
+    }
+
+    #[test]
+    fn many_small_files_come_as_a_pack_and_one_changed_file_alone() {
         let record = record(&[1000; 20], 9000);
-        assert_eq!(
-            urls(&plan(&record, &blobs, &Reusable::default(), Reuse::WhatIsHere, Packs::Fetched)),
-            ["p"]
-        );
+        assert_eq!(urls(&planned(&record, &Reusable::default())), ["p"]);
 
         let mut reusable = Reusable::default();
         for file in &record.files[1..] {
             let path = Some("/old".into());
             reusable.0.insert(file.sha256, Source { kept: Kept::Alone, file: path, fresh: false });
         }
-        let plan = plan(&record, &blobs, &reusable, Reuse::WhatIsHere, Packs::Fetched);
+        let plan = planned(&record, &reusable);
         assert_eq!(urls(&plan), ["f0"]);
         assert_eq!(plan.sources.len(), 20);
     }
 
     #[test]
     fn a_pack_that_costs_more_than_its_files_is_left() {
-        let root = tempfile::tempdir().unwrap();
-        let blobs = BlobStore::new(root.path().to_path_buf());
-        assert_eq!(
-            urls(&plan(
-                &record(&[1000, 1000], 90_000),
-                &blobs,
-                &Reusable::default(),
-                Reuse::WhatIsHere,
-                Packs::Fetched
-            )),
-            ["f0", "f1"]
-        );
+        let plan = planned(&record(&[1000, 1000], 90_000), &Reusable::default());
+        assert_eq!(urls(&plan), ["f0", "f1"]);
     }
 
     #[test]

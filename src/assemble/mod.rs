@@ -168,33 +168,35 @@ pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usi
         };
         let source = Source { kept, file: None, fresh: false };
         let aside = aside(&store.tmp(), tree.digest, "heal");
-        let mut placed = false;
-        for attempt in 1..=ATTEMPTS {
-            if packs.place(&aside, file, &source).is_err() {
-                break;
-            }
-            match put(&aside, &target) {
-                Ok(stamp) => {
-                    tree.files[at].stamp = stamp;
-                    placed = true;
-                    break;
-                }
-                // Where there are no locks, somebody else may be replacing the tree.
-                Err(error) if disk::is_absent(&error) && attempt < ATTEMPTS => {
-                    let _ = disk::remove(&aside);
-                }
-                Err(error) => {
-                    let _ = disk::remove(&aside);
-                    return Err(cannot_build(&target, &error));
-                }
-            }
-        }
-        if !placed {
-            let _ = disk::remove(&aside);
-            left.push(at);
+        let made = make_again(&aside, &target, || packs.place(&aside, file, &source));
+        let _ = disk::remove(&aside);
+        match made.map_err(|error| cannot_build(&target, &error))? {
+            Some(stamp) => tree.files[at].stamp = stamp,
+            None => left.push(at),
         }
     }
     Ok(left)
+}
+
+/// `None` if it cannot be placed aside. Where there are no locks, somebody else may be replacing
+/// the tree at the same time.
+fn make_again(
+    aside: &Path,
+    target: &Path,
+    mut place: impl FnMut() -> Result<()>,
+) -> io::Result<Option<Stamp>> {
+    for attempt in 1..=ATTEMPTS {
+        if place().is_err() {
+            break;
+        }
+        match put(aside, target) {
+            Err(error) if disk::is_absent(&error) && attempt < ATTEMPTS => {
+                let _ = disk::remove(aside);
+            }
+            done => return done.map(Some),
+        }
+    }
+    Ok(None)
 }
 
 /// Renames a healed file to its place, whose folders may be gone.

@@ -32,10 +32,7 @@ pub(super) fn imports(path: &str, names: &[String], tree: &Tree) -> Vec<String> 
 /// A folder and those above it, up to the root of the tree.
 fn above(folder: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(folder), |folder| {
-        if folder.is_empty() {
-            return None;
-        }
-        Some(folder.rsplit_once('/').map_or("", |(above, _)| above))
+        (!folder.is_empty()).then(|| folder.rsplit_once('/').map_or("", |(above, _)| above))
     })
 }
 

@@ -57,11 +57,8 @@ impl Once {
         if let Some(flight) = flights.get(&digest) {
             return Role::Follower(flight.clone());
         }
-        let flight = Arc::new(Flight {
-            url: url.clone(),
-            bytes: AtomicU64::new(0),
-            outcome: watch::Sender::new(None),
-        });
+        let (bytes, outcome) = (AtomicU64::new(0), watch::Sender::new(None));
+        let flight = Arc::new(Flight { url: url.clone(), bytes, outcome });
         flights.insert(digest, flight.clone());
         Role::Leader(Leader { once: self, digest, flight })
     }
@@ -81,12 +78,8 @@ impl Leader<'_> {
 impl Drop for Leader<'_> {
     fn drop(&mut self) {
         self.once.flights.lock().remove(&self.digest);
-        self.flight.outcome.send_if_modified(|outcome| {
-            let abandoned = outcome.is_none();
-            if abandoned {
-                *outcome = Some(Outcome::Abandoned);
-            }
-            abandoned
+        self.flight.outcome.send_modify(|outcome| {
+            outcome.get_or_insert(Outcome::Abandoned);
         });
     }
 }

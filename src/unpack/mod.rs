@@ -23,12 +23,13 @@ mod frame;
 mod header;
 mod inflate;
 mod names;
-mod source;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 pub use archive::{Directory, Entry, Limits, Refusal};
 pub use frame::FRAME_LIMIT;
@@ -37,7 +38,6 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::PackFormat;
 use crate::name::{Digest, FilePath, Hashing, folders};
 use crate::store::disk;
-use source::Source;
 
 /// Whether an archive lies in a zstd frame.
 #[derive(Clone, Copy)]
@@ -48,11 +48,18 @@ enum Framing {
     Unknown,
 }
 
+/// What a pack is read from: a file, or memory.
+pub trait Source: BufRead + Seek + Send {}
+
+impl<T: BufRead + Seek + Send> Source for T {}
+
 /// An archive that was found to be sound and is open for reading.
-pub struct Pack<R = Source> {
+pub struct Pack<R = Box<dyn Source>> {
     directory: Arc<Directory>,
     reader: R,
     label: Arc<str>,
+    /// All of it, where it came in a frame.
+    memory: Option<Bytes>,
 }
 
 impl Pack {
@@ -86,15 +93,16 @@ impl Pack {
         names: u64,
         framing: Framing,
     ) -> Result<Self> {
-        let cannot = |error: io::Error| Error::store("cannot open a pack", path, &error);
-        let (mut file, _) = disk::open(path).map_err(cannot)?;
+        let mut file = file_at(path)?;
         let is_framed = match framing {
             Framing::Frame => true,
             Framing::Plain => false,
-            Framing::Unknown => frame::begins(&mut file).map_err(cannot)?,
+            Framing::Unknown => {
+                frame::begins(&mut file).map_err(|error| cannot_open(path, &error))?
+            }
         };
         if !is_framed {
-            return Self::over(Source::File(BufReader::new(file)), label, limits);
+            return Self::over(Box::new(BufReader::new(file)), label, limits);
         }
         let bytes = frame::read(&mut file).map_err(|refusal| refused(label, refusal))?;
         Self::unframe(&bytes, label, limits, names)
@@ -105,7 +113,8 @@ impl Pack {
     pub fn unframe(frame: &[u8], label: &str, limits: &Limits, names: u64) -> Result<Self> {
         let archive = frame::open(frame, limits, names);
         let archive = archive.map_err(|refusal| refused(label, refusal))?;
-        Self::over(Source::Memory(io::Cursor::new(archive)), label, limits)
+        let pack = Self::over(Box::new(io::Cursor::new(archive.clone())), label, limits)?;
+        Ok(Self { memory: Some(archive), ..pack })
     }
 
     /// The most bytes that are in memory while a frame of `size` bytes is opened, which holds
@@ -117,20 +126,18 @@ impl Pack {
 
     /// True if all of it is in memory.
     pub fn is_in_memory(&self) -> bool {
-        matches!(self.reader, Source::Memory(_))
+        self.memory.is_some()
     }
 
     /// The same archive, to be read by another thread.
     pub fn again(&self, path: &Path) -> Result<Self> {
-        let reader = match &self.reader {
-            Source::Memory(memory) => Source::Memory(io::Cursor::new(memory.get_ref().clone())),
-            Source::File(_) => {
-                let cannot = |error: io::Error| Error::store("cannot open a pack", path, &error);
-                let (file, _) = disk::open(path).map_err(cannot)?;
-                Source::File(BufReader::new(file))
-            }
+        let (directory, label, memory) =
+            (self.directory.clone(), self.label.clone(), self.memory.clone());
+        let reader: Box<dyn Source> = match memory.clone() {
+            Some(memory) => Box::new(io::Cursor::new(memory)),
+            None => Box::new(BufReader::new(file_at(path)?)),
         };
-        Ok(Self { directory: self.directory.clone(), reader, label: self.label.clone() })
+        Ok(Self { directory, reader, label, memory })
     }
 }
 
@@ -145,7 +152,7 @@ impl<R: BufRead + Seek> Pack<R> {
     fn over(mut reader: R, label: &str, limits: &Limits) -> Result<Self> {
         let directory =
             Directory::read(&mut reader, limits).map_err(|refusal| refused(label, refusal))?;
-        Ok(Self { directory: Arc::new(directory), reader, label: label.into() })
+        Ok(Self { directory: Arc::new(directory), reader, label: label.into(), memory: None })
     }
 
     /// What was found in it.
@@ -154,29 +161,21 @@ impl<R: BufRead + Seek> Pack<R> {
     }
 
     fn compare(&self, declared: &BTreeMap<&FilePath, u64>) -> Result<()> {
+        let Directory { files, folders: found } = &*self.directory;
         let folders = folders(declared.keys().copied());
-        if let Some(folder) =
-            self.directory.folders.iter().find(|folder| !folders.contains(folder.as_str()))
-        {
-            return Err(self.broken(&format!(
-                "holds the folder {folder}, which the manifest does not list in it"
-            )));
+        let strange =
+            |what| self.broken(&format!("holds {what}, which the manifest does not list in it"));
+        if let Some(folder) = found.iter().find(|folder| !folders.contains(folder.as_str())) {
+            return Err(strange(format!("the folder {folder}")));
         }
-        for (path, entry) in &self.directory.files {
-            let Some(size) = declared.get(path) else {
-                return Err(
-                    self.broken(&format!("holds {path}, which the manifest does not list in it"))
-                );
-            };
+        for (path, entry) in files {
+            let size = declared.get(path).ok_or_else(|| strange(path.to_string()))?;
             self.compare_size(path, entry, *size)?;
         }
-        match declared.keys().find(|path| !self.directory.files.contains_key(**path)) {
-            Some(missing) => {
-                Err(self
-                    .broken(&format!("does not hold {missing}, which the manifest lists in it")))
-            }
-            None => Ok(()),
-        }
+        let missing = declared.keys().find(|path| !files.contains_key(**path));
+        missing.map_or(Ok(()), |path| {
+            Err(self.broken(&format!("does not hold {path}, which the manifest lists in it")))
+        })
     }
 
     fn compare_size(&self, path: &FilePath, entry: &Entry, size: u64) -> Result<()> {
@@ -239,6 +238,14 @@ fn limits_of<'a>(declared: impl Iterator<Item = (&'a FilePath, u64)>) -> (Limits
     // A folder's name ends in a slash.
     let names = paths.chain(folders.iter().map(|folder| folder.len() + 1)).sum::<usize>();
     (Limits { entries, bytes }, names as u64)
+}
+
+fn file_at(path: &Path) -> Result<fs_err::File> {
+    disk::open(path).map(|(file, _)| file).map_err(|error| cannot_open(path, &error))
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> Error {
+    Error::store("cannot open a pack", path, error)
 }
 
 fn refused(label: &str, refusal: Refusal) -> Error {

@@ -171,7 +171,10 @@ impl ManifestSupply {
         signature: Option<Result<Document>>,
     ) -> Result<()> {
         let Some(signature) = signature else { return Ok(()) };
-        let accepts = |signature: &Result<Document>| matches!(signature, Ok(Document::Body { bytes: it, .. }) if self.keys.accept(bytes, it));
+        let accepts = |signature: &Result<Document>| match signature {
+            Ok(Document::Body { bytes: signature, .. }) => self.keys.accept(bytes, signature),
+            _ => false,
+        };
         if accepts(&signature) {
             return Ok(());
         }
@@ -183,12 +186,12 @@ impl ManifestSupply {
             }
         }
         let why = format!("the manifest {} is not signed by a key of this mount", &self.url);
+        let hint =
+            "ask the author for the current key, or wait until a signed manifest is published";
         let error = Error::new(Kind::Signature, why)
             .url(&self.url)
             .expected(self.keys.ids().collect::<Vec<_>>().join(", "))
-            .hint(
-                "ask the author for the current key, or wait until a signed manifest is published",
-            );
+            .hint(hint);
         Err(match signature {
             Err(cause) => error.caused_by(&cause),
             Ok(Document::Body { bytes, .. }) if !is_signature(&bytes) => {
