@@ -4,10 +4,11 @@ use std::io::Write;
 use std::time::Duration;
 
 use magic_module::error::{Error, Kind};
+use magic_module::fetch::{Access, Limits};
 use magic_module::name::Digest;
 
 use crate::server::Server;
-use crate::{Bench, artifact, data, sentence};
+use crate::{Bench, artifact, data, limits, sentence};
 
 const STRONG: (&str, &str) = ("ETag", "\"one\"");
 
@@ -362,7 +363,9 @@ async fn stalled_body() {
 #[tokio::test]
 async fn stalled_headers() {
     let server = Server::start(|_, connection| connection.stall());
-    let error = Bench::new().fetch(&artifact(server.url("x"), b"x")).await.unwrap_err();
+    let limits = Limits { headers: Duration::from_millis(300), ..limits() };
+    let bench = Bench::limited(Access::default(), limits);
+    let error = bench.fetch(&artifact(server.url("x"), b"x")).await.unwrap_err();
     sentence(&error, Kind::Fetch, "the server did not answer within 0.3 s");
     assert_eq!(server.count(), 2, "each attempt costs all the time that an answer may take");
 }

@@ -302,7 +302,7 @@ async fn a_stopped_process_is_not_waited_for_for_ever() {
     assert!(stop.unwrap().success());
     let wanted = artifact(good.url("a"), &body);
     let mut limits = limits();
-    (limits.deadline, limits.deadline_speed) = (Duration::from_millis(300), u64::MAX);
+    (limits.deadline, limits.deadline_speed) = (Duration::from_secs(5), u64::MAX);
     let store = BlobStore::new(bench.folder.path());
     let fetcher = Fetcher::with_limits(store, 8, Access::default(), limits);
     let shown = progress();
