@@ -252,7 +252,7 @@ pub fn shown(text: &str, limit: usize) -> Cow<'_, str> {
     if text.len() <= limit && !text.chars().any(is_control_or_directional) {
         return Cow::Borrowed(text);
     }
-    let mut safe = String::with_capacity(text.len().min(2 * limit));
+    let mut safe = String::with_capacity(text.len().min(limit.saturating_mul(2)));
     for c in text.chars() {
         if is_control_or_directional(c) {
             safe.extend(c.escape_default());

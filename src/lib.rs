@@ -30,7 +30,7 @@
 //! | floor      | modules                                                                  |
 //! |------------|--------------------------------------------------------------------------|
 //! | 0 words    | `error` `name` `settings` `events` `audit` `descriptor` `threads`        |
-//! |            | `clock` `per_process`                                                    |
+//! |            | `clock` `per_process` `status`                                           |
 //! | 1 formats  | `manifest` `index` `layout` `lockfile` `distribution` `policy`           |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
@@ -66,6 +66,7 @@ mod py;
 pub mod session;
 pub mod settings;
 pub mod sign;
+mod status;
 pub mod store;
 pub mod supply;
 mod threads;

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::Record;
 use crate::name::{Digest, Version, prefixes};
+use crate::status::Status;
 
 /// What every search looks for.
 pub const FILE_NAME: &str = "magic.lock";
@@ -46,13 +47,11 @@ pub struct Locked {
 impl Locked {
     /// Locks what `record` is now, in all its variants.
     pub fn of(record: &Record, serial: Option<u64>) -> Self {
-        let variants = record.variants.iter();
+        let variants = record.variants.iter().map(|it| (it.tag.clone(), record.digest_with(it)));
         Self {
             version: record.version.clone(),
             tree: record.tree_digest(),
-            variants: variants
-                .map(|variant| (variant.tag.clone(), record.digest_with(variant)))
-                .collect(),
+            variants: variants.collect(),
             serial,
         }
     }
@@ -64,11 +63,9 @@ impl Locked {
 
     /// Variants that are new or other than they were are as if they were not there.
     pub fn narrow(&self, record: &mut Record) {
-        let all = std::mem::take(&mut record.variants);
-        record.variants = all
-            .into_iter()
-            .filter(|variant| self.variants.get(&variant.tag) == Some(&record.digest_with(variant)))
-            .collect();
+        let mut variants = std::mem::take(&mut record.variants);
+        variants.retain(|it| self.variants.get(&it.tag) == Some(&record.digest_with(it)));
+        record.variants = variants;
     }
 }
 
@@ -206,13 +203,11 @@ pub fn read(here: &Path) -> Result<Option<ProjectLock>> {
             Ok(bytes) => return ProjectLock::parse(&path, &bytes).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                return Err(Error::new(
-                    Kind::Configuration,
-                    format!("cannot read {}", path.display()),
-                )
-                .path(path.display().to_string())
-                .caused_by(&error)
-                .hint("make it readable: it says which code may run"));
+                let what = format!("cannot read {}", path.display());
+                return Err(Error::new(Kind::Configuration, what)
+                    .path(path.display().to_string())
+                    .caused_by(&error)
+                    .hint("make it readable: it says which code may run"));
             }
         }
     }
@@ -227,9 +222,13 @@ pub fn place(here: &Path) -> PathBuf {
 
 fn folders(here: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
-    let owner = owner_of(here);
+    let mut own = None;
     for folder in here.ancestors() {
-        if folder != here && (owner_of(folder) != owner || is_everybodys(folder)) {
+        let status = fs_err::metadata(folder).ok().map(|metadata| Status::of(&metadata));
+        let is_everybodys = status.is_some_and(|it| it.mode & 0o002 != 0);
+        let owner = status.map(|it| it.owner);
+        let is_others = *own.get_or_insert(owner) != owner;
+        if folder != here && (is_others || is_everybodys) {
             break;
         }
         folders.push(folder.to_path_buf());
@@ -242,28 +241,6 @@ fn folders(here: &Path) -> Vec<PathBuf> {
 
 fn is_marked(folder: &Path) -> bool {
     MARKERS.iter().any(|marker| folder.join(marker).exists())
-}
-
-#[cfg(unix)]
-fn owner_of(folder: &Path) -> Option<u32> {
-    use std::os::unix::fs::MetadataExt as _;
-    fs_err::metadata(folder).ok().map(|metadata| metadata.uid())
-}
-
-#[cfg(not(unix))]
-fn owner_of(_: &Path) -> Option<u32> {
-    None
-}
-
-#[cfg(unix)]
-fn is_everybodys(folder: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    fs_err::metadata(folder).is_ok_and(|metadata| metadata.mode() & 0o002 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_everybodys(_: &Path) -> bool {
-    false
 }
 
 #[cfg(test)]

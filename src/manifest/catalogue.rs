@@ -54,16 +54,17 @@ impl Catalogue {
         if self.bits.iter().any(|bits| *bits > Self::MAX_BITS) {
             return Err(wrong("catalogue.bits", "at most 12 bits may choose a part"));
         }
-        let expected = 1_usize << self.bits[0];
-        if self.tables.len() != expected {
-            return Err(wrong(
-                "catalogue.tables",
-                "the number of tables is not two to the power of bits[0]",
-            )
-            .expected(expected.to_string())
-            .got(self.tables.len().to_string()));
+        self.check_number("tables", 0, &self.tables)
+    }
+
+    fn check_number(&self, what: &str, level: usize, digests: &Table) -> Result<()> {
+        let (expected, got) = (1_usize << self.bits[level], digests.len());
+        if got == expected {
+            return Ok(());
         }
-        Ok(())
+        let why = format!("the number of {what} is not two to the power of bits[{level}]");
+        let error = wrong("catalogue.tables", why);
+        Err(error.expected(expected.to_string()).got(got.to_string()))
     }
 
     /// The table of a unit, and the leaf in that table.
@@ -72,9 +73,8 @@ impl Catalogue {
         let [a, b, c, d, ..] = *digest.as_bytes();
         let word = u32::from_be_bytes([a, b, c, d]);
         let table = word.checked_shr(32 - u32::from(self.bits[0])).unwrap_or(0);
-        let leaf = (word << u32::from(self.bits[0]))
-            .checked_shr(32 - u32::from(self.bits[1]))
-            .unwrap_or(0);
+        let rest = word << u32::from(self.bits[0]);
+        let leaf = rest.checked_shr(32 - u32::from(self.bits[1])).unwrap_or(0);
         (table as usize, leaf as usize)
     }
 
@@ -87,15 +87,7 @@ impl Catalogue {
     pub fn parse_table(&self, bytes: &[u8]) -> Result<Table> {
         cost::check(bytes)?;
         let table: Table = from_json(bytes)?;
-        let expected = 1_usize << self.bits[1];
-        if table.len() != expected {
-            return Err(wrong(
-                "catalogue.tables",
-                "the number of leaves is not two to the power of bits[1]",
-            )
-            .expected(expected.to_string())
-            .got(table.len().to_string()));
-        }
+        self.check_number("leaves", 1, &table)?;
         Ok(table)
     }
 
@@ -112,7 +104,7 @@ impl Catalogue {
         check::records(namespace, &leaf.modules, check::Forms::Any)?;
         match leaf.modules.0.keys().find(|name| self.slot(name.as_str()) != slot) {
             Some(stray) => {
-                Err(wrong(&place_of(stray), "stands in a leaf that its name does not choose"))
+                Err(wrong(place_of(stray), "stands in a leaf that its name does not choose"))
             }
             None => Ok(leaf.modules),
         }

@@ -12,7 +12,7 @@ pub(super) fn manifest(manifest: &Manifest) -> Result<()> {
     if manifest.max_age.is_some() && manifest.expires().is_none() {
         // A freshness that cannot be judged would be no protection.
         return Err(match &manifest.created {
-            Some(created) => wrong("created", &format!("{created:?} is no time (RFC 3339)")),
+            Some(created) => wrong("created", format!("{created:?} is no time (RFC 3339)")),
             None => wrong("max_age", "needs `created`, from which it counts"),
         });
     }
@@ -48,13 +48,13 @@ pub(super) fn records(namespace: &Namespace, modules: &Modules, forms: Forms) ->
     for name in modules.0.keys() {
         let place = place_of(name);
         if let Some(why) = namespace.refuses(name) {
-            return Err(wrong(&place, &why));
+            return Err(wrong(place, why));
         }
         let lower = name.as_str().to_lowercase();
         if twice.perhaps(&lower)
             && let Some(other) = units.insert(lower, name)
         {
-            return Err(wrong(&place, &format!("differs from {other} only in case")));
+            return Err(wrong(place, format!("differs from {other} only in case")));
         }
     }
     let files = modules.0.values().flat_map(|record| &record.files);
@@ -69,13 +69,12 @@ pub(super) fn records(namespace: &Namespace, modules: &Modules, forms: Forms) ->
             if twice.perhaps(&folded)
                 && let Some((there, owner)) = paths.insert(folded, (here(), name))
             {
-                return Err(wrong(
-                    &here(),
-                    &format!("{} of {name} is at {there} of {owner} already", file.path),
-                ));
+                let why = format!("{} of {name} is at {there} of {owner} already", file.path);
+                return Err(wrong(here(), why));
             }
             if let Some(owner) = deeper_owner(name, &file.path, modules) {
-                return Err(wrong(&here(), &format!("{} of {name} belongs to {owner}", file.path)));
+                let why = format!("{} of {name} belongs to {owner}", file.path);
+                return Err(wrong(here(), why));
             }
         }
     }
@@ -109,10 +108,8 @@ fn record_alone(name: &UnitName, record: &Record, place: &str, forms: Forms) -> 
     for (index, variant) in record.variants.iter().enumerate() {
         let place = format!("{place}.variants[{index}]");
         if variant.tag.split('-').count() != 3 {
-            return Err(wrong(
-                &format!("{place}.tag"),
-                &format!("{:?} is not a wheel tag of three parts", variant.tag),
-            ));
+            let why = format!("{:?} is not a wheel tag of three parts", variant.tag);
+            return Err(wrong(format!("{place}.tag"), why));
         }
         files(name, &variant.files, &place, forms)?;
         packs(record, &variant.files, &variant.packs, &place)?;
@@ -120,16 +117,12 @@ fn record_alone(name: &UnitName, record: &Record, place: &str, forms: Forms) -> 
     for (version, older) in &record.versions {
         let place = format!("{place}.versions.{version}");
         if older.version != *version {
-            return Err(wrong(
-                &format!("{place}.version"),
-                &format!("{} stands under {version}", older.version),
-            ));
+            let why = format!("{} stands under {version}", older.version);
+            return Err(wrong(format!("{place}.version"), why));
         }
         if !older.versions.is_empty() {
-            return Err(wrong(
-                &format!("{place}.versions"),
-                "older records have no versions of their own",
-            ));
+            let why = "older records have no versions of their own";
+            return Err(wrong(format!("{place}.versions"), why));
         }
         record_alone(name, older, &place, forms)?;
     }
@@ -147,7 +140,7 @@ fn files(name: &UnitName, files: &[File], place: &str, forms: Forms) -> Result<(
     for (index, file) in files.iter().enumerate() {
         let here = format!("{place}.files[{index}].path");
         if forms == Forms::Composed || file.path.is_code() {
-            file.path.is_composed().map_err(|why| wrong(&here, &why.to_string()))?;
+            file.path.is_composed().map_err(|why| wrong(&here, why))?;
         }
         match owner_rule(name, &file.path) {
             Some(Territory::Flat) => flat = Some(&file.path),
@@ -155,20 +148,16 @@ fn files(name: &UnitName, files: &[File], place: &str, forms: Forms) -> Result<(
             Some(Territory::Beside) => {}
             None => {
                 let stem = name.to_path();
-                return Err(wrong(
-                    &here,
-                    &format!(
-                        "{} is not below {stem}/ and not {stem}.<suffix>, so it cannot belong to {name}",
-                        file.path
-                    ),
-                ));
+                let why = format!(
+                    "{} is not below {stem}/ and not {stem}.<suffix>, so it cannot belong to {name}",
+                    file.path
+                );
+                return Err(wrong(here, why));
             }
         }
         if let Some(first) = seen.insert(file.path.folded(), index) {
-            return Err(wrong(
-                &here,
-                &format!("{} is the same file as {place}.files[{first}].path", file.path),
-            ));
+            let why = format!("{} is the same file as {place}.files[{first}].path", file.path);
+            return Err(wrong(here, why));
         }
         let mut folded_parent = String::new();
         for (end, _) in file.path.as_str().match_indices('/') {
@@ -179,32 +168,26 @@ fn files(name: &UnitName, files: &[File], place: &str, forms: Forms) -> Result<(
             folded_parent.push('/');
             let (first, spelled) = *parents.entry(key).or_insert((index, parent));
             if spelled != parent && folded(spelled) == folded(parent) {
-                return Err(wrong(
-                    &here,
-                    &format!(
-                        "its folder {parent} is that of {place}.files[{first}].path where case does not count"
-                    ),
-                ));
+                let why = format!(
+                    "its folder {parent} is that of {place}.files[{first}].path where case does not count"
+                );
+                return Err(wrong(here, why));
             }
         }
         if file.url().is_some_and(|url| url.as_str().is_empty()) {
-            return Err(wrong(&format!("{place}.files[{index}].url"), "is empty"));
+            return Err(wrong(format!("{place}.files[{index}].url"), "is empty"));
         }
     }
     if let (Some(flat), Some(below)) = (flat, below) {
-        return Err(wrong(
-            place,
-            &format!("{name} is a module ({flat}) and a folder ({below}) at once"),
-        ));
+        let why = format!("{name} is a module ({flat}) and a folder ({below}) at once");
+        return Err(wrong(place, why));
     }
     for (path, index) in &seen {
         if let Some((inner, spelled)) = parents.get(&hasher.hash_one(path))
             && folded(spelled) == *path
         {
-            return Err(wrong(
-                &format!("{place}.files[{inner}].path"),
-                &format!("{} lies below a file, {}", files[*inner].path, files[*index].path),
-            ));
+            let why = format!("{} lies below a file, {}", files[*inner].path, files[*index].path);
+            return Err(wrong(format!("{place}.files[{inner}].path"), why));
         }
     }
     Ok(())
@@ -220,14 +203,15 @@ fn packs(record: &Record, own: &[File], packs: &[Pack], place: &str) -> Result<(
     for (index, pack) in packs.iter().enumerate() {
         if pack.format == PackFormat::Code && pack.tag.is_none() {
             let here = format!("{place}.packs[{index}].tag");
-            return Err(wrong(&here, "is missing: code is for one interpreter"));
+            return Err(wrong(here, "is missing: code is for one interpreter"));
         }
         for (at, path) in pack.paths.iter().enumerate() {
             let here = format!("{place}.packs[{index}].paths[{at}]");
             match files.get(path) {
-                None => return Err(wrong(&here, &format!("{path} is not among the files"))),
+                None => return Err(wrong(here, format!("{path} is not among the files"))),
                 Some(file) if file.lazy => {
-                    return Err(wrong(&here, &format!("{path} is lazy, so no pack may hold it")));
+                    let why = format!("{path} is lazy, so no pack may hold it");
+                    return Err(wrong(here, why));
                 }
                 Some(_) => {}
             }
@@ -240,10 +224,8 @@ fn requires(modules: &Modules) -> Result<()> {
     for (name, record) in &modules.0 {
         for required in record.with_older().flat_map(|record| &record.requires) {
             if !modules.0.contains_key(required) {
-                return Err(wrong(
-                    &format!("{}.requires", place_of(name)),
-                    &format!("{name} requires {required}, which is not in the manifest"),
-                ));
+                let why = format!("{name} requires {required}, which is not in the manifest");
+                return Err(wrong(format!("{}.requires", place_of(name)), why));
             }
         }
     }

@@ -68,24 +68,16 @@ pub(super) fn check(bytes: &[u8]) -> Result<()> {
     }
     let cost = Scan::of(bytes);
     if cost > LIMIT {
-        return Err(wrong(
-            "the document",
-            &format!("it holds more than fits into {} MiB of memory", LIMIT >> 20),
-        )
-        .hint("ask its author to publish fewer units in it, or with `magic-module publish`, which writes large manifests in parts"));
+        let why = format!("it holds more than fits into {} MiB of memory", LIMIT >> 20);
+        return Err(wrong("the document", why).hint("ask its author to publish fewer units in it, or with `magic-module publish`, which writes large manifests in parts"));
     }
     // An allocation that fails in the middle of parsing would end the process.
     let mut room: Vec<u8> = Vec::new();
     let cost = usize::try_from(cost).unwrap_or(usize::MAX);
-    room.try_reserve_exact(cost).map_err(|_| no_room(cost))
-}
-
-fn no_room(bytes: usize) -> Error {
-    Error::new(
-        Kind::Store,
-        format!("cannot read the manifest: {bytes} bytes of memory are not to be had"),
-    )
-    .hint(MORE_MEMORY)
+    room.try_reserve_exact(cost).map_err(|_| {
+        let what = format!("cannot read the manifest: {cost} bytes of memory are not to be had");
+        Error::new(Kind::Store, what).hint(MORE_MEMORY)
+    })
 }
 
 #[derive(Clone, Copy)]

@@ -15,12 +15,15 @@ mod object;
 mod record;
 mod time;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use catalogue::{Catalogue, Table};
-pub use check::owner_rule;
+pub use check::{Territory, owner_rule};
 use object::Object;
-pub use record::{File, Listed, Modules, Pack, PackFormat, Place, Record, Variant, tree_digest};
+pub use record::{File, Modules, Pack, PackFormat, Place, Record, Variant, listed, tree_digest};
+pub use time::rfc3339;
 
 use crate::error::{Error, Kind, Result};
 use crate::name::{Namespace, UnitName};
@@ -94,23 +97,16 @@ impl Manifest {
         cost::check(bytes)?;
         let Object(head): Object<Head> = from_json(bytes)?;
         if head.manifest != FORMAT {
-            return Err(wrong("manifest", &format!("format {} is not known", head.manifest))
+            return Err(wrong("manifest", format_args!("format {} is not known", head.manifest))
                 .expected(FORMAT.to_string())
                 .got(head.manifest.to_string())
                 .hint("upgrade magic_module (`pip install -U magic_module`)"));
         }
         if let Some(unknown) = head.needs.iter().find(|need| !FEATURES.contains(&need.as_str())) {
-            return Err(wrong(
-                "needs",
-                &format!(
-                    "feature {unknown:?} is not known to magic_module {}",
-                    env!("CARGO_PKG_VERSION")
-                ),
-            )
-            .got(unknown.clone())
-            .hint(format!(
-                "install the version that knows it (`pip install -U \"magic_module>{}\"`)",
-                env!("CARGO_PKG_VERSION")
+            const OWN: &str = env!("CARGO_PKG_VERSION");
+            let why = format!("feature {unknown:?} is not known to magic_module {OWN}");
+            return Err(wrong("needs", why).got(unknown.clone()).hint(format!(
+                "install the version that knows it (`pip install -U \"magic_module>{OWN}\"`)"
             )));
         }
         let Object(document): Object<Document> = from_json(bytes)?;
@@ -165,23 +161,21 @@ pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         return Err(Error::new(Kind::Manifest, "the manifest is not JSON but looks like HTML")
             .hint("check that MAGIC_MODULE_MANIFEST_URL names the manifest.json itself"));
     }
+    let no_json = |error: &serde_json::Error| {
+        Error::new(Kind::Manifest, "the manifest is not valid JSON").caused_by(error)
+    };
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let place = error.path().to_string();
-        match error.inner().classify() {
-            serde_json::error::Category::Data if place != "." => {
-                wrong(&place, &strip_position(error.inner()))
-            }
-            serde_json::error::Category::Data => {
-                wrong("the document", &strip_position(error.inner()))
-            }
-            _ => Error::new(Kind::Manifest, "the manifest is not valid JSON")
-                .caused_by(error.inner()),
+        if !error.inner().is_data() {
+            return no_json(error.inner());
         }
+        let place = error.path().to_string();
+        // serde_json appends " at line 1 column 80"; the document path says it better.
+        let why = error.inner().to_string();
+        let why = why.split(" at line ").next().unwrap_or(&why);
+        wrong(if place == "." { "the document" } else { &place }, why)
     })?;
-    reader.end().map_err(|error| {
-        Error::new(Kind::Manifest, "the manifest is not valid JSON").caused_by(&error)
-    })?;
+    reader.end().map_err(|error| no_json(&error))?;
     Ok(value)
 }
 
@@ -197,15 +191,10 @@ fn other_encoding(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// serde_json appends " at line 1 column 80"; the document path says it better.
-fn strip_position(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split(" at line ").next().unwrap_or(&text).to_owned()
-}
-
 /// An error at a place of the document.
-pub(crate) fn wrong(place: &str, why: &str) -> Error {
-    Error::new(Kind::Manifest, format!("the manifest is wrong at {place}: {why}")).path(place)
+pub(crate) fn wrong(place: impl fmt::Display, why: impl fmt::Display) -> Error {
+    let message = format!("the manifest is wrong at {place}: {why}");
+    Error::new(Kind::Manifest, message).path(place.to_string())
 }
 
 /// `modules.alpha`; the dots of a name stand as they are.

@@ -150,7 +150,7 @@ impl Record {
             tags.iter().find_map(|tag| self.variants.iter().find(|variant| variant.has(tag)));
         let mut record = Record { variants: Vec::new(), versions: BTreeMap::new(), ..self.clone() };
         let Some(variant) = best else { return (record, None) };
-        let replaced: BTreeSet<&FilePath> = variant.files.iter().map(|file| &file.path).collect();
+        let replaced = variant.paths();
         record.files.retain(|file| !replaced.contains(&file.path));
         // A pack holds what it was made from, which is not the file any more.
         record.packs.retain(|pack| !pack.paths.iter().any(|path| replaced.contains(path)));
@@ -168,18 +168,15 @@ impl Record {
 
     /// The digest of the tree that one of its variants makes.
     pub fn digest_with(&self, variant: &Variant) -> Digest {
-        let replaced: BTreeSet<&FilePath> = variant.files.iter().map(|file| &file.path).collect();
+        let replaced = variant.paths();
         let kept = self.files.iter().filter(|file| !replaced.contains(&file.path));
-        let files: Vec<File> = kept.chain(&variant.files).cloned().collect();
-        tree_digest(&files)
+        tree_digest(kept.chain(&variant.files))
     }
 
     /// The bytes of everything that is not lazy.
     pub fn size(&self) -> u64 {
-        self.files
-            .iter()
-            .filter(|file| !file.lazy)
-            .fold(0, |sum, file| sum.saturating_add(file.size))
+        let eager = self.files.iter().filter(|file| !file.lazy);
+        eager.fold(0, |sum, file| sum.saturating_add(file.size))
     }
 
     /// True if something outside of the unit decides whether it can be used.
@@ -267,14 +264,17 @@ impl Pack {
 }
 
 impl Variant {
+    /// What it adds or replaces.
+    fn paths(&self) -> BTreeSet<&FilePath> {
+        self.files.iter().map(|file| &file.path).collect()
+    }
+
     /// A compressed tag (`py2.py3-none-any`) stands for each of its expansions.
     fn has(&self, tag: &str) -> bool {
         let mut own = self.tag.splitn(3, '-');
         let mut wanted = tag.splitn(3, '-');
         (0..3).all(|_| match (own.next(), wanted.next()) {
-            (Some(own), Some(wanted)) => {
-                own.split('.').any(|part| part.eq_ignore_ascii_case(wanted))
-            }
+            (Some(own), Some(it)) => own.split('.').any(|part| part.eq_ignore_ascii_case(it)),
             _ => false,
         })
     }
@@ -290,56 +290,33 @@ impl Modules {
     /// Reasons by unit and version of what was taken back.
     pub fn yanked(&self) -> BTreeMap<UnitName, BTreeMap<Version, String>> {
         let mut all: BTreeMap<UnitName, BTreeMap<Version, String>> = BTreeMap::new();
-        for (name, record) in &self.0 {
-            for record in record.with_older() {
-                if let Some(reason) = &record.yanked {
-                    let unit = all.entry(name.clone()).or_default();
-                    unit.insert(record.version.clone(), reason.clone());
-                }
+        let records =
+            self.0.iter().flat_map(|(name, it)| it.with_older().map(move |it| (name, it)));
+        for (name, record) in records {
+            if let Some(reason) = &record.yanked {
+                let unit = all.entry(name.clone()).or_default();
+                unit.insert(record.version.clone(), reason.clone());
             }
         }
         all
     }
 }
 
-/// What a tree's digest covers of a file; see [`Record::tree_digest`].
-pub struct Listed<'a> {
-    /// In the tree.
-    pub path: &'a FilePath,
-    /// In bytes.
-    pub size: u64,
-    /// Of its bytes.
-    pub sha256: &'a Digest,
-    /// It is kept outside the tree.
-    pub lazy: bool,
-    /// It has the executable bits.
-    pub executable: bool,
-}
-
-impl Listed<'_> {
-    /// Its line.
-    pub fn line(&self) -> String {
-        let Self { path, size, sha256, .. } = self;
-        let lazy = if self.lazy { "\0lazy" } else { "" };
-        let executable = if self.executable { "\0executable" } else { "" };
-        format!("{path}\0{size}\0{sha256}{lazy}{executable}\n")
-    }
+/// The line that a tree's digest covers of a file; see [`Record::tree_digest`].
+pub fn listed(path: &FilePath, size: u64, sha256: &Digest, lazy: bool, executable: bool) -> String {
+    let lazy = if lazy { "\0lazy" } else { "" };
+    let executable = if executable { "\0executable" } else { "" };
+    format!("{path}\0{size}\0{sha256}{lazy}{executable}\n")
 }
 
 /// See [`Record::tree_digest`].
-pub fn tree_digest(files: &[File]) -> Digest {
-    let mut lines: Vec<String> = files
-        .iter()
-        .map(|file| {
-            let File { path, size, sha256, lazy, executable, .. } = file;
-            Listed { path, size: *size, sha256, lazy: *lazy, executable: *executable }.line()
-        })
-        .collect();
+pub fn tree_digest<'a>(files: impl IntoIterator<Item = &'a File>) -> Digest {
+    let line =
+        |file: &File| listed(&file.path, file.size, &file.sha256, file.lazy, file.executable);
+    let mut lines: Vec<String> = files.into_iter().map(line).collect();
     lines.sort_unstable();
     let mut hasher = Hasher::default();
-    for line in lines {
-        hasher.update(line.as_bytes());
-    }
+    lines.iter().for_each(|line| hasher.update(line.as_bytes()));
     hasher.finish()
 }
 
@@ -354,8 +331,7 @@ impl<'de> Deserialize<'de> for Modules {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Modules, A::Error> {
                 let mut modules = BTreeMap::new();
                 while let Some((name, record)) = map.next_entry::<UnitName, Object<Record>>()? {
-                    if let Some(first) = modules.insert(name, Box::new(record.0)) {
-                        let _ = first;
+                    if modules.insert(name, Box::new(record.0)).is_some() {
                         return Err(serde::de::Error::custom("a unit stands here twice"));
                     }
                 }

@@ -34,37 +34,20 @@ fn a_written_manifest_reads_back() {
 
 #[test]
 fn errors_name_the_place_in_the_document() {
-    let place = |text: &str| error_of(text).split(": ").next().unwrap().to_owned();
     let bad_hash = ALPHA.replace("52b855\"}]", "52b8\"}]");
-    assert_eq!(place(&bad_hash), "the manifest is wrong at modules.alpha.files[1].sha256");
-    assert_eq!(
-        place(&with("alpha.csv", "../etc/passwd")),
-        "the manifest is wrong at modules.alpha.files[1].path"
-    );
-    assert_eq!(
-        place(&with("alpha.csv", "alpha.py")),
-        "the manifest is wrong at modules.alpha.files[1].path"
-    );
-    assert_eq!(
-        place(&with("\"size\":45012,", "")),
-        "the manifest is wrong at modules.alpha.files[1]"
-    );
-    assert_eq!(
-        place(&with("\"alpha\":{", "\"class\":{")),
-        "the manifest is wrong at modules.class"
-    );
-    assert_eq!(
-        place(&with("\"alpha\":{", "\"mount\":{")),
-        "the manifest is wrong at modules.mount"
-    );
-    assert_eq!(
-        place(&with("\"manifest\":1", "\"manifest\":2")),
-        "the manifest is wrong at manifest"
-    );
-    assert_eq!(
-        place(&with("\"version\":", "\"requires\":[\"beta\"],\"version\":")),
-        "the manifest is wrong at modules.alpha.requires"
-    );
+    let place = |text: &str| error_of(text).split(": ").next().unwrap().to_owned();
+    for (text, at) in [
+        (bad_hash, "modules.alpha.files[1].sha256"),
+        (with("alpha.csv", "../etc/passwd"), "modules.alpha.files[1].path"),
+        (with("alpha.csv", "alpha.py"), "modules.alpha.files[1].path"),
+        (with("\"size\":45012,", ""), "modules.alpha.files[1]"),
+        (with("\"alpha\":{", "\"class\":{"), "modules.class"),
+        (with("\"alpha\":{", "\"mount\":{"), "modules.mount"),
+        (with("\"manifest\":1", "\"manifest\":2"), "manifest"),
+        (with("\"version\":", "\"requires\":[\"beta\"],\"version\":"), "modules.alpha.requires"),
+    ] {
+        assert_eq!(place(&text), format!("the manifest is wrong at {at}"));
+    }
 }
 
 #[test]

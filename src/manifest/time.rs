@@ -16,6 +16,22 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
     u64::try_from(local - offset).ok()
 }
 
+/// `2026-11-21T01:45:52Z` of seconds since 1970 (RFC 3339).
+pub fn rfc3339(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Years that begin in March, in cycles of 400 years (146,097 days).
+    let shifted = days + 719_468;
+    let (cycle, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = year + cycle * 400 + carry;
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 fn numbers<const N: usize>(text: &str, between: char, lengths: [usize; N]) -> Option<[i64; N]> {
     let mut parts = text.split(between);
     let mut found = [0; N];
@@ -66,7 +82,7 @@ fn days_before(year: i64, month: i64, day: i64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_rfc3339;
+    use super::{parse_rfc3339, rfc3339};
 
     #[test]
     fn times() {
@@ -75,11 +91,13 @@ mod tests {
             ("2000-02-28T23:59:59Z", 951_782_399),
             ("2000-02-29T00:00:00Z", 951_782_400),
             ("2024-02-29T23:59:59Z", 1_709_251_199),
-            ("2024-03-01T01:59:59.25+02:00", 1_709_251_199),
-            ("2024-02-29t19:59:59-04:00", 1_709_251_199),
+            ("2024-12-31T23:59:59Z", 1_735_689_599),
             ("2100-03-01T00:00:00Z", 4_107_542_400),
         ] {
-            assert_eq!(parse_rfc3339(text), Some(seconds), "{text}");
+            assert_eq!((parse_rfc3339(text), rfc3339(seconds)), (Some(seconds), text.to_owned()));
+        }
+        for text in ["2024-03-01T01:59:59.25+02:00", "2024-02-29t19:59:59-04:00"] {
+            assert_eq!(parse_rfc3339(text), Some(1_709_251_199), "{text}");
         }
         for text in [
             "",

@@ -22,13 +22,8 @@ impl Digest {
         };
         let parsed = text.len() == 64
             && bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)).all(|(byte, pair)| {
-                match (nibble(pair[0]), nibble(pair[1])) {
-                    (Some(high), Some(low)) => {
-                        *byte = high << 4 | low;
-                        true
-                    }
-                    _ => false,
-                }
+                let both = nibble(pair[0]).zip(nibble(pair[1]));
+                both.inspect(|(high, low)| *byte = high << 4 | low).is_some()
             });
         if !parsed {
             return bad(format!("{text:?} is not a sha256 of 64 lower-case hexadecimal digits"));

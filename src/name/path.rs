@@ -47,29 +47,24 @@ impl FilePath {
     }
 
     fn check_part(part: &str) -> Result<(), &'static str> {
-        if part.is_empty() {
-            return Err("has an empty part");
-        }
-        if part == "." || part == ".." {
-            return Err("leaves its folder");
-        }
-        if part.len() > 255 {
-            return Err("has a part of more than 255 bytes");
-        }
-        if part.ends_with(['.', ' ']) {
-            return Err("has a part that ends in a dot or a space");
-        }
-        if part.contains(['\\', ':', '<', '>', '"', '|', '?', '*']) {
-            return Err("has a character that Windows does not allow");
-        }
-        if part.chars().any(is_control_or_directional) {
-            return Err("has a control or direction-changing character");
-        }
-        let stem = part.split('.').next().unwrap_or(part).trim_end().to_lowercase();
-        if RESERVED_ON_WINDOWS.contains(&stem.as_str()) {
-            return Err("is reserved on Windows");
-        }
-        Ok(())
+        let stem = || part.split('.').next().unwrap_or(part).trim_end().to_lowercase();
+        Err(if part.is_empty() {
+            "has an empty part"
+        } else if part == "." || part == ".." {
+            "leaves its folder"
+        } else if part.len() > 255 {
+            "has a part of more than 255 bytes"
+        } else if part.ends_with(['.', ' ']) {
+            "has a part that ends in a dot or a space"
+        } else if part.contains(['\\', ':', '<', '>', '"', '|', '?', '*']) {
+            "has a character that Windows does not allow"
+        } else if part.chars().any(is_control_or_directional) {
+            "has a control or direction-changing character"
+        } else if RESERVED_ON_WINDOWS.contains(&stem().as_str()) {
+            "is reserved on Windows"
+        } else {
+            return Ok(());
+        })
     }
 
     /// See [`folded`].

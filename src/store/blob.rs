@@ -21,6 +21,7 @@ use super::lock::{OpenFile, open_in_place, unsupported};
 use super::{Reuse, Sync, aside, make_folders, rename_onto, sync_folder};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
+use crate::status::Status;
 
 /// Where there are no locks, the rest of a dead writer is known by its age.
 pub(super) const DEAD_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -108,11 +109,7 @@ impl BlobStore {
     /// `None` if the blob is not there.
     pub fn stamp(&self, digest: &Digest) -> Option<Stamp> {
         let metadata = fs_err::symlink_metadata(self.path(digest)).ok()?;
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
-        Some(Stamp(metadata.modified().ok(), metadata.len(), inode))
+        Some(Stamp(metadata.modified().ok(), metadata.len(), Status::of(&metadata).inode))
     }
 
     /// Takes the blob for writing, unless it is there or somebody else writes it. Whoever
@@ -136,10 +133,7 @@ impl BlobStore {
                     return Err(Error::store("cannot lock a part of the cache", &part, &error));
                 }
             }
-            let here = file
-                .is_at(&part)
-                .map_err(|error| Error::store("cannot look into the cache", &part, &error))?;
-            if !here {
+            if !file.is_at(&part).map_err(|error| cannot_look(&part, &error))? {
                 continue;
             }
             let writer = self.writer(file, part.clone(), digest);
@@ -209,13 +203,9 @@ impl BlobStore {
     /// Removes what dead writers left, and returns how many bytes that were.
     pub fn sweep(&self) -> Result<u64> {
         let tmp = self.tmp();
-        let entries = disk::list(&tmp)
-            .map_err(|error| Error::store("cannot look into the cache", &tmp, &error))?;
-        Ok(entries
-            .iter()
-            .filter(|path| path.extension().is_some_and(|it| it == SUFFIX))
-            .filter_map(|path| self.sweep_one(path))
-            .sum())
+        let mut parts = disk::list(&tmp).map_err(|error| cannot_look(&tmp, &error))?;
+        parts.retain(|path| path.extension().is_some_and(|it| it == SUFFIX));
+        Ok(parts.iter().filter_map(|path| self.sweep_one(path)).sum())
     }
 
     fn sweep_one(&self, path: &Path) -> Option<u64> {
@@ -226,17 +216,12 @@ impl BlobStore {
         let metadata = file.just_opened().metadata().ok()?;
         match file.just_opened().try_lock() {
             Ok(()) => {}
-            Err(TryLockError::Error(error)) if unsupported(&error) => {
-                let age = metadata.modified().ok()?.elapsed().ok()?;
-                if age < DEAD_AFTER {
-                    return None;
-                }
-            }
+            Err(TryLockError::Error(error))
+                if unsupported(&error)
+                    && metadata.modified().ok()?.elapsed().ok()? >= DEAD_AFTER => {}
             Err(_) => return None,
         }
-        if !file.is_at(path).is_ok_and(|here| here) {
-            return None;
-        }
+        file.is_at(path).ok().filter(|here| *here)?;
         fs_err::remove_file(path).ok().map(|()| metadata.len())
     }
 
@@ -256,20 +241,26 @@ impl BlobStore {
         let mut options = fs_err::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         careful(&mut options, 0o600);
-        let mut opened = open_in_place(&options, part);
-        if opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            make_folders(&self.tmp())
-                .map_err(|error| Error::store("cannot write to the cache", part, &error))?;
-            opened = open_in_place(&options, part);
-        }
-        opened
-            .map(OpenFile::new)
-            .map_err(|error| Error::store("cannot write to the cache", part, &error))
+        let opened = match open_in_place(&options, part) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_folders(&self.tmp()).and_then(|()| open_in_place(&options, part))
+            }
+            opened => opened,
+        };
+        opened.map(OpenFile::new).map_err(|error| cannot_write(part, &error))
     }
 
     fn writer(&self, file: OpenFile, part: PathBuf, digest: &Digest) -> BlobWriter {
         BlobWriter { file, part, target: self.path(digest), committed: false }
     }
+}
+
+fn cannot_write(part: &Path, error: &io::Error) -> Error {
+    Error::store("cannot write to the cache", part, error)
+}
+
+fn cannot_look(path: &Path, error: &io::Error) -> Error {
+    Error::store("cannot look into the cache", path, error)
 }
 
 fn damaged(path: &Path) -> Error {
@@ -333,14 +324,11 @@ impl BlobWriter {
             }
             done => done?,
         }
-        if sync == Sync::Now {
-            sync_folder(folder)?;
-        }
-        Ok(())
+        if sync == Sync::Now { sync_folder(folder) } else { Ok(()) }
     }
 
     fn failed(&self, error: &io::Error) -> Error {
-        Error::store("cannot write to the cache", &self.part, error)
+        cannot_write(&self.part, error)
     }
 }
 

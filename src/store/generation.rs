@@ -125,13 +125,10 @@ impl MountFolder {
 
     /// Makes it with all folders in it; what is there stays.
     pub fn create(&self) -> Result<()> {
-        for folder in
-            [self.path.join("generations"), self.path.join("code"), self.path.join("units")]
-        {
-            make_folders(&folder)
-                .map_err(|error| Error::store("cannot create a mount's folder", &folder, &error))?;
-        }
-        Ok(())
+        [self.generations(), self.code(), self.entry()].iter().try_for_each(|folder| {
+            let failed = |error| Error::store("cannot create a mount's folder", folder, &error);
+            make_folders(folder).map_err(failed)
+        })
     }
 
     /// When a manifest was last taken or a unit was last moved, in seconds since 1970.
@@ -157,11 +154,11 @@ impl MountFolder {
     }
 
     fn file_of(&self, number: u64) -> PathBuf {
-        self.path.join("generations").join(number.to_string())
+        self.generations().join(number.to_string())
     }
 
     pub(crate) fn lock_of(&self, number: u64) -> PathBuf {
-        self.path.join("generations").join(format!("{number}.lock"))
+        self.generations().join(format!("{number}.lock"))
     }
 
     /// Held while generations or the state are written.
@@ -221,14 +218,12 @@ impl MountFolder {
     pub fn numbers(&self) -> Result<Vec<u64>> {
         let folder = self.generations();
         let entries = disk::list(&folder).map_err(|error| cannot_read(&folder, &error))?;
-        let number = |name: &str| name.strip_suffix(".lock").unwrap_or(name).parse().ok();
-        let mut numbers: Vec<u64> = entries
-            .iter()
-            .filter_map(|entry| entry.file_name()?.to_str().and_then(number))
-            .collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        Ok(numbers)
+        let number = |entry: &PathBuf| {
+            let name = entry.file_name()?.to_str()?;
+            name.strip_suffix(".lock").unwrap_or(name).parse().ok()
+        };
+        let numbers: BTreeSet<u64> = entries.iter().filter_map(number).collect();
+        Ok(numbers.into_iter().collect())
     }
 
     /// `None` if it is not there or damaged.
@@ -254,12 +249,8 @@ impl MountFolder {
 
     /// Makes `number` the generation that new processes bind to.
     pub fn switch(&self, number: u64) -> Result<()> {
-        write_aside(
-            &self.tmp,
-            &self.path.join("current"),
-            format!("{number}\n").as_bytes(),
-            Sync::Now,
-        )
+        let text = format!("{number}\n");
+        write_aside(&self.tmp, &self.path.join("current"), text.as_bytes(), Sync::Now)
     }
 
     pub(crate) fn remove(&self, number: u64) -> io::Result<()> {
@@ -296,12 +287,8 @@ impl MountFolder {
             Error::store("cannot write the cache", target, &io::Error::from(error))
         };
         let body = serde_json::to_string(value).map_err(cannot)?;
-        write_aside(
-            &self.tmp,
-            target,
-            format!("{}\n{body}\n", Digest::of(body.as_bytes())).as_bytes(),
-            sync,
-        )
+        let text = format!("{}\n{body}\n", Digest::of(body.as_bytes()));
+        write_aside(&self.tmp, target, text.as_bytes(), sync)
     }
 
     /// Environments in which a tree's requirements were found to be met.

@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
 use crate::settings::Settings;
+use crate::status::{Status, own_user};
 use lock::Shared;
 
 pub use blob::BlobStore;
@@ -37,6 +38,8 @@ pub use blob::BlobStore;
 const CACHEDIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
     # This directory is a cache of magic_module; everything in it can be fetched again.\n\
     # See https://bford.info/cachedir/\n";
+
+const ANOTHER_PLACE: &str = "set MAGIC_MODULE_CACHE_DIR to a directory that you may write";
 
 /// The directories below `v1`.
 const FOLDERS: [&str; 6] = ["blobs", "trees", "lazy", "mounts", "locks", "tmp"];
@@ -129,15 +132,10 @@ impl Store {
     }
 
     fn make(&self, folder: &Path) -> Result<()> {
-        match make_folders(folder) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(Error::store(
-                format!("cannot create the cache directory {}", folder.display()),
-                folder,
-                &error,
-            )
-            .or_hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")),
-        }
+        make_folders(folder).map_err(|error| {
+            let what = format!("cannot create the cache directory {}", folder.display());
+            Error::store(what, folder, &error).or_hint(ANOTHER_PLACE)
+        })
     }
 
     /// True if there is a store. Every level from the cache directory down must be ours
@@ -148,12 +146,8 @@ impl Store {
             Ok(metadata) => self.check_metadata(&self.cache, &metadata)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => {
-                return Err(Error::store(
-                    "cannot look into the cache directory",
-                    &self.cache,
-                    &error,
-                )
-                .or_hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write"));
+                let what = "cannot look into the cache directory";
+                return Err(Error::store(what, &self.cache, &error).or_hint(ANOTHER_PLACE));
             }
         }
         self.check_folder(&self.root)
@@ -169,74 +163,47 @@ impl Store {
     }
 
     fn check_metadata(&self, path: &Path, metadata: &std::fs::Metadata) -> Result<()> {
-        let refuse = |why: String, hint: String| {
-            Err(Error::new(
-                Kind::Store,
-                format!("{} cannot be used as a cache: {why}", path.display()),
-            )
-            .path(path.display().to_string())
-            .hint(hint))
+        let shown = path.display();
+        let refuse = |why: &str, hint: &str| {
+            let error =
+                Error::new(Kind::Store, format!("{shown} cannot be used as a cache: {why}"));
+            Err(error.path(shown.to_string()).hint(hint))
         };
         if !metadata.is_dir() {
+            let remedy = "remove it, or set MAGIC_MODULE_CACHE_DIR to another place";
+            return refuse("it is not a directory", remedy);
+        }
+        let owner = Status::of(metadata).owner;
+        if !self.trusts(owner) {
             return refuse(
-                "it is not a directory".into(),
-                "remove it, or set MAGIC_MODULE_CACHE_DIR to another place".into(),
+                &format!("it belongs to user {owner}, not to you ({})", own_user()),
+                &format!(
+                    "set MAGIC_MODULE_CACHE_DIR to another place, or MAGIC_MODULE_TRUSTED_OWNERS={owner} if you trust that user"
+                ),
             );
         }
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            let owner = metadata.uid();
-            if !self.trusts(owner) {
-                let me = rustix::process::geteuid().as_raw();
-                return refuse(
-                    format!("it belongs to user {owner}, not to you ({me})"),
-                    format!(
-                        "set MAGIC_MODULE_CACHE_DIR to another place, or MAGIC_MODULE_TRUSTED_OWNERS={owner} if you trust that user"
-                    ),
-                );
-            }
-            if open_to_others(metadata) {
-                return refuse(
-                    "others may write to it".into(),
-                    format!(
-                        "run `chmod go-w {}`, or set MAGIC_MODULE_CACHE_DIR to another place",
-                        path.display()
-                    ),
-                );
-            }
+        if open_to_others(metadata) {
+            let remedy =
+                format!("run `chmod go-w {shown}`, or set MAGIC_MODULE_CACHE_DIR to another place");
+            return refuse("others may write to it", &remedy);
         }
         Ok(())
     }
 
     /// True for a folder, no link to one, that only we may write to.
     pub fn is_own_folder(&self, metadata: &std::fs::Metadata) -> bool {
-        #[cfg(unix)]
-        let trusted = self.trusts(std::os::unix::fs::MetadataExt::uid(metadata));
-        #[cfg(not(unix))]
-        let trusted = true;
-        metadata.is_dir() && trusted && !open_to_others(metadata)
+        let is_closed = !open_to_others(metadata);
+        metadata.is_dir() && self.trusts(Status::of(metadata).owner) && is_closed
     }
 
-    #[cfg(unix)]
     fn trusts(&self, owner: u32) -> bool {
-        let me = rustix::process::geteuid().as_raw();
-        owner == me || owner == 0 || self.trusted_owners.contains(&owner)
+        owner == own_user() || owner == 0 || self.trusted_owners.contains(&owner)
     }
 }
 
 /// A file that others may write to is nobody's verified file.
 fn open_to_others(metadata: &std::fs::Metadata) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        metadata.mode() & 0o022 != 0
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        false
-    }
+    Status::of(metadata).mode & 0o022 != 0
 }
 
 /// When what was written is on the disk for sure.

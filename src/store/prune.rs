@@ -6,6 +6,7 @@
 //! are made from: a rollback still finds these whole, or has them fetched again.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -70,7 +71,7 @@ pub fn prune_within(store: &Store, limit: Option<u64>, patience: Duration) -> Re
     if limit.is_some_and(|limit| usage(store).is_ok_and(|used| used.bytes > limit)) {
         broom.sweep(store, &least)?;
     }
-    broom.end()
+    broom.failure.map_or(Ok(broom.pruned), Err)
 }
 
 /// One at a time, and nothing is fetched meanwhile that no generation refers to yet.
@@ -81,12 +82,10 @@ fn alone(store: &Store, patience: Duration) -> Result<Exclusive> {
             return Ok(alone);
         }
         if started.elapsed() >= patience {
-            return Err(Error::new(
-                Kind::Store,
-                "cannot prune the cache while something is downloaded into it",
-            )
-            .path(store.root().display().to_string())
-            .hint("try again when the download has ended"));
+            let what = "cannot prune the cache while something is downloaded into it";
+            return Err(Error::new(Kind::Store, what)
+                .path(store.root().display().to_string())
+                .hint("try again when the download has ended"));
         }
         std::thread::sleep(LOOK);
     }
@@ -138,8 +137,8 @@ impl Survey {
             let unused = Exclusive::try_take(&folder.lock_of(number))?;
             let in_use = current || unused.is_none();
             if !in_use && previous != Some(number) {
-                let unused = unused.map(|lock| Old { folder: folder.clone(), number, _lock: lock });
-                self.old.extend(unused);
+                let old = |lock| Old { folder: folder.clone(), number, _lock: lock };
+                self.old.extend(unused.map(old));
                 continue;
             }
             match folder.read(number)? {
@@ -157,14 +156,10 @@ impl Survey {
     fn references(&self, store: &Store, spare: Spare) -> Result<References> {
         let active = || self.kept.iter().flat_map(|kept| kept.generation.active.values());
         let rebuilt = self.kept.iter().filter(|kept| kept.in_use || spare == Spare::Previous);
-        let rebuilt: BTreeSet<Digest> = rebuilt
-            .flat_map(|kept| kept.generation.active.values())
-            .map(|active| active.tree)
-            .collect();
-        let mut blobs = BTreeSet::new();
-        let mut lazy = BTreeSet::new();
-        for digest in &rebuilt {
-            if let Some(tree) = Tree::open(store, digest)? {
+        let rebuilt = rebuilt.flat_map(|kept| kept.generation.active.values());
+        let (mut blobs, mut lazy) = (BTreeSet::new(), BTreeSet::new());
+        for digest in rebuilt.map(|active| active.tree).collect::<BTreeSet<_>>() {
+            if let Some(tree) = Tree::open(store, &digest)? {
                 blobs.extend(tree.blobs());
                 lazy.extend(tree.files.iter().filter(|file| file.lazy).map(|file| file.sha256));
             }
@@ -179,12 +174,8 @@ impl Survey {
             blobs.extend(parts(store, &manifest)?);
         }
         let trees = active().map(|active| active.tree).collect();
-        Ok(References {
-            trees,
-            blobs,
-            lazy,
-            code: self.folders.iter().map(MountFolder::code).collect(),
-        })
+        let code = self.folders.iter().map(MountFolder::code).collect();
+        Ok(References { trees, blobs, lazy, code })
     }
 }
 
@@ -206,13 +197,9 @@ struct References {
 }
 
 fn unreadable(folder: &MountFolder, number: u64) -> Error {
-    let path = folder.generations().join(number.to_string());
-    Error::new(
-        Kind::Store,
-        format!("cannot prune the cache: a process uses {}, which is damaged", path.display()),
-    )
-    .path(path.display().to_string())
-    .hint("try again when that process has ended")
+    let path = folder.generations().join(number.to_string()).display().to_string();
+    let what = format!("cannot prune the cache: a process uses {path}, which is damaged");
+    Error::new(Kind::Store, what).path(path).hint("try again when that process has ended")
 }
 
 /// The folders of all mounts that were ever used.
@@ -261,22 +248,20 @@ struct Broom {
 
 impl Broom {
     fn sweep(&mut self, store: &Store, keep: &References) -> Result<()> {
+        let goes = |name: &str, keep: &BTreeSet<Digest>| {
+            Digest::new(name).is_ok_and(|digest| !keep.contains(&digest))
+        };
         for entry in entries(&store.trees())? {
             let name = name_of(&entry);
-            let digest = Digest::new(name.trim_end_matches(".index"));
-            if digest.is_ok_and(|digest| !keep.trees.contains(&digest)) {
+            if goes(name.trim_end_matches(".index"), &keep.trees) {
                 let is_index = name.ends_with(".index");
                 self.remove(&entry, (!is_index).then(|| format!("tree {}", &name[..12])));
             }
         }
         for folder in entries(&store.root().join("blobs"))? {
-            self.sweep_folder(&folder, |name| {
-                Digest::new(name).is_ok_and(|digest| !keep.blobs.contains(&digest))
-            })?;
+            self.sweep_folder(&folder, |name| goes(name, &keep.blobs))?;
         }
-        self.sweep_folder(&store.lazy(), |name| {
-            Digest::new(name).is_ok_and(|digest| !keep.lazy.contains(&digest))
-        })?;
+        self.sweep_folder(&store.lazy(), |name| goes(name, &keep.lazy))?;
         for folder in &keep.code {
             self.sweep_folder(folder, |name| {
                 let tree = name.get(..64).and_then(|digest| Digest::new(digest).ok());
@@ -284,9 +269,8 @@ impl Broom {
             })?;
         }
         for lock in entries(&store.locks())? {
-            let name = name_of(&lock);
-            let tree = name.strip_suffix(".tree").and_then(|digest| Digest::new(digest).ok());
-            if tree.is_some_and(|tree| !keep.trees.contains(&tree))
+            let is_old = |tree: &str| goes(tree, &keep.trees);
+            if name_of(&lock).strip_suffix(".tree").is_some_and(is_old)
                 && Exclusive::try_take(&lock)?.is_some()
             {
                 self.remove(&lock, None);
@@ -333,27 +317,14 @@ impl Broom {
         self.note(path, size, label, removed);
     }
 
-    fn note(
-        &mut self,
-        path: &Path,
-        size: u64,
-        label: Option<String>,
-        removed: std::io::Result<()>,
-    ) {
-        match removed {
-            Ok(()) => {
-                self.pruned.bytes += size;
-                self.pruned.removed.extend(label);
-            }
-            Err(error) => {
-                let cannot = || Error::store("cannot remove from the cache", path, &error);
-                self.failure.get_or_insert_with(cannot);
-            }
+    fn note(&mut self, path: &Path, size: u64, label: Option<String>, removed: io::Result<()>) {
+        if let Err(error) = removed {
+            let cannot = || Error::store("cannot remove from the cache", path, &error);
+            self.failure.get_or_insert_with(cannot);
+            return;
         }
-    }
-
-    fn end(self) -> Result<Pruned> {
-        self.failure.map_or(Ok(self.pruned), Err)
+        self.pruned.bytes += size;
+        self.pruned.removed.extend(label);
     }
 }
 
@@ -362,9 +333,8 @@ fn name_of(path: &Path) -> String {
 }
 
 fn older_than(path: &Path, age: Duration) -> bool {
-    let modified =
-        fs_err::symlink_metadata(path).ok().and_then(|metadata| metadata.modified().ok());
-    modified.and_then(|time| time.elapsed().ok()).is_some_and(|since| since > age)
+    let since = || fs_err::symlink_metadata(path).ok()?.modified().ok()?.elapsed().ok();
+    since().is_some_and(|since| since > age)
 }
 
 /// The bytes below `path`, links not followed. What goes meanwhile counts nothing.
@@ -395,7 +365,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     disk::list(folder).map_err(|error| cannot_look(folder, &error))
 }
 
-fn cannot_look(path: &Path, error: &std::io::Error) -> Error {
+fn cannot_look(path: &Path, error: &io::Error) -> Error {
     Error::store(format!("cannot look into {}", path.display()), path, error)
 }
 

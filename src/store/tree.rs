@@ -24,8 +24,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Store, Sync, boot, disk, open_to_others, write_aside};
 use crate::error::{Error, Kind, Result};
-use crate::manifest::{File, Listed};
+use crate::manifest::{File, listed};
 use crate::name::{Digest, FilePath, folders};
+use crate::status::Status;
 
 const FORMAT: &str = "magic_module tree 1";
 
@@ -99,9 +100,19 @@ impl TreeFile {
         })
     }
 
+    fn compare(&self, path: &Path, got: &Digest) -> Result<()> {
+        if *got == self.sha256 {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Integrity, format!("{} is damaged", path.display()))
+            .path(path.display().to_string())
+            .expected(self.sha256.to_hex())
+            .got(got.to_hex())
+            .hint("run `magic-module verify`, which fetches it again"))
+    }
+
     fn line(&self) -> String {
-        let Self { path, size, sha256, lazy, executable, .. } = self;
-        Listed { path, size: *size, sha256, lazy: *lazy, executable: *executable }.line()
+        listed(&self.path, self.size, &self.sha256, self.lazy, self.executable)
     }
 }
 
@@ -158,11 +169,8 @@ impl Tree {
             Ok(bytes) => bytes,
             Err(error) if disk::is_damage(&error) => return Ok(None),
             Err(error) => {
-                return Err(Error::store(
-                    "cannot read a tree's index",
-                    &index_of(store, digest),
-                    &error,
-                ));
+                let path = index_of(store, digest);
+                return Err(Error::store("cannot read a tree's index", &path, &error));
             }
         };
         if !store.check_folder(&folder)? {
@@ -337,22 +345,20 @@ impl Tree {
     /// The bytes of one file, verified: what is served is what was pinned.
     pub fn read(&self, file: &TreeFile) -> Result<Vec<u8>> {
         let path = self.folder.join(file.path.as_str());
-        let bytes = disk::read(&path, file.size)
-            .map_err(|error| Error::store("cannot read a file of the cache", &path, &error))?;
-        let got = Digest::of(&bytes);
-        if got != file.sha256 {
-            return Err(damaged(&path, &file.sha256, &got));
-        }
-        Ok(bytes)
+        let bytes = disk::read(&path, file.size).map_err(|error| cannot_read(&path, &error))?;
+        file.compare(&path, &Digest::of(&bytes)).map(|()| bytes)
     }
 
     /// Hashes one file that somebody else will open by its path (`dlopen`).
     pub fn verify_file(&self, file: &TreeFile) -> Result<()> {
         let path = self.folder.join(file.path.as_str());
-        let got = disk::digest(&path, file.size)
-            .map_err(|error| Error::store("cannot read a file of the cache", &path, &error))?;
-        if got == file.sha256 { Ok(()) } else { Err(damaged(&path, &file.sha256, &got)) }
+        let got = disk::digest(&path, file.size).map_err(|error| cannot_read(&path, &error))?;
+        file.compare(&path, &got)
     }
+}
+
+fn cannot_read(path: &Path, error: &std::io::Error) -> Error {
+    Error::store("cannot read a file of the cache", path, error)
 }
 
 /// True if a path is below a folder.
@@ -369,14 +375,6 @@ pub struct Checked {
     pub changed: bool,
 }
 
-fn damaged(path: &Path, expected: &Digest, got: &Digest) -> Error {
-    Error::new(Kind::Integrity, format!("{} is damaged", path.display()))
-        .path(path.display().to_string())
-        .expected(expected.to_hex())
-        .got(got.to_hex())
-        .hint("run `magic-module verify`, which fetches it again")
-}
-
 /// How closely a tree is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scrutiny {
@@ -388,17 +386,9 @@ pub enum Scrutiny {
 
 /// True if the file can be run by all who can read it, or by nobody, as it should be.
 pub fn has_mode(metadata: &std::fs::Metadata, executable: bool) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let readers = (metadata.mode() & 0o444) >> 2;
-        metadata.mode() & 0o7111 == if executable { readers } else { 0 }
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = (metadata, executable);
-        true
-    }
+    let mode = Status::of(metadata).mode;
+    let readers = (mode & 0o444) >> 2;
+    mode & 0o7111 == if executable { readers } else { 0 }
 }
 
 fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {

@@ -48,14 +48,12 @@ impl Session {
         let inside = format!("{}/{path}", unit.name.to_path());
         let file =
             record.as_ref().and_then(|record| record.file(path).or_else(|| record.file(&inside)));
+        let full = &unit.full_name;
         let Some(file) = file else {
-            return Err(Error::new(
-                Kind::UnitNotFound,
-                format!("{} has no file {path}", unit.full_name),
-            )
-            .name(unit.full_name.clone())
-            .path(path)
-            .hint(format!("`magic-module info {}` tells what it holds", unit.full_name)));
+            return Err(Error::new(Kind::UnitNotFound, format!("{full} has no file {path}"))
+                .name(full)
+                .path(path)
+                .hint(format!("`magic-module info {full}` tells what it holds")));
         };
         if file.lazy {
             return self.lazy(mount, unit, file).await;

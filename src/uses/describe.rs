@@ -39,11 +39,8 @@ impl Session {
     pub async fn available(&self, mount: &Arc<Mount>) -> Result<Vec<Description>> {
         let manifest = self.listed_manifest(mount).await?;
         let modules = mount.supply.all_records(&manifest).await?;
-        Ok(modules
-            .0
-            .iter()
-            .map(|(name, record)| self.describe(mount, name.as_str(), record))
-            .collect())
+        let units = modules.0.iter();
+        Ok(units.map(|(name, record)| self.describe(mount, name.as_str(), record)).collect())
     }
 
     /// All units of the mounts of a namespace. Of two with the same name the first one counts.
@@ -134,53 +131,38 @@ impl Session {
         }
         mount.refresh(Freshness::AsCached).await?;
         known(mount)?.ok_or_else(|| {
-            Error::new(
-                Kind::Manifest,
-                format!("no manifest is known for {}", mount.namespace.described()),
-            )
+            let what = format!("no manifest is known for {}", mount.namespace.described());
+            Error::new(Kind::Manifest, what)
         })
     }
 
-    pub(crate) async fn record_or_refresh(
-        &self,
-        mount: &Arc<Mount>,
-        name: &str,
-    ) -> Result<Arc<Record>> {
-        self.record_or_newer(mount, name, mount.known()).await
-    }
-
-    async fn record_or_newer(
+    pub(crate) async fn record_or_newer(
         &self,
         mount: &Arc<Mount>,
         name: &str,
         known: Known,
     ) -> Result<Arc<Record>> {
         self.or_newer_than(mount, known, || async {
-            let manifest = self.known_manifest(mount).await?;
-            if let Some(record) = self.record_in(mount, &manifest, name).await? {
-                return Ok(record);
+            let mut found = self.known_record(mount, name).await?;
+            if found.is_none()
+                && mount.supply.may_ask_for(name)
+                && self.newer(mount, Doubt::Absent, mount.known()).await?
+            {
+                found = self.known_record(mount, name).await?;
             }
-            let known = mount.known();
-            if mount.supply.may_ask_for(name) && self.newer(mount, Doubt::Absent, known).await? {
+            let Some(record) = found else {
                 let manifest = self.known_manifest(mount).await?;
-                if let Some(record) = self.record_in(mount, &manifest, name).await? {
-                    return Ok(record);
-                }
-            }
-            let manifest = self.known_manifest(mount).await?;
-            Err(self.not_in_manifest(mount, &manifest, name))
+                return Err(self.not_in_manifest(mount, &manifest, name));
+            };
+            Ok(record)
         })
         .await
     }
 
-    async fn record_in(
-        &self,
-        mount: &Arc<Mount>,
-        manifest: &Digest,
-        name: &str,
-    ) -> Result<Option<Arc<Record>>> {
-        mount.supply.fetch_parts(manifest, name).await?;
-        Ok(match mount.record(manifest, name)? {
+    async fn known_record(&self, mount: &Arc<Mount>, name: &str) -> Result<Option<Arc<Record>>> {
+        let manifest = self.known_manifest(mount).await?;
+        mount.supply.fetch_parts(&manifest, name).await?;
+        Ok(match mount.record(&manifest, name)? {
             Answer::Record(record) => Some(record),
             Answer::Absent | Answer::NotHere => None,
         })
@@ -194,18 +176,11 @@ impl Session {
         let cached = active.as_ref().is_some_and(|active| {
             matches!(Tree::open(&self.engine.store, &active.tree), Ok(Some(_)))
         });
-        let version = active
-            .filter(|_| cached)
-            .map_or_else(|| record.version.clone(), |active| active.version.clone());
-        let published = if record.version == version {
-            Some(record)
-        } else {
-            record.versions.get(&version).map(Box::as_ref)
-        };
+        let version = active.filter(|_| cached).map_or(record.version.clone(), |it| it.version);
+        let published = record.with_older().find(|it| it.version == version);
         Description {
             name: mount.namespace.join(name),
-            yanked: published
-                .and_then(|record| reason_of(record, mount.supply.yanked(name, &version))),
+            yanked: published.and_then(|it| reason_of(it, mount.supply.yanked(name, &version))),
             version: version.to_string(),
             versions,
             summary: record.summary.clone(),

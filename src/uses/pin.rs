@@ -33,29 +33,35 @@ impl Session {
             [] => self.mounts_at(namespace)?.into_iter().map(|it| (it, Vec::new())).collect(),
             names => self.by_mount(names)?,
         };
-        let whole = groups.first().filter(|_| names.is_empty());
-        let whole = whole.map(|(mount, _)| mount.namespace.clone());
         let mut locked = Vec::new();
-        for (mount, names) in groups {
-            locked.extend(self.lockable(&mount, &names).await?);
+        for (mount, names) in &groups {
+            locked.extend(self.lockable(mount, names).await?);
         }
         let version = |(name, entry): &(String, Locked)| (name.clone(), entry.version.clone());
         let units = locked.iter().map(version).collect();
-        Ok(Pinned { lock: write(here, locked, whole.as_ref(), frozen)?, units })
+        let mut lock = read(here)?.unwrap_or_else(|| ProjectLock::new(place(here)));
+        // Of what is locked as a whole, nothing else is left.
+        if let ([], Some((mount, _))) = (names, groups.first())
+            && !mount.namespace.is_empty()
+        {
+            lock.units.retain(|name, _| mount.namespace.strip(name).is_none_or(str::is_empty));
+        }
+        lock.units.extend(locked);
+        lock.frozen = frozen.unwrap_or(lock.frozen);
+        lock.write()?;
+        Ok(Pinned { lock, units })
     }
 
     /// What `names` (relative to the mount; without names, everything in use) and all that
     /// they require would be locked to, by what follows `import`.
-    pub async fn lockable(
+    async fn lockable(
         &self,
         mount: &Arc<Mount>,
         names: &[String],
     ) -> Result<Vec<(String, Locked)>> {
         let bound = mount.bind()?;
         let mut wanted: Vec<String> = names.to_vec();
-        if names.is_empty()
-            && let Some(bound) = &bound
-        {
+        if let ([], Some(bound)) = (names, &bound) {
             let plain = bound.generation.active.keys().map(Key::unit);
             wanted.extend(plain.map(str::to_owned));
         }
@@ -90,22 +96,4 @@ impl Session {
             _ => Err(self.not_in_manifest(mount, &unit.manifest, name)),
         }
     }
-}
-
-/// Writes the lock of the project that `here` belongs to. What is locked elsewhere in it
-/// stays; `whole` is a namespace of which only `units` are left.
-pub fn write(
-    here: &Path,
-    units: Vec<(String, Locked)>,
-    whole: Option<&crate::name::Namespace>,
-    frozen: Option<bool>,
-) -> Result<ProjectLock> {
-    let mut lock = read(here)?.unwrap_or_else(|| ProjectLock::new(place(here)));
-    if let Some(namespace) = whole.filter(|namespace| !namespace.is_empty()) {
-        lock.units.retain(|name, _| namespace.strip(name).is_none_or(str::is_empty));
-    }
-    lock.units.extend(units);
-    lock.frozen = frozen.unwrap_or(lock.frozen);
-    lock.write()?;
-    Ok(lock)
 }

@@ -41,7 +41,7 @@ impl Session {
             return self.closure(&unit).await;
         };
         let manifest = self.known_manifest(mount).await?;
-        let record = self.record_or_refresh(mount, name).await?;
+        let record = self.record_or_newer(mount, name, mount.known()).await?;
         let active = self.unit(mount, name).await?;
         if active.version.as_str() == version {
             return self.closure(&active).await;

@@ -4,18 +4,14 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 use crate::session::Session;
-use crate::store::prune::{Pruned, mount_folders, prune, usage};
+use crate::store::prune::{Pruned, Usage as Used, mount_folders, prune, usage};
 
 /// What the cache holds.
 pub struct Usage {
     /// That of the setting.
     pub directory: PathBuf,
-    /// Of all files.
-    pub bytes: u64,
-    /// Their number.
-    pub blobs: u64,
-    /// Their number.
-    pub trees: u64,
+    /// All files of the cache.
+    pub used: Used,
     /// In bytes, if the environment sets one.
     pub limit: Option<u64>,
     /// One for each identity.
@@ -73,9 +69,7 @@ impl Session {
         }
         Ok(Usage {
             directory: self.engine.store.cache().to_path_buf(),
-            bytes: used.bytes,
-            blobs: used.blobs,
-            trees: used.trees,
+            used,
             limit: self.engine.settings.cache_limit,
             mounts,
         })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
 use crate::mount::Mount;
-use crate::name::{Digest, Key};
+use crate::name::Digest;
 use crate::session::Session;
 use crate::store::Reuse;
 use crate::store::tree::{Scrutiny, Tree};
@@ -51,8 +51,7 @@ impl Session {
         let mut verified = Verified { healed: true, ..Verified::default() };
         let Some(bound) = mount.bind()? else { return Ok(verified) };
         for name in names {
-            let is_it = |key: &Key| key.unit() == name;
-            if !bound.generation.active.keys().any(is_it) {
+            if !bound.generation.has_key_of(name) {
                 let full = mount.namespace.join(name);
                 return Err(Error::new(Kind::UnitNotFound, format!("{full} is not in the cache"))
                     .hint(format!("run `magic-module fetch {full}`"))
@@ -81,14 +80,12 @@ impl Session {
             Some(mut tree) => {
                 let damaged = tree.check(&self.engine.store, Scrutiny::Bytes).damaged;
                 verified.problems.extend(damaged.iter().map(|at| {
-                    format!(
-                        "{} is damaged",
-                        tree.folder.join(tree.files[*at].path.as_str()).display()
-                    )
+                    let path = tree.folder.join(tree.files[*at].path.as_str());
+                    format!("{} is damaged", path.display())
                 }));
-                verified.files += tree.files.iter().filter(|file| !file.lazy).count() as u64;
-                let bytes: u64 =
-                    tree.files.iter().filter(|file| !file.lazy).map(|file| file.size).sum();
+                let eager = || tree.files.iter().filter(|file| !file.lazy);
+                verified.files += eager().count() as u64;
+                let bytes: u64 = eager().map(|file| file.size).sum();
                 verified.bytes += bytes;
                 // Where no manifest tells a blob's size: one that was made for a larger tree fits.
                 let largest = 2 * bytes + (64 << 20);
@@ -110,9 +107,7 @@ impl Session {
         }
         unit.reset();
         let reuse = if sources_whole { Reuse::WhatIsHere } else { Reuse::Nothing };
-        let mend = || self.mend(mount, unit, reuse);
-        let mended = self.or_newer(mount, mend).await;
-        if let Err(error) = mended {
+        if let Err(error) = self.or_newer(mount, || self.mend(mount, unit, reuse)).await {
             verified.healed = false;
             verified.problems.push(error.to_string());
         }

@@ -72,14 +72,14 @@ pub fn prune(py: Python<'_>, limit: Option<u64>) -> PyResult<Report> {
 #[pyfunction]
 pub fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let session = session(py)?;
-    let used = py.detach(|| session.usage()).or_raise(py)?;
-    let mounts: PyResult<Vec<_>> = used.mounts.iter().map(|mount| known(py, mount)).collect();
+    let usage = py.detach(|| session.usage()).or_raise(py)?;
+    let mounts: PyResult<Vec<_>> = usage.mounts.iter().map(|mount| known(py, mount)).collect();
     Ok(dict!(py,
-        directory: used.directory.to_string_lossy(),
-        bytes: used.bytes,
-        blobs: used.blobs,
-        trees: used.trees,
-        limit: used.limit,
+        directory: usage.directory.to_string_lossy(),
+        bytes: usage.used.bytes,
+        blobs: usage.used.blobs,
+        trees: usage.used.trees,
+        limit: usage.limit,
         mounts: mounts?,
     ))
 }

@@ -10,6 +10,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 
 use super::{CodePack, Entry, FORMAT, HEADER, HERE, LIMIT, entry_at};
 use crate::name::Digest;
+use crate::status::Status;
 use crate::store::disk::careful;
 use crate::store::lock::{OpenFile, open_in_place};
 use crate::store::open_to_others;
@@ -51,9 +52,11 @@ impl CodePack {
             return Ok(());
         }
         let metadata = writer.file.file()?.metadata()?;
-        if open_to_others(&metadata) || is_gone(&metadata) {
+        // Who removed it took its only name.
+        let is_gone = Status::of(&metadata).names == 0;
+        if open_to_others(&metadata) || is_gone {
             // Begun anew: who has the old one open for writing keeps that.
-            if !is_gone(&metadata) {
+            if !is_gone {
                 fs_err::remove_file(&self.path)?;
             }
             writer = Writer { end: 0, ..self.open_writer()? };
@@ -134,19 +137,5 @@ impl CodePack {
         }
         writer.end += at as u64;
         Ok(())
-    }
-}
-
-/// True for a file that does not bear its name any more.
-fn is_gone(metadata: &std::fs::Metadata) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        metadata.nlink() == 0
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        false
     }
 }

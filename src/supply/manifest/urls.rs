@@ -64,7 +64,7 @@ impl ManifestSupply {
         for (list, (at, url)) in named.filter(|(_, (_, url))| !self.is_surely_beside(url)) {
             self.admit(url).map_err(|why| {
                 let place = format!("{place}.{list}[{at}].url");
-                wrong(&place, &format!("it names {url:?}, {why}")).hint(REMEDY)
+                wrong(&place, format!("it names {url:?}, {why}")).hint(REMEDY)
             })?;
         }
         Ok(())

@@ -53,31 +53,24 @@ pub fn split(modules: &Modules, previous: Option<[u8; 2]>) -> Result<Parts> {
         let Some(first) = leaf.first() else { continue };
         let index = top(first.word, count) as usize;
         let records: Vec<&str> = leaf.iter().map(|entry| entry.json.as_str()).collect();
-        let bytes = format!("{{\"modules\":{{{}}}}}\n", records.join(",")).into_bytes();
-        let digest = Digest::of(&bytes);
-        parts.push((digest, bytes));
+        let digest = keep(&mut parts, format!("{{\"modules\":{{{}}}}}\n", records.join(",")));
         let table = tables[index >> bits[1]].get_or_insert_with(|| vec![None; 1 << bits[1]]);
         table[index & ((1 << bits[1]) - 1)] = Some(digest);
     }
-    let mut digests = Vec::with_capacity(tables.len());
-    for table in &tables {
-        let Some(table) = table else {
-            digests.push(None);
-            continue;
-        };
-        let bytes = format!("{}\n", to_json(table)?).into_bytes();
-        let digest = Digest::of(&bytes);
-        parts.push((digest, bytes));
-        digests.push(Some(digest));
-    }
-    let catalogue = Catalogue {
-        units: modules.0.len() as u64,
-        bits,
-        parts: FOLDER.to_owned(),
-        tables: digests,
-        yanked: modules.yanked(),
+    let mut part = |table: Option<Table>| -> Result<Option<Digest>> {
+        table.map(|table| Ok(keep(&mut parts, format!("{}\n", to_json(&table)?)))).transpose()
     };
+    let tables = tables.into_iter().map(&mut part).collect::<Result<_>>()?;
+    let (units, yanked) = (modules.0.len() as u64, modules.yanked());
+    let catalogue = Catalogue { units, bits, parts: FOLDER.to_owned(), tables, yanked };
     Ok(Parts { catalogue, parts })
+}
+
+/// Adds a part, and says how it is called.
+fn keep(parts: &mut Vec<(Digest, Vec<u8>)>, text: String) -> Digest {
+    let digest = Digest::of(text.as_bytes());
+    parts.push((digest, text.into_bytes()));
+    digest
 }
 
 /// The first `count` bits.
@@ -104,13 +97,10 @@ fn cost(entries: &[Entry], bits: [u8; 2]) -> usize {
         .map(|leaf| (leaf.iter().map(|entry| entry.json.len() + 1).sum(), leaf.len()))
         .collect();
     leaves.sort_unstable_by_key(|leaf| std::cmp::Reverse(*leaf));
-    let mut exceptions = entries.len() / 1_000;
-    let largest = leaves.iter().find(|(_, units)| match exceptions.checked_sub(*units) {
-        Some(rest) => {
-            exceptions = rest;
-            false
-        }
-        None => true,
+    let mut units = 0;
+    let largest = leaves.iter().find(|(_, own)| {
+        units += own;
+        units > entries.len() / 1_000
     });
     ((1 << bits[0]) + (1 << bits[1])) * DIGEST + largest.map_or(0, |(bytes, _)| *bytes)
 }
@@ -148,6 +138,5 @@ fn part(
 }
 
 fn to_json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value)
-        .map_err(|error| Error::new(Kind::Manifest, "cannot write the manifest").caused_by(&error))
+    serde_json::to_string(value).map_err(|error| super::cannot_write(&error))
 }

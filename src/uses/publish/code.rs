@@ -13,7 +13,7 @@ use super::site::Site;
 use super::source::SourceFile;
 use crate::error::Result;
 use crate::manifest::{File, Pack, PackFormat};
-use crate::name::{Digest, UrlText};
+use crate::name::Digest;
 use crate::store::code::Interpreter;
 
 /// Marshalled code of a path and its source; `None` for what is no module of this interpreter.
@@ -35,23 +35,22 @@ impl fmt::Debug for Compiler {
 }
 
 /// The packs of code for `files`; `before` is what the site holds of the same unit.
-pub(super) fn packs(
-    files: Vec<&SourceFile>,
+pub(super) fn packs<'a>(
+    files: impl Iterator<Item = &'a SourceFile>,
     before: Option<(&[File], &[Pack])>,
     compiler: Option<&Compiler>,
     site: &mut Site,
 ) -> Result<Vec<Pack>> {
-    let sources: Vec<&SourceFile> =
-        files.into_iter().filter(|file| file.path.is_source()).collect();
+    let sources: Vec<&SourceFile> = files.filter(|file| file.path.is_source()).collect();
     let mut packs = match before {
         Some((files, packs)) if same(&sources, files) => old(packs, site),
         _ => Vec::new(),
     };
-    if let Some(compiler) = compiler {
-        let tag = compiler.interpreter.tag();
-        if !packs.iter().any(|pack| pack.is_code_for(&tag)) {
-            packs.extend(compiled(&sources, compiler, &tag, site)?);
-        }
+    if let Some(compiler) = compiler
+        && let tag = compiler.interpreter.tag()
+        && !packs.iter().any(|pack| pack.is_code_for(&tag))
+    {
+        packs.extend(compiled(&sources, compiler, &tag, site)?);
     }
     packs.sort_by(|a, b| a.tag.cmp(&b.tag));
     Ok(packs)
@@ -66,10 +65,8 @@ fn same(sources: &[&SourceFile], before: &[File]) -> bool {
 /// An interpreter's packs stay together, or go together.
 fn old(packs: &[Pack], site: &Site) -> Vec<Pack> {
     let code = || packs.iter().filter(|pack| pack.format == PackFormat::Code);
-    let lost: BTreeSet<_> = code()
-        .filter(|pack| !site.holds(pack.url.as_str(), pack.size, &pack.sha256))
-        .map(|pack| &pack.tag)
-        .collect();
+    let lost: BTreeSet<_> =
+        code().filter(|pack| !site.holds_pack(pack)).map(|pack| &pack.tag).collect();
     code().filter(|pack| !lost.contains(&pack.tag)).cloned().collect()
 }
 
@@ -87,12 +84,7 @@ fn compiled(
         }
     }
     let groups = pack::within(code, |(name, code)| (name.as_str(), code.len() as u64));
-    let mut packs = Vec::new();
-    for bytes in pack::each(&groups, |group| pack::zip_zstd(group))? {
-        let (url, sha256) = site.keep_pack(&bytes)?;
-        let (format, tag, size) = (PackFormat::Code, Some(tag.to_owned()), bytes.len() as u64);
-        let url = UrlText::new(url);
-        packs.push(Pack { format, tag, url, size, sha256, paths: Vec::new() });
-    }
-    Ok(packs)
+    let packs = pack::each(&groups, |group| pack::zip_zstd(group))?.into_iter();
+    let tag = Some(tag.to_owned());
+    packs.map(|it| site.keep_pack(PackFormat::Code, tag.clone(), &it, Vec::new())).collect()
 }

@@ -52,12 +52,12 @@ fn read(
     source: &Source,
     owners: &BTreeMap<String, &UnitName>,
 ) -> Result<Option<Distribution>> {
-    let text = |name: &str| -> Result<Option<String>> {
-        let path = format!("{folder}/{name}");
-        let Some(file) = files.iter().find(|file| file.path.as_str() == path) else {
+    let text = |name: &str| {
+        let Some(file) = files.iter().find(|it| it.path.as_str() == format!("{folder}/{name}"))
+        else {
             return Ok(None);
         };
-        let bytes = fs_err::read(&file.disk).map_err(|error| unreadable(&path, &error))?;
+        let bytes = fs_err::read(&file.disk).map_err(|error| unreadable(&file.path, &error))?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     };
     let place = format!("{folder}/METADATA");
@@ -66,15 +66,19 @@ fn read(
         return Err(refused(place, "the file is missing", remedy));
     };
     let metadata = Metadata::parse(&metadata).map_err(|why| refused(&place, why, remedy))?;
-    let units = match (text("RECORD")?, text("top_level.txt")?) {
-        (Some(record), _) => units_of_record(&record, owners),
-        (None, Some(names)) => units_of_top_level(&names, source),
+    let units: BTreeSet<UnitName> = match (text("RECORD")?, text("top_level.txt")?) {
+        (Some(record), _) => {
+            let owner = |path: String| owners.get(&path).map(|name| (*name).clone());
+            composed(&record).filter_map(owner).collect()
+        }
+        (None, Some(names)) => {
+            let tops: BTreeSet<String> =
+                names.lines().map(|line| line.trim().nfc().collect()).collect();
+            source.units.keys().filter(|unit| tops.contains(unit.top())).cloned().collect()
+        }
         (None, None) => {
-            return Err(refused(
-                format!("{folder}/"),
-                "neither RECORD nor top_level.txt tells which modules it describes",
-                remedy,
-            ));
+            let why = "neither RECORD nor top_level.txt tells which modules it describes";
+            return Err(refused(format!("{folder}/"), why, remedy));
         }
     };
     let namesake = units.iter().find(|unit| metadata.name.is(unit.as_str()));
@@ -118,13 +122,4 @@ pub(super) fn dotted(folder: &Path) -> Result<BTreeSet<String>> {
 /// The paths of a `RECORD` in normal form C, as paths on disk are compared with it.
 fn composed(record: &str) -> impl Iterator<Item = String> + '_ {
     recorded(record).map(|path| path.nfc().collect())
-}
-
-fn units_of_record(record: &str, owners: &BTreeMap<String, &UnitName>) -> BTreeSet<UnitName> {
-    composed(record).filter_map(|path| owners.get(&path).map(|name| (*name).clone())).collect()
-}
-
-fn units_of_top_level(names: &str, source: &Source) -> BTreeSet<UnitName> {
-    let tops: BTreeSet<String> = names.lines().map(|line| line.trim().nfc().collect()).collect();
-    source.units.keys().filter(|unit| tops.contains(unit.top())).cloned().collect()
 }

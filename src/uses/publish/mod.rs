@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use crate::clock::now;
 use crate::error::{Error, Kind, Result};
-use crate::manifest::{Body, FORMAT, Manifest, Modules, PATHS};
+use crate::manifest::{Body, FORMAT, Manifest, Modules, PATHS, rfc3339};
 use crate::name::{Namespace, UnitName, Version};
 use crate::settings::Settings;
 use crate::sign::secret::Signer;
@@ -154,20 +154,18 @@ pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Publis
     let mut site = site::Site::open(&output)?;
     let previous = history::previous(&site, &options.namespace)?;
     let mut modules = Modules::default();
-    let compiler = options.compiler.as_ref();
     for draft in drafts {
-        let before = previous.record(&draft.name);
-        let name = draft.name.clone();
-        let record = records::record(draft, before, compiler, &mut site)?;
+        let (name, before) = (draft.name.clone(), previous.record(&draft.name));
+        let record = records::record(draft, before, options.compiler.as_ref(), &mut site)?;
         modules.0.insert(name, Box::new(record));
     }
-    let merged = history::merge(&previous, modules, &overrides, options)?;
-    let units = units(&previous, &merged.modules);
-    let removed = previous.names().filter(|name| !merged.modules.0.contains_key(*name));
+    let dropped_versions = history::merge(&previous, &mut modules, &overrides, options)?;
+    let units = units(&previous, &modules);
+    let removed = previous.modules.0.keys().filter(|name| !modules.0.contains_key(*name));
     let removed = removed.cloned().collect();
 
     let same = previous.manifest.as_ref().is_some_and(|manifest| {
-        previous.modules == merged.modules && manifest.max_age == overrides.max_age
+        previous.modules == modules && manifest.max_age == overrides.max_age
     });
     let (serial, signed) = if same {
         site.still_uses(&previous.parts);
@@ -177,12 +175,10 @@ pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Publis
         if options.sign.is_empty() {
             signatures::refuse_unsigned(&site)?;
         }
-        write(&mut site, &previous, &merged.modules, overrides.max_age, options)?
+        write(&mut site, &previous, &modules, overrides.max_age, options)?
     };
-    let dropped = match options.drop_older_than {
-        Some(days) => site.sweep(&site::references(&merged.modules), days, options.clock)?,
-        None => 0,
-    };
+    let sweep = |days| site.sweep(&site::references(&modules), days, options.clock);
+    let dropped = options.drop_older_than.map_or(Ok(0), sweep)?;
     Ok(Published {
         changed: !same,
         signed,
@@ -190,7 +186,7 @@ pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Publis
         manifest: site.manifest_path(),
         units,
         removed,
-        dropped_versions: merged.dropped,
+        dropped_versions,
         dropped,
         left_out,
     })
@@ -209,7 +205,7 @@ fn write(
         manifest: FORMAT,
         namespace: options.namespace.clone(),
         serial: Some(serial),
-        created: Some(history::rfc3339(options.clock)),
+        created: Some(rfc3339(options.clock)),
         max_age,
         needs: if modules.any_form() { vec![PATHS.to_owned()] } else { Vec::new() },
         body: Body::Modules(modules.clone()),
@@ -227,9 +223,7 @@ fn write(
     }
     let mut before = site::references(&previous.modules);
     before.extend(previous.parts.iter().cloned());
-    if let Some(replaced) = site.read(site::MANIFEST)? {
-        before.extend(signatures::of(site, &replaced)?);
-    }
+    before.extend(signatures::current(site)?);
     let bytes = to_json(&manifest)?;
     let signed = signatures::put(site, &bytes, &options.sign, &comment(serial, options))?;
     site.commit(&bytes, &before, &site::references(modules))?;
@@ -255,11 +249,13 @@ fn to_json(manifest: &Manifest) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b" ");
     let mut writer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
-    manifest.serialize(&mut writer).map_err(|error| {
-        Error::new(Kind::Manifest, "cannot write the manifest").caused_by(&error)
-    })?;
+    manifest.serialize(&mut writer).map_err(|error| cannot_write(&error))?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+fn cannot_write(cause: &serde_json::Error) -> Error {
+    Error::new(Kind::Manifest, "cannot write the manifest").caused_by(cause)
 }
 
 fn units(previous: &history::Previous, modules: &Modules) -> Vec<PublishedUnit> {
@@ -294,12 +290,11 @@ fn apart(source: &Path, output: &Path) -> Result<(PathBuf, PathBuf)> {
     }
     let output = resolve(output)?;
     if real.starts_with(&output) || output.starts_with(&real) {
-        return Err(Error::new(
-            Kind::Configuration,
-            format!("cannot publish {shown} into {}: one lies inside the other", output.display()),
-        )
-        .path(output.display().to_string())
-        .hint("choose an output folder beside the source folder"));
+        let into = output.display();
+        let what = format!("cannot publish {shown} into {into}: one lies inside the other");
+        return Err(Error::new(Kind::Configuration, what)
+            .path(into.to_string())
+            .hint("choose an output folder beside the source folder"));
     }
     Ok((real, output))
 }
@@ -311,15 +306,12 @@ fn resolve(path: &Path) -> Result<PathBuf> {
             .caused_by(&error)
             .hint("name an output folder")
     })?;
-    for ancestor in absolute.ancestors() {
-        if let Ok(real) = fs_err::canonicalize(ancestor) {
-            return Ok(match absolute.strip_prefix(ancestor) {
-                Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
-                _ => real,
-            });
-        }
-    }
-    Ok(absolute)
+    let real = absolute.ancestors().find_map(|ancestor| {
+        let mut real = fs_err::canonicalize(ancestor).ok()?;
+        real.extend(absolute.strip_prefix(ancestor).ok()?);
+        Some(real)
+    });
+    Ok(real.unwrap_or(absolute))
 }
 
 /// SRC cannot be published as it is: what, why, and the remedy.

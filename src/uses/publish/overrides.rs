@@ -11,6 +11,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -71,9 +72,7 @@ pub(super) fn read(root: &Path) -> Result<Overrides> {
     let path = root.join(FILE_NAME);
     let text = match fs_err::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Overrides::default());
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Overrides::default()),
         Err(error) => return Err(unreadable(FILE_NAME, &error)),
     };
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
@@ -92,11 +91,8 @@ pub(super) fn read(root: &Path) -> Result<Overrides> {
                 overrides.records.insert(name, parse(&key, value)?);
             }
             _ => {
-                return Err(wrong(
-                    &key,
-                    "the document knows only `max_age`, `units` and one table for each unit",
-                    "correct the key, or move it into a unit's table",
-                ));
+                let why = "the document knows only `max_age`, `units` and one table for each unit";
+                return Err(wrong(&key, why, "correct the key, or move it into a unit's table"));
             }
         }
     }
@@ -106,20 +102,17 @@ pub(super) fn read(root: &Path) -> Result<Overrides> {
 
 fn check(overrides: &Overrides) -> Result<()> {
     for (name, record) in &overrides.records {
-        for (index, variant) in record.variants.iter().enumerate() {
-            let parts: Vec<&str> = variant.tag.split('-').collect();
-            if parts.len() != 3 || parts.iter().any(|part| part.is_empty()) {
-                return Err(wrong(
-                    &format!("{name}.variants[{index}].tag"),
-                    format!("{:?} is not a wheel tag of three parts", variant.tag),
-                    "write it like cp310-abi3-manylinux_2_17_x86_64",
-                ));
+        for (index, VariantOverrides { tag, .. }) in record.variants.iter().enumerate() {
+            let place = format!("{name}.variants[{index}].tag");
+            let parts: Vec<&str> = tag.split('-').collect();
+            if parts.len() != 3 || parts.contains(&"") {
+                let why = format!("{tag:?} is not a wheel tag of three parts");
+                return Err(wrong(&place, why, "write it like cp310-abi3-manylinux_2_17_x86_64"));
             }
-            let twice = record.variants[..index].iter().any(|other| other.tag == variant.tag);
-            if twice {
+            if record.variants[..index].iter().any(|other| other.tag == *tag) {
                 return Err(wrong(
-                    &format!("{name}.variants[{index}].tag"),
-                    format!("{} stands here twice", variant.tag),
+                    &place,
+                    format!("{tag} stands here twice"),
                     "remove one of them",
                 ));
             }
@@ -131,25 +124,17 @@ fn check(overrides: &Overrides) -> Result<()> {
 /// `[a.b]` is table `b` in table `a` for TOML; the author meant unit `a.b`.
 fn nested(key: &str, table: &toml::Table) -> Result<()> {
     let inner = table.iter().find(|(inner, value)| value.is_table() && *inner != "yanked");
-    match inner {
-        Some((inner, _)) => Err(wrong(
-            &format!("{key}.{inner}"),
-            "a record has no such table",
-            &format!("for the unit {key}.{inner} write [\"{key}.{inner}\"]"),
-        )),
-        None => Ok(()),
-    }
+    let Some((inner, _)) = inner else { return Ok(()) };
+    let hint = format!("for the unit {key}.{inner} write [\"{key}.{inner}\"]");
+    Err(wrong(&format!("{key}.{inner}"), "a record has no such table", &hint))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(key: &str, value: toml::Value) -> Result<T> {
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let inner = error.path().to_string();
-        let place = if inner == "." {
-            key.to_owned()
-        } else if inner.starts_with('[') {
-            format!("{key}{inner}")
-        } else {
-            format!("{key}.{inner}")
+        let place = match error.path().to_string().as_str() {
+            "." => key.to_owned(),
+            inner if inner.starts_with('[') => format!("{key}{inner}"),
+            inner => format!("{key}.{inner}"),
         };
         wrong(&place, error.inner().message(), "correct it, or remove it")
     })

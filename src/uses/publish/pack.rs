@@ -33,8 +33,8 @@ const LEVEL: i32 = 19;
 const THREADS: usize = 8;
 
 /// Small files in groups of at most [`TOTAL`] bytes, in the order given.
-pub(super) fn groups(files: Vec<&SourceFile>) -> Vec<Vec<&SourceFile>> {
-    let small = files.into_iter().filter(|file| file.size <= SMALL).collect();
+pub(super) fn groups<'a>(files: impl Iterator<Item = &'a SourceFile>) -> Vec<Vec<&'a SourceFile>> {
+    let small = files.filter(|file| file.size <= SMALL);
     let mut groups = within(small, |file| (file.path.as_str(), file.size));
     // One file in a pack is one request either way.
     groups.retain(|group| group.len() > 1);
@@ -43,7 +43,10 @@ pub(super) fn groups(files: Vec<&SourceFile>) -> Vec<Vec<&SourceFile>> {
 
 /// Groups of entries, whose name and size `entry` tells, of at most [`TOTAL`] bytes; what
 /// is larger alone is left out.
-pub(super) fn within<T>(items: Vec<T>, entry: impl Fn(&T) -> (&str, u64)) -> Vec<Vec<T>> {
+pub(super) fn within<T>(
+    items: impl IntoIterator<Item = T>,
+    entry: impl Fn(&T) -> (&str, u64),
+) -> Vec<Vec<T>> {
     let mut groups: Vec<Vec<T>> = Vec::new();
     let mut room = 0;
     for item in items {

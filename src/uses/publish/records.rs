@@ -32,14 +32,7 @@ pub(super) struct Draft {
     dependencies: Vec<String>,
     requires: BTreeSet<UnitName>,
     yanked: Option<Yanked>,
-    files: Vec<DraftFile>,
-    variants: Vec<(String, Vec<DraftFile>)>,
-}
-
-#[derive(Debug)]
-struct DraftFile {
-    file: SourceFile,
-    lazy: bool,
+    unit: SourceUnit,
 }
 
 pub(super) fn drafts(source: &mut Source, overrides: &Overrides) -> Result<Vec<Draft>> {
@@ -48,14 +41,11 @@ pub(super) fn drafts(source: &mut Source, overrides: &Overrides) -> Result<Vec<D
     let mut drafts = Vec::new();
     for (name, unit) in &source.units {
         let own = overrides.records.get(name).unwrap_or(&none);
-        if let Some(missing) =
-            own.requires.iter().flatten().find(|it| !source.units.contains_key(*it))
-        {
-            return Err(overrides::wrong(
-                &format!("{name}.requires"),
-                format!("the source folder has no unit {missing}"),
-                "correct the name, or add the unit",
-            ));
+        let mut required = own.requires.iter().flatten();
+        if let Some(missing) = required.find(|it| !source.units.contains_key(*it)) {
+            let why = format!("the source folder has no unit {missing}");
+            let remedy = "correct the name, or add the unit";
+            return Err(overrides::wrong(&format!("{name}.requires"), why, remedy));
         }
         drafts.push(draft(name, unit, own, &distributions)?);
     }
@@ -81,40 +71,25 @@ fn draft(
         Some(String::from_utf8_lossy(&bytes).into_owned())
     };
     let (dependencies, requires) = needs(name, &of, distributions);
-    let mut files = unit.files.clone();
-    files.extend(of.iter().filter(|it| it.home == *name).flat_map(|it| it.files.clone()));
-    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut unit = unit.clone();
+    unit.files.extend(of.iter().filter(|it| it.home == *name).flat_map(|it| it.files.clone()));
+    unit.files.sort_by(|a, b| a.path.cmp(&b.path));
+    lazy(name, &mut unit, &own.lazy)?;
     let specifiers: BTreeSet<&str> =
         of.iter().filter_map(|it| it.metadata.requires_python.as_deref()).collect();
     let joined = specifiers.into_iter().collect::<Vec<_>>().join(",");
-    let mut draft = Draft {
+    let version = own.version.clone().or_else(|| Some(main?.metadata.version.clone()));
+    let requires_python = own.requires_python.clone();
+    Ok(Draft {
         name: name.clone(),
-        version: own
-            .version
-            .clone()
-            .or_else(|| main.map(|it| it.metadata.version.clone()))
-            .or_else(|| version::declared(name, text)),
+        version: version.or_else(|| version::declared(name, text)),
         summary: own.summary.clone().or_else(|| main?.metadata.summary.clone()),
-        requires_python: own
-            .requires_python
-            .clone()
-            .or_else(|| (!joined.is_empty()).then_some(joined)),
+        requires_python: requires_python.or_else(|| (!joined.is_empty()).then_some(joined)),
         dependencies: own.dependencies.clone().unwrap_or(dependencies),
         requires: own.requires.clone().unwrap_or(requires),
         yanked: own.yanked.clone(),
-        files: drafted(files),
-        variants: unit
-            .variants
-            .iter()
-            .map(|(tag, files)| (tag.clone(), drafted(files.clone())))
-            .collect(),
-    };
-    lazy(&mut draft, &own.lazy)?;
-    Ok(draft)
-}
-
-fn drafted(files: Vec<SourceFile>) -> Vec<DraftFile> {
-    files.into_iter().map(|file| DraftFile { file, lazy: false }).collect()
+        unit,
+    })
 }
 
 /// `dependencies` and `requires` of a unit: what SRC holds comes with the unit,
@@ -144,33 +119,30 @@ fn needs(
 
 /// Marks the data files that a glob names. Code and metadata are never lazy: the
 /// interpreter opens them without asking.
-fn lazy(draft: &mut Draft, globs: &[String]) -> Result<()> {
-    let stem = draft.name.to_path();
+fn lazy(name: &UnitName, unit: &mut SourceUnit, globs: &[String]) -> Result<()> {
+    let stem = name.to_path();
     let folder = format!("{stem}/");
     let parent = stem.rfind('/').map_or(0, |at| at + 1);
     for pattern in globs {
         let mut found = false;
-        let variants = draft.variants.iter_mut().flat_map(|(_, files)| files);
-        for drafted in draft.files.iter_mut().chain(variants) {
-            let path = drafted.file.path.as_str();
+        let whole: String = pattern.nfc().collect();
+        for file in unit.all_mut() {
+            let path = file.path.as_str();
             let below = match path.strip_prefix(&folder) {
                 Some(below) => below,
                 None if path.starts_with(&stem) && !path[parent..].contains('/') => &path[parent..],
                 None => continue,
             };
             let below: String = below.nfc().collect();
-            if !is_opened_unasked(path) && glob::matches(&pattern.nfc().collect::<String>(), &below)
-            {
-                drafted.lazy = true;
+            if !is_opened_unasked(path) && glob::matches(&whole, &below) {
+                file.lazy = true;
                 found = true;
             }
         }
         if !found {
-            return Err(overrides::wrong(
-                &format!("{}.lazy", draft.name),
-                format!("{pattern:?} names no data file of {}", draft.name),
-                "write globs below the unit's folder, such as data/*.bin, or remove it",
-            ));
+            let why = format!("{pattern:?} names no data file of {name}");
+            let remedy = "write globs below the unit's folder, such as data/*.bin, or remove it";
+            return Err(overrides::wrong(&format!("{name}.lazy"), why, remedy));
         }
     }
     Ok(())
@@ -195,17 +167,17 @@ pub(super) fn record(
     compiler: Option<&Compiler>,
     site: &mut Site,
 ) -> Result<Record> {
-    let files = keep(&draft.files, site)?;
-    let mut packs = packs(&draft.files, before, site)?;
-    let old = before.map(|it| (&it.files[..], &it.packs[..]));
-    packs.extend(code::packs(eager(&draft.files), old, compiler, site)?);
+    let mut made = |files: &[SourceFile], old: Option<(&[File], &[Pack])>| {
+        let mut packs = packs(files, before, site)?;
+        packs.extend(code::packs(eager(files), old, compiler, site)?);
+        Ok((keep(files, site)?, packs))
+    };
+    let (files, packs) = made(&draft.unit.files, before.map(|it| (&it.files[..], &it.packs[..])))?;
     let mut variants = Vec::new();
-    for (tag, drafted) in &draft.variants {
-        let mut packs = self::packs(drafted, before, site)?;
-        let old = before.and_then(|it| it.variants.iter().find(|variant| variant.tag == *tag));
-        let old = old.map(|it| (&it.files[..], &it.packs[..]));
-        packs.extend(code::packs(eager(drafted), old, compiler, site)?);
-        variants.push(Variant { tag: tag.clone(), files: keep(drafted, site)?, packs });
+    for (tag, files) in draft.unit.variants {
+        let old = before.and_then(|it| it.variants.iter().find(|variant| variant.tag == tag));
+        let (files, packs) = made(&files, old.map(|it| (&it.files[..], &it.packs[..])))?;
+        variants.push(Variant { tag, files, packs });
     }
     let version = match draft.version {
         Some(version) => version,
@@ -231,58 +203,45 @@ pub(super) fn record(
     })
 }
 
-fn keep(drafted: &[DraftFile], site: &mut Site) -> Result<Vec<File>> {
-    let file = |drafted: &DraftFile| {
+fn keep(files: &[SourceFile], site: &mut Site) -> Result<Vec<File>> {
+    let file = |file: &SourceFile| {
         Ok(File {
-            path: drafted.file.path.clone(),
-            place: Place::Url(UrlText::new(site.keep_file(&drafted.file)?)),
-            size: drafted.file.size,
-            sha256: drafted.file.sha256,
-            lazy: drafted.lazy,
-            executable: drafted.file.executable && !is_library(drafted.file.path.as_str()),
+            path: file.path.clone(),
+            place: Place::Url(UrlText::new(site.keep_file(file)?)),
+            size: file.size,
+            sha256: file.sha256,
+            lazy: file.lazy,
+            executable: file.executable && !is_library(file.path.as_str()),
         })
     };
-    drafted.iter().map(file).collect()
+    files.iter().map(file).collect()
 }
 
-fn eager(drafted: &[DraftFile]) -> Vec<&SourceFile> {
-    drafted.iter().filter(|it| !it.lazy).map(|it| &it.file).collect()
+fn eager(files: &[SourceFile]) -> impl Iterator<Item = &SourceFile> {
+    files.iter().filter(|file| !file.lazy)
 }
 
-/// Names in an archive have one Unicode normal form, because extractors choose; others come alone.
-fn packable(drafted: &[DraftFile]) -> Vec<&SourceFile> {
-    eager(drafted).into_iter().filter(|file| file.path.is_composed().is_ok()).collect()
-}
-
-fn packs(drafted: &[DraftFile], before: Option<&Record>, site: &mut Site) -> Result<Vec<Pack>> {
-    let groups = pack::groups(packable(drafted));
-    let kept: Vec<Option<Pack>> = groups
-        .iter()
-        .map(|group| before.and_then(|before| reusable(before, group, site)))
-        .collect();
-    let missing = groups.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
-    let missing: Vec<_> = missing.map(|(group, _)| group).collect();
-    let mut made = pack::each(&missing, |group| {
-        let read = |file: &&SourceFile| Ok((file.path.to_string(), file.read()?));
-        pack::zip_zstd(&group.iter().map(read).collect::<Result<Vec<_>>>()?)
-    })?
-    .into_iter();
-    let mut packs = Vec::new();
-    for (group, kept) in groups.iter().zip(kept) {
-        if let Some(pack) = kept {
-            packs.push(pack);
-        } else if let Some(bytes) = made.next() {
-            let (url, sha256) = site.keep_pack(&bytes)?;
-            packs.push(Pack {
-                format: PackFormat::ZipZstd,
-                tag: None,
-                url: UrlText::new(url),
-                size: bytes.len() as u64,
-                sha256,
-                paths: group.iter().map(|file| file.path.clone()).collect(),
-            });
+fn packs(files: &[SourceFile], before: Option<&Record>, site: &mut Site) -> Result<Vec<Pack>> {
+    // Names in an archive have one Unicode normal form, because extractors choose; others come
+    // alone.
+    let groups = pack::groups(eager(files).filter(|file| file.path.is_composed().is_ok()));
+    let (mut packs, mut missing) = (Vec::new(), Vec::new());
+    for group in groups {
+        match before.and_then(|before| reusable(before, &group, site)) {
+            Some(pack) => packs.push(pack),
+            None => missing.push(group),
         }
     }
+    let made = pack::each(&missing, |group| {
+        let read = |file: &&SourceFile| Ok((file.path.to_string(), file.read()?));
+        pack::zip_zstd(&group.iter().map(read).collect::<Result<Vec<_>>>()?)
+    })?;
+    for (group, bytes) in missing.iter().zip(made) {
+        let paths = group.iter().map(|file| file.path.clone()).collect();
+        packs.push(site.keep_pack(PackFormat::ZipZstd, None, &bytes, paths)?);
+    }
+    // In the order of the files, as the groups are.
+    packs.sort_by(|one, other| one.paths.cmp(&other.paths));
     Ok(packs)
 }
 
@@ -295,14 +254,11 @@ fn reusable(before: &Record, group: &[&SourceFile], site: &Site) -> Option<Pack>
         pack.format == PackFormat::ZipZstd
             && pack.paths.iter().eq(group.iter().map(|file| &file.path))
             && group.iter().all(|file| holds(files, file))
-            && site.holds(pack.url.as_str(), pack.size, &pack.sha256)
+            && site.holds_pack(pack)
     };
-    let own = before.packs.iter().find(|pack| fits(&before.files, pack));
-    own.or_else(|| {
-        let mut variants = before.variants.iter();
-        variants.find_map(|variant| variant.packs.iter().find(|pack| fits(&variant.files, pack)))
-    })
-    .cloned()
+    let variants = before.variants.iter().map(|variant| (&variant.files, &variant.packs));
+    let mut all = std::iter::once((&before.files, &before.packs)).chain(variants);
+    all.find_map(|(files, packs)| packs.iter().find(|pack| fits(files, pack))).cloned()
 }
 
 /// `0+` and 12 digits of the tree's digest; platforms count where there are any.

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use super::site::Site;
+use super::site::{MANIFEST, Site};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 use crate::sign::secret::Signer;
@@ -27,8 +27,7 @@ pub(super) fn put(
     comment: &str,
 ) -> Result<bool> {
     let digest = Digest::of(manifest);
-    let mut first = None;
-    let mut changed = false;
+    let (mut first, mut changed) = (None, false);
     for signer in signers {
         let relative = format!("{FOLDER}/{digest}.{}.minisig", signer.id());
         let there = site.read(&relative)?.filter(|there| signer.made(manifest, there));
@@ -57,20 +56,16 @@ pub(super) fn refuse_unsigned(site: &Site) -> Result<()> {
     if site.read(BESIDE)?.is_none() {
         return Ok(());
     }
-    Err(Error::new(
-        Kind::Configuration,
-        "cannot publish: the output folder is signed, and its readers would refuse an unsigned manifest",
-    )
-    .path(BESIDE)
-    .hint(format!("pass --sign KEY, or remove {BESIDE} first")))
+    let what = "cannot publish: the output folder is signed, and its readers would refuse an unsigned manifest";
+    Err(Error::new(Kind::Configuration, what)
+        .path(BESIDE)
+        .hint(format!("pass --sign KEY, or remove {BESIDE} first")))
 }
 
-/// The paths of the signatures of `manifest`.
-pub(super) fn of(site: &Site, manifest: &[u8]) -> Result<BTreeSet<String>> {
-    let start = Digest::of(manifest).to_hex();
-    let names = site.names(FOLDER)?.into_iter();
-    Ok(names
-        .filter(|name| name.starts_with(&start))
-        .map(|name| format!("{FOLDER}/{name}"))
-        .collect())
+/// The paths of the signatures of the manifest that is served now.
+pub(super) fn current(site: &Site) -> Result<BTreeSet<String>> {
+    let Some(manifest) = site.read(MANIFEST)? else { return Ok(BTreeSet::new()) };
+    let start = Digest::of(&manifest).to_hex();
+    let names = site.names(FOLDER)?.into_iter().filter(|name| name.starts_with(&start));
+    Ok(names.map(|name| format!("{FOLDER}/{name}")).collect())
 }

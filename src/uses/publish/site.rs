@@ -16,6 +16,7 @@
 //! underscore (`__init__.py`), and URLs stay free of quoting.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -24,8 +25,8 @@ use fs_err::File;
 
 use super::source::SourceFile;
 use crate::error::{Error, Kind, Result};
-use crate::manifest::{self, Modules};
-use crate::name::{Digest, Hashing};
+use crate::manifest::{self, Modules, Pack, PackFormat};
+use crate::name::{Digest, FilePath, Hashing, UrlText};
 use crate::store::lock::unsupported;
 use crate::store::{disk, sync_folder};
 
@@ -52,12 +53,9 @@ impl Site {
     pub fn open(root: &Path) -> Result<Self> {
         let failed = |error: std::io::Error| cannot_write(root, &error);
         fs_err::create_dir_all(root).map_err(failed)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(root.join(LOCK))
-            .map_err(failed)?;
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        let lock = options.open(root.join(LOCK)).map_err(failed)?;
         // Below the wrapper, whose errors do not tell the system's number.
         match lock.file().lock() {
             // A file system without locks: as safe as its only user makes it.
@@ -92,10 +90,14 @@ impl Site {
     }
 
     /// True if the site holds these very bytes at `relative`.
-    pub fn holds(&self, relative: &str, size: u64, sha256: &Digest) -> bool {
+    fn holds(&self, relative: &str, size: u64, sha256: &Digest) -> bool {
         let path = self.root.join(relative);
         fs_err::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == size)
             && digest_of(&path).is_ok_and(|(_, digest)| digest == *sha256)
+    }
+
+    pub fn holds_pack(&self, pack: &Pack) -> bool {
+        self.holds(pack.url.as_str(), pack.size, &pack.sha256)
     }
 
     /// Copies a file of SRC, if it is not there yet, and says where it is.
@@ -118,11 +120,18 @@ impl Site {
         Ok(relative)
     }
 
-    pub fn keep_pack(&mut self, bytes: &[u8]) -> Result<(String, Digest)> {
-        let digest = Digest::of(bytes);
-        let relative = format!("packs/{digest}.zip.zst");
-        self.keep(&relative, &digest, bytes)?;
-        Ok((relative, digest))
+    pub fn keep_pack(
+        &mut self,
+        format: PackFormat,
+        tag: Option<String>,
+        bytes: &[u8],
+        paths: Vec<FilePath>,
+    ) -> Result<Pack> {
+        let sha256 = Digest::of(bytes);
+        let relative = format!("packs/{sha256}.zip.zst");
+        self.keep(&relative, &sha256, bytes)?;
+        let (url, size) = (UrlText::new(relative), bytes.len() as u64);
+        Ok(Pack { format, tag, url, size, sha256, paths })
     }
 
     pub fn keep_part(&mut self, digest: &Digest, bytes: &[u8]) -> Result<()> {
@@ -157,9 +166,7 @@ impl Site {
         if self.holds(relative, bytes.len() as u64, digest) {
             return Ok(());
         }
-        let temporary = self.temporary();
-        fs_err::write(&temporary, bytes).map_err(|error| cannot_write(&self.root, &error))?;
-        self.place(&temporary, relative)
+        self.replace(relative, bytes)
     }
 
     /// Makes the new state visible in one step: first all that it refers to is on
@@ -197,10 +204,7 @@ impl Site {
     pub fn sweep(&self, references: &BTreeSet<String>, days: u64, clock: u64) -> Result<u64> {
         let limit = Duration::from_secs(clock.saturating_sub(days.saturating_mul(super::DAY)));
         let limit = SystemTime::UNIX_EPOCH + limit;
-        let signatures = match self.read(MANIFEST)? {
-            Some(manifest) => super::signatures::of(self, &manifest)?,
-            None => BTreeSet::new(),
-        };
+        let signatures = super::signatures::current(self)?;
         let used = references.union(&self.parts).chain(&signatures).map(String::as_str).collect();
         let mut dropped = 0;
         for folder in FOLDERS {
@@ -212,19 +216,12 @@ impl Site {
     fn sweep_folder(&self, folder: &str, used: &BTreeSet<&str>, limit: SystemTime) -> Result<u64> {
         let path = self.root.join(folder);
         let failed = |error: std::io::Error| cannot_write(&path, &error);
-        let entries = match fs_err::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-            Err(error) => return Err(failed(error)),
-        };
         let mut dropped = 0;
-        for entry in entries {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name();
+        for entry in disk::list(&path).map_err(failed)? {
             // What has another name is not ours.
-            let Some(name) = name.to_str() else { continue };
+            let Some(name) = entry.file_name().and_then(OsStr::to_str) else { continue };
             let relative = format!("{folder}/{name}");
-            let meta = entry.metadata().map_err(failed)?;
+            let meta = fs_err::symlink_metadata(&entry).map_err(failed)?;
             if meta.is_dir() && folder == "files" && name.len() == 2 {
                 dropped += self.sweep_folder(&relative, used, limit)?;
             } else if meta.is_file()
@@ -232,7 +229,7 @@ impl Site {
                 && !used.contains(relative.as_str())
                 && meta.modified().map_err(failed)? < limit
             {
-                fs_err::remove_file(entry.path()).map_err(failed)?;
+                fs_err::remove_file(&entry).map_err(failed)?;
                 dropped += 1;
             }
         }
@@ -304,15 +301,11 @@ fn copy(reader: File, writer: impl Write) -> std::io::Result<(u64, Digest)> {
 
 /// `.csv` of `Table.CSV`; nothing where it would need quoting.
 fn suffix_of(name: &str) -> String {
-    match name.rsplit_once('.') {
-        Some((_, suffix))
-            if (1..=16).contains(&suffix.len())
-                && suffix.chars().all(|c| c.is_ascii_alphanumeric()) =>
-        {
-            format!(".{}", suffix.to_ascii_lowercase())
-        }
-        _ => String::new(),
-    }
+    let is_plain = |suffix: &&str| {
+        (1..=16).contains(&suffix.len()) && suffix.chars().all(|c| c.is_ascii_alphanumeric())
+    };
+    let suffix = name.rsplit_once('.').map(|(_, suffix)| suffix).filter(is_plain);
+    suffix.map_or_else(String::new, |suffix| format!(".{}", suffix.to_ascii_lowercase()))
 }
 
 fn is_absent_or_denied(error: &std::io::Error) -> bool {

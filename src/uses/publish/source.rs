@@ -14,8 +14,9 @@ use super::overrides::Overrides;
 use super::walk::{self, Found, walk};
 use super::{LeftOut, distribution, refused, unreadable};
 use crate::error::{Error, Result};
-use crate::manifest::owner_rule;
+use crate::manifest::{Territory, owner_rule};
 use crate::name::{Digest, FilePath, Namespace, UnitName};
+use crate::status::Status;
 
 const MOVE: &str = "name it like the module it belongs to, or move it out of the source folder";
 
@@ -27,33 +28,40 @@ pub(super) struct SourceFile {
     pub size: u64,
     pub sha256: Digest,
     pub executable: bool,
+    /// The settings say so; not known before they are looked at.
+    pub lazy: bool,
 }
 
 impl SourceFile {
     /// The bytes, if they still are those that were read first.
     pub fn read(&self) -> Result<Vec<u8>> {
         let bytes = fs_err::read(&self.disk).map_err(|error| unreadable(&self.path, &error))?;
-        if Digest::of(&bytes) == self.sha256 {
-            return Ok(bytes);
-        }
-        Err(self.changed())
+        if Digest::of(&bytes) == self.sha256 { Ok(bytes) } else { Err(self.changed()) }
     }
 
     /// Somebody writes to it.
     pub fn changed(&self) -> Error {
-        refused(
-            &self.path,
-            "it changed while it was read",
-            "publish again when nothing writes to the source folder",
-        )
+        let remedy = "publish again when nothing writes to the source folder";
+        refused(&self.path, "it changed while it was read", remedy)
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct SourceUnit {
     pub files: Vec<SourceFile>,
     /// Files for one platform, by wheel tag, in the order of the settings.
     pub variants: Vec<(String, Vec<SourceFile>)>,
+}
+
+impl SourceUnit {
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut SourceFile> {
+        self.files.iter_mut().chain(self.variants.iter_mut().flat_map(|(_, files)| files))
+    }
+
+    /// Its files, and those of all its variants.
+    fn all(&self) -> impl Iterator<Item = &SourceFile> {
+        self.files.iter().chain(self.variants.iter().flat_map(|(_, files)| files))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +86,7 @@ pub(super) fn read(root: &Path, namespace: &Namespace, overrides: &Overrides) ->
     let listed = distribution::dotted(root)?;
     let mut source = Source::default();
     let found = walk(root, root, &folders, &listed, &mut source.left_out)?;
-    let owners = Owners::new(&found, overrides)?;
+    let owners = Owners::new(&found, overrides);
     for found in found {
         let owner = owners.of(&found)?;
         let file = hashed(found, &mut source.left_out)?;
@@ -102,7 +110,7 @@ struct Owners<'a> {
 }
 
 impl<'a> Owners<'a> {
-    fn new(found: &[Found], overrides: &'a Overrides) -> Result<Self> {
+    fn new(found: &[Found], overrides: &'a Overrides) -> Self {
         let mut deeper: Vec<&UnitName> = overrides.units.iter().collect();
         deeper.sort_by_key(|name| std::cmp::Reverse(name.as_str().len()));
         let importable = |found: &Found| match found.path.as_str().split_once('/') {
@@ -116,15 +124,13 @@ impl<'a> Owners<'a> {
         };
         let mut top: BTreeSet<String> = found.iter().filter_map(importable).collect();
         top.extend(overrides.records.keys().map(|name| name.top().to_owned()));
-        Ok(Self { deeper, top })
+        Self { deeper, top }
     }
 
     fn of(&self, found: &Found) -> Result<Owner> {
         let path = &found.path;
-        let (first, inside) = match path.as_str().split_once('/') {
-            Some((first, _)) => (first, true),
-            None => (path.as_str(), false),
-        };
+        let first = path.as_str().split('/').next().unwrap_or_default();
+        let inside = first != path.as_str();
         if inside && first.ends_with(".dist-info") {
             return Ok(Owner::Distribution(first.to_owned()));
         }
@@ -142,20 +148,15 @@ impl<'a> Owners<'a> {
         };
         let what = if inside { format!("{first}/") } else { first.to_owned() };
         if (beside || !inside) && !self.top.contains(stem) {
-            return Err(refused(
-                what,
-                format!("there is no module {stem:?} that it belongs to"),
-                MOVE,
-            ));
+            let why = format!("there is no module {stem:?} that it belongs to");
+            return Err(refused(what, why, MOVE));
         }
         if stem.contains('.') {
             let why = "a folder with a dot in its name cannot be imported";
-            return Err(refused(what, why, "rename it, or move it out of the source folder"));
+            return Err(refused(what, why, walk::RENAME));
         }
-        match UnitName::new(stem) {
-            Ok(name) => Ok(Owner::Unit(name)),
-            Err(why) => Err(refused(what, why, "rename it, or move it out of the source folder")),
-        }
+        let name = UnitName::new(stem).map_err(|why| refused(what, why, walk::RENAME))?;
+        Ok(Owner::Unit(name))
     }
 }
 
@@ -167,23 +168,16 @@ fn variants(
     owners: &Owners,
     source: &mut Source,
 ) -> Result<()> {
-    let mut folders: BTreeMap<&str, BTreeMap<FilePath, (Found, bool)>> = BTreeMap::new();
+    // What lies in each folder, and whether some unit took it.
+    let mut folders: BTreeMap<&str, Vec<(Found, bool)>> = BTreeMap::new();
     for (name, settings) in &overrides.records {
         for variant in &settings.variants {
-            let files = match folders.entry(variant.folder.as_str()) {
-                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    let found = variant_folder(root, &variant.folder, &mut source.left_out)?;
-                    entry.insert(
-                        found
-                            .into_iter()
-                            .map(|found| (found.path.clone(), (found, false)))
-                            .collect(),
-                    )
-                }
+            let mut files = match folders.remove(variant.folder.as_str()) {
+                Some(files) => files,
+                None => variant_folder(root, &variant.folder, &mut source.left_out)?,
             };
             let mut chosen = Vec::new();
-            for (found, taken) in files.values_mut() {
+            for (found, taken) in &mut files {
                 match owners.of(found)? {
                     Owner::Distribution(_) => *taken = true,
                     Owner::Unit(owner) if owner == *name => {
@@ -193,20 +187,22 @@ fn variants(
                     Owner::Unit(_) => {}
                 }
             }
+            folders.insert(variant.folder.as_str(), files);
             let unit = source.units.entry(name.clone()).or_default();
-            chosen.retain(|file| {
-                !unit.files.iter().any(|own| own.path == file.path && own.sha256 == file.sha256)
-            });
+            let is_own = |it: &SourceFile| {
+                unit.files.iter().any(|own| own.path == it.path && own.sha256 == it.sha256)
+            };
+            chosen.retain(|file| !is_own(file));
             unit.variants.push((variant.tag.clone(), chosen));
         }
     }
     for (folder, files) in &folders {
-        if let Some((stray, _)) = files.values().find(|(_, taken)| !taken) {
-            return Err(refused(
-                format!("{folder}/{}", stray.path),
-                "no unit has a variant with this folder that may hold it",
-                "add the variant to the unit's table in magic-module.toml, or move the file away",
-            ));
+        if let Some((stray, _)) = files.iter().find(|(_, taken)| !taken) {
+            let what = format!("{folder}/{}", stray.path);
+            let why = "no unit has a variant with this folder that may hold it";
+            let remedy =
+                "add the variant to the unit's table in magic-module.toml, or move the file away";
+            return Err(refused(what, why, remedy));
         }
     }
     Ok(())
@@ -216,17 +212,15 @@ fn variant_folder(
     root: &Path,
     folder: &FilePath,
     left_out: &mut Vec<LeftOut>,
-) -> Result<Vec<Found>> {
+) -> Result<Vec<(Found, bool)>> {
     let disk = root.join(folder.as_str());
     // A link would lead out of SRC unseen.
     if !fs_err::symlink_metadata(&disk).is_ok_and(|meta| meta.is_dir()) {
-        return Err(refused(
-            folder,
-            "the folder of a variant is missing",
-            "correct `folder` in magic-module.toml, or create it",
-        ));
+        let remedy = "correct `folder` in magic-module.toml, or create it";
+        return Err(refused(folder, "the folder of a variant is missing", remedy));
     }
-    walk(root, &disk, &[], &distribution::dotted(&disk)?, left_out)
+    let found = walk(root, &disk, &[], &distribution::dotted(&disk)?, left_out)?;
+    Ok(found.into_iter().map(|found| (found, false)).collect())
 }
 
 /// What must hold between the files and the names of units.
@@ -241,13 +235,9 @@ fn check(source: &Source, namespace: &Namespace, overrides: &Overrides) -> Resul
             return Err(refused(name, why, "rename one of them"));
         }
         let stem = name.to_path();
-        let below = format!("{stem}/");
-        let all = || unit.files.iter().chain(unit.variants.iter().flat_map(|(_, files)| files));
-        let folder = all().find(|file| file.path.as_str().starts_with(&below));
-        let flat = all().find(|file| {
-            let rest = file.path.as_str().strip_prefix(&stem);
-            rest.is_some_and(|rest| rest.starts_with('.') && !rest.contains('/'))
-        });
+        let in_territory =
+            |territory| unit.all().find(|file| owner_rule(name, &file.path) == Some(territory));
+        let (folder, flat) = (in_territory(Territory::Folder), in_territory(Territory::Flat));
         if let (Some(_), Some(flat)) = (folder, flat) {
             let why = format!("{stem}/ is there too, and a unit is a module or a folder");
             let hint = format!("move it into {stem}/, or rename one of them");
@@ -258,11 +248,10 @@ fn check(source: &Source, namespace: &Namespace, overrides: &Overrides) -> Resul
         if !source.units.contains_key(name) {
             let stem = name.to_path();
             let place = if overrides.units.contains(name) { "units" } else { name.as_str() };
-            return Err(super::overrides::wrong(
-                place,
-                format!("there is no unit {name}, because {stem}.py and {stem}/ are missing"),
-                "correct the name, or remove it; a submodule is a unit only if `units` lists it",
-            ));
+            let why = format!("there is no unit {name}, because {stem}.py and {stem}/ are missing");
+            let remedy =
+                "correct the name, or remove it; a submodule is a unit only if `units` lists it";
+            return Err(super::overrides::wrong(place, why, remedy));
         }
     }
     let compiled = source.left_out.iter().find(|left| left.reason == walk::COMPILED);
@@ -270,36 +259,21 @@ fn check(source: &Source, namespace: &Namespace, overrides: &Overrides) -> Resul
         return Err(refused(&left.path, left.reason, "put the sources into the source folder"));
     }
     if source.units.is_empty() {
-        return Err(refused(
-            "an empty folder",
-            "it holds no module and no package",
-            "name the folder that holds the modules",
-        ));
+        let why = "it holds no module and no package";
+        return Err(refused("an empty folder", why, "name the folder that holds the modules"));
     }
     Ok(())
 }
 
 fn hashed(found: Found, left_out: &mut Vec<LeftOut>) -> Result<SourceFile> {
     let failed = |error: std::io::Error| unreadable(&found.path, &error);
-    let mode = mode_of(&fs_err::metadata(&found.disk).map_err(failed)?);
+    let mode = Status::of(&fs_err::metadata(&found.disk).map_err(failed)?).mode;
     if mode & 0o6000 != 0 {
         let reason = "published, but without the right to act as its owner or group (setuid)";
         left_out.push(LeftOut::file(found.path.to_string(), reason));
     }
     let executable = mode & 0o111 != 0;
     let (size, sha256) = super::site::digest_of(&found.disk).map_err(failed)?;
-    Ok(SourceFile { path: found.path, disk: found.disk, size, sha256, executable })
-}
-
-fn mode_of(metadata: &std::fs::Metadata) -> u32 {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        metadata.mode()
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        0
-    }
+    let Found { path, disk } = found;
+    Ok(SourceFile { path, disk, size, sha256, executable, lazy: false })
 }

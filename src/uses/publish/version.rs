@@ -51,10 +51,8 @@ fn imported(source: &str, unit: &UnitName) -> Option<(String, String)> {
         let names = names.split('#').next().unwrap_or(names);
         for part in names.trim().trim_matches(['(', ')']).split(',') {
             let words: Vec<&str> = part.split_whitespace().collect();
-            match words[..] {
-                ["__version__"] => return Some((file.to_owned(), "__version__".to_owned())),
-                [name, "as", "__version__"] => return Some((file.to_owned(), name.to_owned())),
-                _ => {}
+            if let [name @ "__version__"] | [name, "as", "__version__"] = words[..] {
+                return Some((file.to_owned(), name.to_owned()));
             }
         }
     }

@@ -22,7 +22,8 @@ use super::{LeftOut, overrides, refused, unreadable};
 use crate::error::Result;
 use crate::name::{FilePath, folded, parents};
 
-const RENAME: &str = "rename it, or move it out of the source folder";
+pub(super) const RENAME: &str = "rename it, or move it out of the source folder";
+const MOVE_OUT: &str = "move it out of the source folder";
 pub(super) const COMPILED: &str =
     "it is compiled code without its source, which one interpreter can run";
 const DOTTED: &str = "its name starts with a dot";
@@ -45,8 +46,7 @@ pub(super) fn walk(
 ) -> Result<Vec<Found>> {
     let mut walk = Walk { root, skip, listed, left_out, found: Vec::new() };
     walk.folder(folder, "")?;
-    let found = walk.found;
-    named(root, found)
+    named(root, walk.found)
 }
 
 struct Walk<'a> {
@@ -99,11 +99,7 @@ impl Walk<'_> {
             } else if kind.is_file() {
                 self.found.push((path, disk));
             } else {
-                return Err(refused(
-                    what,
-                    "it is neither a file nor a folder",
-                    "move it out of the source folder",
-                ));
+                return Err(refused(what, "it is neither a file nor a folder", MOVE_OUT));
             }
         }
         if self.found.len() > before.0 {
@@ -142,7 +138,7 @@ impl Walk<'_> {
         }
         if !target.is_file() {
             let why = "it is a link to what is neither a file nor a folder";
-            return Err(refused(what, why, "move it out of the source folder"));
+            return Err(refused(what, why, MOVE_OUT));
         }
         Ok(())
     }
@@ -214,7 +210,5 @@ fn is_code(path: &str) -> bool {
 pub(super) fn shown(root: &Path, path: &Path) -> String {
     let below = path.strip_prefix(root).ok().filter(|below| !below.as_os_str().is_empty());
     let text = below.unwrap_or(path).display().to_string();
-    let plain = |c: char| !crate::name::is_control_or_directional(c);
-    let escaped = |c: char| if plain(c) { c.to_string() } else { c.escape_default().to_string() };
-    text.chars().map(escaped).collect()
+    crate::error::shown(&text, usize::MAX).into_owned()
 }

@@ -1,0 +1,41 @@
+//! What only some systems tell of a file: elsewhere it is nobody's, and closed to others.
+
+use std::fs::Metadata;
+
+/// The part of `stat` that is looked at here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// `st_mode`.
+    pub mode: u32,
+    /// `st_uid`.
+    pub owner: u32,
+    /// `st_ino`.
+    pub inode: u64,
+    /// `st_nlink`: how many names it has.
+    pub names: u64,
+}
+
+impl Status {
+    /// Reads what is known; asks nothing.
+    pub fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let (mode, owner) = (metadata.mode(), metadata.uid());
+            Self { mode, owner, inode: metadata.ino(), names: metadata.nlink() }
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = metadata;
+            Self { mode: 0, owner: 0, inode: 0, names: 1 }
+        }
+    }
+}
+
+/// Whose files this process makes.
+pub fn own_user() -> u32 {
+    #[cfg(unix)]
+    return rustix::process::geteuid().as_raw();
+    #[cfg(not(unix))]
+    0
+}
