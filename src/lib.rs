@@ -7,24 +7,23 @@
 //! name ─ mount ─ record ─ spec ─ missing artifacts ─ fetched, verified ─ tree ─ module
 //! ```
 //!
-//! - A [`name`] belongs to the [`mount`] with the longest namespace. The [`session`] holds
-//!   the mounts of a process and tells what a name is, without ever waiting;
-//!   [`uses::ask`] finds out what it could not tell, [`uses::newer`] whether what is wrong
-//!   was mended since.
+//! - Python asks `find_spec` in `py/hook/finder.rs`. A [`name`] belongs to the [`mount`] with
+//!   the longest namespace. The [`session`] holds the mounts of a process; its `lookup.rs` tells
+//!   what a name is, without ever waiting. [`uses::ask`] finds out what it could not tell, and
+//!   [`uses::newer`] whether something newer was published that mends a failure.
 //! - What there is, the mount's [`supply`] answers: its [`index`] says which unit may hold the
 //!   name, its [`manifest`] has the unit's record. From the record alone follow its
-//!   [`layout`] and with it the whole spec, before anything is downloaded. A second kind of
-//!   supply is a folder beside `supply/manifest/`.
-//! - When the module's code is wanted, the [`unit`](mod@unit) is made usable: [`uses::activate`] finds
-//!   what it requires, `plan` what is missing, [`fetch`] brings that, where [`policy`] lets it,
-//!   from its [`origin`] into the [`store`], and `assemble` builds the tree, with [`unpack`]
-//!   reading the packs.
-//! - The generation that now knows the unit is the last thing written.
-//!   [`uses::moves::upgrade`] moves to another one, [`uses::moves::rollback`] back, and both
-//!   leave everything as it was if they fail.
+//!   [`layout`] and with it the whole spec (`py/hook/spec.rs`), before anything is downloaded. A
+//!   second kind of supply is a folder beside `supply/manifest/`.
+//! - When the module's code is wanted, `py/hook/ready.rs` has the [`unit`](mod@unit) made usable:
+//!   [`uses::activate`] finds what it requires, [`plan`] what is missing, [`fetch`] brings that,
+//!   where [`policy`] lets it, from its [`origin`] into the [`store`], and `assemble` builds the
+//!   tree, with [`unpack`] reading the packs. `py/hook/code.rs` takes the code from there.
+//! - Last, the generation is written that lists the unit. [`uses::moves::upgrade`] moves to
+//!   another one, [`uses::moves::rollback`] back, and both leave everything as it was if they fail.
 //!
-//! Around that walk, in [`uses`], are the other verbs: [`publish`](uses::publish) makes what a
-//! mount reads. The [`engine`] is what all share, [`settings`] reads the environment, [`sign`]
+//! Around that walk, in [`uses`], are the other verbs: [`publish`](uses::publish) writes the site
+//! that a mount reads. The [`engine`] is what all share, [`settings`] reads the environment, [`sign`]
 //! accepts manifests, [`events`] tells what happens, [`error`] why something did not.
 //!
 //! | floor      | modules                                                                  |

@@ -65,7 +65,7 @@ impl Sink {
                 let permit = thread.queue.clone().acquire_many_owned(length).await;
                 // The semaphore is never closed.
                 let Ok(permit) = permit else { return Err(ended()) };
-                thread.send(Message::Bytes(bytes, permit))
+                thread.send(Message::Step(Step::Bytes(bytes, permit)))
             }
         }
     }
@@ -78,7 +78,7 @@ impl Sink {
                 Ok(())
             }
             Self::Here(hashed) => hashed.restart(),
-            Self::Thread(thread) => thread.send(Message::Restart),
+            Self::Thread(thread) => thread.send(Message::Step(Step::Restart)),
         }
     }
 
@@ -122,12 +122,11 @@ impl Hashed {
 }
 
 enum Message {
-    Bytes(Bytes, OwnedSemaphorePermit),
-    Restart,
+    Step(Step),
     Finish(oneshot::Sender<(Digest, BlobWriter)>),
 }
 
-enum Written {
+enum Step {
     Bytes(Bytes, OwnedSemaphorePermit),
     Restart,
 }
@@ -191,13 +190,12 @@ fn drain(hashed: Hashed, messages: mpsc::Receiver<Message>, stop: &AtomicBool) -
             break;
         }
         match message {
-            Message::Bytes(bytes, permit) => {
-                writer.write(&bytes)?;
-                hashing.step(Written::Bytes(bytes, permit));
-            }
-            Message::Restart => {
-                writer.restart()?;
-                hashing.step(Written::Restart);
+            Message::Step(step) => {
+                match &step {
+                    Step::Bytes(bytes, _) => writer.write(bytes)?,
+                    Step::Restart => writer.restart()?,
+                }
+                hashing.step(step);
             }
             Message::Finish(answer) => {
                 let hasher = hashing.finish().ok_or_else(ended)?;
@@ -212,14 +210,14 @@ fn drain(hashed: Hashed, messages: mpsc::Receiver<Message>, stop: &AtomicBool) -
 
 /// Beside the writing, where there is one more thread; else between one piece and the next.
 enum Hashing {
-    Thread(mpsc::Sender<Written>, std::thread::JoinHandle<Option<Hasher>>),
+    Thread(mpsc::Sender<Step>, std::thread::JoinHandle<Option<Hasher>>),
     Here(Hasher),
 }
 
 impl Hashing {
     fn start(hasher: Hasher) -> Self {
         let (sender, written) = mpsc::channel();
-        let work = |(mut hasher, written): (Hasher, mpsc::Receiver<Written>)| {
+        let work = |(mut hasher, written): (Hasher, mpsc::Receiver<Step>)| {
             written.into_iter().for_each(|step| step.enter(&mut hasher));
             hasher
         };
@@ -229,7 +227,7 @@ impl Hashing {
         }
     }
 
-    fn step(&mut self, step: Written) {
+    fn step(&mut self, step: Step) {
         match self {
             // It ends only when the sender is dropped.
             Self::Thread(sender, _) => drop(sender.send(step)),
@@ -248,7 +246,7 @@ impl Hashing {
     }
 }
 
-impl Written {
+impl Step {
     fn enter(self, hasher: &mut Hasher) {
         match self {
             Self::Bytes(bytes, permit) => {

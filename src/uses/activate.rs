@@ -14,11 +14,13 @@ mod materialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
+use crate::events::Progress;
 use crate::manifest::Record;
 use crate::mount::Mount;
 use crate::name::{Digest, Key};
 use crate::session::Session;
+use crate::store::Reuse;
 use crate::store::generation::{Active, Generation};
 use crate::store::lock::Shared;
 use crate::unit::{Readiness, Unit};
@@ -53,6 +55,18 @@ impl Session {
         Ok(mount.bind()?.is_some_and(|bound| is_active(&bound.generation, unit)))
     }
 
+    /// Fetches `members` and makes them active. Returns how many bytes came over the network.
+    pub async fn fetch(&self, mount: &Arc<Mount>, members: &[Member], label: &str) -> Result<u64> {
+        let _kept = self.keep().await?;
+        let progress = Progress::new(label, self.engine.events.clone());
+        let bytes = self.materialize(members, &progress, Reuse::WhatIsHere).await?;
+        match self.activate(mount, members) {
+            // A cache that cannot be written serves what it has.
+            Err(error) if error.kind() == Kind::Store && bytes == 0 => Ok(0),
+            done => done.map(|()| bytes),
+        }
+    }
+
     /// Makes a closure active, as one set.
     pub fn activate(&self, mount: &Arc<Mount>, members: &[Member]) -> Result<()> {
         let Some(bound) = mount.bind()? else { return Ok(()) };
@@ -76,15 +90,14 @@ impl Session {
             generation.active.contains_key(key) && !holds(&generation, key, entry)
         };
         if bound.base.is_some() {
-            let fit = entries.iter().filter(|(key, entry)| !taken(key, entry));
-            let fit: Vec<_> = fit.map(|(key, entry)| (key.clone(), entry.clone())).collect();
+            let mut fit = entries.clone();
+            fit.retain(|key, entry| !taken(key, entry));
             generation.active.extend(fit);
             mount.folder.write(&generation)?;
-            mount.change_bound(|bound| {
+            return mount.change_bound(|bound| {
                 bound.generation.active.extend(entries);
                 bound.base = Some(generation);
-            })?;
-            return Ok(());
+            });
         }
         let follows = generation.number;
         if entries.iter().any(|(key, entry)| taken(key, entry)) {
@@ -99,10 +112,8 @@ impl Session {
 
 /// True if the generation has the same version of the same tree.
 pub fn holds(generation: &Generation, key: &Key, entry: &Active) -> bool {
-    generation
-        .active
-        .get(key)
-        .is_some_and(|active| active.tree == entry.tree && active.version == entry.version)
+    let active = generation.active.get(key);
+    active.is_some_and(|active| active.tree == entry.tree && active.version == entry.version)
 }
 
 /// A generation that follows `base`, with some units moved.

@@ -51,18 +51,18 @@ impl Session {
             }
             looked => looked?,
         };
-        if let Lookup::Located(found) = &looked
-            && mount.known().answers != known.answers
-        {
-            found.unit.set_asked();
-        }
-        if let Lookup::Ask { silence: Silence::IsAnError, .. } = looked {
-            let manifest = mount.known().manifest;
-            return Err(self.unreadable(mount, manifest, relative));
-        }
-        if !mount.namespace.is_empty() && matches!(looked, Lookup::Absent | Lookup::Ask { .. }) {
-            mount.remember_absent(relative);
-            return Ok(Lookup::Absent);
+        match &looked {
+            Lookup::Located(found) if mount.known().answers != known.answers => {
+                found.unit.set_asked();
+            }
+            Lookup::Ask { silence: Silence::IsAnError, .. } => {
+                return Err(self.unreadable(mount, mount.known().manifest, relative));
+            }
+            Lookup::Absent | Lookup::Ask { .. } if !mount.namespace.is_empty() => {
+                mount.remember_absent(relative);
+                return Ok(Lookup::Absent);
+            }
+            _ => {}
         }
         Ok(looked)
     }

@@ -1,9 +1,9 @@
 //! What is done with units: one file, or folder, for each verb.
 //!
 //! ```text
-//! ask       what a lookup could not tell             newer      whether something was mended
-//! activate  makes units usable, in one step          moves      to another generation and back
-//! prefetch  fetches by name                          data       one file of a unit
+//! ask       what a lookup could not tell             newer      whether something newer mends it
+//! activate  fetches, builds, writes a generation     moves      to another generation and back
+//! prefetch  what a name stands for, to be fetched    data       one file of a unit
 //! describe  what is known of units                   browse     what lies in a namespace
 //! verify    hashes all that is here                  pin        writes the pin file
 //! prune     removes what nothing needs               diagnose   the doctor's findings

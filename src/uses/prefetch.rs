@@ -1,14 +1,12 @@
-//! A unit by its name, in whatever version: found, fetched, made active.
+//! What a name stands for, in whatever version: the unit, and the members to fetch for it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
-use crate::events::Progress;
 use crate::mount::{Mount, versions_of};
 use crate::name::Key;
 use crate::session::{Located, Lookup, Session};
-use crate::store::Reuse;
 use crate::unit::Unit;
 use crate::uses::activate::Member;
 
@@ -72,17 +70,5 @@ impl Session {
         let mut seen = BTreeSet::new();
         members.retain(|member| seen.insert(member.unit.key.clone()));
         Ok(members)
-    }
-
-    /// Fetches `members` and makes them active.
-    pub async fn fetch(&self, mount: &Arc<Mount>, members: &[Member], label: &str) -> Result<u64> {
-        let _kept = self.keep().await?;
-        let progress = Progress::new(label, self.engine.events.clone());
-        let bytes = self.materialize(members, &progress, Reuse::WhatIsHere).await?;
-        match self.activate(mount, members) {
-            // A cache that cannot be written serves what it has.
-            Err(error) if error.kind() == Kind::Store && bytes == 0 => Ok(0),
-            done => done.map(|()| bytes),
-        }
     }
 }

@@ -13,7 +13,7 @@ use pyo3::types::{PyList, PyString};
 
 use super::elsewhere::{Wanted, in_folders, is_asking, is_real, known_to_finders};
 use super::filter::Place;
-use super::resolve::{Outcome, Supply, resolve};
+use super::resolve::{Outcome, Scope, resolve};
 use super::spec::{machinery, spec_of};
 use super::whole::found;
 use crate::fetch::Freshness;
@@ -125,12 +125,12 @@ impl Entry {
             _ => wanted,
         };
         let serving = [(mount, relative)];
-        let supply = Supply { serving: &serving, roots: false };
+        let scope = Scope { serving: &serving, roots: false };
         let elsewhere = || match &path {
             Some(path) => self.known_elsewhere(session, wanted, path),
             None => Ok(None),
         };
-        match resolve(session, wanted, &supply, elsewhere)? {
+        match resolve(session, wanted, &scope, elsewhere)? {
             Outcome::Absent => Ok(None),
             Outcome::Spec(spec) => Ok(Some(spec)),
             Outcome::Folder { place, located } => {

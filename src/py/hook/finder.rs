@@ -18,7 +18,7 @@ use super::absolute;
 use super::elsewhere::{Asking, Wanted, in_folders, is_asking, is_real, known_to_finders};
 use super::filter::{Finder, Ours, Place, serves_behind};
 use super::folders::{any_in_trees, joined, only_folder, submodule, virtual_namespace};
-use super::resolve::{Outcome, Supply, resolve};
+use super::resolve::{Outcome, Scope, resolve};
 use super::spec::{in_trees, spec_of};
 use super::whole::found;
 use crate::layout::Found;
@@ -134,8 +134,8 @@ fn find_first<'py>(
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = wanted.py();
     let serving = session.serving(wanted.name, TopLevel::First).or_raise(py)?;
-    let supply = Supply { serving: &serving, roots: false };
-    match resolve(session, wanted, &supply, || own_folder(session, wanted))? {
+    let scope = Scope { serving: &serving, roots: false };
+    match resolve(session, wanted, &scope, || own_folder(session, wanted))? {
         Outcome::Absent => Ok(None),
         Outcome::Spec(spec) => Ok(Some(spec)),
         Outcome::Folder { place, located } => match in_folders(wanted, None)? {
@@ -185,8 +185,8 @@ fn find_behind<'py>(wanted: Wanted<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny
     let somewhere = path.is_none_or(|path| path.is_truthy().unwrap_or(true));
     if serves_behind() && somewhere {
         let serving = session.serving(wanted.name, TopLevel::Behind).or_raise(py)?;
-        let supply = Supply { serving: &serving, roots: path.is_some() };
-        match resolve(session, wanted, &supply, || known_to_finders(wanted, Place::Behind))? {
+        let scope = Scope { serving: &serving, roots: path.is_some() };
+        match resolve(session, wanted, &scope, || known_to_finders(wanted, Place::Behind))? {
             Outcome::Absent => {}
             Outcome::Spec(spec) => return Ok(Some(spec)),
             Outcome::Folder { located: Some(located), .. } => {

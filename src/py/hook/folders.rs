@@ -17,7 +17,7 @@ use pyo3::types::{PyList, PyString};
 
 use super::elsewhere::{Wanted, in_folders, is_real, known_to_finders};
 use super::filter::Place;
-use super::resolve::{Outcome, Supply, resolve};
+use super::resolve::{Outcome, Scope, resolve};
 use super::spec::{in_trees, spec_of};
 use super::whole::found;
 use crate::layout::Found;
@@ -127,14 +127,14 @@ pub fn submodule<'py>(
         return Ok(Some(module));
     }
     let named;
-    let supply = if serving.is_empty() && folders.trees.is_empty() && !folders.all.is_empty() {
+    let scope = if serving.is_empty() && folders.trees.is_empty() && !folders.all.is_empty() {
         // The parent is installed: a unit below it may still be called so.
         named = session.serving(name, TopLevel::First).or_raise(py)?;
-        Supply { serving: &named, roots: true }
+        Scope { serving: &named, roots: true }
     } else {
-        Supply { serving: &serving, roots: false }
+        Scope { serving: &serving, roots: false }
     };
-    let outcome = resolve(session, wanted, &supply, || known_to_finders(wanted, Place::Front))?;
+    let outcome = resolve(session, wanted, &scope, || known_to_finders(wanted, Place::Front))?;
     let portions = stands.of_unit.len()
         + usize::from(stands.of_others.is_some())
         + usize::from(matches!(outcome, Outcome::Folder { .. }));

@@ -26,7 +26,7 @@ pub enum Outcome<'py> {
 }
 
 /// Where units are looked for.
-pub struct Supply<'a> {
+pub struct Scope<'a> {
     pub serving: &'a [Serving],
     /// Nothing but units that bear the name themselves: what is inside of a unit is found by
     /// the folders of its parent.
@@ -38,11 +38,11 @@ pub struct Supply<'a> {
 pub fn resolve<'py>(
     session: &'static Arc<Session>,
     wanted: Wanted<'_, 'py>,
-    supply: &Supply<'_>,
+    scope: &Scope<'_>,
     elsewhere: impl FnOnce() -> PyResult<Option<Bound<'py, PyAny>>>,
 ) -> PyResult<Outcome<'py>> {
     let py = wanted.py();
-    let mut looked = session.first_of(supply.serving);
+    let mut looked = session.first_of(scope.serving);
     if matches!(looked, Ok(Lookup::Foreign | Lookup::Absent)) {
         return Ok(Outcome::Absent);
     }
@@ -59,7 +59,7 @@ pub fn resolve<'py>(
                 Lookup::Located(Located { found: Found::Namespace { .. }, .. })
                 | Lookup::Namespace(..),
             ) if session.mount_named(wanted.name).is_some() => return Ok(Outcome::Absent),
-            Ok(Lookup::Located(located)) if supply.roots && !located.root => {
+            Ok(Lookup::Located(located)) if scope.roots && !located.root => {
                 return Ok(Outcome::Absent);
             }
             Ok(Lookup::Located(located)) => {
@@ -94,7 +94,7 @@ pub fn resolve<'py>(
                 asked = true;
                 // An earlier mount did not have it: the next one may.
                 if matches!(looked, Ok(Lookup::Absent)) && next {
-                    looked = session.first_of(supply.serving);
+                    looked = session.first_of(scope.serving);
                 }
             }
         }
