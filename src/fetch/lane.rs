@@ -51,11 +51,11 @@ pub struct Lane {
     downloads: Semaphore,
     slots: usize,
     /// Made when it is needed.
-    engine: OnceLock<Engine>,
+    drive: OnceLock<Drive>,
 }
 
 #[derive(Debug)]
-struct Engine {
+struct Drive {
     witness: Arc<Witness>,
     runtime: Runtime,
 }
@@ -64,7 +64,7 @@ impl Lane {
     pub(super) fn new(http: Http, downloads: usize) -> Self {
         let slots = downloads.max(1);
         let (http, downloads) = (ManuallyDrop::new(http), Semaphore::new(slots));
-        Self { http, downloads, slots, engine: OnceLock::new() }
+        Self { http, downloads, slots, drive: OnceLock::new() }
     }
 
     /// One download's place, until it is dropped.
@@ -80,11 +80,11 @@ impl Lane {
 
     /// False once the program has closed its descriptors, and in a forked child.
     pub fn is_ours(&self) -> bool {
-        self.engine.get().is_none_or(|engine| engine.witness.is_ours())
+        self.drive.get().is_none_or(|drive| drive.witness.is_ours())
     }
 
     pub(super) fn runtime(&self) -> io::Result<&Runtime> {
-        if self.engine.get().is_none() {
+        if self.drive.get().is_none() {
             let witness = Arc::new(Witness::new()?);
             let (parking, woken) = (witness.clone(), witness.clone());
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -92,10 +92,10 @@ impl Lane {
                 .on_thread_park(move || rest_if_closed(&parking))
                 .on_thread_unpark(move || rest_if_closed(&woken))
                 .build()?;
-            self.engine.get_or_init(|| Engine { witness, runtime });
+            self.drive.get_or_init(|| Drive { witness, runtime });
         }
-        let engine = self.engine.get().ok_or(io::ErrorKind::NotFound)?;
-        Ok(&engine.runtime)
+        let drive = self.drive.get().ok_or(io::ErrorKind::NotFound)?;
+        Ok(&drive.runtime)
     }
 
     /// Drives `work` in a thread that is started for it, until it has ended or what this gives is
@@ -192,13 +192,13 @@ impl Drop for Lane {
     fn drop(&mut self) {
         if !self.is_ours() {
             // Connections and runtime would close numbers that are not theirs any more.
-            std::mem::forget(self.engine.take());
+            std::mem::forget(self.drive.take());
             return;
         }
         // SAFETY: dropped here only, and not used afterwards.
         unsafe { ManuallyDrop::drop(&mut self.http) };
-        if let Some(engine) = self.engine.take() {
-            engine.runtime.shutdown_background();
+        if let Some(drive) = self.drive.take() {
+            drive.runtime.shutdown_background();
         }
     }
 }
