@@ -28,7 +28,7 @@ const PART: usize = 660;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong; each kind is one Python exception class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kind {
     /// The manifest is known, and the name is not in it.
     UnitNotFound,
@@ -49,11 +49,12 @@ pub enum Kind {
     /// The interpreter or an installed distribution does not fit.
     Requirement,
     /// The cache directory cannot be used.
+    #[default]
     Store,
 }
 
 /// The details of a failure. Boxed inside [`Error`] so that `Result` stays small.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Details {
     /// Chooses the exception class.
     pub kind: Kind,
@@ -85,18 +86,7 @@ pub struct Error(Box<Details>);
 impl Error {
     /// Begins with the failed act and its object; the methods below add what else is known.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Box::new(Details {
-            kind,
-            message: message.into(),
-            name: None,
-            url: None,
-            path: None,
-            expected: None,
-            got: None,
-            absent: false,
-            hint: None,
-            causes: Vec::new(),
-        }))
+        Self(Box::new(Details { kind, message: message.into(), ..Details::default() }))
     }
 
     /// Chooses the exception class.

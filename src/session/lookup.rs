@@ -162,11 +162,14 @@ impl Session {
                 {
                     return Ok(ask(Silence::IsAnError));
                 }
+                Answer::Record(record) if !self.knows_tags_for(&record) => {
+                    return Ok(ask(Silence::IsAnError));
+                }
                 Answer::Record(record) => {
                     owned = true;
-                    let Some(unit) = self.unit_if_known(mount, name, manifest, &record)? else {
-                        return Ok(ask(Silence::IsAnError));
-                    };
+                    let key = mount.key_of(name);
+                    let (unit, _) = self.unit_for_tags(mount, name, key, manifest, &record)?;
+                    let unit = self.units.add(unit);
                     if let Some(located) = located(name, unit) {
                         return Ok(located);
                     }

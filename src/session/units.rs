@@ -93,22 +93,8 @@ impl Session {
         self.unit_for_tags(mount, name, key, manifest, record)
     }
 
-    /// The same without waiting. `None`: the interpreter's wheel tags decide, and are not known.
-    pub fn unit_if_known(
-        &self,
-        mount: &Arc<Mount>,
-        name: &str,
-        manifest: Digest,
-        record: &Record,
-    ) -> Result<Option<Arc<Unit>>> {
-        if !self.knows_tags_for(record) {
-            return Ok(None);
-        }
-        let found = self.unit_for_tags(mount, name, mount.key_of(name), manifest, record)?;
-        Ok(Some(self.units.add(found.0)))
-    }
-
-    fn unit_for_tags(
+    /// The same for who knows the tags that decide.
+    pub fn unit_for_tags(
         &self,
         mount: &Arc<Mount>,
         name: &str,
@@ -126,7 +112,8 @@ impl Session {
         Ok((Unit::of_record(mount, &unit_name, key, manifest, &selected), selected))
     }
 
-    fn knows_tags_for(&self, record: &Record) -> bool {
+    /// True unless the interpreter's wheel tags decide, and are not known.
+    pub fn knows_tags_for(&self, record: &Record) -> bool {
         record.variants.is_empty() || self.python.tags.get().is_some()
     }
 

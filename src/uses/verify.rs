@@ -23,33 +23,32 @@ pub struct Verified {
     pub bytes: u64,
     /// A sentence on each, mended or not.
     pub problems: Vec<String>,
-    /// Every problem was mended.
-    pub healed: bool,
+    /// A problem could not be mended.
+    pub broken: bool,
 }
 
 impl Session {
-    /// Hashes what is called `names`, as they follow `import`; without names, all that is in use.
-    pub async fn verify_all(&self, names: &[String]) -> Result<Verified> {
+    /// Hashes every file of what is called `names`, as they follow `import`, and mends what can
+    /// be mended; without names, all that is in use.
+    pub async fn verify(&self, names: &[String]) -> Result<Verified> {
         let groups = match names {
             [] => self.all_mounts().into_iter().map(|mount| (mount, Vec::new())).collect(),
             names => self.by_mount(names)?,
         };
-        let mut all = Verified { healed: true, ..Verified::default() };
+        let mut verified = Verified::default();
         for (mount, names) in groups {
-            let verified = self.verify(&mount, &names).await?;
-            all.healed &= verified.healed;
-            all.units += verified.units;
-            all.files += verified.files;
-            all.bytes += verified.bytes;
-            all.problems.extend(verified.problems);
+            self.verify_in(&mount, &names, &mut verified).await?;
         }
-        Ok(all)
+        Ok(verified)
     }
 
-    /// Hashes every file of the units, and mends what can be mended.
-    pub async fn verify(&self, mount: &Arc<Mount>, names: &[String]) -> Result<Verified> {
-        let mut verified = Verified { healed: true, ..Verified::default() };
-        let Some(bound) = mount.bind()? else { return Ok(verified) };
+    async fn verify_in(
+        &self,
+        mount: &Arc<Mount>,
+        names: &[String],
+        verified: &mut Verified,
+    ) -> Result<()> {
+        let Some(bound) = mount.bind()? else { return Ok(()) };
         for name in names {
             if !bound.generation.has_key_of(name) {
                 let full = mount.namespace.join(name);
@@ -63,10 +62,10 @@ impl Session {
             if names.is_empty() || names.iter().any(|name| key.unit() == name) {
                 let unit = self.active_entry_unit(mount, key, active)?;
                 verified.units += 1;
-                self.verify_unit(mount, &unit, &mut verified).await?;
+                self.verify_unit(mount, &unit, verified).await?;
             }
         }
-        Ok(verified)
+        Ok(())
     }
 
     async fn verify_unit(
@@ -108,7 +107,7 @@ impl Session {
         unit.reset();
         let reuse = if sources_whole { Reuse::WhatIsHere } else { Reuse::Nothing };
         if let Err(error) = self.or_newer(mount, || self.mend(mount, unit, reuse)).await {
-            verified.healed = false;
+            verified.broken = true;
             verified.problems.push(error.to_string());
         }
         Ok(())

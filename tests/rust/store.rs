@@ -141,9 +141,9 @@ fn verify_finds_damage_mends_it_and_then_finds_none() {
     let tree = unit.tree().unwrap();
     let blob = client.session.engine.store.blobs().path(tree.blobs().first().unwrap());
     write(&blob, b"x");
-    let verify = || client.wait(client.session.verify(&client.mount, &[])).unwrap();
+    let verify = || client.wait(client.session.verify(&[])).unwrap();
     let found = verify();
-    assert_eq!((found.units, found.files, found.healed), (1, 4, true));
+    assert_eq!((found.units, found.files, found.broken), (1, 4, false));
     assert_eq!(found.problems.len(), 2, "{:?}", found.problems);
     assert_eq!(verify().problems, Vec::<String>::new());
 
@@ -151,7 +151,7 @@ fn verify_finds_damage_mends_it_and_then_finds_none() {
     write(&unit.folder.join("alpha/inner.py"), b"x = 2\n");
     world.server.down(true);
     let found = verify();
-    assert!(!found.healed && found.problems.len() == 3, "{:?}", found.problems);
+    assert!(found.broken && found.problems.len() == 3, "{:?}", found.problems);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::{know_tags, session};
 use crate::uses::prune::KnownMount;
+use crate::uses::verify::Verified;
 
 /// Hash what is cached, and heal what is damaged; only that may be downloaded.
 ///
@@ -30,15 +31,9 @@ use crate::uses::prune::KnownMount;
 pub fn verify(py: Python<'_>, names: Vec<String>) -> PyResult<Report> {
     let session = session(py)?;
     know_tags(py, session)?;
-    let verified = block(py, session, None, async move |session| session.verify_all(&names).await)?;
-    Ok(Report {
-        ok: verified.healed,
-        units: verified.units,
-        files: verified.files,
-        bytes: verified.bytes,
-        problems: verified.problems,
-        removed: Vec::new(),
-    })
+    let verified = block(py, session, None, async move |session| session.verify(&names).await)?;
+    let Verified { units, files, bytes, problems, broken } = verified;
+    Ok(Report { ok: !broken, units, files, bytes, problems, removed: Vec::new() })
 }
 
 /// Remove what no version in use, or before it, needs.
