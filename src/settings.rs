@@ -154,36 +154,15 @@ impl Settings {
         Ok(Self {
             manifest_url: text("MAGIC_MODULE_MANIFEST_URL")?.map(UrlText::new),
             public_keys: text("MAGIC_MODULE_PUBLIC_KEY")?.as_deref().map(split).unwrap_or_default(),
-            pins: text("MAGIC_MODULE_PINS")?
-                .as_deref()
-                .map(parse_pins)
-                .transpose()?
-                .unwrap_or_default(),
+            pins: parsed(text("MAGIC_MODULE_PINS")?, parse_pins)?.unwrap_or_default(),
             allow_http: flag("MAGIC_MODULE_ALLOW_HTTP")?,
             cache_dir,
-            cache_limit: text("MAGIC_MODULE_CACHE_LIMIT")?
-                .as_deref()
-                .map(|text| {
-                    parse_size(text).ok_or_else(|| {
-                        wrong("MAGIC_MODULE_CACHE_LIMIT", "must be a size such as 500M or 2G")
-                    })
-                })
-                .transpose()?,
-            trusted_owners: text("MAGIC_MODULE_TRUSTED_OWNERS")?
-                .as_deref()
-                .map(parse_owners)
-                .transpose()?
+            cache_limit: parsed(text("MAGIC_MODULE_CACHE_LIMIT")?, parse_limit)?,
+            trusted_owners: parsed(text("MAGIC_MODULE_TRUSTED_OWNERS")?, parse_owners)?
                 .unwrap_or_default(),
             offline: flag("MAGIC_MODULE_OFFLINE")?,
-            progress: word("MAGIC_MODULE_PROGRESS")?
-                .as_deref()
-                .map(parse_show)
-                .transpose()?
-                .unwrap_or_default(),
-            concurrency: text("MAGIC_MODULE_CONCURRENCY")?
-                .as_deref()
-                .map(parse_concurrency)
-                .transpose()?
+            progress: parsed(word("MAGIC_MODULE_PROGRESS")?, parse_show)?.unwrap_or_default(),
+            concurrency: parsed(text("MAGIC_MODULE_CONCURRENCY")?, parse_concurrency)?
                 .unwrap_or(DEFAULT_CONCURRENCY),
             verify_full: match word("MAGIC_MODULE_VERIFY")?.as_deref() {
                 None | Some("default") => false,
@@ -193,12 +172,7 @@ impl Settings {
             key_password: exact("MAGIC_MODULE_KEY_PASSWORD")?.map(Secret),
             certificates: path("SSL_CERT_FILE")?,
             netrc: path("NETRC")?.or_else(default_netrc),
-            source_date_epoch: text("SOURCE_DATE_EPOCH")?
-                .map(|text| {
-                    text.parse()
-                        .map_err(|_| wrong("SOURCE_DATE_EPOCH", "must be seconds since 1970"))
-                })
-                .transpose()?,
+            source_date_epoch: parsed(text("SOURCE_DATE_EPOCH")?, parse_epoch)?,
         })
     }
 
@@ -302,6 +276,19 @@ fn parse_owners(text: &str) -> Result<Vec<u32>> {
                 .map_err(|_| wrong("MAGIC_MODULE_TRUSTED_OWNERS", "must be numeric user ids"))
         })
         .collect()
+}
+
+fn parsed<T>(text: Option<String>, parse: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
+    text.as_deref().map(parse).transpose()
+}
+
+fn parse_limit(text: &str) -> Result<u64> {
+    let why = "must be a size such as 500M or 2G";
+    parse_size(text).ok_or_else(|| wrong("MAGIC_MODULE_CACHE_LIMIT", why))
+}
+
+fn parse_epoch(text: &str) -> Result<u64> {
+    text.parse().map_err(|_| wrong("SOURCE_DATE_EPOCH", "must be seconds since 1970"))
 }
 
 fn parse_show(text: &str) -> Result<Show> {

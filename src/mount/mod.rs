@@ -166,7 +166,8 @@ impl Mount {
         Ok(Some(self.bound.lock().get_or_insert(bound).clone()))
     }
 
-    pub(crate) fn known(&self) -> Known {
+    /// What this process knows by now.
+    pub fn known(&self) -> Known {
         let manifest = self.bound().and_then(|bound| bound.manifest);
         Known { manifest, answers: self.answers.load(Ordering::Relaxed) }
     }

@@ -131,7 +131,7 @@ impl Session {
 
     /// Part of an older catalogue may be gone from the site.
     async fn ask_parts(&self, mount: &Arc<Mount>, known: &Digest, relative: &str) -> Result<()> {
-        self.or_newer(mount, || async {
+        self.or_newer(mount, mount.known(), || async {
             let newest = mount.known().manifest.unwrap_or(*known);
             self.parts(mount, &newest, relative).await
         })

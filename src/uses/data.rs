@@ -40,7 +40,7 @@ impl Session {
         unit: &Arc<Unit>,
         path: &str,
     ) -> Result<PathBuf> {
-        self.or_newer(mount, || self.place_of(mount, unit, path)).await
+        self.or_newer(mount, mount.known(), || self.place_of(mount, unit, path)).await
     }
 
     async fn place_of(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, path: &str) -> Result<PathBuf> {

@@ -142,7 +142,7 @@ impl Session {
         name: &str,
         known: Known,
     ) -> Result<Arc<Record>> {
-        self.or_newer_than(mount, known, || async {
+        self.or_newer(mount, known, || async {
             let mut found = self.known_record(mount, name).await?;
             if found.is_none()
                 && mount.supply.may_ask_for(name)

@@ -50,16 +50,8 @@ impl Session {
         }
     }
 
-    /// Does `act`, and once more if it fails for something that was mended meanwhile.
-    pub async fn or_newer<T, F>(&self, mount: &Arc<Mount>, act: impl Fn() -> F) -> Result<T>
-    where
-        F: Future<Output = Result<T>>,
-    {
-        self.or_newer_than(mount, mount.known(), act).await
-    }
-
-    /// The same for who knew `known` when it began to ask.
-    pub async fn or_newer_than<T, F>(
+    /// Does `act`, and once more if it fails for something that was mended since `known`.
+    pub async fn or_newer<T, F>(
         &self,
         mount: &Arc<Mount>,
         known: Known,

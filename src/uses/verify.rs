@@ -106,7 +106,9 @@ impl Session {
         }
         unit.reset();
         let reuse = if sources_whole { Reuse::WhatIsHere } else { Reuse::Nothing };
-        if let Err(error) = self.or_newer(mount, || self.mend(mount, unit, reuse)).await {
+        if let Err(error) =
+            self.or_newer(mount, mount.known(), || self.mend(mount, unit, reuse)).await
+        {
             verified.broken = true;
             verified.problems.push(error.to_string());
         }

@@ -96,7 +96,7 @@ impl Session {
     ) -> Result<Prepared> {
         let started = Instant::now();
         let prepare = || self.prepare_moves(mount, names, reuse, started);
-        self.or_newer_than(mount, mount.known().before(), prepare).await
+        self.or_newer(mount, mount.known().before(), prepare).await
     }
 
     async fn prepare_moves(

@@ -102,7 +102,7 @@ impl Client {
                 let members = self.session.closure(&unit).await?;
                 self.session.fetch(&self.mount, &members, &unit.full_name).await
             };
-            self.wait(self.session.or_newer(&self.mount, attempt))?;
+            self.wait(self.session.or_newer(&self.mount, self.mount.known(), attempt))?;
         }
         Ok(unit)
     }
