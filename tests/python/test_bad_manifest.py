@@ -151,11 +151,12 @@ def test_another_encoding_is_named(cache: Path, site: Site, origin: Origin, enco
     assert f" is {encoding[:6].upper()}" in failure.sentence and "UTF-8" in failure.details["hint"]
 
 
-def closed_port() -> int:
-    """A port at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port at which nobody listens: it is held, so that no server of another test gets it."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 @pytest.mark.parametrize(
@@ -174,8 +175,8 @@ def closed_port() -> int:
         ("credentials", "http://user:secret@127.0.0.1:{closed}/manifest.json?token=secret", "FetchError"),
     ],
 )
-def test_address(cache: Path, case: str, url: str, kind: str) -> None:
-    url = url.replace("{closed}", str(closed_port()))
+def test_address(cache: Path, closed_port: int, case: str, url: str, kind: str) -> None:
+    url = url.replace("{closed}", str(closed_port))
     with Interpreter(cache, url) as python:
         failure = python.fail(IMPORT)
         found = python.fail("import importlib.util; importlib.util.find_spec('magic_module.alpha')")
