@@ -30,7 +30,8 @@
 //! |------------|--------------------------------------------------------------------------|
 //! | 0 words    | `error` `name` `settings` `events` `audit` `descriptor` `threads`        |
 //! |            | `clock` `per_process` `status`                                           |
-//! | 1 formats  | `manifest` `index` `layout` `lockfile` `distribution` `policy`           |
+//! | 1 formats  | `manifest` `index` `layout` `lockfile` `distribution` `wheel` `resolved` |
+//! |            | `policy`                                                                 |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
 //! | 4 centre   | `engine` `supply` `mount` `unit` `session`                               |
@@ -62,6 +63,7 @@ pub mod plan;
 pub mod policy;
 #[cfg(feature = "python")]
 mod py;
+pub mod resolved;
 pub mod session;
 pub mod settings;
 pub mod sign;
@@ -72,3 +74,4 @@ mod threads;
 pub mod unit;
 pub mod unpack;
 pub mod uses;
+pub mod wheel;

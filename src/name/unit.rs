@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use unicode_normalization::is_nfkc;
 
-use super::{BadName, RESERVED_ON_WINDOWS, bad, text_type};
+use super::{BadName, DistributionName, RESERVED_ON_WINDOWS, bad, text_type};
 
 /// Names of the public API, which no unit of `magic_module` may take.
 pub const API_NAMES: &[&str] = &[
@@ -79,6 +79,15 @@ impl UnitName {
             }
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// The name under which a distribution is a unit: an identifier, and another one for each
+    /// distribution, because their names have neither underscores nor capitals.
+    pub fn of_distribution(name: &DistributionName) -> Result<Self, BadName> {
+        let plain = name.as_str().replace('-', "_");
+        let numbered = plain.starts_with(|c: char| c.is_ascii_digit());
+        let plain = if numbered { format!("_{plain}") } else { plain };
+        Self::new(&plain).or_else(|_| Self::new(&format!("{plain}_")))
     }
 
     /// The part before the first dot.
@@ -157,6 +166,20 @@ mod tests {
             ["", "a.", ".a", "a b", "1a", "class", "a.def", "a-b", "ﬁ", "a/b", "con", "x.Aux"]
         {
             assert!(UnitName::new(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_distribution_has_a_unit_name_of_its_own() {
+        let unit = |name| UnitName::of_distribution(&DistributionName::new(name).unwrap()).unwrap();
+        for (name, expected) in [
+            ("scikit-learn", "scikit_learn"),
+            ("Ruamel.YAML", "ruamel_yaml"),
+            ("3to2", "_3to2"),
+            ("async", "async_"),
+            ("con", "con_"),
+        ] {
+            assert_eq!(unit(name).as_str(), expected);
         }
     }
 

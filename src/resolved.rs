@@ -1,0 +1,60 @@
+//! What a lock means for one interpreter: its wheels, and which of them owns which path.
+//!
+//! ```text
+//! pylock.toml ─ chosen wheels ─ their contents ─▶ Resolved ─▶ index, records, view
+//! ```
+//!
+//! An owned path is a file or a whole folder that one wheel fills; the folders above it are
+//! shared. So the owned paths are the links of a view, and the index of the names that can be
+//! imported, in one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{Digest, FilePath, UnitName, UrlText, Version};
+use crate::wheel::Scheme;
+
+/// The wheels of a lock, for one interpreter and platform.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// Where its trees and its view keep what.
+    pub scheme: Scheme,
+    /// By the name that the engine gives them, which is an identifier.
+    pub units: BTreeMap<UnitName, Distribution>,
+    /// Who owns which path.
+    pub owners: Owners,
+    /// Folders that are imported as they lie: projects that are worked on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub editable: Vec<String>,
+}
+
+/// One wheel of a lock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// As its author writes it: `ruamel.yaml`.
+    pub name: String,
+    /// As its author writes it.
+    pub version: Version,
+    /// Of the wheel; absolute.
+    pub url: UrlText,
+    /// Of the wheel, in bytes.
+    pub size: u64,
+    /// Of the wheel.
+    pub sha256: Digest,
+    /// The tree that it becomes.
+    pub tree: Digest,
+    /// What comes with it: its requirements, as far as the markers ask for them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub requires: BTreeSet<UnitName>,
+}
+
+/// Which wheel owns which path below the prefix.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Owners {
+    /// Files and whole folders that one wheel fills; none lies below another.
+    pub paths: BTreeMap<FilePath, UnitName>,
+    /// Files that several wheels bring in different bytes, in the order of the lock.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disputed: BTreeMap<FilePath, Vec<UnitName>>,
+}
