@@ -8,12 +8,16 @@
 //! shared. So the owned paths are the links of a view, and the index of the names that can be
 //! imported, in one.
 
+mod owners;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{Digest, FilePath, UnitName, UrlText, Version};
+use crate::name::{Digest, UnitName, UrlText, Version};
 use crate::wheel::Scheme;
+
+pub use owners::{FileEntry, Owner, Owners, WRITTEN};
 
 /// The wheels of a lock, for one interpreter and platform.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,14 +51,4 @@ pub struct Distribution {
     /// What comes with it: its requirements, as far as the markers ask for them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub requires: BTreeSet<UnitName>,
-}
-
-/// Which wheel owns which path below the prefix.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Owners {
-    /// Files and whole folders that one wheel fills; none lies below another.
-    pub paths: BTreeMap<FilePath, UnitName>,
-    /// Files that several wheels bring in different bytes, in the order of the lock.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub disputed: BTreeMap<FilePath, Vec<UnitName>>,
 }
