@@ -31,7 +31,7 @@
 //! | 0 words    | `error` `name` `settings` `events` `audit` `descriptor` `threads`        |
 //! |            | `clock` `per_process` `status`                                           |
 //! | 1 formats  | `manifest` `index` `layout` `lockfile` `distribution` `wheel` `resolved` |
-//! |            | `policy`                                                                 |
+//! |            | `policy` `pylock`                                                        |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
 //! | 4 centre   | `engine` `supply` `mount` `unit` `session`                               |
@@ -63,6 +63,7 @@ pub mod plan;
 pub mod policy;
 #[cfg(feature = "python")]
 mod py;
+pub mod pylock;
 pub mod resolved;
 pub mod session;
 pub mod settings;

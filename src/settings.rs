@@ -97,6 +97,12 @@ pub fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
+/// The names of all that are set for this program: what a tool that it starts must not see.
+pub fn own_variables() -> Vec<OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names.filter(|name| name.as_encoded_bytes().starts_with(b"MAGIC_MODULE_")).collect()
+}
+
 /// True if `MAGIC_MODULE_MANIFEST_URL` is set: all that `import magic_module` asks.
 pub fn names_a_manifest() -> bool {
     variable("MAGIC_MODULE_MANIFEST_URL").is_some_and(|url| !url.is_empty())

@@ -8,6 +8,7 @@
 //! A second kind of supply is a folder beside `manifest/`, which implements [`Supply`], and a
 //! variant of [`Source`]. Nothing else asks which kind there is.
 
+pub mod lock;
 pub mod manifest;
 
 use std::sync::Arc;

@@ -10,12 +10,14 @@
 //! import_lock  given up while somebody waits
 //! errors       kinds ─▶ exception classes
 //! audit        what is about to happen ─▶ audit events
+//! choosing     how the helper starts that chooses wheels
 //! dict         answers ─▶ dicts
 //! notices      what was noticed ─▶ warnings
 //! ```
 
 pub mod attempt;
 pub mod audit;
+pub mod choosing;
 pub mod dict;
 pub mod errors;
 pub mod import_lock;

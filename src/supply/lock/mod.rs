@@ -1,0 +1,3 @@
+//! A lock as a supply.
+
+pub mod choose;
