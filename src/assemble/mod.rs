@@ -22,7 +22,7 @@ use crate::manifest::{self, Record};
 use crate::name::{Digest, FilePath};
 use crate::store::lock::Exclusive;
 use crate::store::tree::{Kept, Scrutiny, Stamp, Tree, folder_of};
-use crate::store::{Reuse, Store, aside, disk, make_folders, rename_onto};
+use crate::store::{Reuse, Store, aside, disk, in_the_way, make_folders, make_way, rename_onto};
 
 pub use copies::{link, make_executable};
 use fill::fill;
@@ -100,7 +100,7 @@ fn name(store: &Store, aside: &Path, tree: Tree, reuse: Reuse) -> Result<Tree> {
             standing.write_index(store)?;
             return Ok(standing);
         }
-        make_way(store, &tree.folder).map_err(|error| cannot_build(&tree.folder, &error))?;
+        make_way(&store.tmp(), &tree.folder).map_err(|error| cannot_build(&tree.folder, &error))?;
     }
     tree.write_index(store)?;
     Ok(tree)
@@ -111,28 +111,6 @@ fn standing(store: &Store, tree: &Tree) -> Option<Tree> {
     let is_ours = fs_err::symlink_metadata(&tree.folder).is_ok_and(|it| store.is_own_folder(&it));
     let mut found = tree.clone();
     (is_ours && found.check(store, Scrutiny::Stamps).damaged.is_empty()).then_some(found)
-}
-
-fn make_way(store: &Store, folder: &Path) -> io::Result<()> {
-    if fs_err::symlink_metadata(folder).is_err_and(|error| disk::is_absent(&error)) {
-        return Ok(());
-    }
-    let old = aside(&store.tmp(), "tree", "old");
-    match fs_err::rename(folder, &old) {
-        Ok(()) => {
-            let _ = disk::remove(&old);
-            Ok(())
-        }
-        // A folder of a lower layer, an image's, can be removed but not be renamed.
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => disk::remove(folder),
-        Err(error) if disk::is_absent(&error) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-fn in_the_way(error: &io::Error) -> bool {
-    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotADirectory};
-    matches!(error.kind(), DirectoryNotEmpty | AlreadyExists | NotADirectory)
 }
 
 /// Reads all of a pack, to know whether it holds what the record says to the last byte.

@@ -132,7 +132,7 @@ impl Mount {
         let store = &self.engine.store;
         if !self.trusted.load(Ordering::Relaxed) && store.check()? {
             let own = [self.folder.path.clone(), self.folder.generations(), self.folder.code()];
-            let shared = [store.root().join("blobs"), store.trees(), store.mounts()];
+            let shared = [store.root().join("blobs"), store.trees(), store.views(), store.mounts()];
             for folder in shared.into_iter().chain(own) {
                 store.check_folder(&folder)?;
             }

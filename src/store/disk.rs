@@ -87,7 +87,12 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// Removes whatever stands at `path`, links not followed. Nothing there is nothing to do.
 pub fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs_err::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs_err::remove_dir_all(path),
+        Ok(metadata) if metadata.is_dir() => match fs_err::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                reopen_all(path).and_then(|()| fs_err::remove_dir_all(path))
+            }
+            done => done,
+        },
         Ok(_) => fs_err::remove_file(path),
         Err(error) => Err(error),
     };
@@ -95,6 +100,32 @@ pub fn remove(path: &Path) -> io::Result<()> {
         Err(error) if !is_absent(&error) => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Lets the owner write to a folder that was closed: without that, nothing in it can be removed,
+/// and the folder itself can not be moved.
+pub fn reopen(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mut permissions = fs_err::symlink_metadata(folder)?.permissions();
+        permissions.set_mode(permissions.mode() | 0o700);
+        fs_err::set_permissions(folder, permissions)?;
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
+/// The same for all folders in it, links not followed.
+fn reopen_all(folder: &Path) -> io::Result<()> {
+    reopen(folder)?;
+    for entry in list(folder)? {
+        if fs_err::symlink_metadata(&entry)?.is_dir() {
+            reopen_all(&entry)?;
+        }
+    }
+    Ok(())
 }
 
 /// True if the error says that there is nothing, or nothing of ours: it can be made again.

@@ -7,6 +7,8 @@
 //!   trees/<digest>/…            one immutable directory per tree, shaped like site-packages
 //!   trees/<digest>.index        what it holds, stamps, and what it can be rebuilt from
 //!   lazy/<sha256>/<file name>   data files that are fetched when they are asked for
+//!   views/<identity>/…          one environment of links for each lock
+//!   views/<identity>.index      what stands in it
 //!   mounts/<identity>/          generations, highest serial, code packs
 //!   locks/                      who builds a tree, who is bound to a generation
 //!   tmp/                        half of something; dead when its lock can be taken
@@ -24,6 +26,7 @@ pub(crate) mod lock;
 pub mod prune;
 pub mod registry;
 pub mod tree;
+pub mod view;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -42,7 +45,7 @@ const CACHEDIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
 const ANOTHER_PLACE: &str = "set MAGIC_MODULE_CACHE_DIR to a directory that you may write";
 
 /// The directories below `v1`.
-const FOLDERS: [&str; 6] = ["blobs", "trees", "lazy", "mounts", "locks", "tmp"];
+const FOLDERS: [&str; 7] = ["blobs", "trees", "lazy", "views", "mounts", "locks", "tmp"];
 
 /// Where everything is, and who may be trusted with it.
 #[derive(Debug, Clone)]
@@ -83,6 +86,11 @@ impl Store {
     /// The folder of the trees and their indexes.
     pub fn trees(&self) -> PathBuf {
         self.root.join("trees")
+    }
+
+    /// The folder of the views and their indexes.
+    pub fn views(&self) -> PathBuf {
+        self.root.join("views")
     }
 
     pub(crate) fn mounts(&self) -> PathBuf {
@@ -255,6 +263,30 @@ pub fn rename_onto(from: &Path, target: &Path) -> io::Result<()> {
         }
         done => done,
     }
+}
+
+/// Takes away the folder whose name a new one is to get. Who has its files open keeps them.
+pub fn make_way(tmp: &Path, folder: &Path) -> io::Result<()> {
+    if fs_err::symlink_metadata(folder).is_err_and(|error| disk::is_absent(&error)) {
+        return Ok(());
+    }
+    let old = aside(tmp, "folder", "old");
+    match fs_err::rename(folder, &old) {
+        Ok(()) => {
+            let _ = disk::remove(&old);
+            Ok(())
+        }
+        // A folder of a lower layer, an image's, can be removed but not be renamed.
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => disk::remove(folder),
+        Err(error) if disk::is_absent(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// True if a folder could not get its name because something has it.
+pub fn in_the_way(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotADirectory};
+    matches!(error.kind(), DirectoryNotEmpty | AlreadyExists | NotADirectory)
 }
 
 /// Creates a folder and those above it, closed to group and others whatever the umask says.

@@ -175,7 +175,9 @@ impl Survey {
         }
         let trees = active().map(|active| active.tree).collect();
         let code = self.folders.iter().map(MountFolder::code).collect();
-        Ok(References { trees, blobs, lazy, code })
+        let views =
+            self.folders.iter().filter_map(|folder| Digest::new(&name_of(&folder.path)).ok());
+        Ok(References { trees, blobs, lazy, code, views: views.collect() })
     }
 }
 
@@ -188,12 +190,14 @@ enum Spare {
     InUse,
 }
 
-/// What must stay, by name; `code`: the folders of code packs.
+/// What must stay, by name; `code`: the folders of code packs; `views`: the mounts, whose view has
+/// their name.
 struct References {
     trees: BTreeSet<Digest>,
     blobs: BTreeSet<Digest>,
     lazy: BTreeSet<Digest>,
     code: Vec<PathBuf>,
+    views: BTreeSet<Digest>,
 }
 
 fn unreadable(folder: &MountFolder, number: u64) -> Error {
@@ -262,6 +266,9 @@ impl Broom {
             self.sweep_folder(&folder, |name| goes(name, &keep.blobs))?;
         }
         self.sweep_folder(&store.lazy(), |name| goes(name, &keep.lazy))?;
+        self.sweep_folder(&store.views(), |name| {
+            goes(name.trim_end_matches(".index"), &keep.views)
+        })?;
         for folder in &keep.code {
             self.sweep_folder(folder, |name| {
                 let tree = name.get(..64).and_then(|digest| Digest::new(digest).ok());
@@ -269,10 +276,13 @@ impl Broom {
             })?;
         }
         for lock in entries(&store.locks())? {
-            let is_old = |tree: &str| goes(tree, &keep.trees);
-            if name_of(&lock).strip_suffix(".tree").is_some_and(is_old)
-                && Exclusive::try_take(&lock)?.is_some()
-            {
+            let name = name_of(&lock);
+            let is_old = match name.split_once('.') {
+                Some((tree, "tree")) => goes(tree, &keep.trees),
+                Some((identity, "view")) => goes(identity, &keep.views),
+                _ => false,
+            };
+            if is_old && Exclusive::try_take(&lock)?.is_some() {
                 self.remove(&lock, None);
             }
         }
@@ -292,10 +302,11 @@ impl Broom {
     fn sweep_tmp(&mut self, store: &Store) -> Result<()> {
         for entry in entries(&store.tmp())? {
             let name = name_of(&entry);
-            let dead = match name.strip_suffix(".tree") {
-                Some(tree) => {
-                    let digest = tree.split('.').next().unwrap_or(tree);
-                    let lock = store.locks().join(format!("{digest}.tree"));
+            let of_lock = name.rsplit_once('.').filter(|(_, what)| ["tree", "view"].contains(what));
+            let dead = match of_lock {
+                Some((maker, what)) => {
+                    let digest = maker.split('.').next().unwrap_or(maker);
+                    let lock = store.locks().join(format!("{digest}.{what}"));
                     match Exclusive::try_take(&lock)? {
                         Some(lock) => lock.is_real() || older_than(&entry, DEAD_AFTER),
                         None => false,

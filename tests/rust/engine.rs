@@ -15,6 +15,7 @@ mod rules;
 mod signatures;
 mod store;
 mod upgrades;
+mod views;
 
 use engine_support::{Client, ClientOptions, World};
 use magic_module::error::Kind;
