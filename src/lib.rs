@@ -33,7 +33,7 @@
 //! | 1 formats  | `manifest` `index` `layout` `lockfile` `distribution` `wheel` `resolved` |
 //! |            | `policy` `pylock`                                                        |
 //! | 2 devices  | `origin` `store`                                                         |
-//! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile`                      |
+//! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile` `furnish`            |
 //! | 4 centre   | `engine` `supply` `mount` `unit` `session`                               |
 //! | 5 uses     | `uses`                                                                   |
 //! | 6 Python   | `py`                                                                     |
@@ -51,6 +51,7 @@ pub mod engine;
 pub mod error;
 pub mod events;
 pub mod fetch;
+pub mod furnish;
 pub mod index;
 pub mod layout;
 mod lockfile;

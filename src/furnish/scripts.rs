@@ -1,0 +1,123 @@
+//! What is run from a view's `bin`, all of it written here.
+//!
+//! ```text
+//! [console_scripts]            bin/tool     calls tool.cli:main
+//! tool = tool.cli:main
+//! tool-1.data/scripts/helper   bin/helper   fetches the wheel, and runs its own script
+//! ```
+//!
+//! <https://packaging.python.org/en/latest/specifications/entry-points/>
+
+use std::collections::BTreeMap;
+
+use super::Home;
+use crate::name::{FilePath, UnitName, is_identifier};
+use crate::resolved::FileEntry;
+use crate::store::view::Entry;
+use crate::wheel::{Contents, Scheme};
+
+/// The longest first line that every system reads whole.
+const LONGEST_LINE: usize = 127;
+
+/// The scripts of one unit. Of two with one name the one of an entry point counts.
+pub(super) fn of(
+    unit: &UnitName,
+    contents: &Contents,
+    files: &[FileEntry],
+    scheme: &Scheme,
+    home: &Home,
+) -> BTreeMap<FilePath, Entry> {
+    let mut scripts = BTreeMap::new();
+    let mut add = |path: FilePath, imported: &str, called: &str| {
+        let bytes = script(home, imported, called).into_bytes();
+        scripts.insert(path, Entry::File { bytes, executable: true });
+    };
+    let folder = format!("{}/", scheme.scripts);
+    for file in files.iter().filter(|file| file.path.as_str().starts_with(&folder)) {
+        let called = format!("script(\"{unit}\", \"{}\")", file.path);
+        add(file.path.clone(), "from magic_module._py.run import script", &called);
+    }
+    let text = contents.texts.get("entry_points.txt");
+    for point in text.into_iter().flat_map(|text| entry_points(text)) {
+        let Some(path) = point.path(&folder) else { continue };
+        if is_pip(point.name) {
+            add(path, PIP, "main()");
+        } else {
+            let imported = format!("from {} import {}", point.module, point.top());
+            add(path, &imported, &format!("{}()", point.attribute));
+        }
+    }
+    scripts
+}
+
+const PIP: &str = "from magic_module._py.pip import main";
+
+/// Refuses to install, and is otherwise the lock's `pip`.
+pub(super) fn of_pip(home: &Home) -> String {
+    script(home, PIP, "main()")
+}
+
+/// `pip`, `pip3`, `pip3.12`.
+fn is_pip(name: &str) -> bool {
+    let version = name.strip_prefix("pip");
+    version.is_some_and(|version| version.chars().all(|c| c == '.' || c.is_ascii_digit()))
+}
+
+fn script(home: &Home, imported: &str, called: &str) -> String {
+    format!(
+        "{}import sys\n{imported}\n\nif __name__ == \"__main__\":\n    sys.exit({called})\n",
+        first_line(&home.view.join("bin/python").display().to_string())
+    )
+}
+
+/// Names the interpreter. Where the system would not read it whole, or takes a blank for the end
+/// of its name, a shell starts it: that reads two lines which are one text to the interpreter.
+fn first_line(python: &str) -> String {
+    let plain = format!("#!{python}\n");
+    if plain.len() <= LONGEST_LINE && !python.contains(char::is_whitespace) {
+        return plain;
+    }
+    let quoted = python.replace('\'', r"'\''");
+    format!("#!/bin/sh\n'''exec' '{quoted}' \"$0\" \"$@\"\n' '''\n")
+}
+
+/// `name = module:attribute`, every part checked: it becomes code.
+struct EntryPoint<'a> {
+    name: &'a str,
+    module: &'a str,
+    attribute: &'a str,
+}
+
+impl<'a> EntryPoint<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (name, object) = line.split_once('=')?;
+        let object = object.split('[').next()?;
+        let (module, attribute) = object.split_once(':')?;
+        let point = Self { name: name.trim(), module: module.trim(), attribute: attribute.trim() };
+        let mut parts = point.module.split('.').chain(point.attribute.split('.'));
+        parts.all(is_identifier).then_some(point)
+    }
+
+    fn path(&self, folder: &str) -> Option<FilePath> {
+        let path = FilePath::new(&format!("{folder}{}", self.name)).ok()?;
+        (!self.name.contains('/')).then_some(path)
+    }
+
+    /// What is imported from the module.
+    fn top(&self) -> &str {
+        self.attribute.split('.').next().unwrap_or(self.attribute)
+    }
+}
+
+/// Those that become scripts.
+fn entry_points(text: &str) -> impl Iterator<Item = EntryPoint<'_>> {
+    let mut section = "";
+    text.lines().map(str::trim).filter_map(move |line| {
+        if let Some(header) = line.strip_prefix('[') {
+            section = header.split(']').next().unwrap_or_default().trim();
+            return None;
+        }
+        let counts = ["console_scripts", "gui_scripts"].contains(&section);
+        if counts && !line.starts_with(['#', ';']) { EntryPoint::parse(line) } else { None }
+    })
+}
