@@ -45,7 +45,7 @@ def test_what_leaves_the_view_alone_is_pips_own_affair(arguments):
 
 
 def test_the_sentence_names_what_was_meant():
-    assert str(refusal(["install", "-U", "a", "b"])).endswith("again, with a b among its requirements")
+    assert str(refusal(["install", "-U", "a", "b"])).endswith("again, with a b among its names")
     assert str(refusal(["uninstall", "-y", "a"])).endswith("again, without a")
 
 

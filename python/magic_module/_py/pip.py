@@ -31,7 +31,7 @@ def refusal(arguments: "list[str]") -> "str | None":
     command, rest = _command(arguments)
     names = " ".join(argument for argument in rest if not argument.startswith("-"))
     if command == "install" and not any(argument.startswith(_ELSEWHERE) for argument in rest):
-        remedy = f"with {names or 'what is to be installed'} among its requirements"
+        remedy = f"with {names or 'what is to be installed'} among its names"
     elif command == "uninstall":
         remedy = f"without {names or 'what is to go'}"
     else:
@@ -48,7 +48,7 @@ def main() -> "int | str":
     if refused is not None:
         return f"error: {refused}"
     if find_spec("pip") is None:
-        return "error: pip is not in this environment's lock; run `magic-module lock` again, with pip among its requirements"
+        return "error: pip is not in this environment's lock; run `magic-module lock` again, with pip among its names"
     run_module("pip", run_name="__main__", alter_sys=True)
     return 0
 
