@@ -24,7 +24,7 @@ import re
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 PYTHON = platform.python_version()
 SYSTEMS = {"manylinux": "glibc", "musllinux": "musl", "macosx": "macOS"}
@@ -40,6 +40,7 @@ class RefusedError(Exception):
 
 def choose(request: Mapping[str, Any]) -> dict[str, Any]:
     """The wheels and folders of a lock, in its order."""
+    from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
     from packaging.pylock import PackageSdist, Pylock, PylockSelectError, PylockValidationError
     from packaging.tags import sys_tags
 
@@ -47,7 +48,10 @@ def choose(request: Mapping[str, Any]) -> dict[str, Any]:
         lock = Pylock.from_dict(completed(request["lock"]))
     except PylockValidationError as error:
         hint = "make it anew with `magic-module lock`, `uv export` or `pip lock`"
-        raise RefusedError("manifest", error.message, hint, error.context) from None
+        raise RefusedError("manifest", error.message.partition("\n")[0], hint, error.context) from None
+    if lock.requires_python and not lock.requires_python.contains(PYTHON, prereleases=True):
+        why = f"it is for Python {lock.requires_python}, and this is {PYTHON}"
+        raise RefusedError("requirement", why, LOCK_IT_HERE, "requires-python")
     extras = named("extra", request["extras"], lock.extras or [])
     groups = named("group", request["groups"], lock.dependency_groups or [])
     places = [f"packages[{index}]" for index in range(len(lock.packages))]
@@ -69,7 +73,10 @@ def choose(request: Mapping[str, Any]) -> dict[str, Any]:
             entry = Entry(package, place_of[id(package)], folder, tags, request["unhashed"])
             answers.append(entry.answer(source))
     except PylockSelectError as error:
-        raise RefusedError("requirement", f"{error}", LOCK_IT_HERE) from None
+        hint = f"{LOCK_IT_HERE}, and ask for extras and groups that go together"
+        raise RefusedError("requirement", str(error), hint) from None
+    except (UndefinedComparison, UndefinedEnvironmentName) as error:
+        raise RefusedError("manifest", f"a marker has no meaning: {error}", "make the lock anew") from None
     return {"scheme": scheme(), "python": PYTHON, "packages": answers}
 
 
@@ -91,7 +98,7 @@ def completed(lock: dict[str, Any]) -> dict[str, Any]:
 
 def file_name(url: str) -> str:
     """The last part of a URL's path."""
-    return unquote(urlsplit(url).path.rsplit("/", 1)[-1])
+    return unquote(re.split("[?#]", url)[0].rsplit("/", 1)[-1])
 
 
 def named(what: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -101,11 +108,9 @@ def named(what: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]:
     spelled = {canonicalize_name(name): name for name in known}
     for name in wanted:
         if canonicalize_name(name) not in spelled:
-            there = f"it has {', '.join(known)}" if known else f"it has no {what}s"
-            hint = f"name an {what} of the lock" if what == "extra" else f"name a {what} of the lock"
-            if not known:
-                hint = f"ask for no {what}, or make a lock that has it"
-            raise RefusedError("configuration", f"{what} {name!r} is not in it: {there}", hint)
+            there = f"there are {', '.join(known)}" if known else "there are none"
+            hint = f"choose from these, or make the lock with it (`uv export --{what} {name}`)"
+            raise RefusedError("configuration", f"it has no {what} {name!r}: {there}", hint)
     return [spelled[canonicalize_name(name)] for name in wanted]
 
 
@@ -131,7 +136,7 @@ class Entry:
             return self.wheel(source, name, "archive")
         if package.sdist is source:
             if package.wheels:
-                raise self.unfit([wheel.filename for wheel in package.wheels])
+                raise self.unfit([wheel.filename for wheel in package.wheels], source)
             raise self.unbuilt(f"source archive {source.filename}")
         at = next(index for index, wheel in enumerate(package.wheels) if wheel is source)
         return self.wheel(source, source.filename, f"wheels[{at}]")
@@ -146,12 +151,12 @@ class Entry:
 
     def wheel(self, source: Any, name: str, key: str) -> dict[str, Any]:
         """A wheel that fits, with where it is and what it must be."""
-        from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+        from packaging.utils import parse_wheel_filename
 
         place = f"{self.place}.{key}"
         try:
             project, version, _, tags = parse_wheel_filename(name)
-        except InvalidWheelFilename as error:
+        except ValueError as error:
             raise RefusedError("manifest", f"{error}", "name it as it was built, and lock it again", place) from None
         if project != self.package.name:
             why = f"{name} is no wheel of {self.package.name}"
@@ -178,7 +183,7 @@ class Entry:
     def url(self, source: Any, place: str) -> str:
         """Absolute; a path counts from the folder of the lock."""
         if source.url:
-            if urlsplit(source.url).scheme not in ("https", "http", "file"):
+            if source.url.partition("://")[0].lower() not in ("https", "http", "file"):
                 why = f"the URL of {self.label} is none of https, http or file"
                 raise RefusedError("manifest", why, "make the lock anew", f"{place}.url")
             return str(source.url)
@@ -191,13 +196,17 @@ class Entry:
         )
         return RefusedError("policy", f"{self.label} would have to be built from its {what}", hint, self.place)
 
-    def unfit(self, names: Sequence[str]) -> RefusedError:
+    def unfit(self, names: Sequence[str], rest: Any = None) -> RefusedError:
         """It has wheels, for others."""
         tags = sorted({"-".join(name.removesuffix(".whl").split("-")[-3:]) for name in names})
         shown = ", ".join(tags[:4]) + (f" and {len(tags) - 4} more" if len(tags) > 4 else "")
-        why = f"no wheel of {self.label} fits this interpreter: the lock has {shown}, wanted is {self.tags[0]}"
+        # What an index takes says which system it is for; a tag that does not comes first.
+        wanted = next(filter(system, self.tags), self.tags[0])
+        why = f"no wheel of {self.label} fits this interpreter: the lock has {shown}, wanted is {wanted}"
         if newer := self.newer_system(names):
             why += f"; {newer}"
+        if rest and rest.hashes:
+            why += f"; from {rest.filename} it would have to be built"
         hint = f"{LOCK_IT_HERE}, or lock a version of {self.package.name} that has a wheel for it"
         return RefusedError("requirement", why, hint, self.place)
 
@@ -259,7 +268,8 @@ def require(request: Mapping[str, Any]) -> dict[str, Any]:
                 if holds(requirement.marker, extra) and not (extra and holds(requirement.marker, "")):
                     name = canonicalize_name(requirement.name)
                     found.append((text, name, frozenset(map(canonicalize_name, requirement.extras))))
-            except (ValueError, KeyError):
+            # KeyError: an unknown variable in a marker.
+            except (ValueError, KeyError, RecursionError):
                 if text not in unread.setdefault(unit, []):
                     unread[unit].append(text)
         return found
