@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-PYTHON = platform.python_version()
+PYTHON = platform.python_version().removesuffix("+")
 SYSTEMS = {"manylinux": "glibc", "musllinux": "musl", "macosx": "macOS"}
 LOCK_IT_HERE = f"make a lock for Python {PYTHON} on this platform"
 
