@@ -9,6 +9,7 @@
 )]
 
 mod catalogue;
+mod choosing;
 mod engine_support;
 mod prune;
 mod rules;

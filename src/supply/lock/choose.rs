@@ -260,21 +260,23 @@ struct Pipes {
 }
 
 impl Pipes {
-    /// The line that answers; those before it come from the standard error.
+    /// The line that answers; those before it come from the standard error, and the last one of
+    /// them says why there is none.
     fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
         let written = self.input.write_all(request);
-        let mut said = Vec::new();
+        let mut last = Vec::new();
         loop {
             let mut line = Vec::new();
             self.output.by_ref().take(LONGEST).read_until(b'\n', &mut line)?;
-            if line.starts_with(b"{") && line.ends_with(b"\n") {
-                return Ok(line);
+            match line.ends_with(b"\n") {
+                true if line.starts_with(b"{") => return Ok(line),
+                true => last = line,
+                false if last.is_empty() => {
+                    written?;
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                false => return Err(io::Error::other(String::from_utf8_lossy(&last).trim())),
             }
-            if line.is_empty() || !line.ends_with(b"\n") && line.len() as u64 == LONGEST {
-                written?;
-                return Err(io::Error::other(String::from_utf8_lossy(&said).trim().to_owned()));
-            }
-            said = line;
         }
     }
 }
