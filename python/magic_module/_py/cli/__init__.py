@@ -19,10 +19,12 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from magic_module._py.cli.answer import Answer
+from magic_module._native import _shown as shown
+from magic_module._py.cli.answer import Answer, WrongUsage
 from magic_module._py.cli.parser import command_line
 from magic_module.errors import SCHEMA, MagicModuleError
 
+WRONG_USAGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
@@ -36,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = command_line().parse_args(arguments)
     try:
         return _run(options)
+    except WrongUsage as wrong:
+        program = f"magic-module {options.command}"
+        _say(sys.stderr, f"{program}: {shown(str(wrong), 1500)}; see {program} --help")
+        return WRONG_USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -52,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
         answer: Answer | None = command(options)
     except MagicModuleError as error:
         return _fail(options, error)
-    except BrokenPipeError:
+    except (BrokenPipeError, WrongUsage):
         raise
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""

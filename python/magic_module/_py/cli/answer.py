@@ -7,6 +7,10 @@ from typing import Any
 from magic_module._native import _shown as shown
 
 
+class WrongUsage(Exception):
+    """What was asked for cannot be meant, which only the command itself finds out: exit status 2."""
+
+
 @dataclass
 class Answer:
     """What a command found: `data` for machines, `lines` for people, and whether the answer is no."""

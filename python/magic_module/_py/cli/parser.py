@@ -51,6 +51,7 @@ def command_line() -> argparse.ArgumentParser:
     serve.add_argument("directory", metavar="DIR", help="the folder that publish wrote")
     serve.add_argument("--port", type=_port, default=8765, help="0 takes a free one (default: 8765)")
     serve.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1")
+    _add_lock(add("lock.lock", "lock", "Resolve requirements into a pylock.toml, with uv, else with pip."))
     add("describe.list_units", "list", "List the units of a namespace, downloaded or not.")
     add("describe.info", "info", "Tell what is known about a unit.").add_argument("name", metavar="NAME")
     fetch = add("moves.fetch", "fetch", "Download units and what they require; import nothing.")
@@ -75,6 +76,33 @@ def command_line() -> argparse.ArgumentParser:
     add("doctor.doctor", "doctor", "Check settings, directory and manifest; say what is wrong and how to mend it.")
     add("demo.demo", "demo", "Tell the whole story in a temporary folder, and check that it is so.")
     return top
+
+
+def _add_lock(command: argparse.ArgumentParser) -> None:
+    def several(*flags: str, **options: Any) -> None:
+        command.add_argument(*flags, action="append", default=[], **options)
+
+    command.add_argument(
+        "names",
+        metavar="NAME",
+        nargs="*",
+        help="a requirement, a requirements file (.txt, .in), or a pyproject.toml or its folder (./app); "
+        "without any, what lies in this folder",
+    )
+    several("-r", "--requirement", metavar="FILE", help="a requirements file")
+    command.add_argument("--script", metavar="FILE", help="a script with metadata; its lock lies beside it")
+    command.add_argument("-o", "--output", metavar="FILE", help="default: pylock.toml; of a script pylock.SCRIPT.toml")
+    command.add_argument("--index-url", metavar="URL", help="the index to ask")
+    several("--extra-index-url", metavar="URL", help="one that is asked first: what it has is taken from nowhere else")
+    several("-c", "--constraint", metavar="FILE", help="versions that are allowed")
+    command.add_argument("--python", metavar="VERSION|PATH", help="what it is for (default: this interpreter)")
+    command.add_argument("--exclude-newer", metavar="DATE", help="leave out what was uploaded later")
+    several("--extra", metavar="NAME", help="an extra of the pyproject.toml")
+    several("--group", metavar="NAME", help="a dependency group of the pyproject.toml")
+    command.add_argument(
+        "--upgrade", metavar="NAME", nargs="*", help="forget the versions of the lock; of these packages, or of all"
+    )
+    several("--allow-index-change", metavar="NAME", help="a package that may come from another index than before")
 
 
 def _add_common(command: argparse.ArgumentParser, at_top: bool) -> None:

@@ -1,0 +1,105 @@
+"""What makes a lock: `lock`."""
+
+import argparse
+import re
+import sys
+from dataclasses import asdict
+
+from magic_module._native import _shown as shown
+from magic_module._py.cli import inputs
+from magic_module._py.cli.answer import Answer, WrongUsage, count, move, table
+from magic_module._py.locking import making, script
+from magic_module._py.locking.changes import normal
+from magic_module._py.locking.request import Request
+from magic_module._py.locking.running import ResolverError
+from magic_module._py.progress import is_terminal, say
+
+_NAME = re.compile(r"pylock(\.[^.]+)?\.toml")
+"""What tools know as a lock (PEP 751)."""
+
+
+def lock(options: argparse.Namespace) -> Answer:
+    """Asks a resolver, and says what has changed."""
+    request, found = _request(options)
+
+    def begin(resolver: str) -> None:
+        if not options.json and is_terminal(sys.stderr):
+            say(sys.stderr, f"resolving with {resolver} …\n")
+
+    try:
+        made = making.make(request, frozenset(normal(name) for name in options.allow_index_change), begin)
+    except ResolverError as error:
+        if not options.json:
+            # In its own words, as the sentence that follows cannot say it.
+            say(sys.stderr, "".join(f"{cause}\n" for cause in error.causes))
+        raise
+    if not options.json:
+        say(sys.stderr, "".join(f"{line}\n" for line in made.warnings))
+    data = {
+        "lock": request.output,
+        "found": found,
+        "resolver": made.resolver,
+        "packages": made.packages,
+        "written": made.written,
+        "changes": [asdict(change) for change in made.changes],
+    }
+    return Answer(data, _lines(request, made, found))
+
+
+def _lines(request: Request, made: making.Made, found: str | None) -> list[str]:
+    lines = [] if found is None else [f"locking {shown(found)}"]
+    if made.is_new:
+        lines.append(f"{shown(request.output)}: {count(made.packages, 'package')}, resolved by {made.resolver}")
+        return lines
+    rows = []
+    for change in made.changes:
+        if change.old_version is None:
+            what = f"{change.new_version}, added"
+        elif change.new_version is None:
+            what = f"{change.old_version}, removed"
+        else:
+            what = move(change.old_version, change.new_version)
+        rows.append((change.name, what))
+    if not rows:
+        return [*lines, f"{shown(request.output)}: nothing changed"]
+    summary = f"{count(made.packages, 'package')}, {len(rows)} changed, resolved by {made.resolver}"
+    return [*lines, *table(rows), f"{shown(request.output)}: {summary}"]
+
+
+def _request(options: argparse.Namespace) -> tuple[Request, str | None]:
+    """What is to be locked; and the file that was found, where none was named."""
+    names, files, projects = inputs.sort(options.names)
+    files += options.requirement
+    project = projects[0] if projects else None
+    if options.script is not None and (names or files or project or options.extra or options.group):
+        raise WrongUsage("--script is locked alone: a script says itself what it requires")
+    output = options.output or (script.lock_of(options.script) if options.script else "pylock.toml")
+    if not _NAME.fullmatch(output.replace("\\", "/").rpartition("/")[2]):
+        raise WrongUsage(f"{output} is no name of a lock, which is pylock.toml or pylock.NAME.toml")
+    found = None
+    if not (names or files or project or options.script):
+        found = inputs.found()
+        if found is None:
+            raise inputs.nothing(output)
+        if found.endswith(".toml"):
+            project = found
+        else:
+            files = [found]
+    if options.extra and project is None:
+        raise WrongUsage("--extra needs a pyproject.toml, which has the extras")
+    request = Request(
+        names=tuple(names),
+        files=tuple(files),
+        project=project,
+        script=options.script,
+        output=output,
+        index_url=options.index_url,
+        extra_index_urls=tuple(options.extra_index_url),
+        constraints=tuple(options.constraint),
+        python=options.python,
+        exclude_newer=options.exclude_newer,
+        extras=tuple(options.extra),
+        groups=tuple(options.group),
+        upgrade=None if options.upgrade is None else tuple(options.upgrade),
+    )
+    return request, found

@@ -1,0 +1,210 @@
+"""Resolving with `pip lock`, where there is no uv.
+
+pip knows no preferences: the old lock's versions become constraints, and if with them there is no answer, it is asked
+once more without. It mixes all indexes and takes the newest of each package wherever that lies, so that more than one
+index is refused: whoever may upload to one of them could put a package in place of another's.
+"""
+
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from magic_module import _native
+from magic_module._py.locking import reading, running, script
+from magic_module._py.locking.changes import Lock, normal
+from magic_module._py.locking.request import Request
+from magic_module.errors import ConfigurationError, OfflineError, PolicyError, RequirementError
+
+OLDEST = (25, 1)
+"""The first with `pip lock`."""
+DATED = (26, 0)
+"""The first that leaves out what was uploaded later."""
+
+INSTALL_UV = "install uv (https://docs.astral.sh/uv/)"
+
+
+class Pip:
+    """The pip of this interpreter."""
+
+    def __init__(self, version: str) -> None:
+        self.version = tuple(int(part) for part in re.findall(r"\d+", version))
+        self.name = f"pip {version}"
+
+    def resolve(self, request: Request, aside: Path, old: Lock | None) -> tuple[str, list[str]]:
+        """The text of a new lock, and nothing to warn of; see `uv.Uv.resolve`."""
+        self._refuse(request)
+        with tempfile.TemporaryDirectory(prefix="magic-module-") as folder:
+            line = [*_pip(request), "lock", "--output", str(aside), *self._options(request, Path(folder))]
+            kept = _kept(request, old)
+            pins = Path(folder, "kept.txt")
+            pins.write_text("".join(f"{name}=={version}\n" for name, version in kept.items()), "utf-8")
+            try:
+                self._run(request, [*line, "--constraint", str(pins)] if kept else line)
+            except running.ResolverError as error:
+                if not kept or not any("ResolutionImpossible" in cause for cause in error.causes):
+                    raise
+                self._run(request, line)
+        header = f"# This file was made by pip via the following command:\n#    {request.command()}\n"
+        return header + aside.read_text("utf-8"), []
+
+    def _run(self, request: Request, line: list[str]) -> None:
+        variables: dict[str, str | None] = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        if request.index_url is not None:
+            # In the environment, where other users of the machine do not see the credentials.
+            variables["PIP_INDEX_URL"] = request.index_url
+        running.run(line, what="pip", changes=variables)
+
+    def _refuse(self, request: Request) -> None:
+        if _native._settings()["offline"]:
+            hint = "unset MAGIC_MODULE_OFFLINE once, or install uv, which can lock from its cache"
+            raise OfflineError(f"pip has to ask an index, and MAGIC_MODULE_OFFLINE forbids it; {hint}", hint=hint)
+        if request.exclude_newer is not None and self.version < DATED:
+            hint = f"{INSTALL_UV}, or {upgrade_pip()}"
+            raise RequirementError(f"{self.name} knows no upload times; {hint}", hint=hint)
+        several = next(_further_indexes(request), None)
+        if several is not None:
+            what = f"{several}, and pip takes each package from whichever index has the newest"
+            why = "so that whoever may upload to one can put a package in place of another's"
+            raise PolicyError(f"cannot lock with pip: {what}, {why}; {INSTALL_UV}", hint=INSTALL_UV)
+
+    def _options(self, request: Request, folder: Path) -> Iterator[str]:
+        names = [*request.names]
+        if request.script is not None:
+            names += script.requirements(request.script)
+        where = ""
+        if request.project is not None:
+            names += _requirements_of(request.project, request.extras)
+            where = f"{request.project}:"
+        if names:
+            file = folder / "names.txt"
+            file.write_text("".join(f"{name}\n" for name in names), "utf-8")
+            yield from ("--requirement", str(file))
+        for path in request.files:
+            yield from ("--requirement", path)
+        for group in request.groups:
+            yield from ("--group", where + group)
+        for path in request.constraints:
+            yield from ("--constraint", path)
+        if request.exclude_newer is not None:
+            yield from ("--uploaded-prior-to", request.exclude_newer)
+
+
+def find() -> Pip | str:
+    """The pip of this interpreter; or why it cannot be used."""
+    said = running.ask([sys.executable, "-m", "pip", "--version"]) if sys.executable else None
+    found = re.match(r"pip (\d+(?:\.\d+)*)", said or "")
+    if found is None:
+        return f"{sys.executable or 'this interpreter'} has no pip"
+    pip = Pip(found.group(1))
+    if pip.version < OLDEST:
+        return f"pip {found.group(1)} is older than {'.'.join(map(str, OLDEST))}"
+    return pip
+
+
+def upgrade_pip() -> str:
+    """The command for that."""
+    return f"run {sys.executable} -m pip install --upgrade pip"
+
+
+def _pip(request: Request) -> list[str]:
+    own = [sys.executable, "-m", "pip"]
+    python = request.python
+    if python is None:
+        return own
+    if not re.fullmatch(r"\d+(?:\.\d+)*", python):
+        return [*own, "--python", python]
+    wanted = tuple(int(part) for part in python.split("."))
+    if sys.version_info[: len(wanted)] == wanted:
+        return own
+    import shutil
+
+    other = shutil.which(f"python{python}")
+    if other is None:
+        hint = f"{INSTALL_UV}, or give the interpreter's path as --python"
+        raise RequirementError(
+            f"pip locks for an interpreter that is there, and Python {python} is not; {hint}", hint=hint
+        )
+    return [*own, "--python", other]
+
+
+def _kept(request: Request, old: Lock | None) -> Mapping[str, str]:
+    if old is None or not request.keeps():
+        return {}
+    free = {normal(name) for name in request.upgrade or ()}
+    return {name: version for name, version in old.pins().items() if name not in free}
+
+
+def _further_indexes(request: Request) -> Iterator[str]:
+    """Sentences that say where more than one index is asked for."""
+    if request.extra_index_urls:
+        yield "--extra-index-url adds an index"
+    settings = running.ask([sys.executable, "-m", "pip", "config", "list"]) or ""
+    for line in settings.splitlines():
+        key, _, value = line.partition("=")
+        if key.endswith(".extra-index-url") and value.strip("'\""):
+            yield "pip's settings have an extra-index-url"
+    for path in request.files:
+        yield from _further_indexes_of(path, set())
+    texts = {
+        request.project: reading.text_of(request.project) if request.project else "",
+        request.script: script.metadata(request.script) if request.script else "",
+    }
+    for source, text in texts.items():
+        if re.search(r"^\s*\[+\s*tool\s*\.\s*uv\s*\.\s*(index|sources)\b", text, re.MULTILINE):
+            yield f"{source} names indexes or sources for uv"
+
+
+def _further_indexes_of(path: str, seen: set[str]) -> Iterator[str]:
+    if path in seen or "://" in path:
+        return
+    seen.add(path)
+    for line in reading.text_of(path).splitlines():
+        option, _, value = line.strip().partition(" ")
+        option, _, joined = option.partition("=")
+        if option == "--extra-index-url":
+            yield f"{path} adds an index"
+        if option in ("-r", "--requirement"):
+            yield from _further_indexes_of(str(Path(path).parent / (joined or value).strip()), seen)
+
+
+def _requirements_of(path: str, extras: tuple[str, ...]) -> list[str]:
+    """What a project requires, as its file says."""
+    project: Any = reading.parse(reading.text_of(path), path).get("project", {})
+    unknown = {"dependencies", "optional-dependencies"} & set(project.get("dynamic", ()))
+    if unknown:
+        hint = INSTALL_UV
+        what = f"{path} leaves {' and '.join(sorted(unknown))} to its build (dynamic)"
+        raise ConfigurationError(f"cannot lock with pip: {what}; {hint}", path=path, hint=hint)
+    optional = {normal(name): each for name, each in project.get("optional-dependencies", {}).items()}
+    return list(_expanded(project, optional, [*project.get("dependencies", ())], [*extras], path))
+
+
+def _expanded(
+    project: Any, optional: Mapping[str, Any], found: list[str], extras: list[str], path: str
+) -> Iterator[str]:
+    """With what the extras bring; an extra may name others as `project[other]`."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    taken: set[str] = set()
+    while extras:
+        extra = normal(extras.pop())
+        if extra in taken:
+            continue
+        taken.add(extra)
+        if extra not in optional:
+            hint = f"it has {', '.join(sorted(optional)) or 'none'}"
+            raise ConfigurationError(f"{path} has no extra {extra}; {hint}", path=path, hint=hint)
+        for text in optional[extra]:
+            try:
+                requirement = Requirement(text)
+            except InvalidRequirement:
+                found.append(text)  # pip says what is wrong with it
+                continue
+            if normal(requirement.name) == normal(str(project.get("name", ""))):
+                extras += requirement.extras
+            else:
+                found.append(text)
+    yield from found

@@ -1,0 +1,62 @@
+"""What is to be locked, and how: what a resolver is told."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from magic_module._py.locking.urls import cut
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that the command line said."""
+
+    names: tuple[str, ...] = ()
+    """Requirements, as they were written: `pandas>=2`, `name @ git+https://…`, `./x.whl`."""
+    files: tuple[str, ...] = ()
+    """Requirements files."""
+    project: str | None = None
+    """A `pyproject.toml`."""
+    script: str | None = None
+    """A script with PEP 723 metadata."""
+    output: str = "pylock.toml"
+    index_url: str | None = None
+    extra_index_urls: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    python: str | None = None
+    """A version, or an interpreter; None is the one that runs this."""
+    exclude_newer: str | None = None
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    upgrade: tuple[str, ...] | None = None
+    """None keeps every version that the old lock has and that still fits; `()` keeps none."""
+
+    def keeps(self) -> bool:
+        """Whether versions of the old lock are preferred."""
+        return self.upgrade != ()
+
+    def command(self) -> str:
+        """The command that makes this lock again, without credentials and without what is said only once."""
+        return shlex.join(["magic-module", "lock", *self._words()])
+
+    def _words(self) -> Iterator[str]:
+        yield from (cut(name) for name in self.names)
+        if self.project is not None:
+            yield self.project
+        several = (
+            ("-r", self.files),
+            ("--extra-index-url", tuple(cut(url) for url in self.extra_index_urls)),
+            ("-c", self.constraints),
+            ("--extra", self.extras),
+            ("--group", self.groups),
+        )
+        single = (
+            ("--script", self.script),
+            ("--index-url", None if self.index_url is None else cut(self.index_url)),
+            ("--python", self.python),
+            ("--exclude-newer", self.exclude_newer),
+        )
+        for option, values in (*several, *((option, (value,)) for option, value in single if value is not None)):
+            for value in values:
+                yield from (option, value)
+        yield from ("-o", self.output)
