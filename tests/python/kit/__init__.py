@@ -9,6 +9,7 @@
 | `site`        | `Site`: a manifest written by hand, to be spoilt                             |
 | `sentences`   | `check`: compares a sentence with the one that is kept                       |
 | `typed`       | `check`, `answer`: compare JSON with the types of the engine                 |
+| `package_index` | `PackageIndex`: an index of such wheels, with upload times and a password if need be |
 | `wheels`      | `wheel`: a wheel with a right RECORD (or a wrong one), made on the spot      |
 | `preload`     | `failing`: a library that lets opening some paths fail                        |
 | `compiler`    | `extension`: a C extension                                                   |

@@ -42,7 +42,7 @@ def resolver() -> Resolver:
     second = pip.find()
     if isinstance(second, pip.Pip):
         return second
-    hint = f"{pip.INSTALL_UV}, or {pip.upgrade_pip()}"
+    hint = f"{pip.INSTALL_UV}, or {pip.UPGRADE_PIP}"
     raise RequirementError(f"cannot lock: {first}, and {second}; {hint}", hint=hint)
 
 

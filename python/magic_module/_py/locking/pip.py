@@ -5,6 +5,7 @@ once more without. It mixes all indexes and takes the newest of each package whe
 index is refused: whoever may upload to one of them could put a package in place of another's.
 """
 
+import importlib.metadata
 import re
 import sys
 import tempfile
@@ -24,6 +25,7 @@ DATED = (26, 0)
 """The first that leaves out what was uploaded later."""
 
 INSTALL_UV = "install uv (https://docs.astral.sh/uv/)"
+UPGRADE_PIP = "upgrade pip (python -m pip install --upgrade pip)"
 
 
 class Pip:
@@ -62,7 +64,7 @@ class Pip:
             hint = "unset MAGIC_MODULE_OFFLINE once, or install uv, which can lock from its cache"
             raise OfflineError(f"pip has to ask an index, and MAGIC_MODULE_OFFLINE forbids it; {hint}", hint=hint)
         if request.exclude_newer is not None and self.version < DATED:
-            hint = f"{INSTALL_UV}, or {upgrade_pip()}"
+            hint = f"{INSTALL_UV}, or {UPGRADE_PIP}"
             raise RequirementError(f"{self.name} knows no upload times; {hint}", hint=hint)
         several = next(_further_indexes(request), None)
         if several is not None:
@@ -94,19 +96,14 @@ class Pip:
 
 def find() -> Pip | str:
     """The pip of this interpreter; or why it cannot be used."""
-    said = running.ask([sys.executable, "-m", "pip", "--version"]) if sys.executable else None
-    found = re.match(r"pip (\d+(?:\.\d+)*)", said or "")
-    if found is None:
+    try:
+        version = importlib.metadata.version("pip") if sys.executable else ""
+    except importlib.metadata.PackageNotFoundError:
+        version = ""
+    if not version:
         return f"{sys.executable or 'this interpreter'} has no pip"
-    pip = Pip(found.group(1))
-    if pip.version < OLDEST:
-        return f"pip {found.group(1)} is older than {'.'.join(map(str, OLDEST))}"
-    return pip
-
-
-def upgrade_pip() -> str:
-    """The command for that."""
-    return f"run {sys.executable} -m pip install --upgrade pip"
+    pip = Pip(version)
+    return pip if pip.version >= OLDEST else f"{pip.name} is older than {'.'.join(map(str, OLDEST))}"
 
 
 def _pip(request: Request) -> list[str]:
