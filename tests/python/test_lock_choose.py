@@ -38,7 +38,8 @@ class Helper:
 
     def __init__(self, folder: Path, *path: str) -> None:
         self.file = folder / "pylock.toml"
-        line = [getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-W", "error", "-c", PROGRAM, *path]
+        executable = getattr(sys, "_base_executable", sys.executable)
+        line = [executable, "-I", "-S", "-X", "utf8", "-W", "error", "-c", PROGRAM, *path]
         self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder)
 
     def ask(self, request: Json) -> Json:
@@ -151,10 +152,10 @@ def test_extras_and_groups_that_are_not_there_are_named_with_those_that_are(help
 
 def test_paths_count_from_the_lock(helper: Helper) -> None:
     here = helper.file.parent
-    beside = {"name": "a", "archive": {"path": "../whe els/a-1.0-py3-none-any.whl", "hashes": HASHES}}
+    beside = {"name": "a", "archive": {"path": "../wheels é/a-1.0-py3-none-any.whl", "hashes": HASHES}}
     wheel = {"name": "b", "wheels": [{"path": "b-2-py3-none-any.whl", "hashes": {"sha256": SHA256.upper()}}]}
     one, other = helper.packages(beside, wheel)
-    assert one["url"] == (here.parent / "whe els/a-1.0-py3-none-any.whl").as_uri()
+    assert one["url"] == (here.parent / "wheels é/a-1.0-py3-none-any.whl").as_uri()
     assert other["url"] == (here / "b-2-py3-none-any.whl").as_uri()
     assert (one["version"], other["version"]) == ("1.0", "2")
     assert (one["size"], other["sha256"]) == (None, SHA256)

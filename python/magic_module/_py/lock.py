@@ -7,15 +7,17 @@
     ◀─ {"error": {"kind": "requirement", "message": "…", "hint": "…", "path": "packages[3]"}}
 
 One object in each line, until the input ends. It is never imported: the extension holds its text and starts
-`python -I -S -c` with it. The arguments are folders to import `packaging` from.
+`python -I -S -X utf8 -c` with it. The arguments are folders to import `packaging` from.
 """
 
 import sys
 
 sys.path.extend(sys.argv[1:])
 
+import contextlib
 import dataclasses
 import functools
+import gc
 import json
 import os
 import pathlib
@@ -323,6 +325,12 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    # All that is made is needed until the end.
+    gc.disable()
+    # While the lock is read. What is missing is said to whoever asks.
+    with contextlib.suppress(ImportError):
+        import packaging.pylock
+        import packaging.requirements  # noqa: F401
     for line in sys.stdin.buffer:
         sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
         sys.stdout.flush()

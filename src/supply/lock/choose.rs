@@ -138,7 +138,8 @@ impl Chooser {
         };
         let (output, end) = io::pipe().map_err(failed)?;
         let mut command = Command::new(&launch.executable);
-        command.args(["-I", "-S", "-c", launch.program]).args(&launch.folders);
+        // Paths are UTF-8 here and in what is answered, whatever the locale is.
+        command.args(["-I", "-S", "-X", "utf8", "-c", launch.program]).args(&launch.folders);
         for variable in own_variables() {
             command.env_remove(variable);
         }
