@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from magic_module._py.locking.changes import Lock
 from magic_module._py.locking.urls import cut, cut_document
 
 SECRET = "pa'ss"
+SCHEMA = Path(__file__).parents[2] / "docs/reference/lock.schema.json"
 
 
 def uv() -> str | None:
@@ -203,15 +205,12 @@ def test_a_project(desk: Desk) -> None:
     desk.write(pyproject_toml=PROJECT)
     assert desk.lock().stdout.startswith("locking pyproject.toml\n")
     assert set(desk.versions()) == {"alpha", "beta"}
-    desk.lock("--extra", "all")
+    desk.lock("--extra", "all", "pyproject.toml")
     assert set(desk.versions()) == {"alpha", "beta", "gamma"}
-    desk.lock("--group", "test", "--upgrade")
-    assert set(desk.versions()) == {"alpha", "beta", "delta"}
-    # From elsewhere, as a folder and as a file.
-    (desk.folder / "else").mkdir()
-    for project in ("./", "pyproject.toml"):
-        desk.lock(project, "--group", "test", "-o", "else/pylock.toml", "--upgrade")
-        assert set(desk.versions("else/pylock.toml")) == {"alpha", "beta", "delta"}
+    # Of another folder, and into another one.
+    write_tree(desk.folder, {"else/": "", "app/pyproject.toml": PROJECT})
+    desk.lock("./app", "--group", "test", "-o", "else/pylock.toml")
+    assert set(desk.versions("else/pylock.toml")) == {"alpha", "beta", "delta"}
 
 
 SCRIPT = """\
@@ -242,11 +241,10 @@ def test_what_was_uploaded_later_is_left_out(desk: Desk) -> None:
     assert desk.versions() == {"beta": "2.0"}
 
 
-def test_for_another_python(desk: Desk) -> None:
+@pytest.mark.parametrize("python", [sys.executable, f"{sys.version_info[0]}.{sys.version_info[1]}"])
+def test_for_this_python(desk: Desk, python: str) -> None:
     desk.release("beta", "2.0", requires_python=f">={sys.version_info[0]}.{sys.version_info[1] + 1}")
-    desk.lock("beta", "--python", sys.executable)
-    assert desk.versions() == {"beta": "1.0"}
-    desk.lock("beta", "--python", f"{sys.version_info[0]}.{sys.version_info[1]}", "--upgrade")
+    desk.lock("beta", "--python", python)
     assert desk.versions() == {"beta": "1.0"}
 
 
@@ -357,6 +355,15 @@ def test_credentials_are_nowhere(desk: Desk) -> None:
     assert desk.read() == text
 
 
+def test_a_direct_url_is_locked_without_its_credentials(desk: Desk) -> None:
+    closed = desk.index(password="pass-word").add(wheel("gamma", "1.0"))
+    file = closed.secret_url.replace("/simple", "/files/gamma-1.0-py3-none-any.whl")
+    desk.lock(f"gamma @ {file}?token=secret")
+    text = desk.read()
+    assert "pass-word" not in text and "secret" not in text
+    assert f'"{closed.server.url}/files/gamma-1.0-py3-none-any.whl"' in text
+
+
 def test_a_resolver_that_fails_is_heard(desk: Desk) -> None:
     desk.lock("alpha")
     before = desk.read()
@@ -378,6 +385,9 @@ def test_json(uv_desk: Desk) -> None:
     changes = [{"name": name, "old_version": None, "new_version": "1.0"} for name in ("alpha", "beta")]
     expected = {"lock": "pylock.toml", "found": "requirements.txt", "packages": 2, "written": True, "changes": changes}
     assert answer == expected
+    schema = json.loads(SCHEMA.read_text("utf-8"))["oneOf"][0]
+    assert {"schema", "command", "resolver", *answer} == set(schema["required"]) == set(schema["properties"])
+    assert set(changes[0]) == set(schema["properties"]["changes"]["items"]["required"])
     again = typed.answer(uv_desk.lock("--json").stdout, "lock")
     assert (again["written"], again["changes"]) == (False, [])
 
@@ -407,6 +417,24 @@ def test_a_link_stays_a_link_and_its_file_keeps_its_mode(uv_desk: Desk) -> None:
     assert (uv_desk.folder / "pylock.toml").is_symlink()
     assert (uv_desk.folder / "pylock.real.toml").stat().st_mode & 0o777 == 0o640
     assert set(uv_desk.versions("pylock.real.toml")) == {"alpha", "beta"}
+
+
+@with_uv
+def test_a_folder_is_locked_relative_to_the_lock(uv_desk: Desk) -> None:
+    project = '[project]\nname = "near"\nversion = "1"\n[build-system]\nrequires = []\nbuild-backend = "none"\n'
+    write_tree(uv_desk.folder, {"near/pyproject.toml": project, "out/": "", "requirements.txt": "-e ./near\n"})
+    for _ in range(2):
+        uv_desk.lock("requirements.txt", "-o", "out/pylock.toml")
+        [entry] = Lock(uv_desk.read("out/pylock.toml"), "pylock.toml").entries
+        assert entry["directory"] == {"path": "../near", "editable": True}
+
+
+@with_uv
+def test_what_was_typed_never_leaves_the_comment(uv_desk: Desk) -> None:
+    uv_desk.write(requirements_txt="alpha\n")
+    (uv_desk.folder / 'c\ncreated-by = "me".txt').write_text("beta<2\n")
+    uv_desk.lock("requirements.txt", "-c", 'c\ncreated-by = "me".txt')
+    assert reading.parse(uv_desk.read(), "pylock.toml")["created-by"] == "uv"
 
 
 @pytest.fixture

@@ -4,7 +4,11 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from magic_module._native import _shown as shown
 from magic_module._py.locking.urls import cut
+
+LONGEST = 10_000
+"""Bytes of a command that are written into a lock."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Request:
 
     def command(self) -> str:
         """The command that makes this lock again, without credentials and without what is said only once."""
-        return shlex.join(["magic-module", "lock", *self._words()])
+        # On one line, whatever it holds: it becomes a comment of the lock.
+        return shown(shlex.join(["magic-module", "lock", *self._words()]), LONGEST)
 
     def _words(self) -> Iterator[str]:
         yield from (cut(name) for name in self.names)
