@@ -47,9 +47,8 @@ def test_a_wheel_is_the_same_every_time_and_has_a_right_record(tmp_path: Path) -
 
 
 def test_a_wheel_is_wrong_on_purpose(tmp_path: Path) -> None:
-    made = wheel(
-        "alpha", "1", {"alpha.py": ""}, record="alpha.py,sha256=x,1\n", more={"beta.py": "1"}, tag=native_tag()
-    )
+    row = "alpha.py,sha256=x,1\n"
+    made = wheel("alpha", "1", {"alpha.py": ""}, record=row, more={"beta.py": "1"}, tag=native_tag())
     with zipfile.ZipFile(made.write(tmp_path)) as archive:
         assert archive.read("alpha-1.dist-info/RECORD") == row.encode()
         assert archive.read("beta.py") == b"1"
