@@ -3,12 +3,12 @@
 //! | file       | form                                     | read by      |
 //! |------------|------------------------------------------|--------------|
 //! | `METADATA` | the headers of an e-mail                 | [`Metadata`] |
-//! | `RECORD`   | CSV, a line for each file: path first    | [`recorded`] |
+//! | `RECORD`   | CSV, a line for each file: path first    | [`rows`]     |
 //!
 //! <https://packaging.python.org/en/latest/specifications/core-metadata/>,
 //! <https://packaging.python.org/en/latest/specifications/recording-installed-packages/>
 
-use crate::name::{BadName, DistributionName, Version, bad};
+use crate::name::{BadName, Digest, DistributionName, Version, bad};
 
 /// The headers of `METADATA` that count here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,17 +114,84 @@ impl Requirement {
     }
 }
 
-/// The paths of a `RECORD`, with slashes, as they are spelled there: some lead out of the folder
-/// that the distribution is in. Those with a comma are quoted.
+/// One line of a `RECORD`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// With slashes, as it is spelled there: some lead out of the folder that the distribution
+    /// is in.
+    pub path: String,
+    /// Where it is written as the format says.
+    pub sha256: Option<Digest>,
+    /// In bytes.
+    pub size: Option<u64>,
+}
+
+/// The lines of a `RECORD`. Fields with a comma are quoted.
+pub fn rows(record: &str) -> impl Iterator<Item = Row> + '_ {
+    record.lines().map(|line| {
+        let mut fields = fields(line.trim()).into_iter();
+        let path = fields.next().unwrap_or_default().replace('\\', "/");
+        let sha256 = fields.next().and_then(|text| digest(text.strip_prefix("sha256=")?));
+        let size = fields.next().and_then(|text| text.parse().ok());
+        Row { path, sha256, size }
+    })
+}
+
+/// The paths of a `RECORD`.
 pub fn recorded(record: &str) -> impl Iterator<Item = String> + '_ {
-    let path = |line: &str| match line.strip_prefix('"') {
-        Some(quoted) => {
-            let end = quoted.rfind("\",").unwrap_or(quoted.len());
-            quoted[..end].replace("\"\"", "\"")
+    rows(record).map(|row| row.path)
+}
+
+/// The fields of one line of CSV; in quotes, a quote is written twice.
+fn fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let (mut quoted, mut rest) = (false, line.chars().peekable());
+    while let Some(c) = rest.next() {
+        match c {
+            '"' if quoted && rest.peek() == Some(&'"') => {
+                rest.next();
+            }
+            '"' => {
+                quoted = !quoted;
+                continue;
+            }
+            ',' if !quoted => {
+                fields.push(String::new());
+                continue;
+            }
+            _ => {}
         }
-        None => line.split(',').next().unwrap_or(line).to_owned(),
+        if let Some(field) = fields.last_mut() {
+            field.push(c);
+        }
+    }
+    fields
+}
+
+/// A sha256 in base64 for URLs, without padding.
+fn digest(text: &str) -> Option<Digest> {
+    let value = |c: u8| match c {
+        b'A'..=b'Z' => Some(c - b'A'),
+        b'a'..=b'z' => Some(c - b'a' + 26),
+        b'0'..=b'9' => Some(c - b'0' + 52),
+        b'-' => Some(62),
+        b'_' => Some(63),
+        _ => None,
     };
-    record.lines().map(move |line| path(line.trim()).replace('\\', "/"))
+    if text.len() != 43 {
+        return None;
+    }
+    let (mut bytes, mut held, mut bits) = (Vec::with_capacity(32), 0_u32, 0);
+    for c in text.bytes() {
+        held = held << 6 | u32::from(value(c)?);
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((held >> bits) as u8);
+            held &= (1 << bits) - 1;
+        }
+    }
+    Some(Digest::from_bytes(bytes.try_into().ok().filter(|_| held == 0)?))
 }
 
 #[cfg(test)]
@@ -174,5 +241,22 @@ mod tests {
         let record = "a.py,sha256=x,1\r\n\"b,\"\"c\"\".py\",,\nd\\e.py,,\n../../bin/f,,";
         let paths: Vec<String> = recorded(record).collect();
         assert_eq!(paths, ["a.py", "b,\"c\".py", "d/e.py", "../../bin/f"]);
+    }
+
+    #[test]
+    fn a_row_has_a_digest_and_a_size_where_it_says_so() {
+        let empty = "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+        let record = format!(
+            "a.py,{empty},0\nb.py,,\nc.py,{empty}=,7\nd.py,sha256=,x\ne.py,md5=00,1\n\"f,g\",{empty},3"
+        );
+        let rows: Vec<Row> = rows(&record).collect();
+        let is_empty = |row: &Row| row.sha256 == Some(Digest::of(b""));
+        assert_eq!(
+            rows.iter().map(is_empty).collect::<Vec<_>>(),
+            [true, false, false, false, false, true]
+        );
+        let sizes: Vec<_> = rows.iter().map(|row| row.size).collect();
+        assert_eq!(sizes, [Some(0), None, Some(7), None, Some(1), Some(3)]);
+        assert_eq!(rows.last().unwrap().path, "f,g");
     }
 }

@@ -195,6 +195,8 @@ pub enum NoticeKind {
     OldManifest,
     /// A version in use was taken back.
     Yanked,
+    /// More was downloaded than was needed.
+    Costly,
 }
 
 #[derive(Debug, Default)]

@@ -34,6 +34,7 @@
 //! |            | `policy` `pylock`                                                        |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile` `furnish`            |
+//! |            | `inspect`                                                                |
 //! | 4 centre   | `engine` `supply` `mount` `unit` `session`                               |
 //! | 5 uses     | `uses`                                                                   |
 //! | 6 Python   | `py`                                                                     |
@@ -53,6 +54,7 @@ pub mod events;
 pub mod fetch;
 pub mod furnish;
 pub mod index;
+pub mod inspect;
 pub mod layout;
 mod lockfile;
 pub mod manifest;

@@ -16,7 +16,7 @@ use super::{Artifact, Fetcher, Freshness, Validator, failed, late};
 use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, MORE_MEMORY, Result};
 use crate::name::{Digest, SafeUrl};
-use crate::origin::{Fault, OriginError, Request, Response, Status, encoded};
+use crate::origin::{Fault, OriginError, Part, Request, Response, Status, encoded};
 use crate::policy::Policy;
 use crate::store::blob::BlobWriter;
 
@@ -119,7 +119,7 @@ impl Fetcher {
         permit(vec![Act::Resolve { url: url.clone() }]).await;
         let sent = AtomicU64::new(0);
         let request =
-            Request { url, policy, rest: None, unless: validator, freshness, sent: &sent };
+            Request { url, policy, part: None, unless: validator, freshness, sent: &sent };
         let mut attempts = Attempts::new(&self.limits);
         let all = async {
             loop {
@@ -204,12 +204,12 @@ impl Download<'_, '_> {
         let request = Request {
             url: &self.artifact.url,
             policy: self.operation.policy,
-            rest: self.resume.rest(),
+            part: self.resume.rest().map(|(received, validator)| Part::Rest(received, validator)),
             unless: None,
             freshness: Freshness::AsCached,
             sent: &self.operation.requests,
         };
-        let resuming = request.rest.is_some();
+        let resuming = request.part.is_some();
         let shared = &self.operation.shared;
         let lane = if self.operation.room.is_narrow() { &shared.lane } else { self.lane };
         let answer = shared.origin(lane, &self.artifact.url)?.get(request).await;

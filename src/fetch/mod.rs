@@ -13,10 +13,12 @@ mod download;
 mod lane;
 mod once;
 mod operation;
+mod part;
 mod resume;
 mod retry;
 mod room;
 mod sink;
+mod unpinned;
 mod work;
 
 use std::collections::HashSet;
@@ -42,6 +44,7 @@ use crate::store::{Reuse, Sync};
 pub use crate::origin::client::Access;
 pub use crate::origin::{Freshness, Validator};
 pub use download::Document;
+pub use part::{Piece, Range};
 pub use retry::Limits;
 pub use work::{Next, Work};
 

@@ -114,7 +114,11 @@ pub enum PackFormat {
     /// A zip in one zstd frame.
     #[serde(rename = "zip+zstd")]
     ZipZstd,
-    /// The same with marshalled code, each entry named by the sha256 of its source.
+    /// A zip as it is installed: folders may have entries, which mean nothing. No document can
+    /// say it.
+    #[serde(skip)]
+    Wheel,
+    /// A zip with marshalled code, each entry named by the sha256 of its source.
     Code,
     /// As it was written.
     #[serde(untagged)]
@@ -124,7 +128,7 @@ pub enum PackFormat {
 impl PackFormat {
     /// True if packs of this format hold files of the unit, and are understood.
     pub fn holds_files(&self) -> bool {
-        matches!(self, Self::Zip | Self::ZipZstd)
+        matches!(self, Self::Zip | Self::ZipZstd | Self::Wheel)
     }
 }
 

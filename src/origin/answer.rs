@@ -31,7 +31,7 @@ pub(super) fn read(
         StatusCode::PARTIAL_CONTENT => {
             let part = text(header::CONTENT_RANGE).and_then(content_range);
             match part {
-                _ if request.rest.is_some() => Status::Part(part),
+                _ if request.part.is_some() => Status::Part(part),
                 // Nobody asked for a part, and all of it is here.
                 Some(part) if part.is_all() => Status::Whole,
                 _ => return Err(refused(answer.status(), headers, url)),

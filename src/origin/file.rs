@@ -1,10 +1,10 @@
 //! Files of this machine behind `file:` URLs. Who may name one is decided above.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use bytes::Bytes;
 
-use super::{Body, BoxFuture, Fault, Origin, OriginError, Request, Response, Status};
+use super::{Body, BoxFuture, Fault, Origin, OriginError, Part, PartOf, Request, Response, Status};
 use crate::descriptor::Own;
 
 const CHUNK: usize = 256 << 10;
@@ -30,23 +30,37 @@ fn open(request: Request<'_>) -> Result<Response, OriginError> {
         // Opening a pipe would wait for its writer.
         return Err(OriginError::new(Fault::Lasting, "it is not a file", "check the address"));
     }
-    let file = fs_err::File::open(&path).map_err(broken)?;
+    let mut file = fs_err::File::open(&path).map_err(broken)?;
+    let size = metadata.len();
+    let (first, length) = match request.part {
+        Some(Part::At(first, count)) if first < size => (first, count.min(size - first)),
+        Some(Part::Last(count)) => (size.saturating_sub(count), count.min(size)),
+        _ => (0, size),
+    };
+    let mut status = Status::Whole;
+    if first > 0 || length < size {
+        file.seek(SeekFrom::Start(first)).map_err(broken)?;
+        status = Status::Part(Some(PartOf { first, last: first + length - 1, total: Some(size) }));
+    }
     Ok(Response {
-        status: Status::Whole,
-        length: Some(metadata.len()),
+        status,
+        length: Some(length),
         coding: None,
         validator: None,
-        body: Box::new(Reader(Own::new(file))),
+        body: Box::new(Reader(Own::new(file), length)),
     })
 }
 
-struct Reader(Own<fs_err::File>);
+/// A file, and how many bytes of it are still to come.
+struct Reader(Own<fs_err::File>, u64);
 
 impl Body for Reader {
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, OriginError>> {
         Box::pin(async move {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            (&mut self.0).take(CHUNK as u64).read_to_end(&mut chunk).map_err(broken)?;
+            let most = self.1.min(CHUNK as u64);
+            let mut chunk = Vec::with_capacity(most as usize);
+            (&mut self.0).take(most).read_to_end(&mut chunk).map_err(broken)?;
+            self.1 -= chunk.len() as u64;
             Ok(if chunk.is_empty() { None } else { Some(Bytes::from(chunk)) })
         })
     }

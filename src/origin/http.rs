@@ -23,7 +23,7 @@ use super::client::{self, Access};
 use super::netrc::Netrc;
 use super::proxy::{Proxies, Proxy};
 use super::redirect::{allowed, next, redirected};
-use super::{BoxFuture, Fault, Freshness, Origin, OriginError, Request, Response};
+use super::{BoxFuture, Fault, Freshness, Origin, OriginError, Part, Request, Response};
 use crate::name::SafeUrl;
 use crate::settings;
 
@@ -146,9 +146,16 @@ impl Http {
             insert(&mut headers, header::IF_NONE_MATCH, known.etag.as_deref());
             insert(&mut headers, header::IF_MODIFIED_SINCE, known.last_modified.as_deref());
         }
-        if let Some((offset, validator)) = request.rest {
-            insert(&mut headers, header::RANGE, Some(&format!("bytes={offset}-")));
-            insert(&mut headers, header::IF_RANGE, Some(validator));
+        if let Some(part) = request.part {
+            let range = match part {
+                Part::Rest(offset, _) => format!("bytes={offset}-"),
+                Part::At(first, count) => format!("bytes={first}-{}", last_of(first, count)),
+                Part::Last(count) => format!("bytes=-{count}"),
+            };
+            insert(&mut headers, header::RANGE, Some(&range));
+            if let Part::Rest(_, validator) = part {
+                insert(&mut headers, header::IF_RANGE, Some(validator));
+            }
         }
         request.sent.fetch_add(1, Ordering::Relaxed);
         let answer = self.request(url, way)?.headers(headers).send();
@@ -203,6 +210,10 @@ impl Origin for Http {
 /// Nobody on the way can read along.
 pub(super) fn is_private(url: &SafeUrl) -> bool {
     url.scheme() == "https" || url.is_loopback()
+}
+
+fn last_of(first: u64, count: u64) -> u64 {
+    first.saturating_add(count).saturating_sub(1)
 }
 
 fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: Option<&str>) {

@@ -53,14 +53,25 @@ pub struct Request<'a> {
     pub url: &'a SafeUrl,
     /// What the mount that asks has allowed.
     pub policy: Policy,
-    /// Only what follows the first `.0` bytes, if the thing is still what `.1` names.
-    pub rest: Option<(u64, &'a str)>,
+    /// Only a part; whoever serves it may answer with all of it.
+    pub part: Option<Part<'a>>,
     /// Only if it is no longer what this names.
     pub unless: Option<&'a Validator>,
     /// How old the answer may be.
     pub freshness: Freshness,
     /// Counts what goes over the network, redirects included.
     pub sent: &'a AtomicU64,
+}
+
+/// Which bytes are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// What follows the first so many bytes, if the thing is still what the validator names.
+    Rest(u64, &'a str),
+    /// From an offset on, and how many; at least one.
+    At(u64, u64),
+    /// So many at the end; at least one.
+    Last(u64),
 }
 
 /// What tells one state of a thing behind a URL from another.
@@ -104,7 +115,7 @@ pub struct Response {
 pub enum Status {
     /// All of the thing, from its first byte.
     Whole,
-    /// An answer to `rest`; `None` if it does not say which part it is.
+    /// An answer to `part`; `None` if it does not say which part it is.
     Part(Option<PartOf>),
     /// An answer to `unless`: nothing has changed.
     NotModified,

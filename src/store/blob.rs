@@ -154,6 +154,17 @@ impl BlobStore {
         Ok(self.writer(file, part, digest))
     }
 
+    /// Takes a part file for bytes whose digest is not known yet.
+    pub fn begin_unnamed(&self) -> Result<BlobWriter> {
+        self.begin_apart(&Digest::of(b""))
+    }
+
+    /// Gives such bytes, all of which the caller has hashed, their name.
+    pub fn name(&self, mut writer: BlobWriter, digest: &Digest, sync: Sync) -> Result<()> {
+        writer.target = self.path(digest);
+        writer.commit(sync)
+    }
+
     /// Puts bytes that are in memory into the store, and returns their name. What is there
     /// already and damaged is replaced.
     pub fn insert(&self, bytes: &[u8]) -> Result<Digest> {

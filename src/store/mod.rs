@@ -9,6 +9,7 @@
 //!   lazy/<sha256>/<file name>   data files that are fetched when they are asked for
 //!   views/<identity>/…          one environment of links for each lock
 //!   views/<identity>.index      what stands in it
+//!   wheels/<sha256>             what is in a wheel, whether the wheel is here or not
 //!   mounts/<identity>/          generations, highest serial, code packs
 //!   locks/                      who builds a tree, who is bound to a generation
 //!   tmp/                        half of something; dead when its lock can be taken
@@ -27,6 +28,7 @@ pub mod prune;
 pub mod registry;
 pub mod tree;
 pub mod view;
+pub mod wheels;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -45,7 +47,7 @@ const CACHEDIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
 const ANOTHER_PLACE: &str = "set MAGIC_MODULE_CACHE_DIR to a directory that you may write";
 
 /// The directories below `v1`.
-const FOLDERS: [&str; 7] = ["blobs", "trees", "lazy", "views", "mounts", "locks", "tmp"];
+const FOLDERS: [&str; 8] = ["blobs", "trees", "lazy", "views", "wheels", "mounts", "locks", "tmp"];
 
 /// Where everything is, and who may be trusted with it.
 #[derive(Debug, Clone)]
@@ -100,6 +102,11 @@ impl Store {
     /// The folder of the files that are fetched one by one.
     pub fn lazy(&self) -> PathBuf {
         self.root.join("lazy")
+    }
+
+    /// The folder of what is known of wheels.
+    pub fn wheels(&self) -> PathBuf {
+        self.root.join("wheels")
     }
 
     pub(crate) fn locks(&self) -> PathBuf {

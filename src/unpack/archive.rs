@@ -79,6 +79,8 @@ pub(super) fn read_at<R: Read + Seek>(
 pub struct Entry {
     /// Unpacked, in bytes.
     pub size: u64,
+    /// Somebody may run it, as far as its Unix mode tells.
+    pub executable: bool,
     pub(super) method: Method,
     pub(super) crc: u32,
     pub(super) compressed: u64,
@@ -99,25 +101,21 @@ impl Directory {
     pub fn read<R: Read + Seek>(reader: &mut R, limits: &Limits) -> Result<Self, Refusal> {
         let length = reader.seek(SeekFrom::End(0)).map_err(Refusal::Read)?;
         let end = End::read(reader, length)?;
-        if end.entries > limits.entries {
-            let Limits { entries, .. } = limits;
-            return rule(format!("holds {} entries, where {entries} are declared", end.entries));
-        }
-        if end.directory_size > DIRECTORY_LIMIT {
-            return rule(format!("has a directory of more than {DIRECTORY_LIMIT} bytes"));
-        }
-        let mut bytes = room(end.directory_size)?;
-        bytes.resize(end.directory_size as usize, 0);
-        read_at(reader, end.directory_at, &mut bytes)?;
-        let mut headers = parse(&bytes, &end, limits)?;
-        headers.sort_by_key(|header| header.offset);
+        let headers = headers(reader, &end, limits)?;
         Self::walk(reader, &headers, end.directory_at)
+    }
+
+    /// All files, in the order in which they lie.
+    pub fn in_order(&self) -> Vec<(&FilePath, &Entry)> {
+        let mut files: Vec<_> = self.files.iter().collect();
+        files.sort_by_key(|(_, entry)| entry.at);
+        files
     }
 
     /// Goes over the archive from its first byte to its directory.
     fn walk<R: Read + Seek>(
         reader: &mut R,
-        headers: &[Central<'_>],
+        headers: &[Central],
         directory_at: u64,
     ) -> Result<Self, Refusal> {
         let mut found = Self::default();
@@ -138,20 +136,34 @@ impl Directory {
                 found.folders.insert(header.path.clone());
                 continue;
             }
-            let entry = Entry {
-                size: header.size,
-                method: header.method,
-                crc: header.crc as u32,
-                compressed: header.compressed,
-                at,
-            };
-            found.files.insert(header.path.clone(), entry);
+            found.files.insert(header.path.clone(), header.entry(at));
         }
         Ok(found)
     }
 }
 
-fn parse<'a>(mut bytes: &'a [u8], end: &End, limits: &Limits) -> Result<Vec<Central<'a>>, Refusal> {
+/// What the directory tells of each entry, in the order in which they lie.
+pub(super) fn headers<R: Read + Seek>(
+    reader: &mut R,
+    end: &End,
+    limits: &Limits,
+) -> Result<Vec<Central>, Refusal> {
+    if end.entries > limits.entries {
+        let Limits { entries, .. } = limits;
+        return rule(format!("holds {} entries, where {entries} are declared", end.entries));
+    }
+    if end.directory_size > DIRECTORY_LIMIT {
+        return rule(format!("has a directory of more than {DIRECTORY_LIMIT} bytes"));
+    }
+    let mut bytes = room(end.directory_size)?;
+    bytes.resize(end.directory_size as usize, 0);
+    read_at(reader, end.directory_at, &mut bytes)?;
+    let mut headers = parse(&bytes, end, limits)?;
+    headers.sort_by_key(|header| header.offset);
+    Ok(headers)
+}
+
+fn parse(mut bytes: &[u8], end: &End, limits: &Limits) -> Result<Vec<Central>, Refusal> {
     let mut headers = Vec::new();
     let mut names = Names::default();
     let mut total = 0_u64;
@@ -174,7 +186,7 @@ fn parse<'a>(mut bytes: &'a [u8], end: &End, limits: &Limits) -> Result<Vec<Cent
 /// and nothing else.
 fn check_gap<R: Read + Seek>(
     reader: &mut R,
-    header: &Central<'_>,
+    header: &Central,
     local: &Local,
     gap: Range<u64>,
 ) -> Result<(), Refusal> {
@@ -193,11 +205,7 @@ fn check_gap<R: Read + Seek>(
 }
 
 /// A folder has no bytes, not even behind a size that says so.
-fn check_empty<R: Read + Seek>(
-    reader: &mut R,
-    header: &Central<'_>,
-    at: u64,
-) -> Result<(), Refusal> {
+fn check_empty<R: Read + Seek>(reader: &mut R, header: &Central, at: u64) -> Result<(), Refusal> {
     let mut bytes = [0; EMPTY.len()];
     let sound = match (header.method, header.compressed) {
         (Method::Stored, 0) => true,

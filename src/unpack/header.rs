@@ -1,9 +1,10 @@
 //! The two headers of an entry: in the central directory, and before its bytes. What
 //! both say must be the same.
 
+use std::borrow::Cow;
 use std::io::{Read, Seek};
 
-use super::archive::{Refusal, read_at};
+use super::archive::{Entry, Refusal, read_at};
 use super::fields::{ALL_32, Fields, zip64_of};
 use crate::name::FilePath;
 
@@ -38,7 +39,8 @@ pub enum Method {
 }
 
 /// An entry as the central directory tells it.
-pub(super) struct Central<'a> {
+#[derive(Debug)]
+pub(super) struct Central {
     pub path: FilePath,
     pub kind: EntryKind,
     pub method: Method,
@@ -47,8 +49,9 @@ pub(super) struct Central<'a> {
     pub size: u64,
     pub offset: u64,
     pub has_descriptor: bool,
+    /// Somebody may run it, as far as a Unix mode tells.
+    pub executable: bool,
     flags: u64,
-    raw_name: &'a [u8],
 }
 
 /// What is known only from the header before an entry.
@@ -59,9 +62,9 @@ pub(super) struct Local {
     pub is_zip64: bool,
 }
 
-impl<'a> Central<'a> {
+impl Central {
     /// Takes one header off the front of `bytes`.
-    pub fn take(bytes: &mut &'a [u8]) -> Result<Self, Refusal> {
+    pub fn take(bytes: &mut &[u8]) -> Result<Self, Refusal> {
         let cut = || Refusal::Rule("has a directory that is damaged or cut off".to_owned());
         let (head, rest) = bytes.split_at_checked(CENTRAL).ok_or_else(cut)?;
         if !head.starts_with(b"PK\x01\x02") {
@@ -120,8 +123,8 @@ impl<'a> Central<'a> {
             size,
             offset,
             has_descriptor,
+            executable: fields.u32(38) >> 16 & 0o111 != 0,
             flags,
-            raw_name,
         })
     }
 
@@ -135,14 +138,15 @@ impl<'a> Central<'a> {
         }
         let fields = Fields(&head);
         let (name_length, extra_length) = (fields.u16(26), fields.u16(28));
-        if name_length as usize != self.raw_name.len() {
+        let own_name = self.raw_name();
+        if name_length as usize != own_name.len() {
             return refuse("under another name than its directory says");
         }
         let mut more = vec![0; (name_length + extra_length) as usize];
         // Directly behind the header; `read_at` would seek, and drop what is buffered.
         reader.read_exact(&mut more).map_err(Refusal::from_read)?;
-        let (raw_name, extra) = more.split_at(self.raw_name.len());
-        if raw_name != self.raw_name {
+        let (raw_name, extra) = more.split_at(own_name.len());
+        if raw_name != own_name.as_bytes() {
             return refuse("under another name than its directory says");
         }
         let method = if self.method == Method::Stored { 0 } else { 8 };
@@ -164,6 +168,26 @@ impl<'a> Central<'a> {
         // Some writers leave the field out where they do not know yet that they need it.
         let is_zip64 = zip64.is_some() || self.size >= ALL_32 || self.compressed >= ALL_32;
         Ok(Local { at: self.offset + LOCAL as u64 + name_length + extra_length, is_zip64 })
+    }
+
+    /// The path as the archive spells it: that of a folder ends in a slash.
+    fn raw_name(&self) -> Cow<'_, str> {
+        match self.kind {
+            EntryKind::File => Cow::Borrowed(self.path.as_str()),
+            EntryKind::Folder => Cow::Owned(format!("{}/", self.path)),
+        }
+    }
+
+    /// Where its bytes are, which begin at `at`.
+    pub fn entry(&self, at: u64) -> Entry {
+        Entry {
+            size: self.size,
+            executable: self.executable,
+            method: self.method,
+            crc: self.crc as u32,
+            compressed: self.compressed,
+            at,
+        }
     }
 
     /// True for what may follow the bytes of an entry that has a descriptor: checksum and

@@ -23,6 +23,7 @@ mod frame;
 mod header;
 mod inflate;
 mod names;
+mod outline;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
@@ -33,6 +34,7 @@ use bytes::Bytes;
 
 pub use archive::{Directory, Entry, Limits, Refusal};
 pub use frame::FRAME_LIMIT;
+pub use outline::{Outline, Outlined};
 
 use crate::error::{Error, Kind, Result};
 use crate::manifest::PackFormat;
@@ -46,6 +48,15 @@ enum Framing {
     Plain,
     /// Its first bytes tell.
     Unknown,
+}
+
+/// Which folders may have an entry of their own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Folders {
+    /// Those that a declared file is below.
+    Needed,
+    /// All: an installer makes none of them.
+    Any,
 }
 
 /// What a pack is read from: a file, or memory.
@@ -70,13 +81,17 @@ impl Pack {
         format: &PackFormat,
         declared: &BTreeMap<&FilePath, u64>,
     ) -> Result<Self> {
-        let (limits, names) = limits_of(declared.iter().map(|(path, size)| (*path, *size)));
+        let (mut limits, names) = limits_of(declared.iter().map(|(path, size)| (*path, *size)));
+        let folders = if *format == PackFormat::Wheel { Folders::Any } else { Folders::Needed };
+        if folders == Folders::Any {
+            limits.entries = Limits::NONE.entries;
+        }
         let framing = match format {
             PackFormat::ZipZstd => Framing::Frame,
             _ => Framing::Plain,
         };
         let pack = Self::open_within(path, label, &limits, names, framing)?;
-        pack.compare(declared)?;
+        pack.compare(declared, folders)?;
         Ok(pack)
     }
 
@@ -160,12 +175,13 @@ impl<R: BufRead + Seek> Pack<R> {
         &self.directory
     }
 
-    fn compare(&self, declared: &BTreeMap<&FilePath, u64>) -> Result<()> {
+    fn compare(&self, declared: &BTreeMap<&FilePath, u64>, allowed: Folders) -> Result<()> {
         let Directory { files, folders: found } = &*self.directory;
-        let folders = folders(declared.keys().copied());
+        let needed = folders(declared.keys().copied());
         let strange =
             |what| self.broken(&format!("holds {what}, which the manifest does not list in it"));
-        if let Some(folder) = found.iter().find(|folder| !folders.contains(folder.as_str())) {
+        let unknown = found.iter().find(|folder| !needed.contains(folder.as_str()));
+        if let Some(folder) = unknown.filter(|_| allowed == Folders::Needed) {
             return Err(strange(format!("the folder {folder}")));
         }
         for (path, entry) in files {

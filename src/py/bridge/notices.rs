@@ -12,6 +12,7 @@ pub fn warn(py: Python<'_>, session: &Session) -> PyResult<()> {
         let category = match notice.kind {
             NoticeKind::OldManifest => "OldManifestWarning",
             NoticeKind::Yanked => "YankedWarning",
+            NoticeKind::Costly => "MagicModuleWarning",
         };
         py.import("magic_module._py.notices")?
             .call_method1("warn", (category, shown(&notice.text, SENTENCE)))?;

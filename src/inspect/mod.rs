@@ -1,0 +1,211 @@
+//! What is in wheels, learnt from their last bytes.
+//!
+//! ```text
+//! kept by its sha256 ──────────────────────────────────────────────▶ Contents
+//! else its tail by range (tail.rs) ─ the directory, the RECORD ────▶ Contents ─▶ kept
+//! else, where that is not to be had or odd, the wheel (whole.rs) ──▶ Contents ─▶ kept
+//! ```
+//!
+//! What a tail tells is a hint: it was not hashed, and a server may lie. It is held against the
+//! wheel when that is unpacked. Of a wheel that was taken whole, each file was hashed.
+
+mod contents;
+mod pieces;
+mod tail;
+mod whole;
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use crate::audit::{Act, permit};
+use crate::error::{Error, Kind, Result};
+use crate::events::{Events, Notice, NoticeKind, Progress};
+use crate::fetch::Fetcher;
+use crate::name::{DistributionName, SafeUrl};
+use crate::policy::Policy;
+use crate::store::{Store, wheels as kept};
+use crate::threads;
+use crate::wheel::{Contents, Wheel};
+use tail::Tail;
+
+/// So many wheels are asked for their tails at a time.
+const AT_A_TIME: usize = 16;
+
+/// A wheel, and what it is called.
+#[derive(Debug, Clone)]
+struct Asked {
+    url: SafeUrl,
+    wheel: Wheel,
+    /// `numpy`; not every URL tells.
+    name: Option<DistributionName>,
+}
+
+/// Tells what is in each of `wheels`, in their order.
+pub async fn inspect(
+    fetcher: &Fetcher,
+    store: &Store,
+    wheels: &[Wheel],
+    policy: Policy,
+    events: &Arc<Events>,
+) -> Result<Vec<Contents>> {
+    let mut found = Vec::with_capacity(wheels.len());
+    let mut missing = Vec::new();
+    for (at, wheel) in wheels.iter().enumerate() {
+        let known = match &wheel.sha256 {
+            Some(digest) if store.check()? => kept::read(store, digest)?,
+            _ => None,
+        };
+        match &known {
+            Some(contents) => Asked::new(wheel)?.check_size(contents.size)?,
+            None => missing.push((at, Asked::new(wheel)?)),
+        }
+        found.push(known);
+    }
+    if !missing.is_empty() {
+        let seen = ask(fetcher, store, missing, policy, events).await?;
+        for (at, contents) in seen {
+            found[at] = Some(contents);
+        }
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Asks servers, and keeps what they tell.
+async fn ask(
+    fetcher: &Fetcher,
+    store: &Store,
+    missing: Vec<(usize, Asked)>,
+    policy: Policy,
+    events: &Arc<Events>,
+) -> Result<Vec<(usize, Contents)>> {
+    let mut acts = Vec::new();
+    for (_, Asked { url, .. }) in &missing {
+        if url.scheme() != "file" {
+            policy.may_ask(url, || format!("what is in {} is not known", url.file_name()))?;
+        }
+        policy.may_come_from(url)?;
+        acts.push(Act::Resolve { url: url.clone() });
+    }
+    permit(acts).await;
+    store.create()?;
+    let _keep = store.keep()?;
+    let progress = Progress::new(label(missing.len()), events.clone());
+    let mut seen = Vec::new();
+    let mut rest = Vec::new();
+    let mut waiting = missing.into_iter();
+    let mut running = FuturesUnordered::new();
+    loop {
+        while running.len() < AT_A_TIME
+            && let Some((at, asked)) = waiting.next()
+        {
+            let progress = &progress;
+            running.push(async move {
+                let tail = tail::read(fetcher, &asked, policy, progress).await;
+                tail.map(|tail| (at, asked, tail))
+            });
+        }
+        let Some(done) = running.next().await else { break };
+        match done? {
+            (at, _, Tail::Contents(contents)) => {
+                kept::keep(store, &contents)?;
+                seen.push((at, *contents));
+            }
+            (at, asked, Tail::Whole { size, has_ranges }) => {
+                if !has_ranges {
+                    events.notice(no_ranges(&asked.url));
+                }
+                rest.push((at, asked, size));
+            }
+        }
+    }
+    let files = whole::fetch(fetcher, &rest, policy, &progress).await?;
+    for ((at, asked, _), (sha256, size)) in rest.into_iter().zip(files) {
+        let path = fetcher.store().path(&sha256);
+        let read = move || whole::read(&path, &asked, sha256, size);
+        let contents = threads::beside(read).await.unwrap_or_else(|| Err(ended()))?;
+        kept::keep(store, &contents)?;
+        seen.push((at, contents));
+    }
+    progress.finish("");
+    Ok(seen)
+}
+
+/// What progress calls it.
+fn label(count: usize) -> String {
+    if count == 1 { "index of 1 wheel".to_owned() } else { format!("index of {count} wheels") }
+}
+
+fn no_ranges(url: &SafeUrl) -> Notice {
+    let server = url.real().host_str().unwrap_or_default().to_owned();
+    let text = format!(
+        "{server} cannot send parts of files: {} was downloaded as a whole to learn what is in it, \
+         and so is every wheel of that server",
+        url.file_name()
+    );
+    Notice { kind: NoticeKind::Costly, subject: server, text }
+}
+
+fn ended() -> Error {
+    Error::new(Kind::Store, "cannot read a wheel: a thread ended unexpectedly").hint("try again")
+}
+
+impl Asked {
+    fn new(wheel: &Wheel) -> Result<Self> {
+        let url = SafeUrl::new(wheel.url.as_str()).map_err(|error| {
+            Error::new(Kind::Configuration, format!("{} is not the URL of a wheel", wheel.url))
+                .caused_by(&error)
+                .hint("write it in full: https, http or file")
+        })?;
+        let name = distribution(url.file_name());
+        Ok(Self { url, wheel: wheel.clone(), name })
+    }
+
+    /// The wheel as people know it.
+    fn label(&self) -> &str {
+        self.url.file_name()
+    }
+
+    /// Whether the server has what the lock means, as far as the size tells.
+    fn check_size(&self, size: u64) -> Result<()> {
+        match self.wheel.size {
+            Some(pinned) if pinned != size => Err(self
+                .broken(&format!("has {size} bytes, where the lock says {pinned}"))
+                .expected(format!("{pinned} bytes"))
+                .got(format!("{size} bytes"))),
+            _ => Ok(()),
+        }
+    }
+
+    fn broken(&self, rule: &str) -> Error {
+        Error::new(Kind::Integrity, format!("the wheel {} {rule}", self.label()))
+            .url(&self.url)
+            .hint("nothing of it was used; lock another version, or tell its author")
+    }
+}
+
+/// The distribution that a wheel's file name begins with
+/// (<https://packaging.python.org/en/latest/specifications/binary-distribution-format/#file-name-convention>).
+fn distribution(file_name: &str) -> Option<DistributionName> {
+    let name = percent_encoding::percent_decode_str(file_name).decode_utf8().ok()?;
+    let stem = name.strip_suffix(".whl")?;
+    let parts = stem.split('-').count();
+    let first = stem.split('-').next().filter(|_| (5..=6).contains(&parts))?;
+    DistributionName::new(first).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wheel_is_called_after_its_distribution() {
+        let name = |text| distribution(text).map(|name| name.to_string());
+        assert_eq!(name("ruamel.yaml-0.18-py3-none-any.whl").unwrap(), "ruamel-yaml");
+        assert_eq!(name("a_B-1%2Bcpu-1-cp312-cp312-linux_x86_64.whl").unwrap(), "a-b");
+        assert_eq!(name("a-1.whl"), None);
+        assert_eq!(name("download"), None);
+        assert_eq!(name("-1-py3-none-any.whl"), None);
+    }
+}

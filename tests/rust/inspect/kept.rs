@@ -1,0 +1,68 @@
+//! What was learnt once is kept for every lock.
+
+use std::os::unix::fs::PermissionsExt;
+
+use magic_module::store::wheels;
+
+use crate::site::{Client, wheel, with_ranges};
+use crate::wheels::Written;
+
+#[tokio::test]
+async fn the_second_time_nobody_is_asked() {
+    let bytes = Written::small().bytes();
+    let server = with_ranges(&bytes);
+    let client = Client::new();
+    let one = wheel(&server, &bytes);
+    let first = client.one(&one).await.unwrap();
+    assert_eq!(server.count(), 1);
+    assert_eq!(client.one(&one).await.unwrap(), first);
+    assert_eq!(server.count(), 1);
+    assert_eq!(wheels::all(&client.store).unwrap(), [first.sha256].into());
+    wheels::remove(&client.store, &first.sha256).unwrap();
+    assert_eq!(wheels::all(&client.store).unwrap(), [].into());
+    assert_eq!(client.one(&one).await.unwrap(), first);
+    assert_eq!(server.count(), 2);
+}
+
+#[tokio::test]
+async fn what_is_damaged_is_asked_for_again() {
+    let bytes = Written::small().bytes();
+    let server = with_ranges(&bytes);
+    let client = Client::new();
+    let one = wheel(&server, &bytes);
+    let first = client.one(&one).await.unwrap();
+    let path = client.store.wheels().join(first.sha256.to_hex());
+    let good = fs_err::read(&path).unwrap();
+    let text = String::from_utf8(good.clone()).unwrap();
+    let damaged: [Vec<u8>; 5] = [
+        Vec::new(),
+        good[..good.len() - 1].to_vec(),
+        text.replace("x = 1", "x = 2").replace("alpha/empty.py", "alpha/other.py").into(),
+        text.replace("wheel 1", "wheel 2").into(),
+        b"\xff".to_vec(),
+    ];
+    for (number, bytes) in damaged.iter().enumerate() {
+        fs_err::write(&path, bytes).unwrap();
+        assert_eq!(client.one(&one).await.unwrap(), first);
+        assert_eq!(server.count(), number + 2);
+        assert_eq!(fs_err::read(&path).unwrap(), good);
+    }
+    // One that others may write to is nobody's.
+    fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(client.one(&one).await.unwrap(), first);
+    assert_eq!(server.count(), 7);
+}
+
+#[tokio::test]
+async fn what_is_kept_under_the_name_of_another_wheel_is_not_taken_for_it() {
+    let (one, other) = (Written::small(), Written::small().with("alpha/more.py", b""));
+    let (one, other) = (one.bytes(), other.bytes());
+    let client = Client::new();
+    let (first, second) = (with_ranges(&one), with_ranges(&other));
+    let known = client.one(&wheel(&first, &one)).await.unwrap();
+    let expected = client.one(&wheel(&second, &other)).await.unwrap();
+    let place = |digest: &magic_module::name::Digest| client.store.wheels().join(digest.to_hex());
+    fs_err::copy(place(&known.sha256), place(&expected.sha256)).unwrap();
+    assert_eq!(client.one(&wheel(&second, &other)).await.unwrap(), expected);
+    assert_eq!(second.count(), 2);
+}
