@@ -82,11 +82,15 @@ impl Pylock {
 /// for `path =` anywhere, without parsing.
 pub fn has_paths(bytes: &[u8]) -> bool {
     let key = b"path";
-    bytes.windows(key.len()).enumerate().filter(|(_, window)| window == key).any(|(at, _)| {
-        let mut rest = bytes.iter().skip(at + key.len());
-        // The key may be quoted.
-        rest.find(|byte| !b" \t\"'".contains(byte)) == Some(&b'=')
-    })
+    let is_key = |at: usize| {
+        // It may be quoted.
+        let next = bytes.iter().skip(at + key.len()).find(|byte| !b" \t\"'".contains(byte));
+        next == Some(&b'=')
+    };
+    let mut keys = bytes.windows(key.len()).enumerate().filter(|(_, window)| window == key);
+    // And written in escapes, as nobody does.
+    let escaped = |pair: &[u8]| matches!(pair, [b'\\', b'u' | b'U' | b'x']);
+    keys.any(|(at, _)| is_key(at)) || bytes.windows(2).any(escaped)
 }
 
 /// Minor versions add what may be passed over.
@@ -175,7 +179,9 @@ mod tests {
 
     #[test]
     fn paths_are_seen_without_parsing() {
-        for text in ["path = 'x'", "{path='x'}", "\"path\"\t= 1", "x path path ="] {
+        for text in
+            ["path = 'x'", "{path='x'}", "\"path\"\t= 1", "x path path =", r#""p\u0061th" = "x""#]
+        {
             assert!(has_paths(text.as_bytes()), "{text}");
         }
         for text in ["", "path", "paths = 1", "url = 'https://h/path'", "pat = 'h'"] {

@@ -9,6 +9,7 @@
 //! | `generation` | a generation and a mount's state in the cache  | nothing, or the same written again     |
 //! | `archive`    | a pack, in a zstd frame or not                 | refused, or never read in two ways      |
 //! | `netrc`      | a file of credentials                          | no login for a machine that it does not name |
+//! | `pylock`     | a lock (`pylock.toml`)                         | refused as such, or JSON that says the same |
 //! | `minisign`   | public keys, signatures and secret keys        | refused with the remedy; nothing is accepted but what was signed |
 //!
 //! Where a file starts with a checksum of itself, the check puts the right one there:
@@ -23,6 +24,7 @@ pub mod generation;
 pub mod manifest;
 pub mod minisign;
 pub mod netrc;
+pub mod pylock;
 pub mod tree_index;
 
 use std::path::PathBuf;

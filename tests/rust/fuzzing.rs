@@ -70,6 +70,11 @@ fn credentials() {
 }
 
 #[test]
+fn locks() {
+    run("pylock", checks::pylock::check);
+}
+
+#[test]
 fn keys_and_signatures() {
     run("minisign", checks::minisign::check);
 }

@@ -1,0 +1,8 @@
+//! See `checks::pylock`.
+
+#![no_main]
+
+#[path = "../checks/mod.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::pylock::check(data));
