@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +70,11 @@ class Helper:
         assert error["message"].startswith(start)
         return error | {"message": error["message"].removeprefix(start)}
 
-    def require(self, **distributions: list[str]) -> Json:
+    def require(self, beside: Sequence[str] = (), /, **distributions: list[str]) -> Json:
         known = {
             unit: {"name": unit.replace("_", "."), "requires_dist": lines} for unit, lines in distributions.items()
         }
-        return self.ask({"do": "require", "distributions": known})
+        return self.ask({"do": "require", "distributions": known, "beside": [*beside]})
 
 
 @pytest.fixture(scope="module")
@@ -291,6 +291,7 @@ def test_requirements_under_the_markers_of_this_interpreter(helper: Helper) -> N
     )
     assert answer.pop("requires")["pandas"] == ["numpy", "python_dateutil"]
     assert answer == {"missing": {"python_dateutil": ["six"]}, "unread": {}}
+    assert helper.require(["Six_x"], a=["six.x>=1"]) == {"requires": {"a": []}, "missing": {}, "unread": {}}
 
 
 def test_extras_bring_what_they_require_and_cycles_end(helper: Helper) -> None:

@@ -48,7 +48,7 @@ packages = [wheel | {"sha256": "0" * 64, "size": 7, "version": "1.0", "index": "
             {"kind": "directory", "name": "mine", "version": None, "path": "/a/mine"}, wheel | {"sha256": None}]
 print(json.dumps({"scheme": {"site": "s", "scripts": "b", "headers": "h"}, "python": python, "packages": packages}), flush=True)
 request = json.loads(sys.stdin.readline())
-assert request == {"do": "require", "distributions": {"a": {"name": "A", "requires_dist": ["b"]}}}, request
+assert request == {"do": "require", "distributions": {"a": {"name": "A", "requires_dist": ["b"]}}, "beside": ["mine"]}, request
 print(json.dumps({"requires": {"a": ["b"]}, "missing": {"b": ["c"]}, "unread": {"a": ["?"]}}), flush=True)
 "#,
     );

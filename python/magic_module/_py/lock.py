@@ -2,7 +2,7 @@
 
     ─▶ {"do": "choose", "lock": {…}, "file": "/a/pylock.toml", "extras": […], "groups": […], "unhashed": false}
     ◀─ {"scheme": {…}, "python": "3.12.1", "packages": [{"kind": "wheel", …}, {"kind": "directory", …}]}
-    ─▶ {"do": "require", "distributions": {"pandas": {"name": "pandas", "requires_dist": […]}}}
+    ─▶ {"do": "require", "distributions": {"pandas": {"name": "pandas", "requires_dist": […]}}, "beside": ["mine"]}
     ◀─ {"requires": {"pandas": ["numpy"]}, "missing": {}, "unread": {}}
     ◀─ {"error": {"kind": "requirement", "message": "…", "hint": "…", "path": "packages[3]"}}
 
@@ -258,6 +258,7 @@ def require(request: Mapping[str, Any]) -> dict[str, Any]:
 
     distributions: dict[str, dict[str, Any]] = request["distributions"]
     units: dict[str, str] = {canonicalize_name(known["name"]): unit for unit, known in distributions.items()}
+    there = {*units, *map(canonicalize_name, request["beside"])}
     unread: dict[str, list[str]] = {}
 
     @functools.cache
@@ -293,7 +294,7 @@ def require(request: Mapping[str, Any]) -> dict[str, Any]:
     for unit in distributions:
         all_of_it = list(closure(unit))
         requires[unit] = sorted({units[name] for _, name, _ in all_of_it if name in units} - {unit})
-        if absent := [text for text, name, itself in all_of_it if itself and name not in units]:
+        if absent := [text for text, name, itself in all_of_it if itself and name not in there]:
             missing[unit] = absent
     return {"requires": requires, "missing": missing, "unread": unread}
 

@@ -4,7 +4,7 @@
 //! ```text
 //! ─▶ {"do": "choose", "lock": {…}, "file": "/a/pylock.toml", …}
 //! ◀─ {"scheme": {…}, "python": "3.12.1", "packages": […]}
-//! ─▶ {"do": "require", "distributions": {…}}
+//! ─▶ {"do": "require", "distributions": {…}, "beside": […]}
 //! ◀─ {"requires": {…}, "missing": {…}, "unread": {…}}
 //! ◀─ {"error": {"kind": "requirement", "message": "…", "hint": "…"}}
 //! ```
@@ -125,6 +125,8 @@ pub struct Chooser {
     child: Child,
     /// `None` once it is of no use any more.
     pipes: Option<Pipes>,
+    /// The projects that were chosen: they are there, and nothing has to come with what requires them.
+    beside: Vec<String>,
 }
 
 impl Chooser {
@@ -150,7 +152,7 @@ impl Chooser {
         let mut child = command.spawn().map_err(failed)?;
         let input = child.stdin.take().map(Own::new);
         let pipes = input.map(|input| Pipes { input, output: BufReader::new(Own::new(output)) });
-        Ok(Self { executable: launch.executable.clone(), child, pipes })
+        Ok(Self { executable: launch.executable.clone(), child, pipes, beside: Vec::new() })
     }
 
     /// Chooses the wheels.
@@ -178,17 +180,23 @@ impl Chooser {
                 }
             }
         }
+        self.beside = editable.iter().map(|it| it.name.to_string()).collect();
         Ok(Chosen { scheme, python, packages, editable })
     }
 
-    /// Finds what comes with what, among `distributions`.
+    /// Finds what comes with what, among `distributions`. What was chosen and is no wheel is not
+    /// missing.
     pub fn require(
         &mut self,
         distributions: &BTreeMap<UnitName, Requirements>,
     ) -> Result<Required> {
         let distributions: BTreeMap<&str, &Requirements> =
             distributions.iter().map(|(unit, it)| (unit.as_str(), it)).collect();
-        self.ask(&json!({"do": "require", "distributions": distributions}))
+        self.ask(&json!({
+            "do": "require",
+            "distributions": distributions,
+            "beside": self.beside,
+        }))
     }
 
     fn ask<T: DeserializeOwned>(&mut self, request: &Value) -> Result<T> {
