@@ -268,6 +268,19 @@ def test_the_first_index_that_has_a_package_is_its_only_one(uv_desk: Desk) -> No
     assert uv_desk.versions() == {"alpha": "1.0", "beta": "0.5"}
 
 
+@with_uv
+def test_many_packages_that_move_are_one_sentence(uv_desk: Desk) -> None:
+    names = [f"delta{number}" for number in range(7)]
+    other = uv_desk.index().add(*(wheel(name, "1.0") for name in names))
+    uv_desk.main.add(*(wheel(name, "1.0") for name in names))
+    for count, case in ((7, "another index, many"), (3, "another index, some")):
+        (uv_desk.folder / "pylock.toml").unlink(missing_ok=True)
+        uv_desk.lock(*names[:count])
+        failed = uv_desk.lock(*names[:count], "--index-url", other.url, index=False, status=1)
+        sentence = failed.stderr.strip().replace(other.url, "{other}")
+        sentences.check("lock", case, sentence, index=uv_desk.main.url)
+
+
 TWO_INDEXES = """
 dependencies = ["alpha", "beta", "gamma"]
 [tool.uv.sources]
@@ -311,25 +324,29 @@ def test_a_package_that_moves_to_another_index_is_refused(uv_desk: Desk) -> None
     error = typed.answer(uv_desk.lock(*arguments, "--json", status=1).stdout, "lock", failed=True)
     found = (error["type"], error["name"], error["expected"], error["got"])
     assert found == ("PolicyError", "beta", uv_desk.main.url, own.url)
+    assert error["causes"] == [f"beta: {own.url} instead of {uv_desk.main.url}"]
     uv_desk.lock(*arguments, "--allow-index-change", "alpha", status=1)
     uv_desk.lock(*arguments, "--allow-index-change", "Beta")
     assert uv_desk.versions() == {"alpha": "1.0", "beta": "9.0"}
 
 
 @with_pip
-@pytest.mark.parametrize("where", ["option", "environment", "requirements", "project"])
+@pytest.mark.parametrize("where", ["option", "environment", "requirements", "constraints", "project", "script"])
 def test_with_pip_alone_several_indexes_are_refused(pip_desk: Desk, where: str) -> None:
     own = pip_desk.index()
     pip_desk.write(
         deep_txt=f"--extra-index-url={own.url}\nalpha\n",
         requirements_txt="-r deep.txt\n",
+        tool_py=f'# /// script\n# dependencies = ["alpha"]\n# [tool.uv]\n# index = [{{ url = "{own.url}" }}]\n# ///\n',
         pyproject_toml=f'[project]\nname = "mine"\nversion = "1"{TWO_INDEXES.format(own=own.url)}',
     )
     arguments = {
         "option": ["alpha", "--extra-index-url", own.url],
         "environment": ["alpha"],
         "requirements": ["requirements.txt"],
+        "constraints": ["alpha", "-c", "requirements.txt"],
         "project": ["pyproject.toml"],
+        "script": ["--script", "tool.py"],
     }[where]
     more = {"PIP_EXTRA_INDEX_URL": own.url} if where == "environment" else {}
     failed = pip_desk.lock(*arguments, status=1, **more)
@@ -427,6 +444,18 @@ def test_a_folder_is_locked_relative_to_the_lock(uv_desk: Desk) -> None:
         uv_desk.lock("requirements.txt", "-o", "out/pylock.toml")
         [entry] = Lock(uv_desk.read("out/pylock.toml"), "pylock.toml").entries
         assert entry["directory"] == {"path": "../near", "editable": True}
+
+
+@with_uv
+def test_a_scripts_sources_are_heard(uv_desk: Desk) -> None:
+    near = '[project]\nname = "beta"\nversion = "7"\n[build-system]\nrequires = []\nbuild-backend = "none"\n'
+    source = '# [tool.uv.sources]\n# beta = { path = "../near" }\n# ///\n'
+    script = SCRIPT.replace('"alpha"', '"alpha", "beta"').replace("# ///\nimport", source + "import")
+    write_tree(uv_desk.folder, {"near/pyproject.toml": near, "bin/tool.py": script})
+    uv_desk.lock("--script", "bin/tool.py")
+    entries = {entry["name"]: entry for entry in Lock(uv_desk.read("bin/pylock.tool.toml"), "pylock").entries}
+    assert entries["beta"]["directory"]["path"] == "../near"
+    assert entries["alpha"]["version"] == "1.0"
 
 
 @with_uv

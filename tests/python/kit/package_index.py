@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,10 @@ class PackageIndex:
     def add(self, *wheels: Wheel, uploaded: str = "2020-01-01T00:00:00Z") -> PackageIndex:
         for each in wheels:
             each.write(self.folder / "files")
+            found = re.search(rb"^Requires-Python: (.*)$", each.metadata, re.MULTILINE)
             self._pages.setdefault(each.name.lower(), []).append(
                 {
+                    **({"requires-python": found[1].decode()} if found else {}),
                     "filename": each.filename,
                     "url": f"{self.server.url}/files/{each.filename}",
                     "hashes": {"sha256": each.sha256},

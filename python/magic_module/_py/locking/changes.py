@@ -12,6 +12,9 @@ from magic_module.errors import ConfigurationError, PolicyError
 COMMIT = 12
 """So many digits of a commit tell it from others."""
 
+SHOWN = 5
+"""So many names stand in a sentence; `causes` has all."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -78,15 +81,20 @@ def refuse_other_indexes(old: Lock, new: Lock, allowed: frozenset[str]) -> None:
     if not moved:
         return
     name, before, after = moved[0]
-    more = "" if len(moved) == 1 else f", and {', '.join(each[0] for each in moved[1:])} too"
-    options = " ".join(f"--allow-index-change {each[0]}" for each in moved)
-    hint = f"if that is meant, add {options}"
+    names = [each[0] for each in moved]
+    more, which = "", " ".join(f"--allow-index-change {each}" for each in names)
+    if len(moved) > SHOWN:
+        more, which = f", and {len(moved) - 1} more of another index", "--allow-index-change NAME for each of them"
+    elif len(moved) > 1:
+        more = f", and {', '.join(names[1:])} of another index, too"
+    hint = f"if that is meant, add {which}"
     raise PolicyError(
         f"cannot lock: {name} would come from {after} instead of {before}{more}; {hint}",
         name=name,
         expected=before,
         got=after,
         hint=hint,
+        causes=[f"{each}: {new_index} instead of {old_index}" for each, old_index, new_index in moved],
     )
 
 

@@ -75,7 +75,7 @@ class Pip:
     def _options(self, request: Request, folder: Path) -> Iterator[str]:
         names = [*request.names]
         if request.script is not None:
-            names += script.requirements(request.script)
+            names += script.document(request.script).get("dependencies", [])
         where = ""
         if request.project is not None:
             names += _requirements_of(request.project, request.extras)
@@ -143,14 +143,15 @@ def _further_indexes(request: Request) -> Iterator[str]:
         key, _, value = line.partition("=")
         if key.endswith(".extra-index-url") and value.strip("'\""):
             yield "pip's settings have an extra-index-url"
-    for path in request.files:
+    for path in (*request.files, *request.constraints):
         yield from _further_indexes_of(path, set())
-    texts = {
-        request.project: reading.text_of(request.project) if request.project else "",
-        request.script: script.metadata(request.script) if request.script else "",
-    }
-    for source, text in texts.items():
-        if re.search(r"^\s*\[+\s*tool\s*\.\s*uv\s*\.\s*(index|sources)\b", text, re.MULTILINE):
+    documents = {}
+    if request.project is not None:
+        documents[request.project] = reading.parse(reading.text_of(request.project), request.project)
+    if request.script is not None:
+        documents[request.script] = script.document(request.script)
+    for source, document in documents.items():
+        if {"index", "sources"} & set(document.get("tool", {}).get("uv", {})):
             yield f"{source} names indexes or sources for uv"
 
 
@@ -163,7 +164,7 @@ def _further_indexes_of(path: str, seen: set[str]) -> Iterator[str]:
         option, _, joined = option.partition("=")
         if option == "--extra-index-url":
             yield f"{path} adds an index"
-        if option in ("-r", "--requirement"):
+        if option in ("-r", "--requirement", "-c", "--constraint"):
             yield from _further_indexes_of(str(Path(path).parent / (joined or value).strip()), seen)
 
 

@@ -1,5 +1,6 @@
 """What a script says of itself (PEP 723), and what its lock is called."""
 
+import os
 import re
 from pathlib import PurePath
 from typing import Any
@@ -8,6 +9,8 @@ from magic_module._py.locking import reading
 from magic_module.errors import ConfigurationError
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+_PATH = re.compile(r"""(\bpath\s*=\s*)(["'])([^"'\\\n]*)\2""")
+"""A folder or a file among the sources, relative to the script."""
 
 
 def lock_of(path: str) -> str:
@@ -33,16 +36,27 @@ def metadata(path: str) -> str:
     return "".join(f"{line[2:] if line.startswith('# ') else line[1:]}\n" for line in lines)
 
 
-def requirements(path: str) -> list[str]:
-    """What the script requires."""
-    document: dict[str, Any] = reading.parse(metadata(path), f"the metadata of {path}")
-    return [str(each) for each in document.get("dependencies", ())]
+def document(path: str) -> dict[str, Any]:
+    """The same, read."""
+    return reading.parse(metadata(path), f"the metadata of {path}")
 
 
-def as_project(path: str) -> str:
-    """The same as a project's file: its first lines are those of `[project]`, tables for tools follow."""
+def as_project(path: str, folder: str) -> str:
+    """The same as the `pyproject.toml` of a folder: what is `[project]` stands first, tables for tools follow.
+
+    uv hears what a script says to it (its indexes, its sources) only in such a file; in the script itself it would not,
+    and would take a package of that name from anywhere.
+    """
     found = metadata(path)
+    top, sources, below = found.partition("[tool.uv.sources")
+    here = os.path.realpath(os.path.dirname(path) or ".")
+
+    def moved(match: re.Match[str]) -> str:
+        target = os.path.relpath(os.path.join(here, match.group(3)), os.path.realpath(folder))
+        return f"{match.group(1)}{match.group(2)}{target}{match.group(2)}"
+
+    below = _PATH.sub(moved, below)
     lines = ["[project]", 'name = "script"', 'version = "0"']
     if not re.search(r"^\s*dependencies\s*=", found, re.MULTILINE):
         lines.append("dependencies = []")
-    return "\n".join([*lines, found])
+    return "\n".join([*lines, top + sources + below])

@@ -91,9 +91,8 @@ def _sources(request: Request, folder: Path) -> tuple[list[str], list[str]]:
     """What uv is to read, and further options for it."""
     sources = [*(["-"] if request.names else []), *request.files]
     if request.script is not None:
-        # What a script says to uv alone (its indexes, say) is heard only in a project's file.
         project = folder / "pyproject.toml"
-        project.write_text(script.as_project(request.script), "utf-8")
+        project.write_text(script.as_project(request.script, str(folder)), "utf-8")
         return [*sources, str(project)], ["--project", str(folder)]
     if request.project is None:
         return sources, [word for group in request.groups for word in ("--group", group)]
