@@ -32,21 +32,26 @@ pub(super) fn of(
     }
     let folder = format!("{}/{dist_info}", scheme.site);
     let at = |name: &str| FilePath::new(&format!("{folder}/{name}"));
-    let installer = at("INSTALLER")?;
-    let record = at("RECORD")?;
+    let (installer, record) = (at("INSTALLER")?, at("RECORD")?);
+    let mut written: BTreeMap<FilePath, &str> = BTreeMap::new();
+    for (name, text) in texts {
+        written.insert(at(name)?, text);
+    }
+    written.insert(installer, INSTALLER);
+    written.remove(&record);
 
     // What is written here is recorded as it is written, all else as the wheel has it.
     let mut rows: BTreeMap<&FilePath, (Digest, u64)> = BTreeMap::new();
     for (file, from) in files.iter().zip(&contents.files) {
         rows.insert(&file.path, (file.sha256, from.size));
     }
-    let digest = |bytes: &[u8]| (Digest::of(bytes), bytes.len() as u64);
-    for (path, entry) in scripts {
-        if let Entry::File { bytes, .. } = entry {
-            rows.insert(path, digest(bytes));
-        }
+    let scripts = scripts.iter().filter_map(|(path, entry)| match entry {
+        Entry::File { bytes, .. } => Some((path, bytes.as_slice())),
+        _ => None,
+    });
+    for (path, bytes) in written.iter().map(|(path, text)| (path, text.as_bytes())).chain(scripts) {
+        rows.insert(path, (Digest::of(bytes), bytes.len() as u64));
     }
-    rows.insert(&installer, digest(INSTALLER.as_bytes()));
     rows.remove(&record);
     let rows = rows.into_iter().filter(|(path, _)| !path.as_str().ends_with(".pyc"));
     let mut rows: Vec<(String, String)> = rows
@@ -64,13 +69,12 @@ pub(super) fn of(
         })
         .collect();
 
-    let mut written = Vec::new();
-    for (name, text) in texts {
-        written.push((at(name)?, super::file(text.clone().into_bytes())));
-    }
-    written.push((installer, super::file(INSTALLER.into())));
-    written.push((record, super::file(lines.concat().into_bytes())));
-    Ok(written)
+    let mut all: Vec<(FilePath, Entry)> = written
+        .into_iter()
+        .map(|(path, text)| (path, super::file(text.as_bytes().to_vec())))
+        .collect();
+    all.push((record, super::file(lines.concat().into_bytes())));
+    Ok(all)
 }
 
 /// A path as seen from the folder of what is imported.

@@ -85,10 +85,7 @@ fn own(resolved: &Resolved, home: &Home) -> Result<Vec<(FilePath, Entry)>, BadNa
         let python = Entry::Beside(FilePath::new("python")?);
         own.push((FilePath::new(&format!("{bin}/{name}"))?, python));
     }
-    for name in ["pip", "pip3"] {
-        let script = Entry::File { bytes: scripts::of_pip(home).into_bytes(), executable: true };
-        own.push((FilePath::new(&format!("{bin}/{name}"))?, script));
-    }
+    own.extend(scripts::of_pip(&resolved.scheme, home)?);
     if let Some(package) = &home.own_package {
         let at = FilePath::new(&format!("{site}/magic_module"))?;
         own.push((at, Entry::Outside(package.clone())));

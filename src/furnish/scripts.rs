@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use super::Home;
-use crate::name::{FilePath, UnitName, is_identifier};
+use crate::name::{BadName, FilePath, UnitName, is_identifier};
 use crate::resolved::FileEntry;
 use crate::store::view::Entry;
 use crate::wheel::{Contents, Scheme};
@@ -40,27 +40,23 @@ pub(super) fn of(
     let text = contents.texts.get("entry_points.txt");
     for point in text.into_iter().flat_map(|text| entry_points(text)) {
         let Some(path) = point.path(&folder) else { continue };
-        if is_pip(point.name) {
-            add(path, PIP, "main()");
-        } else {
-            let imported = format!("from {} import {}", point.module, point.top());
-            add(path, &imported, &format!("{}()", point.attribute));
-        }
+        let imported = format!("from {} import {}", point.module, point.top());
+        add(path, &imported, &format!("{}()", point.attribute));
+    }
+    // An installer writes all of its names, whichever the wheel lists.
+    let pip = of_pip(scheme, home).unwrap_or_default();
+    if pip.keys().any(|path| scripts.contains_key(path)) {
+        scripts.extend(pip);
     }
     scripts
 }
 
-const PIP: &str = "from magic_module._py.pip import main";
-
-/// Refuses to install, and is otherwise the lock's `pip`.
-pub(super) fn of_pip(home: &Home) -> String {
-    script(home, PIP, "main()")
-}
-
-/// `pip`, `pip3`, `pip3.12`.
-fn is_pip(name: &str) -> bool {
-    let version = name.strip_prefix("pip");
-    version.is_some_and(|version| version.chars().all(|c| c == '.' || c.is_ascii_digit()))
+/// What refuses to install, and is otherwise the lock's `pip`.
+pub(super) fn of_pip(scheme: &Scheme, home: &Home) -> Result<BTreeMap<FilePath, Entry>, BadName> {
+    let bytes = script(home, "from magic_module._py.pip import main", "main()").into_bytes();
+    let names = ["pip".to_owned(), "pip3".to_owned(), format!("pip{}", home.minor())];
+    let paths = names.iter().map(|name| FilePath::new(&format!("{}/{name}", scheme.scripts)));
+    paths.map(|path| Ok((path?, Entry::File { bytes: bytes.clone(), executable: true }))).collect()
 }
 
 fn script(home: &Home, imported: &str, called: &str) -> String {

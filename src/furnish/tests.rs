@@ -10,7 +10,7 @@ const ENTRY_POINTS: &str = "\
 # a comment = not:one
 tool = tool.cli:main
 deep=tool.cli:App.run [extra]
-pip3.12 = pip:main
+pip = pip:main
 ../out = tool:main
 bad = tool.cli:main();evil
 module = tool.cli
@@ -194,7 +194,7 @@ fn a_shell_starts_what_the_system_would_not() {
         let home = Home { view: PathBuf::from(view), ..home() };
         text(&furnished(&[], &home, &[]), "bin/pip").lines().next().unwrap().to_owned()
     };
-    assert_eq!(short("/x"), "#!/x/bin/python");
+    assert_eq!(short("/x"), "#!/x/bin/python", "pip is there in any case");
     assert_eq!(short("/with a blank"), "#!/bin/sh");
     let longest = "x".repeat(127 - "#!//bin/python\n".len());
     assert_eq!(short(&format!("/{longest}")), format!("#!/{longest}/bin/python"));
@@ -243,6 +243,19 @@ fn the_record_is_that_of_an_installed_wheel() {
         record.lines().any(|line| line.starts_with("../../../bin/helper,")
             && line.ends_with(&format!(",{script}")))
     );
+}
+
+#[test]
+fn what_an_installer_adds_is_recorded_too() {
+    let mut pip = wheel("pip", &["pip/__main__.py"], Some("[console_scripts]\npip3 = pip:main\n"));
+    pip.texts.insert("direct_url.json".to_owned(), "{}".to_owned());
+    let plan = furnished(&[("pip", pip)], &home(), &[]);
+    assert_eq!(text(&plan, "site/pip-1.dist-info/direct_url.json"), "{}");
+    let record = text(&plan, "site/pip-1.dist-info/RECORD");
+    let paths: Vec<String> = crate::distribution::recorded(&record).collect();
+    let scripts = ["../../../bin/pip", "../../../bin/pip3", "../../../bin/pip3.12"];
+    assert_eq!(paths[..3], scripts);
+    assert!(paths.contains(&"pip-1.dist-info/direct_url.json".to_owned()), "{paths:?}");
 }
 
 #[test]

@@ -237,7 +237,8 @@ fn a_cache_that_others_may_write_to_is_refused_level_by_level() {
     client.import("alpha").unwrap();
     let folder = client.mount.folder.path.clone();
     let root = client.session.engine.store.root().to_path_buf();
-    for level in [world.cache(), root.clone(), root.join("trees"), root.join("mounts"), folder] {
+    let inside = ["trees", "views", "mounts"].map(|name| root.join(name));
+    for level in [world.cache(), root, folder].into_iter().chain(inside) {
         std::fs::set_permissions(&level, std::fs::Permissions::from_mode(0o775)).unwrap();
         let error = world.client().import("alpha").err().unwrap();
         assert_eq!(error.kind(), Kind::Store);

@@ -65,6 +65,14 @@ impl Place {
     }
 }
 
+/// Nobody but root could remove what nobody may write to.
+impl Drop for Place {
+    fn drop(&mut self) {
+        let views = self.store().views();
+        folders_below(&views).iter().for_each(|folder| set_mode(folder, 0o755));
+    }
+}
+
 fn path(text: &str) -> FilePath {
     FilePath::new(text).unwrap()
 }
