@@ -220,6 +220,12 @@ def test_a_missing_hash_is_accepted_only_when_that_is_said(helper: Helper) -> No
     assert (error["kind"], error["path"]) == ("manifest", "packages[0].wheels[0].hashes.sha256")
 
 
+def test_the_place_of_a_wrong_wheel_counts_those_for_others(helper: Helper) -> None:
+    entry = package("a", "cp27-cp27m-win32", "py3-none-any")
+    entry["wheels"][1]["hashes"] = {"md5": "1"}
+    assert helper.refuse(package("b"), entry)["path"] == "packages[1].wheels[1].hashes"
+
+
 def test_a_package_without_a_wheel_for_this_interpreter_says_what_there_is_and_what_is_wanted(helper: Helper) -> None:
     tags = [f"cp2{minor}-cp2{minor}-win32" for minor in range(6)]
     error = helper.refuse(package("a", *tags))

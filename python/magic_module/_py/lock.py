@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 import functools
 import gc
+import itertools
 import json
 import os
 import pathlib
@@ -42,12 +43,24 @@ class RefusedError(Exception):
 
 def choose(request: Mapping[str, Any]) -> dict[str, Any]:
     """The wheels and folders of a lock, in its order."""
-    from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
-    from packaging.pylock import PackageSdist, Pylock, PylockSelectError, PylockValidationError
     from packaging.tags import sys_tags
 
+    tags = list(sys_tags())
+    document = completed(request["lock"])
+    # Most of a large lock is for others, and takes most of the time. What is wrong is said of the whole.
     try:
-        lock = Pylock.from_dict(completed(request["lock"]))
+        return chosen(request, narrowed(document, tags), tags)
+    except RefusedError:
+        return chosen(request, document, tags)
+
+
+def chosen(request: Mapping[str, Any], document: Mapping[str, Any], tags: Sequence[Any]) -> dict[str, Any]:
+    """What `packaging` chooses from a document."""
+    from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+    from packaging.pylock import PackageSdist, Pylock, PylockSelectError, PylockValidationError
+
+    try:
+        lock = Pylock.from_dict(document)
     except PylockValidationError as error:
         hint = "make it anew with `magic-module lock`, `uv export` or `pip lock`"
         raise RefusedError("manifest", error.message.partition("\n")[0], hint, error.context) from None
@@ -64,14 +77,13 @@ def choose(request: Mapping[str, Any]) -> dict[str, Any]:
         for package in lock.packages
     ]
     place_of = dict(zip(map(id, packages), places, strict=True))
-    tags = list(sys_tags())
     folder = os.path.dirname(request["file"])
     answers = []
     try:
-        chosen = dataclasses.replace(lock, packages=packages).select(
+        selected = dataclasses.replace(lock, packages=packages).select(
             tags=tags, extras=extras, dependency_groups=[*(lock.default_groups or []), *groups]
         )
-        for package, source in chosen:
+        for package, source in selected:
             entry = Entry(package, place_of[id(package)], folder, tags, request["unhashed"])
             answers.append(entry.answer(source))
     except PylockSelectError as error:
@@ -96,6 +108,28 @@ def completed(lock: dict[str, Any]) -> dict[str, Any]:
                 if isinstance(url := entry.get("url"), str) and not entry.get("path"):
                     entry.setdefault("name", file_name(url))
     return lock
+
+
+def narrowed(lock: Mapping[str, Any], tags: Sequence[Any]) -> Mapping[str, Any]:
+    """The lock without the wheels that are for others, as far as their names tell."""
+    here = set(map(str, tags))
+
+    def fits(wheel: Any) -> bool:
+        name = isinstance(wheel, dict) and (wheel.get("name") or wheel.get("path"))
+        parts = name.lower().removesuffix(".whl").rsplit("-", 3)[1:] if isinstance(name, str) else []
+        if len(parts) != 3:
+            return True
+        return any("-".join(tag) in here for tag in itertools.product(*(part.split(".") for part in parts)))
+
+    packages = lock.get("packages")
+    if not isinstance(packages, list):
+        return lock
+    fewer = []
+    for package in packages:
+        wheels = package.get("wheels") if isinstance(package, dict) else None
+        few = [wheel for wheel in wheels if fits(wheel)] if isinstance(wheels, list) else []
+        fewer.append(package | {"wheels": few} if few else package)
+    return {**lock, "packages": fewer}
 
 
 def file_name(url: str) -> str:
