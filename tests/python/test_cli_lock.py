@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.pylock import Pylock
 
 from kit import sentences, typed
 from kit.package_index import PackageIndex
@@ -134,6 +135,7 @@ def test_names(desk: Desk) -> None:
     assert first.stderr == ""
     assert desk.versions() == {"alpha": "1.0", "beta": "1.0"}
     text = desk.read()
+    Pylock.from_dict(reading.parse(text, "pylock.toml")).validate()
     assert text.startswith("# This file was ")
     assert f"#    magic-module lock alpha --index-url {desk.main.url} -o pylock.toml\n" in text
     [sha256] = re.findall(r'alpha-1\.0-py3.*?sha256 = "(\w+)"', text, re.DOTALL)[:1]
@@ -444,6 +446,31 @@ def test_a_folder_is_locked_relative_to_the_lock(uv_desk: Desk) -> None:
         uv_desk.lock("requirements.txt", "-o", "out/pylock.toml")
         [entry] = Lock(uv_desk.read("out/pylock.toml"), "pylock.toml").entries
         assert entry["directory"] == {"path": "../near", "editable": True}
+
+
+@with_uv
+def test_one_name_in_two_versions(uv_desk: Desk) -> None:
+    own = uv_desk.index().add(wheel("beta", "2.0"))
+    text = """
+        [project]
+        name = "mine"
+        version = "1"
+        dependencies = ["beta<2 ; sys_platform == 'win32'", "beta>=2 ; sys_platform != 'win32'"]
+        [tool.uv.pip]
+        universal = true
+        [tool.uv.sources]
+        beta = [{ index = "own", marker = "sys_platform != 'win32'" }]
+        [[tool.uv.index]]
+        name = "own"
+        url = "OWN"
+        explicit = true
+    """
+    uv_desk.write(pyproject_toml=text.replace("OWN", own.url))
+    uv_desk.lock()
+    indexes = {entry["version"]: entry["index"] for entry in Lock(uv_desk.read(), "pylock.toml").entries}
+    assert indexes == {"1.0": uv_desk.main.url, "2.0": own.url}
+    assert uv_desk.versions() == {"beta": "1.0, 2.0"}
+    assert uv_desk.lock().stdout == "locking pyproject.toml\npylock.toml: nothing changed\n"
 
 
 @with_uv

@@ -47,13 +47,14 @@ class Lock:
             found.setdefault(normal(entry["name"]), []).append(_version(entry))
         return {name: ", ".join(sorted(set(versions))) for name, versions in found.items()}
 
-    def pins(self) -> dict[str, str]:
-        """The versions of what came from an index."""
-        return {
-            normal(entry["name"]): entry["version"]
-            for entry in self.entries
-            if isinstance(entry.get("version"), str) and not {"vcs", "directory", "archive"} & set(entry)
-        }
+    def pins(self) -> list[tuple[str, str]]:
+        """For each package that came from an index its normal name, and the requirement that gives just this."""
+        found = []
+        for entry in self.entries:
+            name, version, marker = normal(entry["name"]), entry.get("version"), entry.get("marker")
+            if isinstance(version, str) and not {"vcs", "directory", "archive"} & set(entry):
+                found.append((name, f"{name}=={version}" + (f" ; {marker}" if marker else "")))
+        return found
 
     def indexes(self) -> dict[str, set[str]]:
         """Where each package came from, if the lock says so."""

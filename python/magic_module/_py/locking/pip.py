@@ -42,7 +42,7 @@ class Pip:
             line = [*_pip(request), "lock", "--output", str(aside), *self._options(request, Path(folder))]
             kept = _kept(request, old)
             pins = Path(folder, "kept.txt")
-            pins.write_text("".join(f"{name}=={version}\n" for name, version in kept.items()), "utf-8")
+            pins.write_text("".join(f"{pin}\n" for pin in kept), "utf-8")
             try:
                 self._run(request, [*line, "--constraint", str(pins)] if kept else line)
             except running.ResolverError as error:
@@ -127,11 +127,11 @@ def _pip(request: Request) -> list[str]:
     return [*own, "--python", other]
 
 
-def _kept(request: Request, old: Lock | None) -> Mapping[str, str]:
+def _kept(request: Request, old: Lock | None) -> list[str]:
     if old is None or not request.keeps():
-        return {}
+        return []
     free = {normal(name) for name in request.upgrade or ()}
-    return {name: version for name, version in old.pins().items() if name not in free}
+    return [pin for name, pin in old.pins() if name not in free]
 
 
 def _further_indexes(request: Request) -> Iterator[str]:

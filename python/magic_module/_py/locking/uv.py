@@ -26,7 +26,9 @@ OLDEST = (0, 6, 15)
 
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
 _OWN_INDEX = re.compile(r"^index = .*\n", re.MULTILINE)
-_ENTRY = re.compile(r'^(name = "([^"\n]+)"\nversion = "[^"\n]+"\n)', re.MULTILINE)
+_ENTRY = re.compile(r'^(name = "([^"\n]+)"\nversion = "([^"\n]+)"\n(?:marker = .*\n)?)', re.MULTILINE)
+_PINNED = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;]+)")
+_FROM = re.compile(r"\s+# from (\S+://\S+)$")
 
 
 class Uv:
@@ -60,7 +62,7 @@ class Uv:
             text = aside.read_text("utf-8")
             new = Lock(text, request.output)
             pins = Path(folder, "pins.txt")
-            pins.write_text("".join(f"{name}=={version}\n" for name, version in new.pins().items()), "utf-8")
+            pins.write_text("".join(f"{pin}\n" for _, pin in new.pins()), "utf-8")
             form = ["--format", "requirements.txt", "--emit-index-annotation", "--no-header", "--no-annotate"]
             printed, _ = self._compile(request, [*options, *form, "--constraints", str(pins)])
         return _with_indexes(text, _indexes(printed)), [line for line in said if line.startswith("warning:")]
@@ -136,24 +138,23 @@ def _index_variables(request: Request) -> Mapping[str, str | None]:
     return variables
 
 
-def _indexes(printed: str) -> dict[str, str]:
-    """By normal name: `name==version` is followed by `    # from https://…`."""
-    found: dict[str, str] = {}
-    name = None
+def _indexes(printed: str) -> dict[tuple[str, str], str]:
+    """By normal name and version: `name==version` is followed by `    # from https://…`."""
+    found = {}
+    current = None
     for line in printed.splitlines():
-        if not line.startswith((" ", "#")):
-            match = re.match(r"[A-Za-z0-9._-]+", line)
-            name = normal(match.group()) if match else None
-        elif name and (url := line.strip().removeprefix("# from ")) and "://" in url and line.strip() != url:
-            found[name] = url
+        if match := _PINNED.match(line):
+            current = (normal(match.group(1)), match.group(2))
+        elif current is not None and (source := _FROM.match(line)):
+            found[current] = source.group(1)
     return found
 
 
-def _with_indexes(text: str, indexes: Mapping[str, str]) -> str:
-    """The lock with the index of each package below its version, as PEP 751 has it."""
+def _with_indexes(text: str, indexes: Mapping[tuple[str, str], str]) -> str:
+    """The lock with the index of each package, as PEP 751 has it."""
 
     def entry(found: re.Match[str]) -> str:
-        index = indexes.get(normal(found.group(2)))
+        index = indexes.get((normal(found.group(2)), found.group(3)))
         quotable = index is not None and not set(index) & set('"\\')
         return found.group(1) + (f'index = "{index}"\n' if quotable else "")
 
