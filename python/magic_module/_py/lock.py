@@ -56,7 +56,6 @@ def choose(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def chosen(request: Mapping[str, Any], document: Mapping[str, Any], tags: Sequence[Any]) -> dict[str, Any]:
     """What `packaging` chooses from a document."""
-    from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
     from packaging.pylock import PackageSdist, Pylock, PylockSelectError, PylockValidationError
 
     try:
@@ -89,7 +88,7 @@ def chosen(request: Mapping[str, Any], document: Mapping[str, Any], tags: Sequen
     except PylockSelectError as error:
         hint = f"{LOCK_IT_HERE}, and ask for extras and groups that go together"
         raise RefusedError("requirement", str(error), hint) from None
-    except (UndefinedComparison, UndefinedEnvironmentName) as error:
+    except (ValueError, KeyError) as error:
         raise RefusedError("manifest", f"a marker has no meaning: {error}", "make the lock anew") from None
     return {"scheme": scheme(), "python": PYTHON, "packages": answers}
 
