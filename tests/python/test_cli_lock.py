@@ -333,9 +333,12 @@ def test_a_package_that_moves_to_another_index_is_refused(uv_desk: Desk) -> None
 
 
 @with_pip
-@pytest.mark.parametrize("where", ["option", "environment", "requirements", "constraints", "project", "script"])
+@pytest.mark.parametrize("where", ["option", "environment", "requirements", "constraints", "project", "script", "lock"])
 def test_with_pip_alone_several_indexes_are_refused(pip_desk: Desk, where: str) -> None:
     own = pip_desk.index()
+    entry = '[[packages]]\nname = "{}"\nversion = "1.0"\nindex = "{}"\n'
+    entries = entry.format("alpha", pip_desk.main.url) + entry.format("beta", own.url)
+    (pip_desk.folder / "pylock.old.toml").write_text(f'lock-version = "1.0"\ncreated-by = "uv"\n{entries}')
     pip_desk.write(
         deep_txt=f"--extra-index-url={own.url}\nalpha\n",
         requirements_txt="-r deep.txt\n",
@@ -349,6 +352,7 @@ def test_with_pip_alone_several_indexes_are_refused(pip_desk: Desk, where: str) 
         "constraints": ["alpha", "-c", "requirements.txt"],
         "project": ["pyproject.toml"],
         "script": ["--script", "tool.py"],
+        "lock": ["alpha", "-o", "pylock.old.toml"],
     }[where]
     more = {"PIP_EXTRA_INDEX_URL": own.url} if where == "environment" else {}
     failed = pip_desk.lock(*arguments, status=1, **more)

@@ -17,6 +17,7 @@ from magic_module import _native
 from magic_module._py.locking import reading, running, script
 from magic_module._py.locking.changes import Lock, normal
 from magic_module._py.locking.request import Request
+from magic_module._py.locking.urls import place
 from magic_module.errors import ConfigurationError, OfflineError, PolicyError, RequirementError
 
 OLDEST = (25, 1)
@@ -37,7 +38,7 @@ class Pip:
 
     def resolve(self, request: Request, aside: Path, old: Lock | None) -> tuple[str, list[str]]:
         """The text of a new lock, and nothing to warn of; see `uv.Uv.resolve`."""
-        self._refuse(request)
+        self._refuse(request, old)
         with tempfile.TemporaryDirectory(prefix="magic-module-") as folder:
             line = [*_pip(request), "lock", "--output", str(aside), *self._options(request, Path(folder))]
             kept = _kept(request, old)
@@ -59,14 +60,14 @@ class Pip:
             variables["PIP_INDEX_URL"] = request.index_url
         running.run(line, what="pip", changes=variables)
 
-    def _refuse(self, request: Request) -> None:
+    def _refuse(self, request: Request, old: Lock | None) -> None:
         if _native._settings()["offline"]:
             hint = "unset MAGIC_MODULE_OFFLINE once, or install uv, which can lock from its cache"
             raise OfflineError(f"pip has to ask an index, and MAGIC_MODULE_OFFLINE forbids it; {hint}", hint=hint)
         if request.exclude_newer is not None and self.version < DATED:
             hint = f"{INSTALL_UV}, or {UPGRADE_PIP}"
             raise RequirementError(f"{self.name} knows no upload times; {hint}", hint=hint)
-        several = next(_further_indexes(request), None)
+        several = next(_further_indexes(request, old), None)
         if several is not None:
             what = f"{several}, and pip takes each package from whichever index has the newest"
             why = "so that whoever may upload to one can put a package in place of another's"
@@ -134,8 +135,10 @@ def _kept(request: Request, old: Lock | None) -> list[str]:
     return [pin for name, pin in old.pins() if name not in free]
 
 
-def _further_indexes(request: Request) -> Iterator[str]:
+def _further_indexes(request: Request, old: Lock | None) -> Iterator[str]:
     """Sentences that say where more than one index is asked for."""
+    if old is not None and len({place(index) for indexes in old.indexes().values() for index in indexes}) > 1:
+        yield f"{request.output} has packages of several indexes"
     if request.extra_index_urls:
         yield "--extra-index-url adds an index"
     settings = running.ask([sys.executable, "-m", "pip", "config", "list"]) or ""
