@@ -47,7 +47,10 @@ impl FilePath {
     }
 
     fn check_part(part: &str) -> Result<(), &'static str> {
-        let stem = || part.split('.').next().unwrap_or(part).trim_end().to_lowercase();
+        let stem = part.split('.').next().unwrap_or(part).trim_end();
+        // None of the reserved names is longer, and most parts are.
+        let is_reserved =
+            || stem.len() <= 8 && RESERVED_ON_WINDOWS.contains(&stem.to_lowercase().as_str());
         Err(if part.is_empty() {
             "has an empty part"
         } else if part == "." || part == ".." {
@@ -60,7 +63,7 @@ impl FilePath {
             "has a character that Windows does not allow"
         } else if part.chars().any(is_control_or_directional) {
             "has a control or direction-changing character"
-        } else if RESERVED_ON_WINDOWS.contains(&stem().as_str()) {
+        } else if is_reserved() {
             "is reserved on Windows"
         } else {
             return Ok(());

@@ -10,8 +10,8 @@
 //! Shared folders are not written down: they are what is above the owned paths. The folders of
 //! the scheme and those of metadata are shared whatever is in them.
 
-use std::borrow::Borrow as _;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
@@ -97,14 +97,16 @@ impl Owners {
                 owned.push((&file.path, if same { *first } else { *last }));
             }
         }
-        let alone = filled_alone(&owned, disputes.keys().copied());
+        let alone = filled_alone(&owned, disputes.keys().copied(), &fixed);
         let name = |unit: usize| units[unit].0.clone();
-        let paths = owned.iter().filter_map(|(path, unit)| {
+        let tops = owned.iter().map(|(path, unit)| {
             let is_alone = |folder: &&str| alone.get(*folder).is_some_and(Option::is_some);
-            let folders = parents(path.as_str()).take_while(is_alone);
-            let top = folders.take_while(|folder| !fixed.is_shared(folder)).last();
-            Some((FilePath::new(top.unwrap_or(path.as_str())).ok()?, name(*unit)))
+            let top = parents(path.as_str()).take_while(is_alone).last();
+            (top.unwrap_or(path.as_str()), *unit)
         });
+        let tops: BTreeMap<&str, usize> = tops.collect();
+        let paths = tops.into_iter();
+        let paths = paths.filter_map(|(path, unit)| Some((FilePath::new(path).ok()?, name(unit))));
         let disputed = disputes.iter().filter_map(|(path, units)| {
             Some((FilePath::new(path).ok()?, units.iter().map(|unit| name(*unit)).collect()))
         });
@@ -180,26 +182,41 @@ fn first_below<'a, T>(
 
 /// The paths that are a file for one and a folder for another.
 fn blocked<'a, T>(wanted: &BTreeMap<&'a str, T>) -> BTreeSet<&'a str> {
-    let folders = wanted.keys().flat_map(|path| parents(path));
-    folders.filter(|folder| wanted.contains_key(folder)).collect()
+    let mut folders: HashSet<&str> = HashSet::new();
+    for path in wanted.keys() {
+        // What is above a folder that is known is known, too.
+        let _ = parents(path).find(|folder| !folders.insert(*folder));
+    }
+    folders.into_iter().filter(|folder| wanted.contains_key(folder)).collect()
 }
 
-/// Every folder, with the one unit that fills it; `None` where there are several.
+/// Every folder, with the one unit that fills it; `None` where there are several, and for those
+/// that are shared whatever is in them.
 fn filled_alone<'a>(
     owned: &[(&'a FilePath, usize)],
     disputed: impl Iterator<Item = &'a str>,
+    fixed: &Fixed<'_>,
 ) -> HashMap<&'a str, Option<usize>> {
     let mut alone: HashMap<&str, Option<usize>> = HashMap::new();
     for (path, unit) in owned {
-        for folder in parents((*path).borrow()) {
-            let filled = alone.entry(folder).or_insert(Some(*unit));
-            if *filled != Some(*unit) {
-                *filled = None;
+        for folder in parents(path.as_str()) {
+            match alone.entry(folder) {
+                Entry::Vacant(new) => _ = new.insert(Some(*unit)),
+                // The folders above know of this unit, or of several.
+                Entry::Occupied(filled) if matches!(filled.get(), Some(by) if by != unit) => {
+                    *filled.into_mut() = None;
+                }
+                Entry::Occupied(_) => break,
             }
         }
     }
     for folder in disputed.flat_map(parents) {
         alone.insert(folder, None);
+    }
+    for (folder, filled) in &mut alone {
+        if fixed.is_shared(folder) {
+            *filled = None;
+        }
     }
     alone
 }
@@ -207,20 +224,21 @@ fn filled_alone<'a>(
 /// What no wheel owns, whatever it brings.
 struct Fixed<'a> {
     scheme: &'a Scheme,
+    /// The folders of the scheme, and those above them.
+    folders: HashSet<&'a str>,
 }
 
 impl<'a> Fixed<'a> {
     fn new(scheme: &'a Scheme) -> Self {
-        Self { scheme }
+        let Scheme { site, scripts, headers } = scheme;
+        let own = [site, scripts, headers].map(String::as_str);
+        let above = own.into_iter().flat_map(parents);
+        Self { scheme, folders: own.into_iter().chain(above).chain(["share", "etc"]).collect() }
     }
 
     /// The folders of the scheme, and those of metadata.
     fn is_shared(&self, folder: &str) -> bool {
-        let Scheme { site, scripts, headers } = self.scheme;
-        let of_scheme = |own: &str| own == folder || parents(own).any(|above| above == folder);
-        ["share", "etc"].contains(&folder)
-            || [site, scripts, headers].into_iter().any(|own| of_scheme(own))
-            || self.is_metadata(folder)
+        self.folders.contains(folder) || self.is_metadata(folder)
     }
 
     fn is_metadata(&self, folder: &str) -> bool {
@@ -232,14 +250,12 @@ impl<'a> Fixed<'a> {
     /// What whoever makes an environment writes itself: scripts, metadata, its settings. No file
     /// can be in the place of a folder of the scheme.
     fn is_made(&self, path: &str) -> bool {
-        let is_below = |folder: &str| parents(path).any(|above| above == folder);
-        let written = |name: &str| WRITTEN.contains(&name);
+        let script = path.strip_prefix(self.scheme.scripts.as_str());
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         path == "pyvenv.cfg"
-            || is_below(&self.scheme.scripts)
+            || script.is_some_and(|name| name.starts_with('/'))
+            || (WRITTEN.contains(&name) && self.is_metadata(folder))
             || self.is_shared(path)
-            || path
-                .rsplit_once('/')
-                .is_some_and(|(folder, name)| self.is_metadata(folder) && written(name))
     }
 }
 
