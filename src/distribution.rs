@@ -13,8 +13,10 @@ use crate::name::{BadName, Digest, DistributionName, Version, bad};
 /// The headers of `METADATA` that count here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
-    /// As its author writes it.
+    /// As an index spells it.
     pub name: DistributionName,
+    /// The name as its author writes it.
+    pub title: String,
     /// As its author writes it.
     pub version: Version,
     /// One line for people.
@@ -36,6 +38,7 @@ impl Metadata {
         let Some(name) = first("name") else { return bad("it has no Name") };
         Ok(Self {
             name: DistributionName::new(name)?,
+            title: name.to_owned(),
             version: Version::new(first("version").unwrap_or_default())?,
             summary: first("summary")
                 .filter(|text| !text.is_empty() && *text != "UNKNOWN")

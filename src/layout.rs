@@ -64,6 +64,8 @@ impl Found {
 /// The paths of one tree, arranged for looking names up.
 #[derive(Debug, Default)]
 pub struct Layout {
+    /// The folder that top-level names lie in; empty for the tree itself.
+    site: String,
     files: HashSet<String>,
     /// Every folder, with the names directly in it.
     folders: HashMap<String, BTreeSet<String>>,
@@ -72,7 +74,12 @@ pub struct Layout {
 impl Layout {
     /// Takes the files' paths, in any order.
     pub fn new<'a>(paths: impl Iterator<Item = &'a str>) -> Self {
-        let mut layout = Self::default();
+        Self::below("", paths)
+    }
+
+    /// The same for a tree whose top-level names lie in the folder `site`.
+    pub fn below<'a>(site: &str, paths: impl Iterator<Item = &'a str>) -> Self {
+        let mut layout = Self { site: site.to_owned(), ..Self::default() };
         for path in paths {
             layout.files.insert(path.to_owned());
             let mut child = path;
@@ -93,9 +100,13 @@ impl Layout {
         self.files.contains(path)
     }
 
-    /// What `name` (`a.b.c`, relative to the tree) is here.
+    /// What the module `name` (`a.b.c`) is here.
     pub fn find(&self, name: &str, suffixes: &Suffixes) -> Option<Found> {
-        let stem = name.replace('.', "/");
+        self.find_at(joined(&self.site, &name.replace('.', "/")), suffixes)
+    }
+
+    /// What the module is here whose file or folder is called `stem`, without a suffix.
+    pub fn find_at(&self, stem: String, suffixes: &Suffixes) -> Option<Found> {
         let is_folder = self.folders.contains_key(&stem);
         if is_folder
             && let Some((path, extension)) = self.with_suffix(&format!("{stem}/__init__"), suffixes)
@@ -130,7 +141,7 @@ impl Layout {
         let Some(names) = self.folders.get(folder) else { return Vec::new() };
         let mut modules = Vec::new();
         for name in names {
-            let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+            let path = joined(folder, name);
             let stem = suffixes
                 .0
                 .iter()
@@ -153,6 +164,11 @@ impl Layout {
         }
         modules
     }
+}
+
+/// A path below a folder, which may be none.
+pub fn joined(folder: &str, path: &str) -> String {
+    if folder.is_empty() { path.to_owned() } else { [folder, "/", path].concat() }
 }
 
 #[cfg(test)]

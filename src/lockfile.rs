@@ -214,6 +214,11 @@ pub fn read(here: &Path) -> Result<Option<ProjectLock>> {
     Ok(None)
 }
 
+/// The nearest file of this name that holds for a folder, as `magic.lock` is found.
+pub fn nearest(here: &Path, name: &str) -> Option<PathBuf> {
+    folders(here).into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
 /// Where `pin` writes a new lock: the folder with the marker, else the one that we are in.
 pub fn place(here: &Path) -> PathBuf {
     let marked = folders(here).into_iter().find(|folder| is_marked(folder));

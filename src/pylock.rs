@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
 
-/// In bytes; a thousand packages with fifty wheels each are a third of it.
-const LONGEST: usize = 64 << 20;
+/// The largest lock, in bytes; a thousand packages with fifty wheels each are a third of it.
+pub const SIZE_LIMIT: u64 = 64 << 20;
 
 /// A lock of a version that is known, with packages.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,8 +32,8 @@ impl Pylock {
             Error::new(Kind::Manifest, format!("cannot read the lock {file}: {why}"))
                 .hint("make it anew with `magic-module lock`, `uv export` or `pip lock`")
         };
-        if bytes.len() > LONGEST {
-            return Err(wrong(format!("it is longer than {LONGEST} bytes")));
+        if bytes.len() as u64 > SIZE_LIMIT {
+            return Err(wrong(format!("it is longer than {SIZE_LIMIT} bytes")));
         }
         // Some editors begin a file with a mark that says nothing of UTF-8.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -173,7 +173,7 @@ mod tests {
             assert_eq!(error.kind(), Kind::Manifest);
             assert!(error.details().hint.is_some());
         }
-        assert!(parse(vec![b'#'; LONGEST + 1]).is_err());
+        assert!(parse(vec![b'#'; SIZE_LIMIT as usize + 1]).is_err());
         assert!(parse("[".repeat(100_000)).is_err());
     }
 

@@ -11,6 +11,7 @@ mod lookup;
 mod named;
 mod offered;
 mod units;
+mod views;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ use interned::Interned;
 pub use doubt::Doubt;
 pub use lookup::{Located, Lookup, Serving, Silence, TopLevel, may_be_mended};
 pub use offered::reason_of;
+pub use views::Standing;
 
 pub(crate) const OWN: &str = "magic_module";
 
@@ -79,7 +81,10 @@ impl Session {
             return Ok(same.clone());
         }
         let mount = Mount::new(&self.engine, request)?;
-        mount.hold_to(&self.project);
+        // A lock holds its units by itself.
+        if mount.request.source.as_lock().is_none() {
+            mount.hold_to(&self.project);
+        }
         if !mount.namespace.is_empty()
             && let Some(at) = mounts.iter().position(|other| other.namespace == mount.namespace)
         {

@@ -3,12 +3,16 @@
 //! Every variable stands in the reference table of `docs/reference/settings.md`.
 //! What a `mount()` call pins, no variable overrides.
 
+mod mounts;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
 use crate::name::{UnitName, UrlText, Version};
+
+pub use mounts::{Exported, parse as parse_mounts, text_of as text_of_mounts};
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +51,12 @@ pub struct Settings {
     pub pins: BTreeMap<UnitName, Version>,
     /// `MAGIC_MODULE_ALLOW_HTTP=1`: plain HTTP beyond the loopback.
     pub allow_http: bool,
+    /// `MAGIC_MODULE_LOCK`: a lock that every interpreter mounts when it starts; absolute.
+    pub lock: Option<PathBuf>,
+    /// `MAGIC_MODULE_MOUNTS`: what else it mounts then.
+    pub mounts: Vec<Exported>,
+    /// `MAGIC_MODULE_START=0`: nothing is mounted at the start.
+    pub start: bool,
     /// `MAGIC_MODULE_CACHE_DIR`, else the platform's cache directory for `magic_module`.
     pub cache_dir: PathBuf,
     /// `MAGIC_MODULE_CACHE_LIMIT`: bytes, or with a suffix K, M, G (powers of 1024).
@@ -145,8 +155,7 @@ impl Settings {
             get(name).filter(|path| !is_blank(path)).map(|path| expanded(name, path)).transpose()
         };
         let cache_dir = match path("MAGIC_MODULE_CACHE_DIR")? {
-            Some(dir) => std::path::absolute(dir)
-                .map_err(|error| wrong("MAGIC_MODULE_CACHE_DIR", "is no path").caused_by(&error))?,
+            Some(dir) => absolute("MAGIC_MODULE_CACHE_DIR", dir)?,
             None => default_cache_dir()?,
         };
         // Python would be given its path as text, and that text would name another folder.
@@ -162,6 +171,11 @@ impl Settings {
             public_keys: text("MAGIC_MODULE_PUBLIC_KEY")?.as_deref().map(split).unwrap_or_default(),
             pins: parsed(text("MAGIC_MODULE_PINS")?, parse_pins)?.unwrap_or_default(),
             allow_http: flag("MAGIC_MODULE_ALLOW_HTTP")?,
+            lock: path("MAGIC_MODULE_LOCK")?
+                .map(|it| absolute("MAGIC_MODULE_LOCK", it))
+                .transpose()?,
+            mounts: parsed(text("MAGIC_MODULE_MOUNTS")?, parse_mounts)?.unwrap_or_default(),
+            start: text("MAGIC_MODULE_START")?.is_none() || flag("MAGIC_MODULE_START")?,
             cache_dir,
             cache_limit: parsed(text("MAGIC_MODULE_CACHE_LIMIT")?, parse_limit)?,
             trusted_owners: parsed(text("MAGIC_MODULE_TRUSTED_OWNERS")?, parse_owners)?
@@ -227,6 +241,10 @@ fn expanded(name: &str, value: OsString) -> Result<PathBuf> {
         )),
         _ => Ok(path),
     }
+}
+
+fn absolute(name: &str, path: PathBuf) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| wrong(name, "is no path").caused_by(&error))
 }
 
 fn default_netrc() -> Option<PathBuf> {

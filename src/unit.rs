@@ -73,6 +73,8 @@ pub struct Unit {
     pub layout: Layout,
     /// Where its tree is, or will be.
     pub folder: PathBuf,
+    /// The folder that its paths are told with: the tree's, or that of the view that links to it.
+    shown: PathBuf,
     /// It was found by asking for the manifest just now, and not used since.
     asked: AtomicBool,
     tree: Mutex<Option<Arc<Tree>>>,
@@ -99,7 +101,8 @@ impl Unit {
         manifest: Digest,
         record: &Record,
     ) -> Self {
-        let layout = Layout::new(record.files.iter().map(|file| file.path.as_str()));
+        let paths = record.files.iter().map(|file| file.path.as_str());
+        let layout = Layout::below(mount.supply.site(), paths);
         let entry = Active::of(record, record.tree_digest(), manifest);
         Self::new(mount, name, key, &entry, layout, None)
     }
@@ -112,7 +115,8 @@ impl Unit {
         active: &Active,
     ) -> Result<Option<Self>> {
         let Some(tree) = Tree::open(&mount.engine.store, &active.tree)? else { return Ok(None) };
-        let layout = Layout::new(tree.files.iter().map(|file| file.path.as_str()));
+        let paths = tree.files.iter().map(|file| file.path.as_str());
+        let layout = Layout::below(mount.supply.site(), paths);
         Ok(Some(Self::new(mount, name, key, active, layout, Some(tree))))
     }
 
@@ -124,10 +128,11 @@ impl Unit {
         layout: Layout,
         tree: Option<Tree>,
     ) -> Self {
+        let folder = folder_of(&mount.engine.store, &entry.tree);
         Self {
             engine: mount.engine.clone(),
             mount: Arc::downgrade(mount),
-            full_name: mount.namespace.join(name.as_str()),
+            full_name: mount.namespace.join(mount.supply.title(name).as_ref()),
             name: name.clone(),
             key,
             version: entry.version.clone(),
@@ -135,7 +140,8 @@ impl Unit {
             manifest: entry.manifest,
             checked: entry.checked,
             layout,
-            folder: folder_of(&mount.engine.store, &entry.tree),
+            shown: mount.supply.view().map_or_else(|| folder.clone(), |view| view.folder.clone()),
+            folder,
             asked: AtomicBool::new(false),
             tree: Mutex::new(None),
             unchecked: Mutex::new(tree),
@@ -328,16 +334,20 @@ impl Unit {
 
     /// A path of the tree as text, as Python sees it.
     pub fn text_of(&self, relative: &str) -> String {
-        native(&self.folder.to_string_lossy(), relative, MAIN_SEPARATOR_STR)
+        native(&self.shown.to_string_lossy(), relative, MAIN_SEPARATOR_STR)
     }
 
     /// The part of an absolute path below the tree.
     pub fn relative<'a>(&self, path: &'a Path) -> Option<&'a str> {
-        let rest = path.to_str()?.strip_prefix(self.folder.to_str()?)?;
-        match rest.strip_prefix(std::path::MAIN_SEPARATOR) {
+        let text = path.to_str()?;
+        let below = |folder: &PathBuf| text.strip_prefix(folder.to_str()?);
+        match below(&self.shown).and_then(|rest| rest.strip_prefix(std::path::MAIN_SEPARATOR)) {
             // Every path that we gave away ourselves.
             Some(rest) if !rest.starts_with(['/', '\\', '.']) => Some(rest),
-            _ => path.strip_prefix(&self.folder).ok()?.to_str(),
+            _ => {
+                let below = |folder: &PathBuf| path.strip_prefix(folder).ok()?.to_str();
+                below(&self.shown).or_else(|| below(&self.folder))
+            }
         }
     }
 

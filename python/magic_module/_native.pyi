@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from importlib.metadata import Distribution, DistributionFinder
+from os import PathLike
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any, Final, Literal, TypedDict, final
@@ -92,6 +93,12 @@ class Mount:
     @property
     def manifest_url(self) -> str:
         """Where the units come from, without credentials."""
+    @property
+    def view(self) -> Path | None:
+        """The folder in which a lock's packages are seen; None for a manifest.
+
+        It is shaped like a virtual environment.
+        """
     @property
     def identity(self) -> str:
         """The digest under which the store keeps this mount's generations."""
@@ -242,6 +249,39 @@ def mount(
 
     Example:
         >>> mm.mount("acme", "https://example.com/acme/manifest.json")
+    """
+
+def mount_lock(
+    path: str | PathLike[str],
+    *,
+    extras: Sequence[str] = ...,
+    groups: Sequence[str] = ...,
+    first: bool = False,
+    unhashed: bool = False,
+) -> Mount:
+    """Make every package of a lock importable; one that is imported is fetched then.
+
+    What the lock means for this interpreter is found out at the first call, and kept: every
+    further one asks nobody.
+
+    Args:
+        path: a `pylock.toml` (PEP 751).
+        extras: optional dependencies of the lock's project that are wanted, too.
+        groups: dependency groups (PEP 735) that are wanted beside the lock's default ones.
+        first: serve its packages before what is installed.
+        unhashed: take wheels without a digest in the lock, too; what comes first is noted.
+
+    Returns:
+        The mount, a context manager that undoes it.
+
+    Raises:
+        ManifestError: it is not a lock, or not one that is understood.
+        RequirementError: it is for another Python or platform, or something in it has to be built.
+        FetchError: what is in its wheels cannot be found out.
+        StoreError: the lock cannot be read, or the cache directory cannot be used.
+
+    Example:
+        >>> mm.mount_lock("pylock.toml")
     """
 
 def available(namespace: str = "magic_module") -> list[ModuleInfo]:
@@ -430,7 +470,9 @@ class _Entry:
     def invalidate_caches(self) -> None: ...
 
 def _install(search_path: list[str]) -> None: ...
-def _mount_calls() -> list[tuple[str, str, dict[str, Any]]]: ...
+def _exported() -> str: ...
+def _mount_exported(text: str) -> None: ...
+def _start() -> None: ...
 def _get_code(loader: object, handle: _Unit, fullname: str) -> CodeType: ...
 def _get_data(handle: _Unit, path: str) -> bytes | None: ...
 def _ready(handle: _Unit) -> None: ...
@@ -461,3 +503,5 @@ def _cache_usage() -> _Usage: ...
 def _distributions() -> list[tuple[str, str]]: ...
 def _lazy_files(directory: str) -> list[str]: ...
 def _lazy_path(origin: str) -> str: ...
+def _unit_file(name: str, path: str) -> Path: ...
+def _nearest_lock(here: str | PathLike[str]) -> Path | None: ...

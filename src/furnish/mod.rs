@@ -26,7 +26,7 @@ use crate::store::view::{Entry, Plan};
 use crate::wheel::Contents;
 
 /// Run by every interpreter that starts in a view.
-const START: &str = "import magic_module._py.start\n";
+const START: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/python/magic_module.pth"));
 
 /// What a view is furnished for.
 #[derive(Debug, Clone)]

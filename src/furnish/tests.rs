@@ -142,7 +142,7 @@ fn all_of_an_environment_is_there_before_any_wheel() {
     assert_eq!(text(&plan, "site/tool-1.dist-info/METADATA"), "Name: tool\nVersion: 1\n");
     assert_eq!(text(&plan, "site/tool-1.dist-info/INSTALLER"), "magic-module\n");
     assert_eq!(text(&plan, "site/tool-1.dist-info/entry_points.txt"), ENTRY_POINTS);
-    assert_eq!(text(&plan, "site/magic_module.pth"), "import magic_module._py.start\n");
+    assert_eq!(text(&plan, "site/magic_module.pth"), super::START);
     assert_eq!(
         text(&plan, "pyvenv.cfg"),
         "home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.12.1\n"
@@ -272,7 +272,7 @@ fn what_an_interpreter_would_run_at_its_start_is_left_out() {
             format!("site/tool {}", tree("tool"))
         ]
     );
-    assert_eq!(text(&plan, "site/magic_module.pth"), "import magic_module._py.start\n");
+    assert_eq!(text(&plan, "site/magic_module.pth"), super::START);
 }
 
 #[test]

@@ -132,8 +132,10 @@ impl Mount {
         let store = &self.engine.store;
         if !self.trusted.load(Ordering::Relaxed) && store.check()? {
             let own = [self.folder.path.clone(), self.folder.generations(), self.folder.code()];
-            let shared = [store.root().join("blobs"), store.trees(), store.views(), store.mounts()];
-            for folder in shared.into_iter().chain(own) {
+            let shared = [store.root().join("blobs"), store.trees(), store.mounts()];
+            // Only those of locks have one.
+            let views = self.request.source.as_lock().map(|_| store.views());
+            for folder in shared.into_iter().chain(own).chain(views) {
                 store.check_folder(&folder)?;
             }
             self.trusted.store(true, Ordering::Relaxed);

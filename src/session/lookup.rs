@@ -9,13 +9,13 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Doubt, OWN, Session};
+use super::{Doubt, OWN, Session, Standing};
 use crate::error::{Error, Kind, Result};
 use crate::layout::Found;
 use crate::manifest::Body;
 use crate::mount::Mount;
 use crate::name::UnitName;
-use crate::supply::Answer;
+use crate::supply::{Answer, View};
 use crate::unit::Unit;
 
 /// What it means for a name if nobody can be asked.
@@ -95,9 +95,13 @@ impl Session {
             return Ok(relative.filter(|_| !behind).map(|it| (mount, it)).into_iter().collect());
         }
         let mounts = self.mounts.lock();
-        let first = top_level == TopLevel::First;
-        let mounts =
-            mounts.iter().filter(|it| it.namespace.is_empty() && it.request.first == first);
+        // Those that have a view stand on `sys.path` with it: an import finds them there.
+        let serves = |mount: &Mount| match (mount.supply.view(), top_level) {
+            (Some(_), place) => place == TopLevel::Last,
+            (None, TopLevel::First) => mount.request.first,
+            (None, _) => !mount.request.first,
+        };
+        let mounts = mounts.iter().filter(|it| it.namespace.is_empty() && serves(it));
         Ok(mounts.map(|mount| (mount.clone(), full.to_owned())).collect())
     }
 
@@ -126,6 +130,9 @@ impl Session {
         mount.trust()?;
         // A lock that cannot be read is never taken for none.
         self.project.lock()?;
+        if let Some(view) = mount.supply.view().cloned() {
+            return self.lookup_in_view(mount, &view, relative);
+        }
         let ask =
             |silence| Lookup::Ask { mount: mount.clone(), relative: relative.to_owned(), silence };
         let located = |name, unit: Arc<Unit>| {
@@ -194,6 +201,14 @@ impl Session {
         Ok(Lookup::Absent)
     }
 
+    fn lookup_in_view(&self, mount: &Arc<Mount>, view: &View, relative: &str) -> Result<Lookup> {
+        Ok(match self.standing(mount, view, &Self::stem_in(view, relative))? {
+            Standing::Located(located) => Lookup::Located(located),
+            Standing::Shared => Lookup::Namespace(mount.clone(), relative.to_owned()),
+            Standing::Nothing => Lookup::Absent,
+        })
+    }
+
     /// A unit whose name is that of no module: one of metadata alone, as distributions have
     /// that only require others. It can be fetched, not imported.
     pub async fn unit_without_module(
@@ -202,12 +217,12 @@ impl Session {
         name: &str,
     ) -> Result<Option<Arc<Unit>>> {
         let Some(bound) = mount.bind()? else { return Ok(None) };
+        let Some(unit) = mount.supply.unit_called(name) else { return Ok(None) };
+        let name = unit.as_str();
         if let Some(unit) = self.active_unit(mount, &bound, name)? {
             return Ok(Some(unit));
         }
-        let Some(manifest) = bound.manifest.filter(|_| UnitName::new(name).is_ok()) else {
-            return Ok(None);
-        };
+        let Some(manifest) = bound.manifest else { return Ok(None) };
         match mount.record(&manifest, name)? {
             Answer::Record(record) => {
                 let found =
@@ -220,9 +235,10 @@ impl Session {
 
     fn has_unit(&self, mount: &Mount, name: &str) -> bool {
         let Some(bound) = mount.bound() else { return false };
+        let Some(unit) = mount.supply.unit_called(name) else { return false };
+        let name = unit.as_str();
         let has_record = |manifest| matches!(mount.record(&manifest, name), Ok(Answer::Record(_)));
-        self.active_entry(mount, &bound, name).is_some()
-            || (UnitName::new(name).is_ok() && bound.manifest.is_some_and(has_record))
+        self.active_entry(mount, &bound, name).is_some() || bound.manifest.is_some_and(has_record)
     }
 
     /// The unit that an API name (`magic_module.alpha`) means.

@@ -14,11 +14,13 @@ impl Session {
         self.mounts()
     }
 
-    /// The mounts that have units in use.
+    /// The mounts that have units in use which can be moved.
     pub fn mounts_in_use(&self) -> Result<Vec<Arc<Mount>>> {
         let mut found = Vec::new();
         for mount in self.all_mounts() {
-            if mount.bind()?.is_some_and(|bound| !bound.generation.active.is_empty()) {
+            if mount.supply.may_move().is_ok()
+                && mount.bind()?.is_some_and(|bound| !bound.generation.active.is_empty())
+            {
                 found.push(mount);
             }
         }

@@ -5,12 +5,14 @@
 //! source ─ open ─▶ supply ─ refresh ─▶ document ─▶ records
 //! ```
 //!
-//! A second kind of supply is a folder beside `manifest/`, which implements [`Supply`], and a
-//! variant of [`Source`]. Nothing else asks which kind there is.
+//! A kind of supply is a folder here, which implements [`Supply`], and a variant of [`Source`].
+//! Nothing else asks which kind there is.
 
 pub mod lock;
 pub mod manifest;
 
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::engine::Engine;
@@ -18,15 +20,18 @@ use crate::error::Result;
 use crate::events::ForkLock;
 use crate::index::{Units, named_alike};
 use crate::manifest::{Manifest, Modules, Record};
-use crate::name::{Digest, Namespace, SafeUrl, UrlText, Version};
+use crate::name::{Digest, Namespace, SafeUrl, UnitName, UrlText, Version};
 use crate::origin::{BoxFuture, Freshness};
 use crate::policy::Policy;
+use crate::resolved::Resolved;
 
 /// Where a supply comes from, as the caller of `mount()` said it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
     /// A manifest behind a URL.
     Manifest(manifest::Source),
+    /// A lock: a file.
+    Lock(lock::Source),
 }
 
 impl Source {
@@ -34,15 +39,25 @@ impl Source {
     pub fn as_manifest(&self) -> Option<&manifest::Source> {
         match self {
             Self::Manifest(source) => Some(source),
+            Self::Lock(_) => None,
         }
     }
 
-    /// Checks what was said; neither the disk nor the network is asked.
+    /// A lock's, as the arguments of `mount_lock()` say it.
+    pub fn as_lock(&self) -> Option<&lock::Source> {
+        match self {
+            Self::Manifest(_) => None,
+            Self::Lock(source) => Some(source),
+        }
+    }
+
+    /// Checks what was said. The network is not asked, and of the disk nothing but a lock.
     pub fn open(&self, engine: &Arc<Engine>, namespace: &Namespace) -> Result<Box<dyn Supply>> {
         match self {
             Self::Manifest(source) => {
                 Ok(Box::new(manifest::ManifestSupply::open(engine, namespace, source)?))
             }
+            Self::Lock(source) => Ok(Box::new(lock::LockSupply::open(engine, source)?)),
         }
     }
 }
@@ -55,6 +70,21 @@ pub enum Answer {
     Absent,
     /// A part of the document has to be fetched first.
     NotHere,
+}
+
+/// A folder shaped like a virtual environment, which links to the trees of a supply.
+pub struct View {
+    /// `<cache>/v1/views/<identity>`.
+    pub folder: PathBuf,
+    /// What there is to link to.
+    pub resolved: Resolved,
+}
+
+impl View {
+    /// The folder on `sys.path`.
+    pub fn site(&self) -> PathBuf {
+        self.resolved.scheme.site.split('/').fold(self.folder.clone(), |path, part| path.join(part))
+    }
 }
 
 /// What has to be waited for.
@@ -87,6 +117,36 @@ pub trait Supply: Send + Sync {
     /// The units that may hold the module `name`, which is relative to the mount.
     fn units_for<'a>(&'a self, name: &'a str) -> Units<'a> {
         named_alike(name)
+    }
+
+    /// The unit that is called so, whatever module is.
+    fn unit_called(&self, name: &str) -> Option<UnitName> {
+        UnitName::new(name).ok()
+    }
+
+    /// What people call a unit.
+    fn title<'a>(&self, unit: &'a UnitName) -> Cow<'a, str> {
+        Cow::Borrowed(unit.as_str())
+    }
+
+    /// The folder of its trees that top-level names lie in; empty for a tree itself.
+    fn site(&self) -> &str {
+        ""
+    }
+
+    /// The folder through which its trees are seen, if there is one.
+    fn view(&self) -> Option<&Arc<View>> {
+        None
+    }
+
+    /// Whether bytes may be fetched from `url`; `what` says what is not here.
+    fn may_fetch(&self, _url: &SafeUrl, what: &dyn Fn() -> String) -> Result<()> {
+        self.policy().may_ask(self.url(), what)
+    }
+
+    /// Whether its units can be moved to other versions.
+    fn may_move(&self) -> Result<()> {
+        Ok(())
     }
 
     /// What a document says of `unit`, without a request.

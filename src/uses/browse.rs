@@ -5,11 +5,13 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::layout::{Found, Layout};
+use crate::layout::{Found, Layout, joined};
 use crate::manifest::Body;
 use crate::mount::Mount;
 use crate::name::{Digest, prefixes};
-use crate::session::{Located, Serving, Session};
+use crate::resolved::Owner;
+use crate::session::{Located, Serving, Session, Standing};
+use crate::supply::View;
 use crate::unit::Unit;
 
 impl Session {
@@ -65,18 +67,58 @@ impl Session {
         Ok(self.active_unit(&mount, &bound, unit.name.as_str())?.unwrap_or(unit))
     }
 
-    /// What the last part of `name` is in a folder of a tree.
+    /// What the last part of `name` is in a folder of a tree or of a view.
     pub fn located_in(&self, folder: &Path, name: &str) -> Result<Option<Located>> {
-        let Some((unit, inside)) = self.unit_at(folder, name) else { return Ok(None) };
+        match self.standing_in(folder, name)? {
+            Standing::Located(located) => Ok(Some(located)),
+            Standing::Shared | Standing::Nothing => Ok(None),
+        }
+    }
+
+    /// The same; a folder that several wheels share is told, too.
+    pub fn standing_in(&self, folder: &Path, name: &str) -> Result<Standing> {
+        let tail = name.rsplit('.').next().unwrap_or(name);
+        if let Some((mount, view, inside)) = self.view_at(folder) {
+            return self.standing(&mount, &view, &joined(&inside, tail));
+        }
+        let Some((unit, inside)) = self.unit_at(folder, name) else { return Ok(Standing::Nothing) };
         let unit = self.present(unit)?;
-        let relative = dotted(&inside, name);
-        let found = unit.find(&relative, &self.python.suffixes);
-        let located = found.map(|found| Located {
-            root: relative == unit.name.as_str(),
-            found,
-            unit: unit.clone(),
-        });
-        Ok(located.filter(|located| !self.is_of_another(name, located)))
+        let stem = joined(&inside, tail);
+        let root = stem == unit.name.to_path();
+        let found = unit.layout.find_at(stem, &self.python.suffixes);
+        let located = found.map(|found| Located { root, found, unit: unit.clone() });
+        let located = located.filter(|located| !self.is_of_another(name, located));
+        Ok(located.map_or(Standing::Nothing, Standing::Located))
+    }
+
+    /// The view that `folder` lies in, its mount, and the folder relative to it.
+    fn view_at(&self, folder: &Path) -> Option<(Arc<Mount>, Arc<View>, String)> {
+        let below = folder.strip_prefix(self.engine.store.views()).ok()?;
+        let mut parts = below.components();
+        let identity = Digest::new(parts.next()?.as_os_str().to_str()?).ok()?;
+        let inside = parts.as_path().to_str()?.replace('\\', "/");
+        let mount = self.find_mount(|mount| mount.identity == identity)?;
+        let view = mount.supply.view()?.clone();
+        Some((mount, view, inside))
+    }
+
+    /// True for a folder in the view of a mount, whether it is there yet or not.
+    pub fn is_folder_of_view(&self, path: &Path) -> bool {
+        let Some((mount, view, inside)) = self.view_at(path) else { return false };
+        match view.resolved.owners.owner(&inside) {
+            Some(Owner::Shared) => true,
+            Some(Owner::Unit(name)) => self.unit_in_view(&mount, name).is_ok_and(|unit| {
+                let mut parts = Path::new(&inside).ancestors().filter_map(Path::to_str);
+                !parts.any(|part| unit.layout.has_file(part))
+            }),
+            Some(Owner::Disputed(_)) => false,
+            None => path.is_dir(),
+        }
+    }
+
+    /// True if a folder lies in the view of a mount whose names come after what is installed.
+    pub fn gives_way(&self, folder: &Path) -> bool {
+        self.view_at(folder).is_some_and(|(mount, ..)| !mount.request.first)
     }
 
     /// The mount that may have the last part of `name` as a unit of its own, in a folder of
@@ -101,13 +143,17 @@ impl Session {
         let below = mount.namespace.strip(name).unwrap_or_default();
         // The folder of the namespace itself, as the unit has it.
         let folder = Path::new(located.found.place()).ancestors().nth(below.split('.').count());
-        let package = folder.and_then(Path::to_str).map(|folder| folder.replace('/', "."));
-        let found = package.and_then(|name| located.unit.find(&name, &self.python.suffixes));
+        let package = folder.and_then(Path::to_str).map(str::to_owned);
+        let suffixes = &self.python.suffixes;
+        let found = package.and_then(|stem| located.unit.layout.find_at(stem, suffixes));
         !matches!(found, Some(Found::Package { .. }))
     }
 
-    /// `(name, is package)` for each module in a folder of a tree.
+    /// `(name, is package)` for each module in a folder of a tree or of a view.
     pub fn modules_in_tree(&self, folder: &Path) -> Vec<(String, bool)> {
+        if let Some((mount, view, inside)) = self.view_at(folder) {
+            return self.modules_in_view(&mount, &view, &inside);
+        }
         let Some((unit, inside)) = self.unit_at(folder, "") else { return Vec::new() };
         let unit = self.present(unit.clone()).unwrap_or(unit);
         unit.layout.modules_in(&inside, &self.python.suffixes)
@@ -124,6 +170,10 @@ impl Session {
 
     /// The unit that a path in the store belongs to, and the path relative to its tree.
     pub fn unit_of_file(&self, path: &Path) -> Option<(Arc<Unit>, String)> {
+        if let Some((mount, view, inside)) = self.view_at(path) {
+            let Some(Owner::Unit(name)) = view.resolved.owners.owner(&inside) else { return None };
+            return Some((self.unit_in_view(&mount, name).ok()?, inside));
+        }
         let (unit, folder) = self.unit_at(path.parent()?, "")?;
         let name = path.file_name()?.to_str()?;
         Some((unit, if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }))

@@ -27,6 +27,19 @@ impl Session {
         self.data_path(mount, &unit, path).await
     }
 
+    /// The same for the unit that is called so, whatever module bears its name.
+    pub async fn data_path_in(
+        &self,
+        mount: &Arc<Mount>,
+        name: &str,
+        path: &str,
+    ) -> Result<PathBuf> {
+        match self.unit_without_module(mount, name).await? {
+            Some(unit) => self.data_path(mount, &unit, path).await,
+            None => self.data_path_of(mount, name, path).await,
+        }
+    }
+
     /// The same by the place that it would have in a tree; `None`: nothing of ours is there.
     pub async fn data_path_at(&self, origin: &Path) -> Result<Option<PathBuf>> {
         let Some((unit, path)) = self.unit_of_file(origin) else { return Ok(None) };
@@ -110,17 +123,18 @@ impl Session {
         let _kept = self.keep().await?;
         let blobs = self.engine.store.blobs();
         if !blobs.is_whole(&file.sha256, file.size)? {
-            let what = || format!("{} of {} is not in the cache", file.path, unit.full_name);
-            let may_ask = mount.supply.policy().may_ask(mount.supply.url(), what);
-            may_ask.map_err(|error| error.name(unit.full_name.clone()))?;
             let Place::Url(url) = &file.place else {
                 let why = format!("{} is lazy, but has no URL of its own", file.path);
                 return Err(Error::new(Kind::Manifest, why).name(unit.full_name.clone()));
             };
+            let url = mount.supply.resolve(url)?;
+            let what = || format!("{} of {} is not in the cache", file.path, unit.full_name);
+            let may_fetch = mount.supply.may_fetch(&url, &what);
+            may_fetch.map_err(|error| error.name(unit.full_name.clone()))?;
             let _ = blobs.remove(&file.sha256);
             let artifact = Artifact {
                 label: unit.full_name.clone(),
-                url: mount.supply.resolve(url)?,
+                url,
                 size: file.size,
                 sha256: file.sha256,
             };

@@ -59,6 +59,7 @@ impl Session {
         mount: &Arc<Mount>,
         names: &[String],
     ) -> Result<Vec<(String, Locked)>> {
+        mount.supply.may_move()?;
         let bound = mount.bind()?;
         let mut wanted: Vec<String> = names.to_vec();
         if let ([], Some(bound)) = (names, &bound) {

@@ -12,34 +12,25 @@ import sys
 from multiprocessing import spawn
 from typing import Any
 
-from magic_module import _native, errors
+from magic_module import _native
 
 #: Run by the child before it has its parent's `sys.path`: what stands there may be needed to find us.
 _PROGRAM = """
 import sys
 sys.path.extend([entry for entry in {path!r} if entry not in sys.path])
-from magic_module._py.children import take
-take({mounts!r})
+from magic_module import _native
+_native._mount_exported({mounts!r})
 """
 
 
 class _Inheritance:
     """Is nothing but what happens when it is unpickled."""
 
-    def __init__(self, mounts: list[tuple[str, str, dict[str, Any]]]) -> None:
+    def __init__(self, mounts: str) -> None:
         self._mounts = mounts
 
     def __reduce__(self) -> tuple[Any, ...]:
         return exec, (_PROGRAM.format(path=[entry for entry in sys.path if entry], mounts=self._mounts),)
-
-
-def take(mounts: list[tuple[str, str, dict[str, Any]]]) -> None:
-    """Makes the parent's mounts; one that cannot be made fails where something is imported from it."""
-    for namespace, url, options in mounts:
-        try:
-            _native.mount(namespace, url, **options)
-        except errors.MagicModuleError:
-            continue
 
 
 def inherit() -> None:
@@ -50,7 +41,7 @@ def inherit() -> None:
 
     def get_preparation_data(name: str) -> dict[str, Any]:
         data = original(name)
-        mounts = _native._mount_calls()
+        mounts = _native._exported()
         return {"magic_module": _Inheritance(mounts), **data} if mounts else data
 
     get_preparation_data._has_mounts = True  # type: ignore[attr-defined]

@@ -4,16 +4,13 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
-use super::errors::OrRaise;
-use crate::error::{Error, Kind};
 use crate::supply::lock::choose::Launch;
 
 const PROGRAM: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/python/magic_module/_py/lock.py"));
 
 /// Only an interpreter can be a helper: a program that embeds Python would start itself.
-#[allow(dead_code, reason = "locks are mounted soon")]
-pub fn launch(py: Python<'_>) -> PyResult<Launch> {
+pub fn launch(py: Python<'_>) -> PyResult<Option<Launch>> {
     let sys = py.import("sys")?;
     // That of an environment is the one that the environment was made from.
     let named = |name| sys.getattr(name).ok()?.extract::<PathBuf>().ok();
@@ -22,17 +19,12 @@ pub fn launch(py: Python<'_>) -> PyResult<Launch> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         path.is_absolute() && name.to_lowercase().starts_with("python")
     };
-    match executable.filter(is_python) {
+    Ok(match executable.filter(is_python) {
         Some(executable) if !sys.hasattr("frozen")? => {
-            Ok(Launch { executable, program: PROGRAM, folders: folders(py)? })
+            Some(Launch { executable, program: PROGRAM, folders: folders(py)? })
         }
-        _ => Err(Error::new(
-            Kind::Configuration,
-            "cannot choose the wheels of a lock: this program embeds Python, and no interpreter is known",
-        )
-        .hint("mount the lock once in an interpreter of the same version, with the same cache directory")),
-    }
-    .or_raise(py)
+        _ => None,
+    })
 }
 
 /// Where `packaging` may be: beside us first, which is where it was installed with us.

@@ -43,7 +43,8 @@ fn interpreter(py: Python<'_>) -> PyResult<Interpreted> {
     })
 }
 
-fn version(py: Python<'_>) -> PyResult<String> {
+/// `3.12.1`.
+pub fn version(py: Python<'_>) -> PyResult<String> {
     let info = py.import("sys")?.getattr("version_info")?;
     let parts: Vec<u32> = info.get_item(pyo3::types::PySlice::new(py, 0, 3, 1))?.extract()?;
     Ok(parts.iter().map(u32::to_string).collect::<Vec<_>>().join("."))

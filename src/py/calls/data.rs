@@ -28,6 +28,17 @@ pub fn data_path(py: Python<'_>, name: &str, path: String) -> PyResult<PathBuf> 
     block(py, session, None, async move |session| session.data_path_of(&mount, &name, &path).await)
 }
 
+/// The same by the name of a unit of top-level names, whatever module bears it: `bin/tool` of a
+/// distribution.
+#[pyfunction]
+pub fn _unit_file(py: Python<'_>, name: String, path: String) -> PyResult<PathBuf> {
+    let session = session(py)?;
+    let mounts = session.mounts_at("").or_raise(py)?;
+    let mount = mounts.into_iter().find(|mount| mount.supply.unit_called(&name).is_some());
+    let mount = mount.ok_or_else(|| no_file(&path))?;
+    block(py, session, None, async move |session| session.data_path_in(&mount, &name, &path).await)
+}
+
 /// Lazy files below a folder of a tree, relative to it.
 #[pyfunction]
 pub fn _lazy_files(py: Python<'_>, directory: PathBuf) -> PyResult<Vec<String>> {

@@ -1,7 +1,8 @@
 //! The public functions, and what `magic_module._py` asks for: convert, wait, convert.
 //!
 //! ```text
-//! mount      mounts                        describe   units, mounts, distributions
+//! mount      mounts of manifests           lock       mounts of locks
+//! exported   mounts as text                describe   units, mounts, distributions
 //! prefetch   fetches by name               data       one file of a unit
 //! moves      upgrade and rollback          verify     the cache: verify, prune, usage
 //! pin        the project's lock            events     listeners
@@ -14,7 +15,9 @@ mod data;
 mod describe;
 mod doctor;
 mod events;
+mod exported;
 mod keys;
+mod lock;
 mod mount;
 mod moves;
 mod pin;
@@ -32,6 +35,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let functions = [
         wrap_pyfunction!(data::_lazy_files, module)?,
         wrap_pyfunction!(data::_lazy_path, module)?,
+        wrap_pyfunction!(data::_unit_file, module)?,
         wrap_pyfunction!(data::data_path, module)?,
         wrap_pyfunction!(describe::_distributions, module)?,
         wrap_pyfunction!(describe::_mounts, module)?,
@@ -41,7 +45,11 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(events::on_event, module)?,
         wrap_pyfunction!(keys::_key_needs_password, module)?,
         wrap_pyfunction!(keys::_keygen, module)?,
-        wrap_pyfunction!(mount::_mount_calls, module)?,
+        wrap_pyfunction!(exported::_exported, module)?,
+        wrap_pyfunction!(exported::_mount_exported, module)?,
+        wrap_pyfunction!(exported::_start, module)?,
+        wrap_pyfunction!(lock::_nearest_lock, module)?,
+        wrap_pyfunction!(lock::mount_lock, module)?,
         wrap_pyfunction!(mount::mount, module)?,
         wrap_pyfunction!(moves::_upgrade_unit, module)?,
         wrap_pyfunction!(moves::rollback, module)?,

@@ -1,18 +1,18 @@
 //! `mount()` and what it returns.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyDict, PyString};
+use pyo3::types::PyString;
 
 use crate::error::{Error, Kind};
 use crate::mount::{Mount as CoreMount, MountRequest};
 use crate::name::{Namespace, UnitName, UrlText, Version};
-use crate::py::bridge::dict::dict;
 use crate::py::bridge::errors::OrRaise;
-use crate::py::bridge::state::{existing, session};
+use crate::py::bridge::state::session;
 use crate::py::hook::filter::refresh_filter;
 use crate::py::hook::finder::inherit;
 use crate::session::Session;
@@ -23,7 +23,7 @@ use crate::supply::manifest::{self, WhenOld};
 ///
 /// Made by `mount()`. Two are equal if they are the same mount.
 #[pyclass(frozen, eq, module = "magic_module")]
-pub struct Mount(Arc<CoreMount>);
+pub struct Mount(pub Arc<CoreMount>);
 
 impl PartialEq for Mount {
     fn eq(&self, other: &Self) -> bool {
@@ -45,6 +45,14 @@ impl Mount {
         self.0.supply.url().to_string()
     }
 
+    /// The folder in which a lock's packages are seen; None for a manifest.
+    ///
+    /// It is shaped like a virtual environment.
+    #[getter]
+    fn view(&self) -> Option<PathBuf> {
+        self.0.supply.view().map(|view| view.folder.clone())
+    }
+
     /// The digest under which the store keeps this mount's generations.
     #[getter]
     fn identity(&self) -> String {
@@ -60,7 +68,8 @@ impl Mount {
         session.close(&self.0);
         refresh_filter(session);
         if let Some(path) = search_path(py, &self.0)? {
-            let entry = self.0.folder.entry();
+            let view = self.0.supply.view();
+            let entry = view.map_or_else(|| self.0.folder.entry(), |view| view.site());
             let _ = path.call_method1("remove", (entry.to_string_lossy().as_ref(),));
         }
         Ok(())
@@ -175,7 +184,6 @@ pub fn mount(
     max_age: &str,
     frozen: bool,
 ) -> PyResult<Mount> {
-    let session = session(py)?;
     let request = MountRequest {
         namespace: Namespace::new(namespace)
             .map_err(|error| wrong("the namespace", &error))
@@ -199,6 +207,12 @@ pub fn mount(
             .or_raise(py)?,
         frozen,
     };
+    mount_manifest(py, request)
+}
+
+/// Makes a mount of a manifest.
+pub fn mount_manifest(py: Python<'_>, request: MountRequest) -> PyResult<Mount> {
+    let session = session(py)?;
     let mount = session.mount(request).or_raise(py)?;
     refresh_filter(session);
     join_search_path(py, session, &mount)?;
@@ -206,31 +220,6 @@ pub fn mount(
         inherit(py)?;
     }
     Ok(Mount(mount))
-}
-
-/// Namespace, manifest and options.
-type Call<'py> = (String, String, Bound<'py, PyDict>);
-
-/// The arguments of every call of `mount()` that holds.
-#[pyfunction]
-pub fn _mount_calls(py: Python<'_>) -> PyResult<Vec<Call<'_>>> {
-    let Some(session) = existing() else { return Ok(Vec::new()) };
-    let calls = session.mounts();
-    calls.iter().filter_map(|mount| call(py, &mount.request).transpose()).collect()
-}
-
-fn call<'py>(py: Python<'py>, request: &MountRequest) -> PyResult<Option<Call<'py>>> {
-    let Some(source) = request.source.as_manifest() else { return Ok(None) };
-    let pins = request.pins.iter().map(|(name, version)| (name.as_str(), version.as_str()));
-    let options = dict!(py,
-        public_key: &source.public_keys,
-        first: request.first,
-        pins: pins.into_py_dict(py)?,
-        allow_http: source.allow_http,
-        max_age: if source.max_age == WhenOld::Fail { "fail" } else { "warn" },
-        frozen: request.frozen,
-    );
-    Ok(Some((request.namespace.to_string(), source.url.as_str().to_owned(), options)))
 }
 
 fn keys(public_key: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {

@@ -7,7 +7,7 @@ use crate::error::{SENTENCE, shown};
 use crate::name::UrlText;
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::state::session;
-use crate::settings::parse_size;
+use crate::settings::{parse_size, text_of_mounts};
 
 #[pyfunction]
 pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
@@ -18,6 +18,9 @@ pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         public_key: &settings.public_keys,
         pins: settings.pins.iter().map(pin).collect::<Vec<_>>(),
         allow_http: settings.allow_http,
+        lock: settings.lock.as_ref().map(|lock| lock.to_string_lossy()),
+        mounts: text_of_mounts(&settings.mounts),
+        start: settings.start,
         cache_dir: settings.cache_dir.to_string_lossy(),
         cache_limit: settings.cache_limit,
         trusted_owners: &settings.trusted_owners,

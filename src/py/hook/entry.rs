@@ -3,7 +3,7 @@
 //! A folder of a tree holds what the record of its unit lists; that of a mount holds its
 //! units. The mount of top-level names has its folder at the end of `sys.path`.
 
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR_STR, Path, PathBuf};
 use std::sync::Arc;
 
 use pyo3::exceptions::PyImportError;
@@ -23,7 +23,7 @@ use crate::py::bridge::import_lock::is_busy;
 use crate::py::bridge::placeholder::is_placeholder;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::session;
-use crate::session::Session;
+use crate::session::{Session, Standing};
 
 /// Which other folders of a search path are meant.
 #[derive(Clone, Copy)]
@@ -58,18 +58,33 @@ impl Entry {
         let py = fullname.py();
         let session = session(py)?;
         let wanted = Wanted { fullname, name: fullname.to_str()?, path: None, target };
-        if !self.folder.starts_with(session.engine.store.trees()) {
+        if !self.is_of_files(session) {
             return self.unit(session, wanted);
         }
-        let located = session.located_in(&self.folder, wanted.name).or_raise(py)?;
-        match located {
-            Some(located) => match &located.found {
+        if is_asking(wanted.name) {
+            return Ok(None);
+        }
+        let standing = session.standing_in(&self.folder, wanted.name).or_raise(py)?;
+        if !matches!(standing, Standing::Nothing)
+            && !wanted.name.contains('.')
+            && session.gives_way(&self.folder)
+            && let Some(spec) = known_to_finders(wanted, Place::Front)?
+        {
+            return Ok(Some(spec));
+        }
+        match standing {
+            Standing::Located(located) => match &located.found {
                 Found::Namespace { folder } => {
                     portion(wanted, &located.unit.text_of(folder)).map(Some)
                 }
                 _ => found(session, wanted, &located).map(Some),
             },
-            None => Ok(None),
+            Standing::Shared => {
+                let tail = wanted.name.rsplit('.').next().unwrap_or(wanted.name);
+                let place = [&self.path, MAIN_SEPARATOR_STR, tail].concat();
+                portion(wanted, &place).map(Some)
+            }
+            Standing::Nothing => Ok(None),
         }
     }
 
@@ -77,7 +92,7 @@ impl Entry {
     #[pyo3(signature = (prefix=""))]
     fn iter_modules<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyAny>> {
         let session = session(py)?;
-        let found = if self.folder.starts_with(session.engine.store.trees()) {
+        let found = if self.is_of_files(session) {
             session.modules_in_tree(&self.folder)
         } else {
             self.list(py, session)?
@@ -94,6 +109,12 @@ impl Entry {
 }
 
 impl Entry {
+    /// True for a folder of a tree or of a view; else it is a mount's.
+    fn is_of_files(&self, session: &Session) -> bool {
+        let store = &session.engine.store;
+        self.folder.starts_with(store.trees()) || self.folder.starts_with(store.views())
+    }
+
     /// A unit of the mount whose folder this is.
     fn unit<'py>(
         &self,
@@ -256,8 +277,9 @@ pub fn _path_hook(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<Entry> {
     }
     let session = session(py)?;
     let Some(folder) = session.in_store(&absolute) else { return Err(foreign()) };
-    let ours = folder.starts_with(session.engine.store.trees())
-        || folder.starts_with(session.engine.store.mounts());
+    let store = &session.engine.store;
+    let ours = [store.trees(), store.mounts()].iter().any(|ours| folder.starts_with(ours))
+        || session.is_folder_of_view(&folder);
     if ours && !session.is_in_file_of_tree(&folder) {
         Ok(Entry { path, folder })
     } else {

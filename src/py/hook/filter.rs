@@ -49,7 +49,8 @@ pub fn refresh_filter(session: &Session) {
     let mut filter = Filter { tops: vec![OWN.to_owned()], ..Filter::default() };
     for mount in session.mounts() {
         match mount.namespace.as_str() {
-            "" if mount.request.first => filter.first = true,
+            // A view stands on `sys.path`: only what lies below its folders comes by here.
+            "" if mount.request.first && mount.supply.view().is_none() => filter.first = true,
             "" => filter.behind = true,
             named => filter.tops.push(named.split('.').next().unwrap_or(named).to_owned()),
         }

@@ -2,6 +2,8 @@
 //!
 //! Nothing else happens at `import magic_module`: the session is made when it is needed.
 
+use std::path::PathBuf;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -21,6 +23,7 @@ pub fn _install(py: Python<'_>, search_path: &Bound<'_, PyList>) -> PyResult<()>
         }
     }
     serve_own_namespace();
+    leave_view(search_path)?;
     meta_path.call_method1("insert", (place(py, &meta_path)?, Finder { place: Place::Front }))?;
     meta_path.call_method1("append", (Finder { place: Place::Behind },))?;
     let hook = pyo3::wrap_pyfunction!(_path_hook, py)?;
@@ -33,6 +36,20 @@ pub fn _install(py: Python<'_>, search_path: &Bound<'_, PyList>) -> PyResult<()>
         posix.call_method("register_at_fork", (), Some(&keywords))?;
     }
     placeholder::append(search_path)
+}
+
+/// In a view our own package is a link. Its parts are looked for where it leads: nothing but what
+/// its lock lists is found in a view.
+fn leave_view(search_path: &Bound<'_, PyList>) -> PyResult<()> {
+    for (at, entry) in search_path.iter().enumerate() {
+        let Ok(folder) = entry.extract::<PathBuf>() else { continue };
+        if folder.components().any(|part| part.as_os_str() == "views")
+            && let Ok(real) = fs_err::canonicalize(&folder)
+        {
+            search_path.set_item(at, real.to_string_lossy().as_ref())?;
+        }
+    }
+    Ok(())
 }
 
 /// Right before the interpreter's own finders: the hooks of tools such as pytest, which

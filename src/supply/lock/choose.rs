@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const LONGEST: u64 = 64 << 20;
 
 /// How a helper is started.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
     /// The interpreter.
     pub executable: PathBuf,

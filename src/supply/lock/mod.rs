@@ -1,3 +1,228 @@
-//! A lock as a supply.
+//! The supply behind a lock: `pylock.toml` (PEP 751), every wheel of it a unit.
+//!
+//! ```text
+//! lock ─ choose ─▶ wheels ─ inspect ─▶ contents ─ compile ─▶ document, a blob ─▶ records
+//!                                                      └─▶ view
+//! ```
+//!
+//! Its identity is the digest of (the lock's bytes, where its paths count from, the interpreter
+//! and its platform, extras and groups). A process keeps the lock that it began with.
 
 pub mod choose;
+mod compile;
+mod records;
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::{Answer, Asking, Supply, View};
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::index::Units;
+use crate::lockfile;
+use crate::manifest::{Manifest, Modules};
+use crate::name::{Digest, DistributionName, Hasher, SafeUrl, UnitName, UrlText};
+use crate::origin::Freshness;
+use crate::policy::Policy;
+use crate::pylock::{self, SIZE_LIMIT};
+use crate::store::generation::MountFolder;
+use crate::store::{disk, view};
+use choose::Launch;
+
+/// A lock, and what is wanted of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Absolute.
+    pub path: PathBuf,
+    /// Of the lock's own project.
+    pub extras: Vec<String>,
+    /// Dependency groups (PEP 735); none means the lock's defaults.
+    pub groups: Vec<String>,
+    /// A wheel may come without a digest; what comes first is noted.
+    pub unhashed: bool,
+    /// Who chooses the wheels. `None`: this program embeds Python, and knows no interpreter.
+    pub launch: Option<Launch>,
+    /// Tells interpreters apart that need other wheels, or another view.
+    pub environment: String,
+    /// For whom they are chosen, itself in no environment; absolute.
+    pub interpreter: PathBuf,
+    /// Of that interpreter: `3.12.1`.
+    pub version: String,
+    /// Our own package, as it is installed.
+    pub package: PathBuf,
+}
+
+/// The lock of a folder that somebody works in, found as `magic.lock` is.
+pub fn nearest(here: &Path) -> Option<PathBuf> {
+    lockfile::nearest(here, "pylock.toml")
+}
+
+/// The wheels of a lock, for one interpreter.
+pub struct LockSupply {
+    engine: Arc<Engine>,
+    source: Source,
+    /// As it was when this process began with it.
+    text: Vec<u8>,
+    url: SafeUrl,
+    identity: Digest,
+    folder: MountFolder,
+    compiled: OnceLock<Compiled>,
+}
+
+/// What was made of the lock.
+struct Compiled {
+    document: Digest,
+    view: Arc<View>,
+}
+
+impl LockSupply {
+    /// Reads the lock; what is in it is looked at when it is compiled.
+    pub fn open(engine: &Arc<Engine>, source: &Source) -> Result<Self> {
+        let text = disk::read(&source.path, SIZE_LIMIT).map_err(|error| {
+            Error::store("cannot read the lock", &source.path, &error)
+                .hint("make one: magic-module lock NAME -o pylock.toml")
+        })?;
+        let url = url::Url::from_file_path(&source.path)
+            .map_err(|()| Error::new(Kind::Configuration, "the path of a lock must be absolute"))
+            .and_then(|url| {
+                let failed = |error| {
+                    Error::new(Kind::Configuration, "the lock's path is no URL").caused_by(&error)
+                };
+                SafeUrl::new(url.as_str()).map_err(failed)
+            })?;
+        let identity = identity(source, &text);
+        Ok(Self {
+            engine: engine.clone(),
+            source: source.clone(),
+            text,
+            url,
+            identity,
+            folder: MountFolder::new(&engine.store, &identity),
+            compiled: OnceLock::new(),
+        })
+    }
+
+    /// What was compiled before, by whatever process: the document is read and the view is
+    /// there. `None`: it has to be compiled.
+    fn load(&self) -> Result<Option<&Compiled>> {
+        if let Some(compiled) = self.compiled.get() {
+            return Ok(Some(compiled));
+        }
+        let Some(document) = self.folder.state()?.manifest else { return Ok(None) };
+        let Ok(resolved) = compile::read(&self.engine.store, &document) else { return Ok(None) };
+        let Some(folder) = view::open(&self.engine.store, &self.identity)? else {
+            return Ok(None);
+        };
+        let view = Arc::new(View { folder, resolved });
+        Ok(Some(self.compiled.get_or_init(|| Compiled { document, view })))
+    }
+}
+
+impl Supply for LockSupply {
+    fn identity(&self) -> Digest {
+        self.identity
+    }
+
+    fn url(&self) -> &SafeUrl {
+        &self.url
+    }
+
+    /// What a digest holds may come over any line.
+    fn policy(&self) -> Policy {
+        Policy { offline: self.engine.settings.offline, allow_http: !self.source.unhashed }
+    }
+
+    fn resolve(&self, url: &UrlText) -> Result<SafeUrl> {
+        let url = SafeUrl::new(url.as_str()).map_err(|error| {
+            Error::new(Kind::Manifest, format!("the lock names {url:?}, which is no URL"))
+                .caused_by(&error)
+        })?;
+        self.policy().may_come_from(&url).map(|()| url)
+    }
+
+    fn document(&self, digest: &Digest) -> Result<Arc<Manifest>> {
+        let bytes = self.engine.store.blobs().read_verified(digest, compile::LIMIT)?;
+        Manifest::parse(&bytes).map(Arc::new)
+    }
+
+    fn newest(&self) -> Result<Option<Digest>> {
+        Ok(self.load()?.map(|compiled| compiled.document))
+    }
+
+    fn refresh(&self, _used: Option<Digest>, _freshness: Freshness) -> Asking<'_, Option<Digest>> {
+        Box::pin(async {
+            if let Some(compiled) = self.load()? {
+                return Ok(Some(compiled.document));
+            }
+            let compiled = self.compile().await?;
+            Ok(Some(self.compiled.get_or_init(|| compiled).document))
+        })
+    }
+
+    /// Names of modules are found by the folders of the view.
+    fn units_for<'a>(&'a self, _name: &'a str) -> Units<'a> {
+        Box::new(std::iter::empty())
+    }
+
+    /// By the name of its distribution, in any spelling.
+    fn unit_called(&self, name: &str) -> Option<UnitName> {
+        let unit = UnitName::of_distribution(&DistributionName::new(name).ok()?).ok()?;
+        self.view()?.resolved.units.contains_key(&unit).then_some(unit)
+    }
+
+    fn title<'a>(&self, unit: &'a UnitName) -> Cow<'a, str> {
+        let known = self.view().and_then(|view| view.resolved.units.get(unit));
+        known.map_or(Cow::Borrowed(unit.as_str()), |it| Cow::Owned(it.name.clone()))
+    }
+
+    fn site(&self) -> &str {
+        self.view().map_or("", |view| &view.resolved.scheme.site)
+    }
+
+    fn view(&self) -> Option<&Arc<View>> {
+        self.compiled.get().map(|compiled| &compiled.view)
+    }
+
+    fn may_fetch(&self, url: &SafeUrl, what: &dyn Fn() -> String) -> Result<()> {
+        if url.scheme() == "file" { Ok(()) } else { self.policy().may_ask(url, what) }
+    }
+
+    fn may_move(&self) -> Result<()> {
+        let lock = self.source.path.display();
+        Err(Error::new(Kind::Policy, format!("the lock {lock} says which versions are used"))
+            .path(lock.to_string())
+            .hint("resolve it again: magic-module lock --upgrade NAME"))
+    }
+
+    fn record(&self, _document: &Digest, unit: &str) -> Result<Answer> {
+        Self::record(self, unit)
+    }
+
+    fn fetch_parts<'a>(&'a self, _document: &'a Digest, unit: &'a str) -> Asking<'a, ()> {
+        Box::pin(Self::fetch_parts(self, unit))
+    }
+
+    fn all_records<'a>(&'a self, _document: &'a Digest) -> Asking<'a, Modules> {
+        Box::pin(Self::all_records(self))
+    }
+}
+
+fn identity(source: &Source, text: &[u8]) -> Digest {
+    let mut hasher = Hasher::default();
+    let mut add = |part: &[u8]| {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    };
+    add(b"lock 1");
+    add(text);
+    let folder = source.path.parent().filter(|_| pylock::has_paths(text));
+    add(folder.map_or(&b""[..], |folder| folder.as_os_str().as_encoded_bytes()));
+    add(source.environment.as_bytes());
+    for list in [&source.extras, &source.groups] {
+        add(&(list.len() as u64).to_le_bytes());
+        list.iter().for_each(|one| add(one.as_bytes()));
+    }
+    add(&[u8::from(source.unhashed)]);
+    hasher.finish()
+}

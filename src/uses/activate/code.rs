@@ -143,7 +143,7 @@ impl PublishedCode<'_> {
         let Pack { url, size, sha256, .. } = pack.clone();
         let wanted = session.artifact(mount, &member.unit, &Wanted { url, size, sha256 })?;
         let what = || format!("the code of {} is not in the cache", wanted.label);
-        mount.supply.policy().may_ask(mount.supply.url(), what)?;
+        mount.supply.may_fetch(&wanted.url, &what)?;
         let fetcher = &session.engine.fetcher;
         Ok(fetcher.blobs(&[wanted], mount.supply.policy(), progress, reuse).await?.bytes)
     }

@@ -102,10 +102,10 @@ impl Session {
                 artifacts.push(self.artifact(&mount, &member.unit, wanted)?);
             }
         }
-        if !artifacts.is_empty() {
+        for artifact in &artifacts {
             let what = || format!("{} is not in the cache", first.unit.full_name);
-            let may_ask = mount.supply.policy().may_ask(mount.supply.url(), what);
-            may_ask.map_err(|error| error.name(first.unit.full_name.clone()))?;
+            let may_fetch = mount.supply.may_fetch(&artifact.url, &what);
+            may_fetch.map_err(|error| error.name(first.unit.full_name.clone()))?;
         }
         let code = self.published_code(&mount, members, plans, progress, reuse);
         let sources = async {

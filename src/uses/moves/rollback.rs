@@ -17,6 +17,7 @@ use crate::uses::moves::upgrade::Prepared;
 impl Session {
     /// Finds the last move of `name`, and makes sure that what was before is there.
     pub async fn prepare_rollback(&self, mount: &Arc<Mount>, name: &str) -> Result<Prepared> {
+        mount.supply.may_move()?;
         let mut prepared = Prepared {
             mount: mount.clone(),
             moves: Vec::new(),

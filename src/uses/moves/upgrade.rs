@@ -63,6 +63,7 @@ pub struct Prepared {
 impl Session {
     /// Asks for the newest manifest, which an upgrade does once, however much there is to move.
     pub async fn ask_for_upgrade(&self, mount: &Arc<Mount>, reuse: Reuse) -> Result<()> {
+        mount.supply.may_move()?;
         let freshness = match reuse {
             Reuse::WhatIsHere => Freshness::AsCached,
             Reuse::Nothing => Freshness::PastCaches,

@@ -52,7 +52,8 @@ _ANSWERS: dict[str, str | dict[str, str]] = {
 _ERROR = {"schema": "int", "type": "str", "message": "str", "name": "str | None", "url": "str | None",
           "path": "str | None", "expected": "str | None", "got": "str | None", "hint": "str | None",
           "causes": "list[str]"}  # fmt: skip
-COMMANDS = frozenset(_ANSWERS)
+#: `run` becomes the program: it has no answer of its own.
+COMMANDS = frozenset(_ANSWERS) | {"run"}
 
 
 def answer(text: str, command: str, failed: bool = False) -> dict[str, Any]:

@@ -183,6 +183,9 @@ pub fn request(options: &Options) -> MountRequest {
 
 fn settings(options: &Options) -> Settings {
     Settings {
+        lock: None,
+        mounts: Vec::new(),
+        start: true,
         manifest_url: None,
         public_keys: Vec::new(),
         pins: BTreeMap::new(),

@@ -73,6 +73,19 @@ def command_line() -> argparse.ArgumentParser:
     prune = add("keep.prune", "prune", "Remove from the cache what nothing needs.")
     prune.add_argument("--limit", type=_bytes, metavar="SIZE", help="keep at most this much, such as 500M or 2G")
     add("keep.cache", "cache", "Tell where the cache is and what is in it.")
+    run = add("run.run", "run", "Run a program with the packages of a lock, fetching what it imports as it does.")
+    run.usage = "%(prog)s [options] SCRIPT | -m MODULE | -c CODE [argument ...]"
+    run.add_argument("--lock", metavar="FILE", help="default: MAGIC_MODULE_LOCK, the script's, the nearest pylock.toml")
+    run.add_argument("--extra", action="append", default=[], metavar="NAME", help="of the lock's project")
+    run.add_argument("--group", action="append", default=[], metavar="NAME", help="of the lock's project")
+    run.add_argument("--allow-unhashed", action="store_true", help="take wheels without a digest, too")
+    rest: dict[str, Any] = {"nargs": argparse.REMAINDER, "default": None}
+    run.add_argument("-m", dest="module", metavar="MODULE", help="run a module; all that follows is its own", **rest)
+    run.add_argument("-c", dest="code", metavar="CODE", help="run a text; all that follows is its own", **rest)
+    run.add_argument(
+        "program", metavar="SCRIPT", nargs=argparse.REMAINDER, help="a file, or a console script of the lock"
+    )
+    run.set_defaults(wrong_usage=run.error)
     add("doctor.doctor", "doctor", "Check settings, directory and manifest; say what is wrong and how to mend it.")
     add("demo.demo", "demo", "Tell the whole story in a temporary folder, and check that it is so.")
     return top

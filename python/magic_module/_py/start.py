@@ -1,0 +1,17 @@
+"""What an interpreter does when it starts: it mounts what the environment says.
+
+`magic_module.pth`, which the wheel ships and every view has, imports this file if `MAGIC_MODULE_LOCK` or
+`MAGIC_MODULE_MOUNTS` is set, and the interpreter heeds the environment (not with `-E` or `-I`).
+"""
+
+import sys
+
+from magic_module import _native
+from magic_module.errors import MagicModuleError
+
+try:
+    _native._start()
+except MagicModuleError as error:
+    # The program may not need what could not be mounted; what it needs is missing then, and this says why.
+    if sys.stderr is not None:
+        print(f"magic-module: {error}", file=sys.stderr)

@@ -1,0 +1,170 @@
+//! `mount_lock()`: every package of a lock, each fetched when it is imported.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::mount::Mount;
+use crate::fetch::Freshness;
+use crate::mount::{Mount as CoreMount, MountRequest};
+use crate::name::{Digest, Namespace};
+use crate::py::bridge::choosing::launch;
+use crate::py::bridge::errors::OrRaise;
+use crate::py::bridge::runtime::block;
+use crate::py::bridge::state::{session, version};
+use crate::py::hook::filter::refresh_filter;
+use crate::py::hook::finder::inherit;
+use crate::session::Session;
+use crate::supply::{Source, View, lock};
+
+/// Make every package of a lock importable; one that is imported is fetched then.
+///
+/// What the lock means for this interpreter is found out at the first call, and kept: every
+/// further one asks nobody.
+///
+/// Args:
+///     path: a `pylock.toml` (PEP 751).
+///     extras: optional dependencies of the lock's project that are wanted, too.
+///     groups: dependency groups (PEP 735) that are wanted beside the lock's default ones.
+///     first: serve its packages before what is installed.
+///     unhashed: take wheels without a digest in the lock, too; what comes first is noted.
+///
+/// Returns:
+///     The mount, a context manager that undoes it.
+///
+/// Raises:
+///     ManifestError: it is not a lock, or not one that is understood.
+///     RequirementError: it is for another Python or platform, or something in it has to be built.
+///     FetchError: what is in its wheels cannot be found out.
+///     StoreError: the lock cannot be read, or the cache directory cannot be used.
+///
+/// Example:
+///     >>> mm.mount_lock("pylock.toml")
+#[pyfunction]
+#[pyo3(signature = (path, *, extras=Vec::new(), groups=Vec::new(), first=false, unhashed=false))]
+pub fn mount_lock(
+    py: Python<'_>,
+    path: PathBuf,
+    extras: Vec<String>,
+    groups: Vec<String>,
+    first: bool,
+    unhashed: bool,
+) -> PyResult<Mount> {
+    let source = lock::Source {
+        path: std::path::absolute(path)?,
+        extras,
+        groups,
+        unhashed,
+        launch: launch(py)?,
+        environment: environment(py)?,
+        interpreter: interpreter(py)?,
+        version: version(py)?,
+        package: package(py)?,
+    };
+    mount_source(py, source, first)
+}
+
+/// The lock of the folder that the process works in: the nearest one that is its owner's.
+#[pyfunction]
+pub fn _nearest_lock(here: PathBuf) -> Option<PathBuf> {
+    lock::nearest(&here)
+}
+
+fn mount_source(py: Python<'_>, source: lock::Source, first: bool) -> PyResult<Mount> {
+    let session = session(py)?;
+    let request = MountRequest {
+        namespace: Namespace::default(),
+        source: Source::Lock(source),
+        first,
+        pins: BTreeMap::new(),
+        frozen: false,
+    };
+    let mount = session.mount(request).or_raise(py)?;
+    let view = match ready(py, session, &mount) {
+        Ok(view) => view,
+        Err(error) => {
+            session.close(&mount);
+            return Err(error);
+        }
+    };
+    refresh_filter(session);
+    join_search_path(py, &view, first)?;
+    if py.import("sys")?.getattr("modules")?.contains("multiprocessing.spawn")? {
+        inherit(py)?;
+    }
+    Ok(Mount(mount))
+}
+
+/// The view of the lock, which is compiled if nobody did.
+fn ready(
+    py: Python<'_>,
+    session: &'static Arc<Session>,
+    mount: &Arc<CoreMount>,
+) -> PyResult<Arc<View>> {
+    mount.trust().or_raise(py)?;
+    mount.bind().or_raise(py)?;
+    if mount.supply.view().is_none() {
+        let asked = mount.clone();
+        block(py, session, None, async move |_| asked.refresh(Freshness::AsCached).await)?;
+    }
+    let view = mount.supply.view().cloned();
+    view.ok_or_else(|| pyo3::exceptions::PyRuntimeError::new_err("the lock was not compiled"))
+}
+
+/// The interpreter itself, where it runs in an environment.
+fn interpreter(py: Python<'_>) -> PyResult<PathBuf> {
+    let sys = py.import("sys")?;
+    let named = |name: &str| sys.getattr(name).ok()?.extract::<PathBuf>().ok();
+    Ok(named("_base_executable").or_else(|| named("executable")).unwrap_or_default())
+}
+
+/// What tells interpreters apart that need other wheels, or another view.
+fn environment(py: Python<'_>) -> PyResult<String> {
+    let sys = py.import("sys")?;
+    let prefix = sys.getattr("base_prefix")?.str()?;
+    let (version, platform) = (sys.getattr("version")?, sys.getattr("platform")?);
+    let tag = sys.getattr("implementation")?.getattr("cache_tag")?.str()?;
+    let text = format!("{prefix}\n{version}\n{platform}\n{tag}");
+    Ok(Digest::of(text.as_bytes()).to_hex())
+}
+
+/// Our own package, as it is installed.
+fn package(py: Python<'_>) -> PyResult<PathBuf> {
+    let file: PathBuf = py.import("magic_module")?.getattr("__file__")?.extract()?;
+    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+    // Seen through a view it is a link; the view of another lock links to the same place.
+    Ok(fs_err::canonicalize(&folder).unwrap_or(folder))
+}
+
+/// Puts the view on `sys.path`: behind everything, or before what is installed.
+fn join_search_path(py: Python<'_>, view: &View, first: bool) -> PyResult<()> {
+    let sys = py.import("sys")?;
+    let path = sys.getattr("path")?;
+    let mut folders: Vec<String> = view.resolved.editable.clone();
+    folders.push(view.site().to_string_lossy().into_owned());
+    let known = sys.getattr("path_importer_cache")?;
+    let Ok(path) = path.cast_into::<PyList>() else { return Ok(()) };
+    let mut at = if first { before_installed(&path) } else { path.len() };
+    for folder in folders {
+        // Somebody may have looked for the folder before we claimed it.
+        known.call_method1("pop", (&folder, py.None()))?;
+        if !path.contains(&folder)? {
+            path.insert(at, folder)?;
+            at += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Where the folders of installed packages begin.
+fn before_installed(path: &Bound<'_, PyList>) -> usize {
+    let is_installed = |entry: Bound<'_, PyAny>| {
+        let folder: Option<PathBuf> = entry.extract().ok();
+        let name = folder.as_deref().and_then(Path::file_name);
+        name.is_some_and(|name| name == "site-packages" || name == "dist-packages")
+    };
+    path.iter().position(is_installed).unwrap_or(path.len())
+}

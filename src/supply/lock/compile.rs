@@ -1,0 +1,195 @@
+//! A lock becomes a document: once per lock, interpreter and platform.
+//!
+//! ```text
+//! text ─ choose ─▶ wheels ─ inspect ─▶ contents ─ require ─▶ Resolved ─▶ document ─ blob
+//!        helper             by range              helper          └─ furnish ─▶ view
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::choose::{Chooser, Chosen, Request, Required, Requirements};
+use super::records::record_of;
+use super::{Compiled, LockSupply, Source};
+use crate::distribution::Metadata;
+use crate::error::{Error, Kind, Result};
+use crate::furnish::{self, Home};
+use crate::name::{Digest, DistributionName, UnitName};
+use crate::pylock::Pylock;
+use crate::resolved::{Distribution, FileEntry, Owners, Resolved};
+use crate::store::Store;
+use crate::store::view;
+use crate::supply::View;
+use crate::threads;
+use crate::wheel::{Contents, Scheme, Wheel};
+
+/// The largest document, in bytes: some hundred thousand wheels.
+pub(super) const LIMIT: u64 = 64 << 20;
+
+/// A manifest without units, so that whoever prunes the cache finds in it what it can read.
+#[derive(Serialize)]
+struct Document<'a> {
+    manifest: u32,
+    namespace: &'a str,
+    modules: BTreeMap<String, ()>,
+    resolved: &'a Resolved,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    resolved: Resolved,
+}
+
+/// A document that was compiled before.
+pub(super) fn read(store: &Store, digest: &Digest) -> Result<Resolved> {
+    let bytes = store.blobs().read_verified(digest, LIMIT)?;
+    let read: Read = serde_json::from_slice(&bytes).map_err(|error| {
+        Error::new(Kind::Store, "what was compiled of a lock cannot be read").caused_by(&error)
+    })?;
+    Ok(read.resolved)
+}
+
+/// A wheel that was chosen, and what is in it.
+struct Inspected {
+    unit: UnitName,
+    wheel: Wheel,
+    contents: Contents,
+    metadata: Metadata,
+}
+
+impl LockSupply {
+    pub(super) async fn compile(&self) -> Result<Compiled> {
+        self.engine.store.create()?;
+        let store = self.engine.store.clone();
+        let _kept = beside(move || store.keep()).await?;
+        let (mut chooser, chosen) = self.choose().await?;
+        let wheels: Vec<Wheel> = chosen.packages.iter().map(|it| it.wheel.clone()).collect();
+        let contents = self.contents(&wheels).await?;
+        let inspected = chosen.packages.iter().zip(contents).map(|(package, contents)| {
+            let metadata = metadata_of(&contents, &package.name)?;
+            let unit = UnitName::of_distribution(&package.name).map_err(|why| {
+                Error::new(Kind::Manifest, "the lock names what is no distribution").caused_by(&why)
+            })?;
+            Ok(Inspected { unit, wheel: package.wheel.clone(), contents, metadata })
+        });
+        let inspected = inspected.collect::<Result<Vec<_>>>()?;
+        let asked: BTreeMap<UnitName, Requirements> = inspected
+            .iter()
+            .map(|it| {
+                let lines = it.metadata.requirements.iter().map(|it| it.as_str().to_owned());
+                let name = it.metadata.title.clone();
+                (it.unit.clone(), Requirements { name, requires_dist: lines.collect() })
+            })
+            .collect();
+        let required = beside(move || chooser.require(&asked)).await?;
+        let resolved = resolve(&chosen, &inspected, required)?;
+        let contents: BTreeMap<UnitName, Contents> =
+            inspected.into_iter().map(|it| (it.unit, it.contents)).collect();
+        self.keep(resolved, &contents)
+    }
+
+    async fn choose(&self) -> Result<(Chooser, Chosen)> {
+        let source = self.source.clone();
+        let lock = Pylock::parse(&source.path, &self.text)?;
+        let launch = source.launch.clone().ok_or_else(|| {
+            let what = "cannot choose the wheels of a lock: this program embeds Python, and no interpreter is known";
+            Error::new(Kind::Configuration, what)
+                .hint("mount the lock once in an interpreter of the same version, with the same cache directory")
+        })?;
+        beside(move || {
+            let mut chooser = Chooser::start(&launch)?;
+            let chosen = chooser.choose(&Request {
+                lock: &lock,
+                file: &source.path,
+                extras: &source.extras,
+                groups: &source.groups,
+                unhashed: source.unhashed,
+            })?;
+            Ok((chooser, chosen))
+        })
+        .await
+    }
+
+    /// Writes the view and the document, in this order: a document that is known has a view.
+    fn keep(
+        &self,
+        resolved: Resolved,
+        contents: &BTreeMap<UnitName, Contents>,
+    ) -> Result<Compiled> {
+        let store = &self.engine.store;
+        let Source { interpreter, version, package, .. } = self.source.clone();
+        let home = Home {
+            view: view::folder_of(store, &self.identity),
+            interpreter,
+            version,
+            own_package: Some(package),
+        };
+        let plan = furnish::plan(&resolved, contents, &home, &BTreeMap::new())?;
+        let folder = view::build(store, &self.identity, &plan)?;
+        let document =
+            Document { manifest: 1, namespace: "", modules: BTreeMap::new(), resolved: &resolved };
+        let bytes = serde_json::to_vec(&document).map_err(|error| {
+            Error::new(Kind::Store, "cannot write what was compiled of a lock").caused_by(&error)
+        })?;
+        let document = store.blobs().insert(&bytes)?;
+        self.folder.create()?;
+        let _lock = self.folder.lock()?;
+        let mut state = self.folder.state()?;
+        state.manifest = Some(document);
+        self.folder.write_state(&state)?;
+        Ok(Compiled { document, view: Arc::new(View { folder, resolved }) })
+    }
+}
+
+fn resolve(chosen: &Chosen, inspected: &[Inspected], mut required: Required) -> Result<Resolved> {
+    let scheme = &chosen.scheme;
+    let mut units = BTreeMap::new();
+    let mut files = Vec::new();
+    for Inspected { unit, wheel, contents, metadata } in inspected {
+        let record = record_of(contents, scheme, &wheel.url, &metadata.version)?;
+        files.push((unit.clone(), files_of(contents, scheme)?));
+        let distribution = Distribution {
+            name: metadata.title.clone(),
+            version: metadata.version.clone(),
+            url: wheel.url.clone(),
+            size: contents.size,
+            sha256: contents.sha256,
+            tree: record.tree_digest(),
+            requires: required.requires.remove(unit).unwrap_or_default(),
+        };
+        units.insert(unit.clone(), distribution);
+    }
+    let owners = Owners::of(scheme, &files);
+    let editable =
+        chosen.editable.iter().map(|it| it.path.to_string_lossy().into_owned()).collect();
+    Ok(Resolved { scheme: scheme.clone(), units, owners, editable })
+}
+
+fn files_of(contents: &Contents, scheme: &Scheme) -> Result<Vec<FileEntry>> {
+    FileEntry::of(contents, scheme).map_err(|why| {
+        let what = format!("the wheel of {} cannot be installed", contents.dist_info);
+        Error::new(Kind::Integrity, what).caused_by(&why)
+    })
+}
+
+/// What a wheel says of itself, which must be what the lock took it for.
+fn metadata_of(contents: &Contents, name: &DistributionName) -> Result<Metadata> {
+    let wrong = |why: String| {
+        Error::new(Kind::Integrity, format!("the wheel of {name} {why}"))
+            .hint("lock another version, or ask its author to build it anew")
+    };
+    let text = contents.texts.get("METADATA").ok_or_else(|| wrong("has no METADATA".into()))?;
+    let metadata = Metadata::parse(text).map_err(|why| wrong("is wrong".into()).caused_by(&why))?;
+    if metadata.name == *name {
+        return Ok(metadata);
+    }
+    Err(wrong(format!("says that it is {}", metadata.name)))
+}
+
+/// Waits for what a thread of its own does.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let ended = || Error::new(Kind::Store, "compiling a lock ended unexpectedly");
+    threads::beside(work).await.ok_or_else(ended)?
+}

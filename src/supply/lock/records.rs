@@ -1,0 +1,111 @@
+//! From what is in a wheel to a unit's record: its files are entries of the wheel, and of
+//! nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::LockSupply;
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::inspect::inspect;
+use crate::manifest::{File, Modules, Pack, PackFormat, Place, Record};
+use crate::name::{UnitName, UrlText, Version};
+use crate::store::wheels;
+use crate::supply::{Answer, Supply};
+use crate::wheel::{Contents, Scheme, Wheel};
+
+impl LockSupply {
+    /// What the lock has for `unit`, without a request.
+    pub(super) fn record(&self, unit: &str) -> Result<Answer> {
+        let Some(view) = self.view() else { return Ok(Answer::NotHere) };
+        let Some(it) = view.resolved.units.get(unit) else { return Ok(Answer::Absent) };
+        let Some(contents) = wheels::read(&self.engine.store, &it.sha256)? else {
+            return Ok(Answer::NotHere);
+        };
+        let mut record = record_of(&contents, &view.resolved.scheme, &it.url, &it.version)?;
+        record.requires.clone_from(&it.requires);
+        Ok(Answer::Record(Arc::new(record)))
+    }
+
+    /// Looks into the wheel of `unit` once more: what was known of it was pruned.
+    pub(super) async fn fetch_parts(&self, unit: &str) -> Result<()> {
+        if !matches!(self.record(unit)?, Answer::NotHere) {
+            return Ok(());
+        }
+        let Some(it) = self.view().and_then(|view| view.resolved.units.get(unit)) else {
+            return Ok(());
+        };
+        let wheel = Wheel { url: it.url.clone(), size: Some(it.size), sha256: Some(it.sha256) };
+        self.contents(&[wheel]).await.map(drop)
+    }
+
+    /// What is in wheels, in their order.
+    pub(super) async fn contents(&self, wheels: &[Wheel]) -> Result<Vec<Contents>> {
+        let Engine { fetcher, store, events, .. } = &*self.engine;
+        inspect(fetcher, store, wheels, self.policy(), events).await
+    }
+
+    /// Every unit of the lock.
+    pub(super) async fn all_records(&self) -> Result<Modules> {
+        let mut all = BTreeMap::new();
+        let names: Vec<UnitName> =
+            self.view().map(|it| it.resolved.units.keys().cloned().collect()).unwrap_or_default();
+        for name in names {
+            self.fetch_parts(name.as_str()).await?;
+            if let Answer::Record(record) = self.record(name.as_str())? {
+                all.insert(name, Box::new(Arc::unwrap_or_clone(record)));
+            }
+        }
+        Ok(Modules(all))
+    }
+}
+
+/// What a wheel becomes in an environment of this shape.
+pub(super) fn record_of(
+    contents: &Contents,
+    scheme: &Scheme,
+    url: &UrlText,
+    version: &Version,
+) -> Result<Record> {
+    let wrong = |why: String| {
+        Error::new(Kind::Integrity, format!("the wheel {url:?} {why}"))
+            .hint("choose another version, or ask its author to build it anew")
+    };
+    let mut seen = BTreeSet::new();
+    let mut files = Vec::with_capacity(contents.files.len());
+    for file in &contents.files {
+        let path = contents.place(scheme, &file.entry).map_err(|why| wrong(why.to_string()))?;
+        if !seen.insert(path.clone()) {
+            return Err(wrong(format!("puts two files at {path}")));
+        }
+        files.push(File {
+            path,
+            place: Place::InPack { entry: file.entry.clone() },
+            size: file.size,
+            sha256: file.sha256,
+            lazy: false,
+            executable: file.executable,
+        });
+    }
+    let wheel = Pack {
+        format: PackFormat::Wheel,
+        tag: None,
+        url: url.clone(),
+        size: contents.size,
+        sha256: contents.sha256,
+        paths: files.iter().map(|file| file.path.clone()).collect(),
+    };
+    Ok(Record {
+        version: version.clone(),
+        summary: None,
+        requires_python: None,
+        dependencies: Vec::new(),
+        requires: BTreeSet::new(),
+        yanked: None,
+        files,
+        packs: vec![wheel],
+        variants: Vec::new(),
+        versions: BTreeMap::new(),
+        published: None,
+    })
+}
