@@ -24,9 +24,9 @@ use crate::wheel::{Contents, WheelFile};
 /// What is asked for first.
 const TAIL: u64 = 16 << 10;
 
-/// The texts beside the `RECORD` are about as large; of the directory's size the `RECORD` has
-/// about 0.6.
-const TEXTS: u64 = 8 << 10;
+/// The texts beside the `RECORD` are rarely larger; the `RECORD` itself has about 0.6 of the
+/// directory's size.
+const TEXTS: u64 = 16 << 10;
 
 /// What lies closer together is asked for as one.
 const GAP: u64 = 16 << 10;

@@ -105,6 +105,9 @@ pub fn folders<'a>(paths: impl Iterator<Item = &'a FilePath>) -> HashSet<&'a str
 /// What two paths share when a case-insensitive file system takes them for one. Upper case
 /// first: NTFS compares in it, and `ς` and `σ` share it.
 pub fn folded(path: &str) -> String {
+    if path.is_ascii() {
+        return path.to_ascii_lowercase();
+    }
     path.nfkd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 

@@ -14,7 +14,7 @@ use super::blob::DEAD_AFTER;
 use super::generation::{Generation, MountFolder};
 use super::lock::Exclusive;
 use super::tree::Tree;
-use super::{Store, disk};
+use super::{Store, disk, wheels};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, Manifest, SIZE_LIMIT};
 use crate::name::Digest;
@@ -157,7 +157,8 @@ impl Survey {
         let active = || self.kept.iter().flat_map(|kept| kept.generation.active.values());
         let rebuilt = self.kept.iter().filter(|kept| kept.in_use || spare == Spare::Previous);
         let rebuilt = rebuilt.flat_map(|kept| kept.generation.active.values());
-        let (mut blobs, mut lazy) = (BTreeSet::new(), BTreeSet::new());
+        let (mut blobs, mut lazy, mut wheels) =
+            <(BTreeSet<_>, BTreeSet<_>, BTreeSet<_>)>::default();
         for digest in rebuilt.map(|active| active.tree).collect::<BTreeSet<_>>() {
             if let Some(tree) = Tree::open(store, &digest)? {
                 blobs.extend(tree.blobs());
@@ -171,13 +172,15 @@ impl Survey {
             .chain(self.manifests.iter().copied());
         for manifest in manifests.collect::<BTreeSet<_>>() {
             blobs.insert(manifest);
-            blobs.extend(parts(store, &manifest)?);
+            let Some(bytes) = bytes_of(store, &manifest)? else { continue };
+            blobs.extend(parts(store, &bytes)?);
+            wheels.extend(wheels::named_by(&bytes)?);
         }
         let trees = active().map(|active| active.tree).collect();
         let code = self.folders.iter().map(MountFolder::code).collect();
         let views =
             self.folders.iter().filter_map(|folder| Digest::new(&name_of(&folder.path)).ok());
-        Ok(References { trees, blobs, lazy, code, views: views.collect() })
+        Ok(References { trees, blobs, lazy, wheels, code, views: views.collect() })
     }
 }
 
@@ -196,6 +199,7 @@ struct References {
     trees: BTreeSet<Digest>,
     blobs: BTreeSet<Digest>,
     lazy: BTreeSet<Digest>,
+    wheels: BTreeSet<Digest>,
     code: Vec<PathBuf>,
     views: BTreeSet<Digest>,
 }
@@ -216,9 +220,8 @@ pub fn mount_folders(store: &Store) -> Result<Vec<MountFolder>> {
 }
 
 /// The parts of a catalogue that are here.
-fn parts(store: &Store, manifest: &Digest) -> Result<Vec<Digest>> {
-    let Some(bytes) = bytes_of(store, manifest)? else { return Ok(Vec::new()) };
-    let Manifest { body: Body::Catalogue(catalogue), .. } = Manifest::parse(&bytes)? else {
+fn parts(store: &Store, manifest: &[u8]) -> Result<Vec<Digest>> {
+    let Manifest { body: Body::Catalogue(catalogue), .. } = Manifest::parse(manifest)? else {
         return Ok(Vec::new());
     };
     let mut parts = Vec::new();
@@ -266,6 +269,7 @@ impl Broom {
             self.sweep_folder(&folder, |name| goes(name, &keep.blobs))?;
         }
         self.sweep_folder(&store.lazy(), |name| goes(name, &keep.lazy))?;
+        self.sweep_folder(&store.wheels(), |name| goes(name, &keep.wheels))?;
         self.sweep_folder(&store.views(), |name| {
             goes(name.trim_end_matches(".index"), &keep.views)
         })?;

@@ -8,11 +8,14 @@
 //!
 //! What is damaged is as if it were not there: it can be asked for again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+use serde::Deserialize;
 
 use super::{Store, Sync, disk, write_aside};
 use crate::error::{Error, Result};
+use crate::manifest::from_json;
 use crate::name::Digest;
 use crate::wheel::Contents;
 
@@ -65,6 +68,26 @@ pub fn all(store: &Store) -> Result<BTreeSet<Digest>> {
 pub fn remove(store: &Store, wheel: &Digest) -> Result<()> {
     let path = path(store, wheel);
     disk::remove(&path).map_err(|error| Error::store("cannot remove from the cache", &path, &error))
+}
+
+/// The wheels that a lock's document is made from; none in that of a manifest.
+pub fn named_by(document: &[u8]) -> Result<BTreeSet<Digest>> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Document {
+        resolved: Resolved,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Resolved {
+        units: BTreeMap<String, Unit>,
+    }
+    #[derive(Deserialize)]
+    struct Unit {
+        sha256: Digest,
+    }
+    let Document { resolved } = from_json(document)?;
+    Ok(resolved.units.into_values().map(|unit| unit.sha256).collect())
 }
 
 fn path(store: &Store, wheel: &Digest) -> PathBuf {

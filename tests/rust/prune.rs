@@ -1,15 +1,19 @@
 //! Making room: what is in use, was in use just now, or is about to be, stays.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::engine_support::{World, files_below};
 use magic_module::error::Kind;
+use magic_module::name::Digest;
 use magic_module::store::Reuse;
 use magic_module::store::Store;
 use magic_module::store::prune::{Pruned, prune, prune_within};
 use magic_module::store::tree::Tree;
+use magic_module::store::wheels;
+use magic_module::wheel::Contents;
 
 fn world() -> World {
     World::new(&[
@@ -158,4 +162,24 @@ fn lazy_files_stay_with_their_unit() {
     let path = client.wait(client.session.data_path(&client.mount, &unit, "data.bin")).unwrap();
     prune(&client.session.engine.store, None).unwrap();
     assert_eq!(std::fs::read_to_string(path).unwrap(), "lots of data");
+}
+
+#[test]
+fn what_is_known_of_a_wheel_stays_while_a_lock_in_use_names_it() {
+    let world = world();
+    let [named, forgotten] = [b"one", b"two"].map(|bytes| Digest::of(bytes));
+    let text = std::fs::read_to_string(world.manifest()).unwrap();
+    let resolved = format!(r#"{{"resolved": {{"units": {{"x": {{"sha256": "{named}"}}}}}},"#);
+    std::fs::write(world.manifest(), text.replacen('{', &resolved, 1)).unwrap();
+    let client = world.client();
+    client.import("alpha").unwrap();
+    let store = &client.session.engine.store;
+    for sha256 in [named, forgotten] {
+        let (dist_info, files, texts) = (String::new(), Vec::new(), BTreeMap::new());
+        let known = Contents { sha256, size: 1, dist_info, files, texts };
+        wheels::keep(store, &known).unwrap();
+        assert_eq!(wheels::read(store, &sha256).unwrap(), Some(known));
+    }
+    prune(store, None).unwrap();
+    assert_eq!(wheels::all(store).unwrap(), [named].into());
 }
