@@ -50,11 +50,12 @@ pub async fn inspect(
     policy: Policy,
     events: &Arc<Events>,
 ) -> Result<Vec<Contents>> {
+    let is_kept = store.check()? && store.check_folder(&store.wheels())?;
     let mut found = Vec::with_capacity(wheels.len());
     let mut missing = Vec::new();
     for (at, wheel) in wheels.iter().enumerate() {
         let known = match &wheel.sha256 {
-            Some(digest) if store.check()? => kept::read(store, digest)?,
+            Some(digest) if is_kept => kept::read(store, digest)?,
             _ => None,
         };
         match &known {

@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use magic_module::error::Kind;
 use magic_module::store::wheels;
 
-use crate::site::{Client, wheel, with_ranges};
+use crate::site::{Client, sentence, wheel, with_ranges};
 use crate::wheels::Written;
 
 #[tokio::test]
@@ -65,4 +66,32 @@ async fn what_is_kept_under_the_name_of_another_wheel_is_not_taken_for_it() {
     fs_err::copy(place(&known.sha256), place(&expected.sha256)).unwrap();
     assert_eq!(client.one(&wheel(&second, &other)).await.unwrap(), expected);
     assert_eq!(second.count(), 2);
+}
+
+#[tokio::test]
+async fn offline_what_is_kept_is_known_and_all_else_is_an_error() {
+    let bytes = Written::small().bytes();
+    let server = with_ranges(&bytes);
+    let client = Client::new();
+    let one = wheel(&server, &bytes);
+    let error = client.offline(&one).await.unwrap_err();
+    sentence(&error, Kind::Offline, "MAGIC_MODULE_OFFLINE forbids to ask");
+    assert_eq!(server.count(), 0);
+    let known = client.one(&one).await.unwrap();
+    assert_eq!(client.offline(&one).await.unwrap(), known);
+    assert_eq!(server.count(), 1);
+}
+
+#[tokio::test]
+async fn a_folder_that_others_may_write_to_is_not_read_from() {
+    let bytes = Written::small().bytes();
+    let server = with_ranges(&bytes);
+    let client = Client::new();
+    let one = wheel(&server, &bytes);
+    client.one(&one).await.unwrap();
+    let open = std::fs::Permissions::from_mode(0o777);
+    fs_err::set_permissions(client.store.wheels(), open).unwrap();
+    let error = client.one(&one).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Store);
+    assert!(error.to_string().contains("others may write to it"), "{error}");
 }

@@ -42,6 +42,14 @@ impl Client {
         inspect(&self.fetcher, &self.store, wheels, Policy::default(), &self.events).await
     }
 
+    /// As where `MAGIC_MODULE_OFFLINE` is set.
+    pub async fn offline(&self, wheel: &Wheel) -> Result<Contents> {
+        let policy = Policy { offline: true, ..Policy::default() };
+        let wheels = std::slice::from_ref(wheel);
+        let found = inspect(&self.fetcher, &self.store, wheels, policy, &self.events).await;
+        Ok(found?.remove(0))
+    }
+
     pub async fn one(&self, wheel: &Wheel) -> Result<Contents> {
         Ok(self.inspect(std::slice::from_ref(wheel)).await?.remove(0))
     }

@@ -93,7 +93,9 @@ impl Written {
     pub fn parts(&self) -> Vec<Part> {
         let mut parts: Vec<Part> = self.folders.iter().map(|path| Part::folder(path)).collect();
         for (path, data) in &self.files {
-            let part = Part::deflated(path, data);
+            // To deflate many takes long without optimisation.
+            let is_one_of_many = path.contains("/module_");
+            let part = if is_one_of_many { Part::stored } else { Part::deflated }(path, data);
             let is_script = path.contains(".data/scripts/");
             parts.push(if is_script { part.attributes(0o100_755 << 16) } else { part });
         }
