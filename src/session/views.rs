@@ -67,8 +67,11 @@ impl Session {
             match view.resolved.owners.owner(&path) {
                 Some(Owner::Unit(name)) => {
                     let unit = self.unit_in_view(mount, name)?;
-                    let found = Found::Module { path, extension: suffix != ".py" };
-                    return Ok(Standing::Located(Located { unit, found, root: false }));
+                    // What lies below a wheel's own folder need not be there.
+                    if unit.layout.has_file(&path) {
+                        let found = Found::Module { path, extension: suffix != ".py" };
+                        return Ok(Standing::Located(Located { unit, found, root: false }));
+                    }
                 }
                 Some(Owner::Disputed(units)) => return Err(disputed(view, &path, units)),
                 _ => {}

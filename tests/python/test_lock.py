@@ -131,6 +131,18 @@ print(sorted(name for _, name, _ in pkgutil.iter_modules() if name in {"alpha", 
     )
 
 
+def test_a_folder_of_a_wheel_on_the_path_has_what_is_in_it_and_nothing_else(tmp_path: Path, cache: Path) -> None:
+    program = """
+    import os, sys
+    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "vendored"))
+    import bundled, platform, stringprep
+    NAME = bundled.NAME
+    """
+    files = {"host/__init__.py": program, "host/vendored/bundled.py": "NAME = __name__"}
+    lock = Lock(tmp_path / "project", [wheel("host", "1", files)])
+    assert mounted(lock, cache, "import host; print(host.NAME, 'site' in host.platform.__file__)") == "bundled False"
+
+
 def test_files_are_seen_through_the_view(lock: Lock, cache: Path) -> None:
     program = """
 import inspect, os, alpha, beta
