@@ -10,9 +10,11 @@
 //! answer.
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use super::lane::Lane;
 use super::retry::{Attempts, Failure, Pace};
+use super::room::{Place, Room, crowded};
 use super::{Fetcher, Freshness, failed, late};
 use crate::error::Result;
 use crate::events::Progress;
@@ -48,6 +50,13 @@ pub enum Piece {
     },
 }
 
+/// How the attempts ended that did not fail.
+enum Asked {
+    Piece(Piece),
+    /// The server serves others now; the place in the room was given up. To be tried again.
+    Crowded(Duration),
+}
+
 impl Range {
     fn count(self) -> u64 {
         match self {
@@ -74,6 +83,37 @@ impl Fetcher {
         policy: Policy,
         progress: &Progress,
     ) -> Result<Piece> {
+        let shared = self.shared().clone();
+        let room = shared.rooms.enter(self.concurrency);
+        let time = self.limits.time_for(range.count());
+        let piece = loop {
+            let mut place = room.place().await;
+            let turn = shared.lane.turn(range.count()).await;
+            let asking = self.ask(&shared.lane, url, range, policy, &room, &mut place);
+            let asked = tokio::time::timeout(time, asking).await;
+            match asked.unwrap_or_else(|_| Err(late(url, time)))? {
+                Asked::Piece(piece) => break piece,
+                Asked::Crowded(pause) => {
+                    drop((turn, place));
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        };
+        if let Piece::Part { bytes, .. } = &piece {
+            progress.advance(url.file_name(), bytes.len() as u64);
+        }
+        Ok(piece)
+    }
+
+    async fn ask(
+        &self,
+        lane: &Lane,
+        url: &SafeUrl,
+        range: Range,
+        policy: Policy,
+        room: &Room,
+        place: &mut Place<'_>,
+    ) -> Result<Asked> {
         let sent = AtomicU64::new(0);
         let part = match range {
             Range::At(first, count) => Part::At(first, count),
@@ -82,25 +122,24 @@ impl Fetcher {
         let (part, freshness) = (Some(part), Freshness::AsCached);
         let request = Request { url, policy, part, unless: None, freshness, sent: &sent };
         let mut attempts = Attempts::new(&self.limits);
-        let shared = self.shared().clone();
-        let _turn = shared.lane.turn(range.count()).await;
-        let all = async {
-            loop {
-                match self.read_part(&shared.lane, request, range).await {
-                    Ok(piece) => return Ok(piece),
-                    Err(failure) => {
-                        attempts.again(failure, 0).await.map_err(|last| failed(url, last))?;
-                    }
-                }
+        loop {
+            place.begin();
+            let failure = match self.read_part(lane, request, range).await {
+                Ok(piece) => return Ok(Asked::Piece(piece)),
+                Err(failure) => failure,
+            };
+            if let Some(pause) = crowded(&failure, 0, &self.limits)
+                && place.give_up()
+            {
+                return Ok(Asked::Crowded(pause));
             }
-        };
-        let time = self.limits.time_for(range.count());
-        let piece =
-            tokio::time::timeout(time, all).await.unwrap_or_else(|_| Err(late(url, time)))?;
-        if let Piece::Part { bytes, .. } = &piece {
-            progress.advance(url.file_name(), bytes.len() as u64);
+            attempts.again(failure, 0).await.map_err(|mut last| {
+                if let Failure::Broken(error) | Failure::Slow(error) = &mut last {
+                    room.advise(error, &self.limits);
+                }
+                failed(url, last)
+            })?;
         }
-        Ok(piece)
     }
 
     async fn read_part(

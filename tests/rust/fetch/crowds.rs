@@ -3,7 +3,9 @@
 use std::sync::{Arc, Condvar, Mutex};
 
 use magic_module::error::Kind;
-use magic_module::fetch::Artifact;
+use magic_module::fetch::{Artifact, Piece, Range};
+use magic_module::name::SafeUrl;
+use magic_module::policy::Policy;
 
 use crate::server::{Connection, Server};
 use crate::{Bench, artifact, sentence};
@@ -81,4 +83,20 @@ async fn a_server_that_refuses_everybody_is_not_asked_for_ever() {
     assert!(text.contains("MAGIC_MODULE_CONCURRENCY"), "{text}");
     assert!(server.count() < 3 * AT_ONCE, "{}", server.count());
     assert!(bench.parts().is_empty());
+}
+
+#[tokio::test]
+async fn parts_wait_for_their_turn_as_well() {
+    let (server, door) = serving(2, |connection| connection.empty("503 Service Unavailable", &[]));
+    let bench = Bench::new();
+    let urls: Vec<SafeUrl> = (0..40).map(|at| server.url(&at.to_string()).into()).collect();
+    let ask = |url| bench.fetcher.part(url, Range::Last(16), Policy::default(), &bench.progress);
+    let pieces = futures_util::future::join_all(urls.iter().map(ask)).await;
+    for (at, piece) in pieces.into_iter().enumerate() {
+        let bytes = format!("/{at}").into_bytes();
+        let total = bytes.len() as u64;
+        assert_eq!(piece.unwrap(), Piece::Part { first: 0, bytes, total });
+    }
+    let refused = door.0.lock().unwrap().1;
+    assert!(refused < urls.len(), "each of those that came first was refused once: {refused}");
 }
