@@ -62,7 +62,10 @@ def chosen(request: Mapping[str, Any], document: Mapping[str, Any], tags: Sequen
         lock = Pylock.from_dict(document)
     except PylockValidationError as error:
         hint = "make it anew with `magic-module lock`, `uv export` or `pip lock`"
-        raise RefusedError("manifest", error.message.partition("\n")[0], hint, error.context) from None
+        why = error.message.partition("\n")[0]
+        raise RefusedError(
+            "manifest", f"{error.context}: {why}" if error.context else why, hint, error.context
+        ) from None
     if lock.requires_python and not lock.requires_python.contains(PYTHON, prereleases=True):
         why = f"it is for Python {lock.requires_python}, and this is {PYTHON}"
         raise RefusedError("requirement", why, LOCK_IT_HERE, "requires-python")

@@ -13,6 +13,7 @@ mod compile;
 mod records;
 
 use std::borrow::Cow;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -80,8 +81,11 @@ impl LockSupply {
     /// Reads the lock; what is in it is looked at when it is compiled.
     pub fn open(engine: &Arc<Engine>, source: &Source) -> Result<Self> {
         let text = disk::read(&source.path, SIZE_LIMIT).map_err(|error| {
-            Error::store("cannot read the lock", &source.path, &error)
-                .hint("make one: magic-module lock NAME -o pylock.toml")
+            let what = format!("cannot read the lock {}", source.path.display());
+            Error::store(what, &source.path, &error).hint(match error.kind() {
+                io::ErrorKind::NotFound => "make one: magic-module lock NAME -o pylock.toml",
+                _ => "check that it is a file that you may read",
+            })
         })?;
         let url = url::Url::from_file_path(&source.path)
             .map_err(|()| Error::new(Kind::Configuration, "the path of a lock must be absolute"))

@@ -68,7 +68,7 @@ pub(super) fn record_of(
     version: &Version,
 ) -> Result<Record> {
     let wrong = |why: String| {
-        Error::new(Kind::Integrity, format!("the wheel {url:?} {why}"))
+        Error::new(Kind::Integrity, format!("the wheel {url} cannot be installed: {why}"))
             .hint("choose another version, or ask its author to build it anew")
     };
     let mut seen = BTreeSet::new();
@@ -76,7 +76,7 @@ pub(super) fn record_of(
     for file in &contents.files {
         let path = contents.place(scheme, &file.entry).map_err(|why| wrong(why.to_string()))?;
         if !seen.insert(path.clone()) {
-            return Err(wrong(format!("puts two files at {path}")));
+            return Err(wrong(format!("it puts two files at {path}")));
         }
         files.push(File {
             path,
