@@ -7,11 +7,10 @@
 import sys
 
 from magic_module import _native
-from magic_module.errors import MagicModuleError
 
 try:
     _native._start()
-except MagicModuleError as error:
+except ImportError as error:
     # The program may not need what could not be mounted; what it needs is missing then, and this says why.
     if sys.stderr is not None:
         print(f"magic-module: {error}", file=sys.stderr)
