@@ -3,6 +3,7 @@
 //! ```text
 //! METADATA, WHEEL, entry_points.txt …   the wheel's own
 //! INSTALLER                             magic-module
+//! REQUESTED                             nothing; that it is there says that somebody asked for it
 //! RECORD                                ../../../bin/x,sha256=…,214
 //!                                       x/__init__.py,sha256=…,1024
 //! ```
@@ -38,6 +39,7 @@ pub(super) fn of(
         written.insert(at(name)?, text);
     }
     written.insert(installer, INSTALLER);
+    written.insert(at("REQUESTED")?, "");
     written.remove(&record);
 
     // What is written here is recorded as it is written, all else as the wheel has it.

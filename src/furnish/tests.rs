@@ -227,6 +227,7 @@ fn the_record_is_that_of_an_installed_wheel() {
             "tool-1.dist-info/INSTALLER",
             "tool-1.dist-info/METADATA",
             "tool-1.dist-info/RECORD",
+            "tool-1.dist-info/REQUESTED",
             "tool-1.dist-info/WHEEL",
             "tool-1.dist-info/entry_points.txt",
             "tool/a,b.py",

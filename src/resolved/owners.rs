@@ -20,8 +20,8 @@ use crate::name::{BadName, Digest, FilePath, UnitName, parents};
 use crate::wheel::{Contents, Scheme};
 
 /// What stands directly in a folder of metadata and is written by whoever makes the environment.
-pub const WRITTEN: [&str; 6] =
-    ["METADATA", "WHEEL", "RECORD", "INSTALLER", "entry_points.txt", "top_level.txt"];
+pub const WRITTEN: [&str; 7] =
+    ["METADATA", "WHEEL", "RECORD", "INSTALLER", "REQUESTED", "entry_points.txt", "top_level.txt"];
 
 /// Which wheel owns which path below the prefix.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
