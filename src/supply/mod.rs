@@ -194,6 +194,9 @@ pub trait Supply: Send + Sync {
         false
     }
 
+    /// Notes that bytes were not what the document says of these units.
+    fn distrust(&self, _units: &[UnitName]) {}
+
     /// Notes that the newest document does not have `name`.
     fn remember_absent(&self, _name: &str) {}
 

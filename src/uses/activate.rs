@@ -59,7 +59,13 @@ impl Session {
     pub async fn fetch(&self, mount: &Arc<Mount>, members: &[Member], label: &str) -> Result<u64> {
         let _kept = self.keep().await?;
         let progress = Progress::new(label, self.engine.events.clone());
-        let bytes = self.materialize(members, &progress, Reuse::WhatIsHere).await?;
+        let made = self.materialize(members, &progress, Reuse::WhatIsHere).await;
+        let bytes = made.inspect_err(|error| {
+            if error.kind() == Kind::Integrity {
+                let units: Vec<_> = members.iter().map(|it| it.unit.name.clone()).collect();
+                mount.supply.distrust(&units);
+            }
+        })?;
         match self.activate(mount, members) {
             // A cache that cannot be written serves what it has.
             Err(error) if error.kind() == Kind::Store && bytes == 0 => Ok(0),

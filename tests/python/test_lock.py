@@ -316,12 +316,35 @@ def test_two_that_bring_different_code_to_one_path(tmp_path: Path, cache: Path) 
     )
 
 
+TRY = """
+try: import beta
+except ImportError as error: print(type(error).__name__)
+else: print(beta.VALUE)
+"""
+
+
+def another(right: Wheel) -> Wheel:
+    """Other code in a wheel of the same name and size."""
+    others = (wheel("Beta", "2.0", {"beta.py": f"VALUE = {value}"}, folders=True) for value in range(42, 99))
+    return next(other for other in others if len(other.data) == len(right.data))
+
+
 def test_a_wheel_that_is_not_what_the_lock_says(served: tuple[Lock, Origin], cache: Path) -> None:
     lock, _ = served
     mounted(lock, cache, "pass")
     right = lock.wheels["Beta"]
-    others = (wheel("Beta", "2.0", {"beta.py": f"VALUE = {value}"}, folders=True) for value in range(42, 99))
-    other = next(other for other in others if len(other.data) == len(right.data))
-    (lock.folder / "wheels" / right.filename).write_bytes(other.data)
-    program = "try: import beta\nexcept ImportError as error: print(type(error).__name__)"
-    assert mounted(lock, cache, program) == "IntegrityError"
+    (lock.folder / "wheels" / right.filename).write_bytes(another(right).data)
+    assert mounted(lock, cache, TRY) == "IntegrityError"
+
+
+def test_what_a_server_said_of_a_wheel_that_it_did_not_give_is_not_kept(
+    served: tuple[Lock, Origin], cache: Path
+) -> None:
+    lock, _ = served
+    right = lock.wheels["Beta"]
+    place = lock.folder / "wheels" / right.filename
+    place.write_bytes(another(right).data)
+    mounted(lock, cache, "pass")
+    place.write_bytes(right.data)
+    assert mounted(lock, cache, TRY) == "IntegrityError"
+    assert mounted(lock, cache, TRY) == "41"

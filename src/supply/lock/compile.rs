@@ -134,11 +134,7 @@ impl LockSupply {
             Error::new(Kind::Store, "cannot write what was compiled of a lock").caused_by(&error)
         })?;
         let document = store.blobs().insert(&bytes)?;
-        self.folder.create()?;
-        let _lock = self.folder.lock()?;
-        let mut state = self.folder.state()?;
-        state.manifest = Some(document);
-        self.folder.write_state(&state)?;
+        self.set_document(Some(document))?;
         Ok(Compiled { document, view: Arc::new(View { folder, resolved }) })
     }
 }

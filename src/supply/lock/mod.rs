@@ -28,7 +28,7 @@ use crate::origin::Freshness;
 use crate::policy::Policy;
 use crate::pylock::{self, SIZE_LIMIT};
 use crate::store::generation::MountFolder;
-use crate::store::{disk, view};
+use crate::store::{disk, view, wheels};
 use choose::Launch;
 
 /// A lock, and what is wanted of it.
@@ -105,6 +105,15 @@ impl LockSupply {
             folder: MountFolder::new(&engine.store, &identity),
             compiled: OnceLock::new(),
         })
+    }
+
+    /// What every further process begins with.
+    fn set_document(&self, document: Option<Digest>) -> Result<()> {
+        self.folder.create()?;
+        let _lock = self.folder.lock()?;
+        let mut state = self.folder.state()?;
+        state.manifest = document;
+        self.folder.write_state(&state)
     }
 
     /// What was compiled before, by whatever process: the document is read and the view is
@@ -197,6 +206,15 @@ impl Supply for LockSupply {
         Err(Error::new(Kind::Policy, format!("the lock {lock} says which versions are used"))
             .path(lock.to_string())
             .hint("resolve it again: magic-module lock --upgrade NAME"))
+    }
+
+    /// A server may have lied about what is in a wheel: it is asked once more, by the next process.
+    fn distrust(&self, units: &[UnitName]) {
+        let Some(view) = self.view() else { return };
+        for known in units.iter().filter_map(|unit| view.resolved.units.get(unit)) {
+            let _ = wheels::remove(&self.engine.store, &known.sha256);
+        }
+        let _ = self.set_document(None);
     }
 
     fn record(&self, _document: &Digest, unit: &str) -> Result<Answer> {
