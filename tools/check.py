@@ -117,6 +117,13 @@ def demo(run: Run, interpreters: list[Interpreter]) -> None:
     run.step("demo", tools, "-m", "magic_module", "demo")
 
 
+def lock(run: Run, interpreters: list[Interpreter]) -> None:
+    """Programs with real packages, lazily and installed: a handful, or those of the folder in the variable USES."""
+    tests = environments.test_python(interpreters[-1])
+    uses = [os.environ["USES"]] if os.environ.get("USES") else []
+    run.step("programs with real packages", tests, ROOT / "tests" / "lock" / "compare.py", *uses)
+
+
 def torture(run: Run, interpreters: list[Interpreter]) -> None:
     """Crashes, faults, power cuts, mutated caches, small disks, a model and networks, in a minute or two."""
     _torture(run, interpreters, "--short")
@@ -157,6 +164,7 @@ GROUPS: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "rust": rust,
     "python": python,
     "demo": demo,
+    "lock": lock,
     "torture": torture,
 }
 ON_REQUEST: dict[str, Callable[[Run, list[Interpreter]], None]] = {
