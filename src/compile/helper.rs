@@ -15,6 +15,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::Compiled;
 use crate::descriptor::Own;
+use crate::settings::own_variables;
 
 /// Longer answers are none of a helper's.
 const LONGEST: usize = 64 << 20;
@@ -46,6 +47,10 @@ impl Helper {
         let mut command = Command::new(&launch.executable);
         command.args(["-I", "-S", "-W", "error"]).args(&launch.arguments);
         command.args(["-c", launch.program, &launch.optimization.to_string()]);
+        // It does not look at them, and what is started for us is not told what is ours.
+        for variable in own_variables() {
+            command.env_remove(variable);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         // Ctrl-C is for the program, which then closes the helper's input.
         #[cfg(unix)]
