@@ -103,7 +103,8 @@ impl Session {
         Ok(mount)
     }
 
-    fn is_environments(&self, mount: &Mount) -> bool {
+    /// True for the mount that `MAGIC_MODULE_MANIFEST_URL` makes.
+    pub fn is_environments(&self, mount: &Mount) -> bool {
         let url = self.engine.settings.manifest_url.as_ref();
         url.is_some_and(|url| mount.request == self.environment_request(url))
     }

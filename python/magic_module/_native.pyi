@@ -92,7 +92,7 @@ class Mount:
         """The importable prefix that is served; empty for top-level names."""
     @property
     def manifest_url(self) -> str:
-        """Where the units come from, without credentials."""
+        """Where the units come from, without credentials; of a lock its own file."""
     @property
     def view(self) -> Path | None:
         """The folder in which a lock's packages are seen; None for a manifest.
@@ -224,6 +224,7 @@ def mount(
     allow_http: bool = False,
     max_age: Literal["warn", "fail"] = "warn",
     frozen: bool = False,
+    export: bool = False,
 ) -> Mount:
     """Serve `namespace` from a manifest; the same call twice is the same mount.
 
@@ -238,6 +239,7 @@ def mount(
         allow_http: accept plain http from other machines, too.
         max_age: what a manifest that is too old does: "warn" or "fail".
         frozen: refuse all that the project's `magic.lock` does not hold.
+        export: every process that is started from now on has the mount, too, until it is closed.
 
     Returns:
         The mount, a context manager that undoes it.
@@ -258,6 +260,7 @@ def mount_lock(
     groups: Sequence[str] = ...,
     first: bool = False,
     unhashed: bool = False,
+    export: bool = False,
 ) -> Mount:
     """Make every package of a lock importable; one that is imported is fetched then.
 
@@ -270,6 +273,7 @@ def mount_lock(
         groups: dependency groups (PEP 735) that are wanted beside the lock's default ones.
         first: serve its packages before what is installed.
         unhashed: take wheels without a digest in the lock, too; what comes first is noted.
+        export: every process that is started from now on has the mount, too, until it is closed.
 
     Returns:
         The mount, a context manager that undoes it.
@@ -282,6 +286,22 @@ def mount_lock(
 
     Example:
         >>> mm.mount_lock("pylock.toml")
+    """
+
+def export_environment() -> dict[str, str]:
+    """What a child process needs to see what this one sees: settings, and mounts.
+
+    It has the variables of this process whose names begin with `MAGIC_MODULE_`, and in
+    `MAGIC_MODULE_MOUNTS` every mount. The child mounts them when its interpreter starts.
+
+    Returns:
+        Variables by name, to be added to an environment.
+
+    Raises:
+        ConfigurationError: a variable is wrong.
+
+    Example:
+        >>> subprocess.run(command, env=os.environ | mm.export_environment())
     """
 
 def available(namespace: str = "magic_module") -> list[ModuleInfo]:
@@ -473,6 +493,7 @@ def _install(search_path: list[str]) -> None: ...
 def _exported() -> str: ...
 def _mount_exported(text: str) -> None: ...
 def _start() -> None: ...
+def _mount_said() -> None: ...
 def _get_code(loader: object, handle: _Unit, fullname: str) -> CodeType: ...
 def _get_data(handle: _Unit, path: str) -> bytes | None: ...
 def _ready(handle: _Unit) -> None: ...
@@ -505,3 +526,4 @@ def _lazy_files(directory: str) -> list[str]: ...
 def _lazy_path(origin: str) -> str: ...
 def _unit_file(name: str, path: str) -> Path: ...
 def _nearest_lock(here: str | PathLike[str]) -> Path | None: ...
+def _script_folder(facts: str) -> Path: ...

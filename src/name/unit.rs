@@ -13,6 +13,7 @@ pub const API_NAMES: &[&str] = &[
     "check_script",
     "data_path",
     "errors",
+    "export_environment",
     "info",
     "mount",
     "mount_lock",

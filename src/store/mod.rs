@@ -10,6 +10,7 @@
 //!   views/<identity>/…          one environment of links for each lock
 //!   views/<identity>.index      what stands in it
 //!   wheels/<sha256>             what is in a wheel, whether the wheel is here or not
+//!   scripts/<sha256>/           the lock that a script's own metadata was resolved to
 //!   mounts/<identity>/          generations, highest serial, code packs
 //!   locks/                      who builds a tree, who is bound to a generation
 //!   tmp/                        half of something; dead when its lock can be taken
@@ -34,6 +35,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
+use crate::name::Digest;
 use crate::settings::Settings;
 use crate::status::{Status, own_user};
 use lock::Shared;
@@ -47,7 +49,8 @@ const CACHEDIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
 const ANOTHER_PLACE: &str = "set MAGIC_MODULE_CACHE_DIR to a directory that you may write";
 
 /// The directories below `v1`.
-const FOLDERS: [&str; 8] = ["blobs", "trees", "lazy", "views", "wheels", "mounts", "locks", "tmp"];
+const FOLDERS: [&str; 9] =
+    ["blobs", "trees", "lazy", "views", "wheels", "scripts", "mounts", "locks", "tmp"];
 
 /// Where everything is, and who may be trusted with it.
 #[derive(Debug, Clone)]
@@ -107,6 +110,16 @@ impl Store {
     /// The folder of what is known of wheels.
     pub fn wheels(&self) -> PathBuf {
         self.root.join("wheels")
+    }
+
+    /// Where a lock is kept that follows from `facts`: what a script says of itself, and for whom.
+    /// The folder is made if it is not there.
+    pub fn script(&self, facts: &str) -> Result<PathBuf> {
+        self.create()?;
+        let folder = self.root.join("scripts").join(Digest::of(facts.as_bytes()).to_hex());
+        self.make(&folder)?;
+        self.check_folder(&folder)?;
+        Ok(folder)
     }
 
     pub(crate) fn locks(&self) -> PathBuf {

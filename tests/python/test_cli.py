@@ -60,6 +60,7 @@ class Engine(SimpleNamespace):
     def __init__(self, **answers: Any) -> None:
         super().__init__(__version__="9.9", calls=[], mounts=[])
         settings = {"manifest_url": None, "public_key": [], "pins": [], "allow_http": False, "cache_dir": "/cache"}
+        settings |= {"lock": None, "mounts": "[]"}
         defaults = {"_settings": settings, "_mounts": [], "on_event": None, "mount": None, "_diagnose": []}
         for name, answer in {**defaults, **answers}.items():
             setattr(self, name, self.method(name, answer))
@@ -261,7 +262,15 @@ def test_an_interrupt_is_quiet(engine: Any, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize("before", [True, False])
 def test_where_units_come_from(engine: Any, capsys: pytest.CaptureFixture[str], before: bool) -> None:
     made = engine(
-        available=[], _settings={"manifest_url": "E", "public_key": ["K"], "pins": ["a==1"], "allow_http": True}
+        available=[],
+        _settings={
+            "manifest_url": "E",
+            "public_key": ["K"],
+            "pins": ["a==1"],
+            "allow_http": True,
+            "lock": None,
+            "mounts": "[]",
+        },
     )
 
     def mounts(*options: str) -> Any:

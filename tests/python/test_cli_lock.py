@@ -18,6 +18,7 @@ from packaging.pylock import Pylock
 from kit import sentences, typed
 from kit.package_index import PackageIndex
 from kit.process import Result
+from kit.resolvers import UV, with_uv
 from kit.sources import write_tree
 from kit.wheels import Wheel, wheel
 from kit.world import World
@@ -29,25 +30,12 @@ SECRET = "pa'ss"
 SCHEMA = Path(__file__).parents[2] / "docs/reference/lock.schema.json"
 
 
-def uv() -> str | None:
-    """One that runs: a version manager may put a name on PATH that only complains."""
-    candidates = [os.environ.get("UV"), str(Path(sys.executable).with_name("uv")), shutil.which("uv")]
-    for program in candidates:
-        if program and Path(program).is_file():
-            ended = subprocess.run([program, "--version"], capture_output=True, text=True)
-            if ended.returncode == 0:
-                return program
-    return None
-
-
 def pip_version() -> tuple[int, ...]:
     ended = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, text=True)
     return tuple(int(part) for part in re.findall(r"\d+", ended.stdout.partition(" from ")[0]))
 
 
-UV = uv()
 PIP = pip_version()
-with_uv = pytest.mark.skipif(UV is None, reason="NOT TESTED: uv is missing here, which resolves locks")
 with_pip = pytest.mark.skipif(PIP < (26, 0), reason="NOT TESTED: pip is missing here, or older than 26 (pip lock)")
 
 

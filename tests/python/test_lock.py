@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kit.compiler import extension, suffix
-from kit.locks import Lock, python, run
-from kit.wheels import Wheel, native_tag, wheel
+from kit.locks import Lock, packages, python
+from kit.wheels import native_tag, wheel
 from origins import Origin
 
 MOUNT = "import magic_module as mm; mount = mm.mount_lock({lock!r})\n"
@@ -20,28 +18,6 @@ MOUNT = "import magic_module as mm; mount = mm.mount_lock({lock!r})\n"
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
-
-
-def packages() -> list[Wheel]:
-    """A namespace that three share, a data scheme, scripts, entry points, and what requires what."""
-    return [
-        wheel("alpha", "1.0", {"alpha/__init__.py": "import beta; VALUE = beta.VALUE + 1"}, requires=["Beta>=1"]),
-        wheel("Beta", "2.0", {"beta.py": "VALUE = 41"}, folders=True),
-        wheel("space-one", "1.0", {"space/one.py": "NAME = __name__"}),
-        wheel("space-two", "1.0", {"space/two/__init__.py": "from space import one; NAME = __name__ + one.NAME"}),
-        wheel("space.three", "1.0", {"space/deep/three.py": "import space.one as it; NAME = it.NAME"}),
-        wheel(
-            "tool",
-            "3.1",
-            {"tool/__init__.py": "import sys\ndef main(): print('tool', *sys.argv[1:]); return 7"},
-            scripts={"tool": "tool:main"},
-            entry_points={"kit.plugins": {"first": "tool:main"}},
-            data={
-                "scripts/raw": "#!python\nimport sys, tool; print('raw', *sys.argv[1:])\n",
-                "data/share/tool.txt": "x",
-            },
-        ),
-    ]
 
 
 @pytest.fixture
@@ -195,115 +171,6 @@ print(mm.upgrade())
     sentence = "the lock ./pylock.toml says which versions are used; resolve it again: magic-module lock --upgrade NAME"
     said = mounted(lock, cache, program.replace("{folder!r}", repr(str(lock.folder))))
     assert said == f"{sentence}\n{sentence}\n[]"
-
-
-def test_run_is_the_program_in_an_environment_of_its_own(lock: Lock, cache: Path, tmp_path: Path) -> None:
-    script = tmp_path / "report.py"
-    script.write_text(
-        "import alpha, sys\nprint(alpha.VALUE, sys.argv[1:], sys.prefix != sys.base_prefix, __name__)\nsys.exit(3)"
-    )
-    ended = run(lock, cache, "report.py", "--lock", "x", "-m", status=3)
-    assert (ended.stdout, ended.stderr) == ("42 ['--lock', 'x', '-m'] True __main__\n", "")
-
-
-@pytest.mark.parametrize(
-    ("program", "printed", "status"),
-    [
-        (("-c", "import alpha, sys; print(alpha.VALUE, sys.argv)", "a"), "42 ['-c', 'a']\n", 0),
-        (("-m", "beta"), "", 0),
-        (("tool", "a", "-b"), "tool a -b\n", 7),
-        (("raw", "a"), "raw a\n", 0),
-    ],
-)
-def test_run_takes_modules_code_and_scripts(
-    lock: Lock, cache: Path, program: tuple[str, ...], printed: str, status: int
-) -> None:
-    ended = run(lock, cache, *program, status=status)
-    assert (ended.stdout, ended.stderr) == (printed, "")
-
-
-@pytest.mark.parametrize("arguments", [(), ("-m",), ("-c",)])
-def test_run_without_a_program_is_wrong_usage(lock: Lock, cache: Path, arguments: tuple[str, ...]) -> None:
-    assert "nothing to run" in run(lock, cache, *arguments, status=2).stderr
-
-
-def test_run_finds_its_lock(lock: Lock, cache: Path, tmp_path: Path) -> None:
-    inside = lock.folder / "inside"
-    inside.mkdir()
-    code = ("-c", "import beta; print(beta.VALUE)")
-    assert run(None, cache, *code, here=inside).stdout == "41\n"
-    assert run(None, cache, *code, settings={"MAGIC_MODULE_LOCK": str(lock.path)}).stdout == "41\n"
-    assert "there is no pylock.toml here or above" in run(None, cache, *code, status=2).stderr
-    (inside / "job.py").write_text("import beta; print(beta.VALUE)")
-    lock.path.rename(inside / "pylock.job.toml")
-    (lock.folder / "wheels").rename(inside / "wheels")
-    assert run(None, cache, str(inside / "job.py")).stdout == "41\n"
-
-
-def test_what_is_neither_a_file_nor_a_script_is_named(lock: Lock, cache: Path) -> None:
-    assert run(lock, cache, "nowhere", status=1).stderr == (
-        "magic-module: nowhere is neither a file nor a script of the lock; "
-        "check the path; a console script must be one of the lock's packages\n"
-    )
-
-
-def test_children_see_the_same_environment(lock: Lock, cache: Path, tmp_path: Path) -> None:
-    script = tmp_path / "parent.py"
-    script.write_text(
-        """
-import multiprocessing, shutil, subprocess, sys
-
-def value(number):
-    import alpha
-    return alpha.VALUE + number
-
-if __name__ == "__main__":
-    code = "import alpha; print(alpha.VALUE)"
-    for python in (sys.executable, "python"):
-        print(subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.strip())
-    print(subprocess.run(["tool", "x"], capture_output=True, text=True).stdout.strip(), shutil.which("raw") is not None)
-    for method in ("spawn", "fork"):
-        with multiprocessing.get_context(method).Pool(1) as pool:
-            print(pool.map(value, [0, 1]))
-"""
-    )
-    assert run(lock, cache, "parent.py").stdout == "42\n42\ntool x True\n[42, 43]\n[42, 43]\n"
-
-
-def test_spawned_children_have_what_their_parent_mounted(lock: Lock, cache: Path, tmp_path: Path) -> None:
-    script = tmp_path / "parent.py"
-    script.write_text(
-        f"""
-import multiprocessing
-
-def value(_):
-    import alpha
-    return alpha.VALUE
-
-if __name__ == "__main__":
-    import magic_module
-    magic_module.mount_lock({str(lock.path)!r})
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        print(pool.map(value, [0]))
-"""
-    )
-    assert python(cache, f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')").stdout == "[42]\n"
-
-
-def has_start_line() -> bool:
-    line = Path(sysconfig.get_path("purelib"), "magic_module.pth")
-    return line.is_file() and "_py.start" in line.read_text()
-
-
-@pytest.mark.skipif(not has_start_line(), reason="the wheel is not installed: an editable install has no start line")
-def test_the_environment_mounts_when_an_interpreter_starts(lock: Lock, cache: Path) -> None:
-    program = "import importlib.util; print(importlib.util.find_spec('alpha') is not None)"
-    one = {"MAGIC_MODULE_LOCK": str(lock.path)}
-    many = {"MAGIC_MODULE_MOUNTS": json.dumps([{"lock": str(lock.path)}])}
-    assert python(cache, program).stdout == "False\n"
-    assert python(cache, program, one).stdout == "True\n"
-    assert python(cache, program, many).stdout == "True\n"
-    assert python(cache, program, {**one, "MAGIC_MODULE_START": "0"}).stdout == "False\n"
 
 
 def test_two_that_bring_different_code_to_one_path(tmp_path: Path, cache: Path) -> None:

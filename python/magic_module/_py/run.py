@@ -50,15 +50,18 @@ def script(unit: str, path: str) -> NoReturn:
     execute([program, *sys.argv[1:]], dict(os.environ))
 
 
-def command_in(view: Path, arguments: Sequence[str]) -> list[str]:
-    """The program for what follows `run`: options of the interpreter, a file, or a console script of the lock."""
+def command_in(view: Path, arguments: Sequence[str], flags: Sequence[str] = ()) -> list[str]:
+    """The program for what follows `run`: options of the interpreter, a file, or a console script of the lock.
+
+    Every script in a view is one in Python, so that the interpreter can be given `flags`.
+    """
     scripts = view / ("Scripts" if os.name == "nt" else "bin")
     python = str(scripts / ("python.exe" if os.name == "nt" else "python"))
     first = arguments[0]
     if first in ("-m", "-c", "-") or Path(first).exists():
-        return [python, *arguments]
+        return [python, *flags, *arguments]
     console = scripts / first
     if os.sep not in first and console.exists():
-        return [str(console), *arguments[1:]]
+        return [python, *flags, str(console), *arguments[1:]]
     hint = "check the path; a console script must be one of the lock's packages"
     raise UnitNotFoundError(f"{first} is neither a file nor a script of the lock; {hint}", name=first, hint=hint)

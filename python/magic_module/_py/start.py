@@ -14,3 +14,7 @@ except ImportError as error:
     # The program may not need what could not be mounted; what it needs is missing then, and this says why.
     if sys.stderr is not None:
         print(f"magic-module: {error}", file=sys.stderr)
+if "magic_module_trace" in sys._xoptions:
+    from magic_module._py import trace
+
+    trace.begin()

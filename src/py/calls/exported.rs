@@ -1,15 +1,107 @@
 //! Mounts that come from outside, or go there: the environment's, and those of children.
+//!
+//! ```text
+//! parent   mount(export=True) ─▶ os.environ ─▶ any process that it starts
+//!          export_environment() ─▶ a dict, for whoever starts processes elsewhere
+//! child    the start line ─ _start() ─▶ the same mounts
+//! ```
+
+use std::path::PathBuf;
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::lock::mount_lock;
 use super::mount::mount_manifest;
 use crate::mount::MountRequest;
 use crate::py::bridge::errors::{OrRaise, kind_of};
 use crate::py::bridge::state::{existing, session};
-use crate::settings::{Exported, parse_mounts, text_of_mounts};
+use crate::settings::{Exported, own_variables, parse_mounts, text_of_mounts, variable};
 use crate::supply::Source;
 use crate::supply::manifest::{self, WhenOld};
+
+const MOUNTS: &str = "MAGIC_MODULE_MOUNTS";
+
+/// What a child process needs to see what this one sees: settings, and mounts.
+///
+/// It has the variables of this process whose names begin with `MAGIC_MODULE_`, and in
+/// `MAGIC_MODULE_MOUNTS` every mount. The child mounts them when its interpreter starts.
+///
+/// Returns:
+///     Variables by name, to be added to an environment.
+///
+/// Raises:
+///     ConfigurationError: a variable is wrong.
+///
+/// Example:
+///     >>> subprocess.run(command, env=os.environ | mm.export_environment())
+#[pyfunction]
+pub fn export_environment(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let session = session(py)?;
+    let settings = &session.engine.settings;
+    let environment = PyDict::new(py);
+    for name in own_variables().iter().filter_map(|name| name.to_str()) {
+        // The child may work in another folder.
+        let own = match name {
+            "MAGIC_MODULE_LOCK" => settings.lock.as_ref(),
+            "MAGIC_MODULE_CACHE_DIR" => Some(&settings.cache_dir),
+            _ => None,
+        };
+        match own {
+            Some(path) => environment.set_item(name, path.as_os_str())?,
+            None => environment.set_item(name, variable(name))?,
+        }
+    }
+    let mut mounts = handed_down(py)?;
+    let of_lock = settings.lock.clone().map(of_lock);
+    for mount in session.mounts() {
+        let own = exported(&mount.request);
+        let is_said = session.is_environments(&mount) || of_lock.as_ref() == Some(&own);
+        if !is_said && !mounts.contains(&own) {
+            mounts.push(own);
+        }
+    }
+    if !mounts.is_empty() {
+        environment.set_item(MOUNTS, text_of_mounts(&mounts))?;
+    }
+    Ok(environment)
+}
+
+/// From now on every process that this one starts has the mount.
+pub fn hand_down(py: Python<'_>, request: &MountRequest) -> PyResult<()> {
+    let (mut mounts, own) = (handed_down(py)?, exported(request));
+    if mounts.contains(&own) {
+        return Ok(());
+    }
+    mounts.push(own);
+    environ(py)?.set_item(MOUNTS, text_of_mounts(&mounts))
+}
+
+/// What is started from now on does not have the mount.
+pub fn take_back(py: Python<'_>, request: &MountRequest) -> PyResult<()> {
+    // What cannot be read was not written here.
+    let Ok(mut mounts) = handed_down(py) else { return Ok(()) };
+    let (before, own) = (mounts.len(), exported(request));
+    mounts.retain(|mount| *mount != own);
+    match mounts.len() {
+        all if all == before => Ok(()),
+        0 => environ(py)?.del_item(MOUNTS),
+        _ => environ(py)?.set_item(MOUNTS, text_of_mounts(&mounts)),
+    }
+}
+
+/// As the program's environment has it by now.
+fn handed_down(py: Python<'_>) -> PyResult<Vec<Exported>> {
+    let text: Option<String> = environ(py)?.call_method1("get", (MOUNTS,))?.extract()?;
+    match text.filter(|text| !text.trim().is_empty()) {
+        Some(text) => parse_mounts(&text).or_raise(py),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn environ(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import("os")?.getattr("environ")
+}
 
 /// Every mount that holds, as `MAGIC_MODULE_MOUNTS` has it; empty, if there is none.
 #[pyfunction]
@@ -39,15 +131,30 @@ pub fn _start(py: Python<'_>) -> PyResult<()> {
     if !settings.start {
         return Ok(());
     }
-    let lock = settings.lock.clone();
-    let lock = lock.map(|lock| Exported { lock: Some(lock), ..Exported::default() });
-    settings.mounts.iter().chain(&lock).try_for_each(|mount| make(py, mount))
+    mount_said(py)
+}
+
+/// Mounts what `MAGIC_MODULE_LOCK` and `MAGIC_MODULE_MOUNTS` say. One that fails does not keep the
+/// others away.
+#[pyfunction(name = "_mount_said")]
+pub fn mount_said(py: Python<'_>) -> PyResult<()> {
+    let settings = &session(py)?.engine.settings;
+    let lock = settings.lock.clone().map(of_lock);
+    let mut outcome = Ok(());
+    for mount in settings.mounts.iter().chain(&lock) {
+        outcome = outcome.and(make(py, mount));
+    }
+    outcome
+}
+
+fn of_lock(lock: PathBuf) -> Exported {
+    Exported { lock: Some(lock), ..Exported::default() }
 }
 
 fn make(py: Python<'_>, mount: &Exported) -> PyResult<()> {
     let Exported { extras, groups, first, unhashed, .. } = mount.clone();
     if let Some(lock) = mount.lock.clone() {
-        return mount_lock(py, lock, extras, groups, first, unhashed).map(drop);
+        return mount_lock(py, lock, extras, groups, first, unhashed, false).map(drop);
     }
     let Some(url) = mount.manifest_url.clone() else { return Ok(()) };
     let fail = mount.max_age.as_deref() == Some("fail");

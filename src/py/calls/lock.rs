@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use super::exported::hand_down;
 use super::mount::Mount;
 use crate::fetch::Freshness;
 use crate::mount::{Mount as CoreMount, MountRequest};
@@ -31,6 +32,7 @@ use crate::supply::{Source, View, lock};
 ///     groups: dependency groups (PEP 735) that are wanted beside the lock's default ones.
 ///     first: serve its packages before what is installed.
 ///     unhashed: take wheels without a digest in the lock, too; what comes first is noted.
+///     export: every process that is started from now on has the mount, too, until it is closed.
 ///
 /// Returns:
 ///     The mount, a context manager that undoes it.
@@ -44,7 +46,7 @@ use crate::supply::{Source, View, lock};
 /// Example:
 ///     >>> mm.mount_lock("pylock.toml")
 #[pyfunction]
-#[pyo3(signature = (path, *, extras=Vec::new(), groups=Vec::new(), first=false, unhashed=false))]
+#[pyo3(signature = (path, *, extras=Vec::new(), groups=Vec::new(), first=false, unhashed=false, export=false))]
 pub fn mount_lock(
     py: Python<'_>,
     path: PathBuf,
@@ -52,6 +54,7 @@ pub fn mount_lock(
     groups: Vec<String>,
     first: bool,
     unhashed: bool,
+    export: bool,
 ) -> PyResult<Mount> {
     let source = lock::Source {
         path: std::path::absolute(path)?,
@@ -64,13 +67,25 @@ pub fn mount_lock(
         version: version(py)?,
         package: package(py)?,
     };
-    mount_source(py, source, first)
+    let mount = mount_source(py, source, first)?;
+    if export {
+        hand_down(py, &mount.0.request)?;
+    }
+    Ok(mount)
 }
 
 /// The lock of the folder that the process works in: the nearest one that is its owner's.
 #[pyfunction]
 pub fn _nearest_lock(here: PathBuf) -> Option<PathBuf> {
     lock::nearest(&here)
+}
+
+/// The folder of the lock that follows from what a script says of itself, on this interpreter.
+#[pyfunction]
+pub fn _script_folder(py: Python<'_>, facts: &str) -> PyResult<PathBuf> {
+    let facts = format!("{}\n{facts}", environment(py)?);
+    let session = session(py)?;
+    py.detach(|| session.engine.store.script(&facts)).or_raise(py)
 }
 
 fn mount_source(py: Python<'_>, source: lock::Source, first: bool) -> PyResult<Mount> {

@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::exported::{hand_down, take_back};
 use crate::error::{Error, Kind};
 use crate::mount::{Mount as CoreMount, MountRequest};
 use crate::name::{Namespace, UnitName, UrlText, Version};
@@ -39,7 +40,7 @@ impl Mount {
         self.0.namespace.as_str()
     }
 
-    /// Where the units come from, without credentials.
+    /// Where the units come from, without credentials; of a lock its own file.
     #[getter]
     fn manifest_url(&self) -> String {
         self.0.supply.url().to_string()
@@ -67,6 +68,7 @@ impl Mount {
         let session = session(py)?;
         session.close(&self.0);
         refresh_filter(session);
+        take_back(py, &self.0.request)?;
         if let Some(path) = search_path(py, &self.0)? {
             let view = self.0.supply.view();
             let entry = view.map_or_else(|| self.0.folder.entry(), |view| view.site());
@@ -103,7 +105,11 @@ impl Mount {
     }
 
     fn __repr__(&self) -> String {
-        format!("Mount({:?}, {:?})", self.0.namespace.as_str(), self.0.supply.url())
+        let namespace = self.0.namespace.as_str();
+        match self.0.request.source.as_lock() {
+            Some(lock) => format!("Mount({namespace:?}, lock {:?})", lock.path),
+            None => format!("Mount({namespace:?}, {:?})", self.0.supply.url()),
+        }
     }
 }
 
@@ -159,6 +165,7 @@ pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) ->
 ///     allow_http: accept plain http from other machines, too.
 ///     max_age: what a manifest that is too old does: "warn" or "fail".
 ///     frozen: refuse all that the project's `magic.lock` does not hold.
+///     export: every process that is started from now on has the mount, too, until it is closed.
 ///
 /// Returns:
 ///     The mount, a context manager that undoes it.
@@ -172,7 +179,7 @@ pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) ->
 ///     >>> mm.mount("acme", "https://example.com/acme/manifest.json")
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of the public function")]
-#[pyo3(signature = (namespace, manifest_url, *, public_key=None, first=false, pins=None, allow_http=false, max_age="warn", frozen=false))]
+#[pyo3(signature = (namespace, manifest_url, *, public_key=None, first=false, pins=None, allow_http=false, max_age="warn", frozen=false, export=false))]
 pub fn mount(
     py: Python<'_>,
     namespace: &str,
@@ -183,6 +190,7 @@ pub fn mount(
     allow_http: bool,
     max_age: &str,
     frozen: bool,
+    export: bool,
 ) -> PyResult<Mount> {
     let request = MountRequest {
         namespace: Namespace::new(namespace)
@@ -207,7 +215,11 @@ pub fn mount(
             .or_raise(py)?,
         frozen,
     };
-    mount_manifest(py, request)
+    let mount = mount_manifest(py, request)?;
+    if export {
+        hand_down(py, &mount.0.request)?;
+    }
+    Ok(mount)
 }
 
 /// Makes a mount of a manifest.

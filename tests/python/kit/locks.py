@@ -1,5 +1,6 @@
 """Locks made on the spot: a folder with wheels and the `pylock.toml` that names them.
 
+lock = Lock(tmp_path / "project", packages())                                # a little of everything
 lock = Lock(tmp_path / "project", [wheel("alpha"), wheel("beta")])           # wheels by their path
 lock = Lock(tmp_path / "project", [...], url=origin.url + "/wheels")         # wheels by URL
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 from . import process
 from .interpreter import environment
 from .process import Result
-from .wheels import Wheel
+from .wheels import Wheel, wheel
 
 
 class Lock:
@@ -23,12 +24,34 @@ class Lock:
     def __init__(self, folder: Path, wheels: Sequence[Wheel], *, url: str | None = None, more: str = "") -> None:
         self.folder = folder
         self.path = folder / "pylock.toml"
-        self.wheels = {wheel.name: wheel for wheel in wheels}
-        for wheel in wheels:
-            wheel.write(folder / "wheels")
+        self.wheels = {each.name: each for each in wheels}
+        for each in wheels:
+            each.write(folder / "wheels")
         self.path.write_text(
             "\n".join(['lock-version = "1.0"', 'created-by = "kit"', more, *(_entry(each, url) for each in wheels)])
         )
+
+
+def packages() -> list[Wheel]:
+    """A namespace that three share, a data scheme, scripts, entry points, and what requires what."""
+    return [
+        wheel("alpha", "1.0", {"alpha/__init__.py": "import beta; VALUE = beta.VALUE + 1"}, requires=["Beta>=1"]),
+        wheel("Beta", "2.0", {"beta.py": "VALUE = 41"}, folders=True),
+        wheel("space-one", "1.0", {"space/one.py": "NAME = __name__"}),
+        wheel("space-two", "1.0", {"space/two/__init__.py": "from space import one; NAME = __name__ + one.NAME"}),
+        wheel("space.three", "1.0", {"space/deep/three.py": "import space.one as it; NAME = it.NAME"}),
+        wheel(
+            "tool",
+            "3.1",
+            {"tool/__init__.py": "import sys\ndef main(): print('tool', *sys.argv[1:]); return 7"},
+            scripts={"tool": "tool:main"},
+            entry_points={"kit.plugins": {"first": "tool:main"}},
+            data={
+                "scripts/raw": "#!python\nimport sys, tool; print('raw', *sys.argv[1:])\n",
+                "data/share/tool.txt": "x",
+            },
+        ),
+    ]
 
 
 def _entry(wheel: Wheel, url: str | None) -> str:

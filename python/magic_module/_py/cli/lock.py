@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from magic_module._native import _shown as shown
@@ -21,20 +22,7 @@ _NAME = re.compile(r"pylock(\.[^.]+)?\.toml")
 def lock(options: argparse.Namespace) -> Answer:
     """Asks a resolver, and says what has changed."""
     request, found = _request(options)
-
-    def begin(resolver: str) -> None:
-        if not options.json and is_terminal(sys.stderr):
-            say(sys.stderr, f"resolving with {resolver} …\n")
-
-    try:
-        made = making.make(request, frozenset(normal(name) for name in options.allow_index_change), begin)
-    except ResolverError as error:
-        if not options.json:
-            # In its own words, as the sentence that follows cannot say it.
-            say(sys.stderr, "".join(f"{cause}\n" for cause in error.causes))
-        raise
-    if not options.json:
-        say(sys.stderr, "".join(f"{line}\n" for line in made.warnings))
+    made = resolved(request, options.allow_index_change, quiet=options.json)
     data = {
         "lock": request.output,
         "found": found,
@@ -44,6 +32,25 @@ def lock(options: argparse.Namespace) -> Answer:
         "changes": [asdict(change) for change in made.changes],
     }
     return Answer(data, _lines(request, made, found))
+
+
+def resolved(request: Request, moved: Sequence[str] = (), *, quiet: bool = False) -> making.Made:
+    """Makes the lock; unless `quiet`, what is to be known meanwhile is said on stderr."""
+
+    def begin(resolver: str) -> None:
+        if not quiet and is_terminal(sys.stderr):
+            say(sys.stderr, f"resolving with {resolver} …\n")
+
+    try:
+        made = making.make(request, frozenset(normal(name) for name in moved), begin)
+    except ResolverError as error:
+        if not quiet:
+            # In its own words, as the sentence that follows cannot say it.
+            say(sys.stderr, "".join(f"{cause}\n" for cause in error.causes))
+        raise
+    if not quiet:
+        say(sys.stderr, "".join(f"{line}\n" for line in made.warnings))
+    return made
 
 
 def _lines(request: Request, made: making.Made, found: str | None) -> list[str]:

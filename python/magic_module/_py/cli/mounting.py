@@ -5,6 +5,7 @@ import importlib
 from collections.abc import Sequence
 
 from magic_module import _native
+from magic_module._py.cli.answer import WrongUsage
 from magic_module.errors import ConfigurationError, MagicModuleError
 
 OWN = "magic_module"
@@ -14,12 +15,22 @@ OWN = "magic_module"
 def provide(options: argparse.Namespace, names: Sequence[str] = (), *, needed: bool = True) -> str:
     """Mounts what the options say, and tells the namespace.
 
-    Without options the environment's mount serves `magic_module`; another namespace is mounted by the package that
-    it belongs to, which is imported for it.
+    A lock, given or the environment's, serves top-level names. Without options the environment's mount serves
+    `magic_module`; another namespace is mounted by the package that it belongs to, which is imported for it.
     """
     if options.frozen:
         _native._freeze()
     settings = _native._settings()
+    if options.lock is not None:
+        if (options.manifest_url, options.public_key, options.namespace) != (None, None, None):
+            raise WrongUsage("--lock has packages of its own: it goes with no manifest and no namespace")
+        _native.mount_lock(options.lock)
+        return ""
+    if settings["lock"] is not None or settings["mounts"] != "[]":
+        # They are mounted already, unless this interpreter was started without the start line.
+        _native._mount_said()
+        if settings["lock"] is not None and (options.manifest_url, options.namespace) == (None, None):
+            return ""
     url, keys = options.manifest_url, options.public_key
     namespace: str = OWN if options.namespace is None else options.namespace
     if url is None and keys is None:

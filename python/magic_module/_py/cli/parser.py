@@ -75,10 +75,13 @@ def command_line() -> argparse.ArgumentParser:
     add("keep.cache", "cache", "Tell where the cache is and what is in it.")
     run = add("run.run", "run", "Run a program with the packages of a lock, fetching what it imports as it does.")
     run.usage = "%(prog)s [options] SCRIPT | -m MODULE | -c CODE [argument ...]"
-    run.add_argument("--lock", metavar="FILE", help="default: MAGIC_MODULE_LOCK, the script's, the nearest pylock.toml")
     run.add_argument("--extra", action="append", default=[], metavar="NAME", help="of the lock's project")
     run.add_argument("--group", action="append", default=[], metavar="NAME", help="of the lock's project")
     run.add_argument("--allow-unhashed", action="store_true", help="take wheels without a digest, too")
+    run.add_argument(
+        "--trace", action="store_true", help="tell at exit what was used, how large it was, and who pulled it"
+    )
+    run.add_argument("--trace-to", metavar="FILE", help="the same, into a file")
     rest: dict[str, Any] = {"nargs": argparse.REMAINDER, "default": None}
     run.add_argument("-m", dest="module", metavar="MODULE", help="run a module; all that follows is its own", **rest)
     run.add_argument("-c", dest="code", metavar="CODE", help="run a text; all that follows is its own", **rest)
@@ -126,6 +129,7 @@ def _add_common(command: argparse.ArgumentParser, at_top: bool) -> None:
     group = command.add_argument_group("where units come from (without these: the environment)")
     add(group, "--manifest-url", metavar="URL")
     add(group, "--public-key", metavar="KEY", action="append", help="may be given more than once")
+    add(group, "--lock", metavar="FILE", help="a pylock.toml instead: its packages are the units")
     add(group, "--namespace", metavar="NAME", help="default: magic_module; may be empty")
     add(command, "--frozen", action="store_true", default=False, help="refuse what magic.lock does not list")
     add(command, "--json", action="store_true", default=False, help="one object with a schema number")

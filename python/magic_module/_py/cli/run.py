@@ -1,15 +1,19 @@
 """`run`: a program in the view of a lock."""
 
 import argparse
-import json
 import os
+import sys
 from pathlib import Path
 from typing import NoReturn
 
 from magic_module import _native
+from magic_module._py.cli import lock as locks
 from magic_module._py.cli.answer import Answer
+from magic_module._py.locking import script
+from magic_module._py.locking.request import Request
+from magic_module._py.progress import say
 from magic_module._py.run import command_in, execute
-from magic_module.errors import ConfigurationError
+from magic_module.errors import ConfigurationError, OfflineError
 
 LOCK = "pylock.toml"
 
@@ -28,23 +32,34 @@ def run(options: argparse.Namespace) -> Answer:
             options,
             f"no lock to run with: there is no {LOCK} here or above; make one: magic-module lock NAME -o {LOCK}",
         )
-    mount = _native.mount_lock(lock, extras=options.extra, groups=options.group, unhashed=options.allow_unhashed)
-    environment = dict(os.environ)
-    if options.extra or options.group or options.allow_unhashed:
-        environment.pop("MAGIC_MODULE_LOCK", None)
-        environment["MAGIC_MODULE_MOUNTS"] = json.dumps(
-            [*json.loads(environment.get("MAGIC_MODULE_MOUNTS") or "[]"), *json.loads(_native._exported())]
-        )
-    else:
-        environment["MAGIC_MODULE_LOCK"] = str(lock.absolute())
+    special = bool(options.extra or options.group or options.allow_unhashed)
+    mount = _native.mount_lock(
+        lock, extras=options.extra, groups=options.group, unhashed=options.allow_unhashed, export=special
+    )
     view = mount.view
     if view is None:
         hint = "use a system whose file system has symbolic links"
         raise ConfigurationError(f"{lock} has no view to run in; {hint}", hint=hint)
+    execute(command_in(view, program, _trace(options)), _environment(view, None if special else lock))
+
+
+def _environment(view: Path, lock: Path | None) -> dict[str, str]:
+    """That of an environment that was activated; `lock` is mounted when an interpreter starts in it."""
+    environment = dict(os.environ)
+    for name in ("MAGIC_MODULE_LOCK", "MAGIC_MODULE_START", "PYTHONHOME"):
+        environment.pop(name, None)
+    if lock is not None:
+        environment["MAGIC_MODULE_LOCK"] = str(lock.absolute())
     environment["VIRTUAL_ENV"] = str(view)
-    environment.pop("PYTHONHOME", None)
     environment["PATH"] = os.pathsep.join([str(view / "bin"), environment.get("PATH", os.defpath)])
-    execute(command_in(view, program), environment)
+    return environment
+
+
+def _trace(options: argparse.Namespace) -> list[str]:
+    """Options of the interpreter: what it starts itself does not inherit them."""
+    if options.trace_to is not None:
+        return ["-X", f"magic_module_trace={os.path.abspath(options.trace_to)}"]
+    return ["-X", "magic_module_trace"] if options.trace else []
 
 
 def _wrong(options: argparse.Namespace, message: str) -> NoReturn:
@@ -52,16 +67,33 @@ def _wrong(options: argparse.Namespace, message: str) -> NoReturn:
     raise AssertionError("unreachable")
 
 
-def lock_for(options: argparse.Namespace, script: str) -> Path | None:
+def lock_for(options: argparse.Namespace, program: str) -> Path | None:
     """The lock that is named, that of the environment, that of the script, or the nearest one."""
     if options.lock is not None:
         return Path(options.lock)
     named = _native._settings()["lock"]
     if named is not None:
         return Path(named)
-    own = Path(script)
-    if own.suffix == ".py" and own.is_file():
-        beside = own.with_name(f"pylock.{own.stem}.toml")
-        if beside.is_file():
-            return beside
-    return _native._nearest_lock(Path.cwd())
+    own = _lock_of_script(program) if Path(program).is_file() else None
+    return own or _native._nearest_lock(Path.cwd())
+
+
+def _lock_of_script(path: str) -> Path | None:
+    """The lock beside a script, else one that is made of what the script says of itself (PEP 723), once."""
+    said = script.said_by(path)
+    beside = Path(script.lock_of(path))
+    if beside.is_file():
+        if said is not None and script.is_stale(beside, said):
+            what = f"{beside} was made before the metadata of {path} changed"
+            say(sys.stderr, f"magic-module: {what}; make it anew: magic-module lock --script {path}\n")
+        return beside
+    if said is None:
+        return None
+    lock = _native._script_folder(script.facts(path, said)) / LOCK
+    if not lock.is_file():
+        if _native._settings()["offline"]:
+            hint = "unset MAGIC_MODULE_OFFLINE once"
+            what = f"what {path} requires was not resolved yet, and MAGIC_MODULE_OFFLINE forbids to ask an index"
+            raise OfflineError(f"{what}; {hint}", path=path, hint=hint)
+        locks.resolved(Request(script=path, output=str(lock)))
+    return lock

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from magic_module._py.locking import changes, pip, uv
+from magic_module._py.locking import changes, pip, script, uv
 from magic_module._py.locking.changes import Change, Lock
 from magic_module._py.locking.request import Request
 from magic_module._py.locking.urls import cut_document
@@ -64,6 +64,8 @@ def make(request: Request, moved: frozenset[str], begin: Callable[[str], None]) 
         begin(asked.name)
         text, warnings = asked.resolve(request, aside, old)
         text = cut_document(text)
+        if request.script is not None:
+            text = script.marked(text, request.script)
         new = Lock(text, request.output)
         if old is not None:
             changes.refuse_other_indexes(old, new, moved)

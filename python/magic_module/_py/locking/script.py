@@ -1,14 +1,18 @@
 """What a script says of itself (PEP 723), and what its lock is called."""
 
+import hashlib
 import os
 import re
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from magic_module._py.locking import reading
 from magic_module.errors import ConfigurationError
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+_BEGIN = re.compile(rb"(?m)^# /// script\r?$")
+_MARK = "script-metadata"
+"""The SHA-256 of the metadata that a lock was made of."""
 _PATH = re.compile(r"""(\bpath\s*=\s*)(["'])([^"'\\\n]*)\2""")
 """A folder or a file among the sources, relative to the script."""
 
@@ -34,6 +38,45 @@ def metadata(path: str) -> str:
         raise ConfigurationError(f"cannot lock {path}: it {what}; {hint}", path=path, hint=hint)
     lines = blocks[0].group("content").splitlines()
     return "".join(f"{line[2:] if line.startswith('# ') else line[1:]}\n" for line in lines)
+
+
+def said_by(path: str) -> str | None:
+    """The same; None for a file that has no such block, whatever it is.
+
+    Raises:
+        ConfigurationError: there are several, or it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            begins = _BEGIN.search(file.read()) is not None
+    except OSError:
+        begins = False  # whoever runs it says why
+    return metadata(path) if begins else None
+
+
+def facts(path: str, said: str) -> str:
+    """All that the lock of a script follows from, but for the interpreter."""
+    # Where it lies matters only if it names something beside it.
+    here = os.path.realpath(os.path.dirname(path) or ".") if _PATH.search(said) else ""
+    return f"{said}\n{here}"
+
+
+def marked(text: str, path: str) -> str:
+    """A lock that says which metadata of a script it was made of."""
+    return f'{text.rstrip()}\n\n[tool.magic-module]\n{_MARK} = "{_digest(metadata(path))}"\n'
+
+
+def is_stale(lock: Path, said: str) -> bool:
+    """Whether a lock was made of other metadata; False where it does not say."""
+    try:
+        found = re.search(rf'^{_MARK} = "([0-9a-f]+)"$', lock.read_text("utf-8", "replace"), re.MULTILINE)
+    except OSError:
+        return False
+    return found is not None and found.group(1) != _digest(said)
+
+
+def _digest(said: str) -> str:
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def document(path: str) -> dict[str, Any]:
