@@ -9,7 +9,7 @@ import pytest
 
 from kit.compiler import extension, suffix
 from kit.locks import Lock, packages, python
-from kit.wheels import native_tag, wheel
+from kit.wheels import Wheel, native_tag, wheel
 from origins import Origin
 
 MOUNT = "import magic_module as mm; mount = mm.mount_lock({lock!r})\n"
