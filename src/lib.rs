@@ -31,7 +31,7 @@
 //! | 0 words    | `error` `name` `settings` `events` `audit` `descriptor` `threads`        |
 //! |            | `clock` `per_process` `status`                                           |
 //! | 1 formats  | `manifest` `index` `layout` `lockfile` `distribution` `wheel` `resolved` |
-//! |            | `policy` `pylock`                                                        |
+//! |            | `policy` `pylock` `project`                                              |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile` `furnish`            |
 //! |            | `inspect`                                                                |
@@ -64,6 +64,7 @@ pub mod origin;
 mod per_process;
 pub mod plan;
 pub mod policy;
+pub mod project;
 #[cfg(feature = "python")]
 mod py;
 pub mod pylock;

@@ -28,9 +28,12 @@ pub struct Resolved {
     pub units: BTreeMap<UnitName, Distribution>,
     /// Who owns which path.
     pub owners: Owners,
-    /// Folders that are imported as they lie: projects that are worked on.
+    /// Folders that are put on the path as they lie: those of projects that are worked on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub editable: Vec<String>,
+    /// The projects by their folders, each with the digest of its `pyproject.toml`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub projects: BTreeMap<String, Digest>,
 }
 
 /// One wheel of a lock.

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
 use crate::name::{BadName, FilePath, UnitName};
-use crate::resolved::{Distribution, FileEntry, Resolved};
+use crate::resolved::{FileEntry, Resolved};
 use crate::store::view::{Entry, Plan};
 use crate::wheel::Contents;
 
@@ -41,7 +41,8 @@ pub struct Home {
     pub own_package: Option<PathBuf>,
 }
 
-/// Lays out all of a lock. `contents` has what is in the wheel of each unit. What `small` has the
+/// Lays out all of a lock. `contents` has what is in the wheel of each unit, and what would be in
+/// those of projects that are imported as they lie. What `small` has the
 /// bytes of, by its path below the prefix, stands there from the start.
 pub fn plan(
     resolved: &Resolved,
@@ -53,11 +54,11 @@ pub fn plan(
     let mut real: BTreeMap<FilePath, Entry> = BTreeMap::new();
     let mut laid: BTreeMap<&UnitName, Vec<FileEntry>> = BTreeMap::new();
     real.extend(small.iter().map(|(path, bytes)| (path.clone(), file(bytes.clone()))));
-    for (unit, distribution) in &resolved.units {
-        let Some(contents) = contents.get(unit) else {
-            let what = format!("cannot lay out {unit}: what is in its wheel is not known");
-            return Err(Error::new(Kind::Store, what).name(unit.to_string()));
-        };
+    if let Some(unit) = resolved.units.keys().find(|unit| !contents.contains_key(*unit)) {
+        let what = format!("cannot lay out {unit}: what is in its wheel is not known");
+        return Err(Error::new(Kind::Store, what).name(unit.to_string()));
+    }
+    for (unit, contents) in contents {
         let mut lay = || {
             let files = FileEntry::of(contents, scheme)?;
             let scripts = scripts::of(unit, contents, &files, scheme, home);
@@ -66,7 +67,7 @@ pub fn plan(
             laid.insert(unit, files);
             Ok(())
         };
-        lay().map_err(|error| lying(distribution, &error))?;
+        lay().map_err(|error| lying(contents, &error))?;
     }
     real.extend(own(resolved, home).map_err(|error| {
         Error::new(Kind::Store, "cannot lay out the view of a lock").caused_by(&error)
@@ -121,10 +122,11 @@ fn file(bytes: Vec<u8>) -> Entry {
     Entry::File { bytes, executable: false }
 }
 
-fn lying(distribution: &Distribution, error: &BadName) -> Error {
-    let Distribution { name, version, .. } = distribution;
+fn lying(contents: &Contents, error: &BadName) -> Error {
+    let stem = contents.dist_info.trim_end_matches(".dist-info");
+    let (name, version) = stem.split_once('-').unwrap_or((stem, ""));
     Error::new(Kind::Integrity, format!("cannot lay out the wheel of {name} {version}"))
-        .name(name.clone())
+        .name(name)
         .caused_by(error)
         .hint(format!("ask its author for another wheel, or lock another version of {name}"))
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::name::{Digest, UrlText, Version};
-use crate::resolved::Owners;
+use crate::resolved::{Distribution, Owners};
 use crate::wheel::{Scheme, WheelFile};
 
 const ENTRY_POINTS: &str = "\
@@ -83,6 +83,7 @@ fn furnished(wheels: &[(&str, Contents)], home: &Home, small: &[(&str, &str)]) -
         units: units.collect(),
         owners: Owners::of(&scheme(), &files),
         editable: Vec::new(),
+        projects: BTreeMap::new(),
     };
     let contents = named.iter().map(|(unit, contents)| (unit.clone(), (*contents).clone()));
     let small =

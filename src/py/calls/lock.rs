@@ -154,24 +154,46 @@ fn package(py: Python<'_>) -> PyResult<PathBuf> {
     Ok(fs_err::canonicalize(&folder).unwrap_or(folder))
 }
 
-/// Puts the view on `sys.path`: behind everything, or before what is installed.
+/// Puts the view on `sys.path`, and after it, as in an environment, projects that are worked on:
+/// behind everything, or before what is installed.
 fn join_search_path(py: Python<'_>, view: &View, first: bool) -> PyResult<()> {
     let sys = py.import("sys")?;
-    let path = sys.getattr("path")?;
-    let mut folders: Vec<String> = view.resolved.editable.clone();
-    folders.push(view.site().to_string_lossy().into_owned());
     let known = sys.getattr("path_importer_cache")?;
-    let Ok(path) = path.cast_into::<PyList>() else { return Ok(()) };
-    let mut at = if first { before_installed(&path) } else { path.len() };
-    for folder in folders {
-        // Somebody may have looked for the folder before we claimed it.
-        known.call_method1("pop", (&folder, py.None()))?;
-        if !path.contains(&folder)? {
+    let Ok(path) = sys.getattr("path")?.cast_into::<PyList>() else { return Ok(()) };
+    let site = view.site().to_string_lossy().into_owned();
+    // Somebody may have looked for the folder before we claimed it.
+    known.call_method1("pop", (&site, py.None()))?;
+    if !path.contains(&site)? {
+        path.insert(if first { before_installed(&path) } else { path.len() }, &site)?;
+    }
+    let mut at = path.index(&site)? + 1;
+    for folder in &view.resolved.editable {
+        if position(&path, at, folder).is_none() {
             path.insert(at, folder)?;
             at += 1;
         }
     }
     Ok(())
+}
+
+/// Takes from `sys.path` what [`join_search_path`] put there.
+pub(super) fn leave_search_path(py: Python<'_>, view: &View) -> PyResult<()> {
+    let path = py.import("sys")?.getattr("path")?;
+    let Ok(path) = path.cast_into::<PyList>() else { return Ok(()) };
+    let Ok(at) = path.index(view.site().to_string_lossy().as_ref()) else { return Ok(()) };
+    path.del_item(at)?;
+    for folder in &view.resolved.editable {
+        if let Some(at) = position(&path, at, folder) {
+            path.del_item(at)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a folder stands, from `start` on: the program may have put it further ahead itself.
+fn position(path: &Bound<'_, PyList>, start: usize, folder: &str) -> Option<usize> {
+    let is_it = |entry: Bound<'_, PyAny>| entry.extract::<&str>().is_ok_and(|it| it == folder);
+    (start..path.len()).find(|at| path.get_item(*at).is_ok_and(is_it))
 }
 
 /// Where the folders of installed packages begin.

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::exported::{hand_down, take_back};
+use super::lock::leave_search_path;
 use crate::error::{Error, Kind};
 use crate::mount::{Mount as CoreMount, MountRequest};
 use crate::name::{Namespace, UnitName, UrlText, Version};
@@ -69,9 +70,10 @@ impl Mount {
         session.close(&self.0);
         refresh_filter(session);
         take_back(py, &self.0.request)?;
-        if let Some(path) = search_path(py, &self.0)? {
-            let view = self.0.supply.view();
-            let entry = view.map_or_else(|| self.0.folder.entry(), |view| view.site());
+        if let Some(view) = self.0.supply.view() {
+            leave_search_path(py, view)?;
+        } else if let Some(path) = search_path(py, &self.0)? {
+            let entry = self.0.folder.entry();
             let _ = path.call_method1("remove", (entry.to_string_lossy().as_ref(),));
         }
         Ok(())

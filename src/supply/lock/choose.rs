@@ -96,6 +96,8 @@ pub struct Editable {
     pub name: DistributionName,
     /// Its folder; absolute.
     pub path: PathBuf,
+    /// As the lock says it; few do.
+    pub version: Option<Version>,
 }
 
 /// What a distribution says of itself.
@@ -169,7 +171,9 @@ impl Chooser {
         let (mut packages, mut editable) = (Vec::new(), Vec::new());
         for answer in answers {
             match answer {
-                PackageAnswer::Directory { name, path } => editable.push(Editable { name, path }),
+                PackageAnswer::Directory { name, path, version } => {
+                    editable.push(Editable { name, path, version });
+                }
                 PackageAnswer::Wheel { name, version, index, url, size, sha256 } => {
                     packages.push(Package {
                         name,
@@ -313,6 +317,7 @@ enum PackageAnswer {
         #[serde(deserialize_with = "distribution")]
         name: DistributionName,
         path: PathBuf,
+        version: Option<Version>,
     },
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::choose::{Chooser, Chosen, Request, Required, Requirements};
+use super::projects::{self, Found};
 use super::records::record_of;
 use super::{Compiled, LockSupply, Source};
 use crate::distribution::Metadata;
@@ -65,6 +66,9 @@ impl LockSupply {
         let store = self.engine.store.clone();
         let _kept = beside(move || store.keep()).await?;
         let (mut chooser, chosen) = self.choose().await?;
+        let editable = chosen.editable.iter();
+        let projects: Vec<Found> =
+            editable.map(|it| projects::find(&self.source.path, it)).collect::<Result<_>>()?;
         let wheels: Vec<Wheel> = chosen.packages.iter().map(|it| it.wheel.clone()).collect();
         let contents = self.contents(&wheels).await?;
         let inspected = chosen.packages.iter().zip(contents).map(|(package, contents)| {
@@ -84,9 +88,10 @@ impl LockSupply {
             })
             .collect();
         let required = beside(move || chooser.require(&asked)).await?;
-        let resolved = resolve(&chosen, &inspected, required)?;
+        let resolved = resolve(&chosen, &inspected, &projects, required)?;
+        let contents = inspected.into_iter().map(|it| (it.unit, it.contents));
         let contents: BTreeMap<UnitName, Contents> =
-            inspected.into_iter().map(|it| (it.unit, it.contents)).collect();
+            contents.chain(projects.into_iter().map(|it| (it.unit, it.contents))).collect();
         self.keep(resolved, &contents)
     }
 
@@ -139,7 +144,12 @@ impl LockSupply {
     }
 }
 
-fn resolve(chosen: &Chosen, inspected: &[Inspected], mut required: Required) -> Result<Resolved> {
+fn resolve(
+    chosen: &Chosen,
+    inspected: &[Inspected],
+    projects: &[Found],
+    mut required: Required,
+) -> Result<Resolved> {
     let scheme = &chosen.scheme;
     let mut units = BTreeMap::new();
     let mut files = Vec::new();
@@ -158,9 +168,8 @@ fn resolve(chosen: &Chosen, inspected: &[Inspected], mut required: Required) -> 
         units.insert(unit.clone(), distribution);
     }
     let owners = Owners::of(scheme, &files);
-    let editable =
-        chosen.editable.iter().map(|it| it.path.to_string_lossy().into_owned()).collect();
-    Ok(Resolved { scheme: scheme.clone(), units, owners, editable })
+    let (editable, projects) = projects::listed(&chosen.editable, projects);
+    Ok(Resolved { scheme: scheme.clone(), units, owners, editable, projects })
 }
 
 fn files_of(contents: &Contents, scheme: &Scheme) -> Result<Vec<FileEntry>> {

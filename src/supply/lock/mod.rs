@@ -10,6 +10,7 @@
 
 pub mod choose;
 mod compile;
+mod projects;
 mod records;
 
 use std::borrow::Cow;
@@ -124,6 +125,9 @@ impl LockSupply {
         }
         let Some(document) = self.folder.state()?.manifest else { return Ok(None) };
         let Ok(resolved) = compile::read(&self.engine.store, &document) else { return Ok(None) };
+        if !projects::are_unchanged(&resolved) {
+            return Ok(None);
+        }
         let Some(folder) = view::open(&self.engine.store, &self.identity)? else {
             return Ok(None);
         };
