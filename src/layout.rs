@@ -100,6 +100,22 @@ impl Layout {
         self.files.contains(path)
     }
 
+    /// True for a file and for a folder.
+    pub fn has(&self, path: &str) -> bool {
+        self.has_file(path) || self.folders.contains_key(path)
+    }
+
+    /// True if a module lies somewhere below `folder`.
+    pub fn has_code_below(&self, folder: &str, suffixes: &Suffixes) -> bool {
+        let names = self.folders.get(folder).into_iter().flatten();
+        names.map(|name| joined(folder, name)).any(|path| match self.folders.contains_key(&path) {
+            true => self.has_code_below(&path, suffixes),
+            false => {
+                suffixes.0.iter().map(String::as_str).chain([".py"]).any(|it| path.ends_with(it))
+            }
+        })
+    }
+
     /// What the module `name` (`a.b.c`) is here.
     pub fn find(&self, name: &str, suffixes: &Suffixes) -> Option<Found> {
         self.find_at(joined(&self.site, &name.replace('.', "/")), suffixes)
@@ -134,8 +150,9 @@ impl Layout {
         None
     }
 
-    /// The importable names directly in `folder`, each with whether it is a package,
-    /// as `pkgutil.iter_modules` tells them.
+    /// The modules directly in `folder`, each with whether it is a package, as
+    /// `pkgutil.iter_modules` tells them: also those whose names no `import` can spell, such as
+    /// a migration `0001_initial`.
     pub fn modules_in(&self, folder: &str, suffixes: &Suffixes) -> Vec<(String, bool)> {
         let mut seen = BTreeSet::new();
         let Some(names) = self.folders.get(folder) else { return Vec::new() };
@@ -156,7 +173,8 @@ impl Layout {
                 _ => continue,
             };
             if module != "__init__"
-                && crate::name::is_identifier(module)
+                && !module.is_empty()
+                && !module.contains('.')
                 && seen.insert(module.to_owned())
             {
                 modules.push((module.to_owned(), package));

@@ -102,6 +102,11 @@ impl Session {
         Some((mount, view, inside))
     }
 
+    /// True for a path in the view of a mount.
+    pub fn is_in_view(&self, path: &Path) -> bool {
+        self.in_store(path).is_some_and(|path| self.view_at(&path).is_some())
+    }
+
     /// True for a folder in the view of a mount, whether it is there yet or not.
     pub fn is_folder_of_view(&self, path: &Path) -> bool {
         let Some((mount, view, inside)) = self.view_at(path) else { return false };

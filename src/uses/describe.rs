@@ -101,6 +101,10 @@ impl Session {
     pub fn distributions(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for mount in self.mounts() {
+            // Those of a lock stand in its view, for whoever looks there.
+            if mount.supply.view().is_some() {
+                continue;
+            }
             let Some(bound) = mount.bound() else { continue };
             let names: BTreeSet<&str> = bound.generation.active.keys().map(Key::unit).collect();
             let in_use =

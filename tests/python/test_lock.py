@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kit.compiler import extension, suffix
-from kit.locks import Lock, packages, python
+from kit.locks import Lock, packages, python, whole
 from kit.wheels import Wheel, native_tag, wheel
 from origins import Origin
 
@@ -36,12 +36,6 @@ def lock(tmp_path: Path) -> Lock:
 def mounted(lock: Lock, cache: Path, program: str, status: int | None = 0, **settings: str) -> str:
     """What a program prints in a plain interpreter that mounts the lock by itself."""
     return python(cache, MOUNT.format(lock=str(lock.path)) + program, settings, status).stdout.strip()
-
-
-def whole(origin: Origin) -> set[str]:
-    """The wheels that were downloaded, and not only looked into."""
-    taken = [request for request in origin.take() if "range" not in request.headers]
-    return {request.path.strip("/").partition("-")[0] for request in taken}
 
 
 def test_only_what_is_imported_is_fetched_and_with_it_what_it_requires(

@@ -66,12 +66,18 @@ class UnitNamespaceLoader(_NamespaceLoader):
     """A folder of a unit without an `__init__`."""
 
     _unit: "_native._Unit"
+    _data = False  # nothing else can be imported from it
 
     def __init__(self, name: str, location: str) -> None:
         super().__init__(name, [location], _keep)
 
     def exec_module(self, module: "ModuleType") -> None:
-        """What the import system gives a namespace package that has no loader."""
+        """What the import system gives a namespace package that has no loader.
+
+        Who imports a folder of data looks into it next, by its path.
+        """
+        if self._data:
+            _native._ready(self._unit)
         module.__file__ = None
 
     def get_resource_reader(self, module: str) -> "Any":

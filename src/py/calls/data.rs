@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use crate::py::bridge::errors::{OrRaise, no_file};
 use crate::py::bridge::runtime::block;
-use crate::py::bridge::state::session;
+use crate::py::bridge::state::{existing, session};
 
 /// The path of a data file on disk, fetched first if it is lazy.
 ///
@@ -53,4 +53,11 @@ pub fn _lazy_path(py: Python<'_>, origin: PathBuf) -> PyResult<String> {
     let place = block(py, session, None, async move |session| session.data_path_at(&wanted).await)?;
     let place = place.ok_or_else(|| no_file(&origin.to_string_lossy()))?;
     Ok(place.to_string_lossy().into_owned())
+}
+
+/// True for a path in the view of a lock that is mounted.
+#[pyfunction]
+pub fn _is_in_view(path: PathBuf) -> bool {
+    let Ok(path) = std::path::absolute(path) else { return false };
+    existing().is_some_and(|session| session.is_in_view(&path))
 }

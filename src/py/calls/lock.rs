@@ -18,6 +18,7 @@ use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::{session, version};
 use crate::py::hook::filter::refresh_filter;
 use crate::py::hook::finder::inherit;
+use crate::py::hook::watched::mend_loaded;
 use crate::session::Session;
 use crate::supply::{Source, View, lock};
 
@@ -107,6 +108,7 @@ fn mount_source(py: Python<'_>, source: lock::Source, first: bool) -> PyResult<M
     };
     refresh_filter(session);
     join_search_path(py, &view, first)?;
+    mend_loaded(py)?;
     if py.import("sys")?.getattr("modules")?.contains("multiprocessing.spawn")? {
         inherit(py)?;
     }

@@ -33,6 +33,7 @@ use pyo3::wrap_pyfunction;
 /// Adds all functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let functions = [
+        wrap_pyfunction!(data::_is_in_view, module)?,
         wrap_pyfunction!(data::_lazy_files, module)?,
         wrap_pyfunction!(data::_lazy_path, module)?,
         wrap_pyfunction!(data::_unit_file, module)?,

@@ -20,6 +20,7 @@ use super::filter::{Finder, Ours, Place, serves_behind};
 use super::folders::{any_in_trees, joined, only_folder, submodule, virtual_namespace};
 use super::resolve::{Outcome, Scope, resolve};
 use super::spec::{in_trees, spec_of};
+use super::watched::{is_mended, mended};
 use super::whole::found;
 use crate::layout::Found;
 use crate::mount::Mount;
@@ -58,11 +59,17 @@ impl Finder {
             Ours::BelowUnit => path
                 .is_some_and(|path| existing().is_some_and(|session| any_in_trees(session, path))),
         };
-        if !ours || is_busy() || is_asking(name) {
-            return Ok(None);
-        }
         let wanted = Wanted { fullname, name, path, target };
-        if behind { find_behind(wanted) } else { find(slf, wanted) }
+        let found = match ours && !is_busy() && !is_asking(name) {
+            true if behind => find_behind(wanted)?,
+            true => find(slf, wanted)?,
+            false => None,
+        };
+        // Also what our own machinery is the first to import: it is loaded once.
+        if !behind && is_mended(name) && !is_asking(name) {
+            return mended(slf, wanted, found);
+        }
+        Ok(found)
     }
 
     /// Nothing is cached here that the file system could contradict.

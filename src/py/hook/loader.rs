@@ -7,10 +7,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use super::ready::{read, ready, ready_or_successor, verified};
-use super::spec::UnitHandle;
+use super::spec::{UnitHandle, handle};
 use crate::py::bridge::audit;
 use crate::py::bridge::errors::{OrRaise, no_file};
 use crate::py::bridge::runtime::block;
+use crate::py::bridge::state::existing;
 use crate::unit::Unit;
 
 /// The verified bytes of a file of the unit; `None` if the path is not the unit's to serve.
@@ -67,6 +68,22 @@ pub fn _ready(py: Python<'_>, handle: &Bound<'_, UnitHandle>) -> PyResult<()> {
         unit.reset();
     }
     ready(py, handle.get()).map(drop)
+}
+
+/// Fetches the unit whose file stands at a place in a view that leads nowhere yet. False: there is
+/// no such place, or what stands there is here.
+#[pyfunction]
+pub fn _ready_at(py: Python<'_>, place: PathBuf) -> PyResult<bool> {
+    let Some(session) = existing() else { return Ok(false) };
+    let Some((unit, inside)) = session.in_store(&place).and_then(|it| session.unit_of_file(&it))
+    else {
+        return Ok(false);
+    };
+    if place.exists() || !unit.layout.has(&inside) {
+        return Ok(false);
+    }
+    _ready(py, &handle(py, &unit)?)?;
+    Ok(true)
 }
 
 /// Where a file that a loader names lies in its unit's tree.

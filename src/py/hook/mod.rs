@@ -10,6 +10,7 @@
 //! loader     spec ─▶ bytes, extension modules         code      spec ─▶ code
 //! ready      unit ─▶ one that can be used     (here an import waits, with its own lock only)
 //! whole      a unit that a foreign loader opens       successor the version that took its place
+//! watched    modules of others that are mended
 //! compiling  helpers that compile together            absolute  why nobody knows a name
 //! ```
 
@@ -27,6 +28,7 @@ mod ready;
 mod resolve;
 pub mod spec;
 mod successor;
+pub mod watched;
 mod whole;
 
 use pyo3::prelude::*;
@@ -40,6 +42,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(code::_get_code, module)?,
         wrap_pyfunction!(loader::_get_data, module)?,
         wrap_pyfunction!(loader::_ready, module)?,
+        wrap_pyfunction!(loader::_ready_at, module)?,
         wrap_pyfunction!(loader::_ready_extension, module)?,
         wrap_pyfunction!(whole::_make_whole, module)?,
     ];

@@ -123,6 +123,10 @@ fn namespace<'py>(
     let location = located.unit.text_of(folder);
     let loader = rare(py, "UnitNamespaceLoader")?.call1((full, location))?;
     loader.setattr(intern!(py, "_unit"), unit)?;
+    let suffixes = &crate::py::bridge::state::session(py)?.python.suffixes;
+    if !located.unit.layout.has_code_below(folder, suffixes) {
+        loader.setattr(intern!(py, "_data"), true)?;
+    }
     let keywords = PyDict::new(py);
     keywords.set_item(intern!(py, "is_package"), true)?;
     let spec = machinery.module_spec.bind(py).call((full, &loader), Some(&keywords))?;

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from origins import Origin
+
 from . import process
 from .interpreter import environment
 from .process import Result
@@ -81,3 +83,9 @@ def run(
 def python(cache: Path, program: str, settings: Mapping[str, str] | None = None, status: int | None = 0) -> Result:
     """A plain interpreter, which mounts what the program or the environment says."""
     return process.run(process.command(program), environment(cache, None, settings), cache.parent, status)
+
+
+def whole(origin: Origin) -> set[str]:
+    """The wheels that were downloaded, and not only looked into."""
+    taken = [request for request in origin.take() if "range" not in request.headers]
+    return {request.path.strip("/").partition("-")[0] for request in taken}

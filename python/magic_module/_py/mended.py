@@ -1,0 +1,92 @@
+"""Modules of others that are mended when they are loaded while a lock is mounted: they do not expect a view.
+
+```text
+importlib.metadata, importlib_metadata   a distribution's files need not be there yet     -> _py/installed.py
+pkg_resources                            looks into folders only if the finder is stock
+pip.__main__                             installs nothing into a view
+```
+
+The first finder asks for this file when one of them is looked for, wherever it is installed.
+"""
+
+import sys
+
+from magic_module import _native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import CodeType, ModuleType
+    from typing import Any
+
+
+def spec(
+    ours: object, name: str, path: "Sequence[str] | None", target: "ModuleType | None", found: "ModuleSpec | None"
+) -> "ModuleSpec | None":
+    """The spec of a module that is mended, `found` or as the finders behind ours have it."""
+    behind = iter(sys.meta_path)
+    for finder in behind:
+        if finder is ours:
+            break
+    for finder in behind:
+        if found is not None:
+            break
+        find_spec = getattr(finder, "find_spec", None)
+        found = find_spec and find_spec(name, path, target)
+    # A loader that is a class is shared by all modules.
+    loader: Any = getattr(found, "loader", None)
+    if loader is not None and not isinstance(loader, type):
+        if name == "pip.__main__":
+            _refuse(loader, found.origin)  # type: ignore[union-attr]
+        else:
+            _mend_after(loader, name)
+    return found
+
+
+def mend(name: str, module: "ModuleType") -> None:
+    """Mends a module that is loaded."""
+    if name.endswith("pkg_resources"):
+        _mend_resources(module)
+    elif name != "pip.__main__":
+        from magic_module._py.installed import mend_metadata
+
+        mend_metadata(module)
+
+
+def _mend_after(loader: "Any", name: str) -> None:
+    def exec_module(module: "ModuleType") -> None:
+        # The next load of it, such as a reload, gets a loader of its own.
+        del loader.exec_module
+        loader.exec_module(module)
+        mend(name, module)
+
+    loader.exec_module = exec_module
+
+
+def _mend_resources(module: "Any") -> None:
+    """What `pkg_resources` does with a folder depends on the class of its finder."""
+    module.register_finder(_native._Entry, module.find_on_path)
+    module.register_namespace_handler(_native._Entry, module.file_ns_handler)
+    # It has listed what is installed while it was loaded.
+    for entry in sys.path:
+        if _native._is_in_view(entry):
+            for distribution in module.find_distributions(entry, only=True):
+                module.working_set.add(distribution, entry, insert=False)
+
+
+def _refuse(loader: "Any", origin: "str | None") -> None:
+    """`python -m pip` is refused what `bin/pip` is. A view's pip that runs elsewhere installs there."""
+    if origin is None or not _native._is_in_view(origin) or not _native._is_in_view(sys.prefix):
+        return
+
+    def get_code(fullname: str) -> "CodeType | None":
+        from magic_module._py.pip import refusal
+
+        del loader.get_code
+        refused = refusal(sys.argv[1:])
+        if refused is None:
+            return loader.get_code(fullname)  # type: ignore[no-any-return]
+        return compile(f"import sys\nsys.exit({'error: ' + refused!r})\n", origin, "exec")
+
+    loader.get_code = get_code
