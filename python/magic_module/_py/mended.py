@@ -2,7 +2,8 @@
 
 ```text
 importlib.metadata, importlib_metadata   a distribution's files need not be there yet     -> _py/installed.py
-pkg_resources                            looks into folders only if the finder is stock
+pkg_resources                            looks into a folder only if it knows the class of its finder
+distlib.resources                        looks into a package only if it knows the class of its loader
 pip.__main__                             installs nothing into a view
 ```
 
@@ -40,32 +41,35 @@ def spec(
         if name == "pip.__main__":
             _refuse(loader, found.origin)  # type: ignore[union-attr]
         else:
-            _mend_after(loader, name)
+            _mend_after(loader)
     return found
 
 
-def mend(name: str, module: "ModuleType") -> None:
-    """Mends a module that is loaded."""
-    if name.endswith("pkg_resources"):
-        _mend_resources(module)
-    elif name != "pip.__main__":
+def mend(module: "ModuleType") -> None:
+    """Mends a module that is loaded, if it is what its name says: others are called so, too."""
+    if hasattr(module, "MetadataPathFinder"):
         from magic_module._py.installed import mend_metadata
 
         mend_metadata(module)
+    elif hasattr(module, "find_on_path"):
+        _mend_pkg_resources(module)
+    elif hasattr(module, "ResourceFinder"):
+        from magic_module._loader import UnitLoader
+
+        module.register_finder(UnitLoader("", ""), module.ResourceFinder)
 
 
-def _mend_after(loader: "Any", name: str) -> None:
+def _mend_after(loader: "Any") -> None:
     def exec_module(module: "ModuleType") -> None:
         # The next load of it, such as a reload, gets a loader of its own.
         del loader.exec_module
         loader.exec_module(module)
-        mend(name, module)
+        mend(module)
 
     loader.exec_module = exec_module
 
 
-def _mend_resources(module: "Any") -> None:
-    """What `pkg_resources` does with a folder depends on the class of its finder."""
+def _mend_pkg_resources(module: "Any") -> None:
     module.register_finder(_native._Entry, module.find_on_path)
     module.register_namespace_handler(_native._Entry, module.file_ns_handler)
     # It has listed what is installed while it was loaded.

@@ -19,6 +19,7 @@ fn is_watched(name: &str) -> bool {
     match name.rsplit('.').next() {
         Some("importlib_metadata" | "pkg_resources") => true,
         Some("metadata") => name == "importlib.metadata",
+        Some("resources") => name.ends_with("distlib.resources"),
         Some("__main__") => name == "pip.__main__",
         _ => false,
     }
@@ -53,8 +54,8 @@ pub fn mend_loaded(py: Python<'_>) -> PyResult<()> {
         let name = name?;
         let watched = name.cast::<PyString>().is_ok_and(|name| name.to_str().is_ok_and(is_watched));
         if watched {
-            let module = modules.get_item(&name)?;
-            py.import("magic_module._py.mended")?.call_method1("mend", (name, module))?;
+            let module = modules.get_item(name)?;
+            py.import("magic_module._py.mended")?.call_method1("mend", (module,))?;
         }
     }
     Ok(())
