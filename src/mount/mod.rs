@@ -8,8 +8,10 @@
 //! It keeps what it is (identity) and what this process uses of it (binding). What there is,
 //! and whether something newer was published, its [`crate::supply`] answers.
 
+mod installed;
 mod locked;
 
+pub use installed::{Installed, OWN_REQUIREMENTS};
 pub use locked::versions_of;
 
 use std::collections::BTreeMap;
@@ -59,6 +61,8 @@ pub struct Mount {
     pub supply: Box<dyn Supply>,
     /// What is kept of it on disk.
     pub folder: MountFolder,
+    /// What is installed beside its view, once somebody looked.
+    installed: OnceLock<Installed>,
     bound: Mutex<Option<Arc<Bound>>>,
     project: OnceLock<Arc<Project>>,
     /// How often this process was told whether there is something newer.
@@ -114,6 +118,7 @@ impl Mount {
             request,
             identity,
             supply,
+            installed: OnceLock::new(),
             bound: Mutex::default(),
             project: OnceLock::new(),
             answers: AtomicU64::new(0),

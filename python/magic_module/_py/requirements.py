@@ -3,6 +3,7 @@
 All that is missing is one error, and its hint is the exact command that mends it.
 """
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -14,8 +15,12 @@ from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.tags import sys_tags
+from packaging.version import InvalidVersion, Version
 
+from magic_module._py.notices import warn
 from magic_module.errors import RequirementError
+
+_told: set[str] = set()
 
 
 def supported_tags() -> list[str]:
@@ -39,6 +44,30 @@ def check(name: str, requires_python: str | None, dependencies: list[str]) -> No
             unmet.setdefault(_argument(requirement), why)
     if unmet:
         _refuse(name, unmet)
+
+
+def check_installed(name: str, requirements: list[str], locked: dict[str, str]) -> None:
+    """Raises `RequirementError` unless what is installed in the place of a lock's packages fits what requires it.
+
+    What fits in another version than the lock's is warned of, once in a process.
+
+    Args:
+        name: the package that requires, as its author writes it.
+        requirements: what it says of them (PEP 508).
+        locked: the versions that the lock has of them, by their names.
+    """
+    unmet = {_argument(requirement): why for text in requirements for requirement, why in _unmet(name, text)}
+    if unmet:
+        _refuse(name, unmet)
+    for other, version in locked.items():
+        with contextlib.suppress(PackageNotFoundError, InvalidVersion, TypeError):
+            if other not in _told and Version(found := distribution(other).version) != Version(version):
+                _told.add(other)
+                warn(
+                    "MagicModuleWarning",
+                    f"{other} {found} is installed and wins over {version}, which the lock has; "
+                    "mount the lock with first=True, or run in it: magic-module run --lock",
+                )
 
 
 def _check_python(name: str, requires_python: str) -> None:

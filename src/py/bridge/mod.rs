@@ -21,6 +21,7 @@ pub mod choosing;
 pub mod dict;
 pub mod errors;
 pub mod import_lock;
+pub mod installed;
 pub mod listeners;
 pub mod notices;
 pub mod placeholder;

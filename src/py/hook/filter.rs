@@ -3,6 +3,7 @@
 use parking_lot::RwLock;
 use pyo3::prelude::*;
 
+use crate::mount::{Mount, OWN_REQUIREMENTS};
 use crate::session::{OWN, Session};
 
 /// One of our two places on `sys.meta_path`.
@@ -51,11 +52,22 @@ pub fn refresh_filter(session: &Session) {
         match mount.namespace.as_str() {
             // A view stands on `sys.path`: only what lies below its folders comes by here.
             "" if mount.request.first && mount.supply.view().is_none() => filter.first = true,
-            "" => filter.behind = true,
+            "" => {
+                filter.behind = true;
+                filter.tops.extend(own_requirements(&mount));
+            }
             named => filter.tops.push(named.split('.').next().unwrap_or(named).to_owned()),
         }
     }
     *FILTER.write() = filter;
+}
+
+/// The names that we require ourselves, and a view has, too: perhaps it comes first with them.
+fn own_requirements(mount: &Mount) -> Vec<String> {
+    let Some(view) = mount.supply.view() else { return Vec::new() };
+    let is_there =
+        |name: &&str| view.resolved.owners.owner(&Session::stem_in(view, name)).is_some();
+    OWN_REQUIREMENTS.into_iter().filter(is_there).map(str::to_owned).collect()
 }
 
 /// True if there are mounts of top-level names that come last.

@@ -8,9 +8,10 @@
 //! to come first. The one behind serves all other top-level names, once nobody else
 //! knew them. What an installed package ships itself is looked up before any manifest.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
@@ -23,12 +24,13 @@ use super::spec::{in_trees, spec_of};
 use super::watched::{is_mended, mended};
 use super::whole::found;
 use crate::layout::Found;
-use crate::mount::Mount;
+use crate::mount::{Mount, OWN_REQUIREMENTS};
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::import_lock::{busy, is_busy};
+use crate::py::bridge::installed::installed;
 use crate::py::bridge::placeholder::has_placeholder;
 use crate::py::bridge::state::{existing, session};
-use crate::session::{OWN, Session, TopLevel};
+use crate::session::{OWN, Session, Standing, TopLevel};
 
 /// What starts children is imported: they will get the mounts of this process.
 pub fn inherit(py: Python<'_>) -> PyResult<()> {
@@ -115,10 +117,11 @@ fn find<'py>(
     };
     let Some(path) = wanted.path.filter(|path| !path.is_none()) else {
         let session = session(py)?;
-        return match namespace(session)? {
-            Some(spec) => Ok(Some(spec)),
-            None => find_first(session, wanted),
-        };
+        if let Some(spec) = namespace(session)? {
+            return Ok(Some(spec));
+        }
+        let first = find_first(session, wanted)?;
+        return if first.is_some() { Ok(first) } else { own_requirement(session, wanted) };
     };
     if let Some(session) = existing()
         && let Some(folder) = only_folder(session, path)
@@ -155,6 +158,36 @@ fn find_first<'py>(
             },
         },
     }
+}
+
+/// A lock's own distribution of what was installed for us alone.
+fn own_requirement<'py>(
+    session: &'static Arc<Session>,
+    wanted: Wanted<'_, 'py>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = wanted.py();
+    if !OWN_REQUIREMENTS.contains(&wanted.name) {
+        return Ok(None);
+    }
+    for mount in session.mounts() {
+        let Some(view) = mount.supply.view() else { continue };
+        let ours = &installed(py, &mount)?.ours;
+        let Some((_, folder)) = ours.iter().find(|(name, _)| name.is(wanted.name)) else {
+            continue;
+        };
+        let stem = Session::stem_in(view, wanted.name);
+        let Standing::Located(located) = session.standing(&mount, view, &stem).or_raise(py)? else {
+            continue;
+        };
+        // Something else of that name may come before it.
+        let spec = in_folders(wanted, None)?;
+        let origin = spec.and_then(|spec| spec.getattr(intern!(py, "origin")).ok());
+        let origin = origin.and_then(|origin| origin.extract::<PathBuf>().ok());
+        if origin.is_some_and(|origin| origin.starts_with(folder)) {
+            return found(session, wanted, &located).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// A unit that puts a folder of its own on `sys.path`, and imports its own name once more,

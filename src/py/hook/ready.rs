@@ -21,7 +21,7 @@ use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::listeners::deliver;
 use crate::py::bridge::requirements::check;
 use crate::py::bridge::state::session;
-use crate::py::bridge::{audit, notices};
+use crate::py::bridge::{audit, installed, notices};
 use crate::session::Session;
 use crate::unit::Unit;
 use crate::uses::check::Need;
@@ -33,6 +33,7 @@ pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Sessi
         return Ok(session);
     }
     let unit = &handle.unit;
+    installed::check(py, unit)?;
     match py.detach(|| session.need_of(unit)).or_raise(py)? {
         Need::Nothing => {}
         Need::Check(member) => check(py, session, &[member])?,
