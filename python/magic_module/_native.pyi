@@ -61,6 +61,7 @@ class _Published(TypedDict):
 class _UsedMount(TypedDict):
     namespace: str | None
     manifest_url: str | None
+    lock: str | None
     identity: str
     generation: int | None
     directory: str

@@ -134,6 +134,17 @@ pub trait Supply: Send + Sync {
         ""
     }
 
+    /// One line by its author, where that is known and no record has it.
+    fn summary(&self, _unit: &UnitName) -> Option<String> {
+        None
+    }
+
+    /// What is not in the view as it was made, by its path in it; where there is such, the view
+    /// is made anew.
+    fn mend_view(&self) -> Asking<'_, Vec<String>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     /// The folder through which its trees are seen, if there is one.
     fn view(&self) -> Option<&Arc<View>> {
         None

@@ -8,6 +8,7 @@ use crate::fetch::Freshness;
 use crate::manifest::{Body, Record};
 use crate::mount::{Known, Mount};
 use crate::name::{Digest, Key};
+use crate::resolved::Distribution;
 use crate::session::reason_of;
 use crate::session::{Doubt, Session};
 use crate::store::tree::Tree;
@@ -16,15 +17,17 @@ use crate::supply::Answer;
 /// What is known of a unit without downloading it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Description {
-    /// As it follows `import`.
+    /// As it follows `import`; of a distribution of a lock its own.
     pub name: String,
+    /// It follows `import`.
+    pub is_module: bool,
     /// The one that would be imported.
     pub version: String,
     /// Every version that can be pinned, the newest first.
     pub versions: Vec<String>,
     /// One line by its author.
     pub summary: Option<String>,
-    /// Bytes of its files; lazy ones are not counted.
+    /// Bytes of its files, lazy ones not counted; of a distribution of a lock those of its wheel.
     pub size: u64,
     /// It needs no download.
     pub cached: bool,
@@ -38,6 +41,11 @@ impl Session {
     /// All units of a mount, by name. Asks for the manifest if none is known.
     pub async fn available(&self, mount: &Arc<Mount>) -> Result<Vec<Description>> {
         let manifest = self.listed_manifest(mount).await?;
+        // Where there is a view, what it was made from says enough: no wheel is looked into.
+        if let Some(view) = mount.supply.view() {
+            let units = view.resolved.units.values();
+            return Ok(units.map(|it| self.describe_distribution(mount, it, None)).collect());
+        }
         let modules = mount.supply.all_records(&manifest).await?;
         let units = modules.0.iter();
         Ok(units.map(|(name, record)| self.describe(mount, name.as_str(), record)).collect())
@@ -58,6 +66,13 @@ impl Session {
     pub async fn info(&self, mount: &Arc<Mount>, name: &str) -> Result<Description> {
         let known = mount.known();
         self.listed_manifest(mount).await?;
+        if let Some(view) = mount.supply.view() {
+            let unit = self.unit(mount, name).await?;
+            if let Some(it) = view.resolved.units.get(&unit.name) {
+                let summary = mount.supply.summary(&unit.name);
+                return Ok(self.describe_distribution(mount, it, summary));
+            }
+        }
         let record = self.record_or_newer(mount, name, known).await?;
         Ok(self.describe(mount, name, &record))
     }
@@ -184,6 +199,7 @@ impl Session {
         let published = record.with_older().find(|it| it.version == version);
         Description {
             name: mount.namespace.join(name),
+            is_module: true,
             yanked: published.and_then(|it| reason_of(it, mount.supply.yanked(name, &version))),
             version: version.to_string(),
             versions,
@@ -192,5 +208,29 @@ impl Session {
             cached,
             first: mount.comes_first(),
         }
+    }
+
+    fn describe_distribution(
+        &self,
+        mount: &Mount,
+        it: &Distribution,
+        summary: Option<String>,
+    ) -> Description {
+        Description {
+            name: it.name.clone(),
+            is_module: false,
+            version: it.version.to_string(),
+            versions: vec![it.version.to_string()],
+            summary,
+            size: it.size,
+            cached: self.is_cached(it),
+            first: mount.comes_first(),
+            yanked: None,
+        }
+    }
+
+    /// True if a distribution needs no download.
+    pub(crate) fn is_cached(&self, it: &Distribution) -> bool {
+        matches!(Tree::open(&self.engine.store, &it.tree), Ok(Some(_)))
     }
 }

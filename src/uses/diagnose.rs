@@ -1,5 +1,6 @@
 //! The doctor's findings that need no Python.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
@@ -8,6 +9,7 @@ use crate::name::SafeUrl;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::store::tree::Tree;
+use crate::supply::View;
 
 /// One thing that was looked at.
 pub struct Finding {
@@ -69,11 +71,42 @@ impl Session {
 
     /// Whether the manifest of a mount can be read, and its units in use are whole.
     pub async fn diagnose_mount(&self, mount: &Arc<Mount>) -> Vec<Finding> {
+        if let (Some(view), Some(lock)) = (mount.supply.view(), mount.request.source.as_lock()) {
+            return self.diagnose_lock(mount, view, &lock.path).await;
+        }
         let answer = self
             .available_now(mount)
             .await
             .map(|units| format!("{} answers with {}", mount.supply.url(), count(units, "unit")));
         vec![Finding::new("manifest", answer), Finding::new("units", self.whole(mount))]
+    }
+
+    /// What a lock has, whose packages cannot live together, and whether its view is as it was made.
+    async fn diagnose_lock(&self, mount: &Mount, view: &View, lock: &Path) -> Vec<Finding> {
+        let (lock, units) = (lock.display(), &view.resolved.units);
+        let here = units.values().filter(|it| self.is_cached(it)).count();
+        let there = count(units.len() as u64, "package");
+        let mut findings =
+            vec![Finding::new("lock", Ok(format!("{lock} has {there}, {here} of them cached")))];
+        for (path, names) in &view.resolved.owners.disputed {
+            let titles: Vec<&str> =
+                names.iter().filter_map(|name| Some(units.get(name)?.name.as_str())).collect();
+            let what = format!("{} each bring another {path}", titles.join(" and "));
+            findings.push(Finding::new("disputed", Ok(what)));
+        }
+        let folder = view.folder.display();
+        let as_made = mount.supply.mend_view().await.and_then(|changed| match &*changed {
+            [] => Ok(format!("the view {folder} is as it was made")),
+            changed => {
+                let what = format!("the view {folder} was changed at {}", changed.join(", "));
+                let what = format!("{what}; it was made anew");
+                let hint = "what is to be in it comes from the lock: magic-module lock";
+                Err(Error::new(Kind::Integrity, what).hint(hint))
+            }
+        });
+        findings.push(Finding::new("view", as_made));
+        findings.push(Finding::new("units", self.whole(mount)));
+        findings
     }
 
     fn whole(&self, mount: &Mount) -> Result<String> {

@@ -22,8 +22,10 @@ pub struct Usage {
 pub struct KnownMount {
     /// Empty for top-level names; `None`, if it is not written down.
     pub namespace: Option<String>,
-    /// Without secrets; `None`, if it is not written down.
+    /// Without secrets; `None`, if it is not written down, or there is a lock.
     pub manifest_url: Option<String>,
+    /// The file of a lock.
+    pub lock: Option<String>,
     /// 64 hexadecimal digits, which name its folder.
     pub identity: String,
     /// The number of the newest one; `None` before a unit was in use.
@@ -61,6 +63,7 @@ impl Session {
             mounts.push(KnownMount {
                 namespace: said("namespace"),
                 manifest_url: said("manifest_url"),
+                lock: said("lock"),
                 identity: folder.path.file_name().unwrap_or_default().to_string_lossy().into(),
                 generation: folder.current()?,
                 changed: folder.changed(),

@@ -49,7 +49,14 @@ impl Session {
         verified: &mut Verified,
     ) -> Result<()> {
         let Some(bound) = mount.bind()? else { return Ok(()) };
-        for name in names {
+        let mut names = names.to_vec();
+        if mount.supply.view().is_some() {
+            // A module's name says of which distribution it is, and that has several spellings.
+            for name in &mut names {
+                *name = self.unit(mount, name).await?.name.to_string();
+            }
+        }
+        for name in &names {
             if !bound.generation.has_key_of(name) {
                 let full = mount.namespace.join(name);
                 return Err(Error::new(Kind::UnitNotFound, format!("{full} is not in the cache"))

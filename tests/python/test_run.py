@@ -150,6 +150,12 @@ def test_the_environment_mounts_when_an_interpreter_starts(lock: Lock, cache: Pa
     assert python(cache, program, {**one, "MAGIC_MODULE_START": "0"}).stdout == "False\n"
 
 
+UNREADABLE = (
+    "magic-module: cannot read the lock /nowhere: failed to open file `/nowhere`: "
+    "No such file or directory (os error 2); make one: magic-module lock NAME -o pylock.toml\n"
+)
+
+
 def view_of(lock: Lock, cache: Path) -> Path:
     """Where the lock's own interpreter is, which has the start line wherever these tests run."""
     return Path(
@@ -186,10 +192,7 @@ def test_a_lock_that_cannot_be_mounted_at_the_start_is_one_sentence(lock: Lock, 
         view, cache, "-c", "import beta; print(beta.VALUE)", MAGIC_MODULE_LOCK="/nowhere", MAGIC_MODULE_MOUNTS=mounts
     )
     assert went.stdout == "41\n"
-    assert went.stderr == (
-        "magic-module: cannot read the lock: failed to open file `/nowhere`: No such file or directory (os error 2); "
-        "make one: magic-module lock NAME -o pylock.toml\n"
-    )
+    assert went.stderr == UNREADABLE
 
 
 def test_a_mount_that_is_exported_is_seen_by_every_child_until_it_is_closed(lock: Lock, cache: Path) -> None:
@@ -435,7 +438,4 @@ def test_what_is_read_from_stdin(lock: Lock, cache: Path) -> None:
 
 
 def test_a_wrong_lock_is_one_sentence(cache: Path) -> None:
-    assert run(None, cache, "--lock", "/nowhere", "-c", "pass", status=1).stderr == (
-        "magic-module: cannot read the lock: failed to open file `/nowhere`: No such file or directory (os error 2); "
-        "make one: magic-module lock NAME -o pylock.toml\n"
-    )
+    assert run(None, cache, "--lock", "/nowhere", "-c", "pass", status=1).stderr == UNREADABLE

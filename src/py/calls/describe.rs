@@ -62,7 +62,11 @@ pub fn info(py: Python<'_>, name: &str) -> PyResult<ModuleInfo> {
 }
 
 fn shown(py: Python<'_>, session: &Session, unit: Description) -> PyResult<ModuleInfo> {
-    let hidden_by = hidden_by(py, session, &unit.name, unit.first)?;
+    // Of a lock, nobody knows by which of its modules something would be hidden.
+    let hidden_by = match unit.is_module {
+        true => hidden_by(py, session, &unit.name, unit.first)?,
+        false => None,
+    };
     Ok(ModuleInfo::new(unit, hidden_by))
 }
 

@@ -83,6 +83,7 @@ fn known<'py>(py: Python<'py>, mount: &KnownMount) -> PyResult<Bound<'py, PyDict
     Ok(dict!(py,
         namespace: &mount.namespace,
         manifest_url: &mount.manifest_url,
+        lock: &mount.lock,
         identity: &mount.identity,
         generation: mount.generation,
         directory: mount.directory.to_string_lossy(),

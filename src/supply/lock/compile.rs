@@ -140,6 +140,9 @@ impl LockSupply {
         })?;
         let document = store.blobs().insert(&bytes)?;
         self.set_document(Some(document))?;
+        // For people: the identity says neither.
+        let lock = self.source.path.to_string_lossy();
+        let _ = self.folder.describe(&serde_json::json!({"namespace": "", "lock": lock}));
         Ok(Compiled { document, view: Arc::new(View { folder, resolved }) })
     }
 }
@@ -194,7 +197,9 @@ fn metadata_of(contents: &Contents, name: &DistributionName) -> Result<Metadata>
 }
 
 /// Waits for what a thread of its own does.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let ended = || Error::new(Kind::Store, "compiling a lock ended unexpectedly");
     threads::beside(work).await.ok_or_else(ended)?
 }

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::{Answer, Asking, Supply, View};
+use crate::distribution::Metadata;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::index::Units;
@@ -191,6 +192,23 @@ impl Supply for LockSupply {
     fn title<'a>(&self, unit: &'a UnitName) -> Cow<'a, str> {
         let known = self.view().and_then(|view| view.resolved.units.get(unit));
         known.map_or(Cow::Borrowed(unit.as_str()), |it| Cow::Owned(it.name.clone()))
+    }
+
+    fn summary(&self, unit: &UnitName) -> Option<String> {
+        let it = self.view()?.resolved.units.get(unit)?;
+        let contents = wheels::read(&self.engine.store, &it.sha256).ok()??;
+        Metadata::parse(contents.texts.get("METADATA")?).ok()?.summary
+    }
+
+    fn mend_view(&self) -> Asking<'_, Vec<String>> {
+        Box::pin(async {
+            let (store, identity) = (self.engine.store.clone(), self.identity);
+            let changed = compile::beside(move || view::changed(&store, &identity)).await?;
+            if !changed.is_empty() {
+                self.compile().await?;
+            }
+            Ok(changed)
+        })
     }
 
     fn site(&self) -> &str {

@@ -205,6 +205,16 @@ impl Session {
 
     pub(crate) fn not_in_manifest(&self, mount: &Mount, manifest: &Digest, name: &str) -> Error {
         let (full, url) = (mount.namespace.join(name), mount.supply.url());
+        if let (Some(view), Some(lock)) = (mount.supply.view(), mount.request.source.as_lock()) {
+            let mut titles = view.resolved.units.values().map(|it| it.name.as_str());
+            let lock = lock.path.display();
+            let what = format!("no package of the lock {lock} provides {full}");
+            let near = titles.find(|title| similar(title, name));
+            let near = near.map(|near| format!("did you mean {near}?"));
+            return Error::new(Kind::UnitNotFound, what).name(full).path(lock.to_string()).hint(
+                near.unwrap_or_else(|| "add it to what is locked, and lock again".to_owned()),
+            );
+        }
         let near = mount.supply.document(manifest).ok().and_then(|document| {
             let mut known = document.modules()?.0.keys();
             let near = known.find(|known| similar(known.as_str(), name))?;

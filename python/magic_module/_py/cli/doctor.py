@@ -19,6 +19,8 @@ from magic_module._py.progress import styled
 from magic_module.errors import MagicModuleError
 
 PREFIX = "MAGIC_MODULE_"
+START = "magic_module.pth"
+"""Python reads it whenever an interpreter starts in the environment."""
 
 
 @dataclass
@@ -56,6 +58,7 @@ def examine(provide: Callable[[], object]) -> list[Finding]:
         except MagicModuleError as error:
             # What follows would only fail for the same reason.
             return [*findings, _from_error(check, error)]
+    findings.append(_start_line())
     try:
         findings += [Finding(**finding) for finding in _native._diagnose()]
     except MagicModuleError as error:
@@ -78,6 +81,29 @@ def _unknown_variables() -> Iterator[Finding]:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {close[0]}?" if close else f"unset it; there are {', '.join(known)}"
             yield Finding("settings", False, f"{name} is no setting", hint)
+
+
+def _start_line() -> Finding:
+    """Whether what the environment names is mounted in every interpreter that starts, and by what."""
+    named = [name for name in (PREFIX + "LOCK", PREFIX + "MOUNTS") if os.environ.get(name)]
+    line = next(filter(_starts, (os.path.join(folder, START) for folder in sys.path)), None)
+    if line is None:
+        message = "no interpreter mounts what MAGIC_MODULE_LOCK and MAGIC_MODULE_MOUNTS name when it starts"
+        hint = f"install the wheel of magic_module, which has {START}: an editable install has not"
+        return Finding("start", not named, message, hint)
+    if named and os.environ.get(PREFIX + "START") == "0":
+        return Finding("start", True, f"{line} mounts nothing, because MAGIC_MODULE_START is 0")
+    what = " and ".join(named) or "MAGIC_MODULE_LOCK and MAGIC_MODULE_MOUNTS"
+    return Finding("start", True, f"{line} has every interpreter that starts mount what is in {what}")
+
+
+def _starts(file: str) -> bool:
+    """Whether it is ours: an editable install has another file of that name, which says where it lies."""
+    try:
+        with open(file, encoding="utf-8", errors="replace") as text:
+            return "magic_module._py.start" in text.read()
+    except OSError:
+        return False
 
 
 def _from_error(check: str, error: MagicModuleError) -> Finding:

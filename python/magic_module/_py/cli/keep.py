@@ -44,7 +44,7 @@ def cache(options: argparse.Namespace) -> Answer:
         (
             "(unknown)" if entry["namespace"] is None else entry["namespace"] or "(top level)",
             "" if entry["changed"] is None else time.strftime("%Y-%m-%d", time.gmtime(entry["changed"])),
-            entry["manifest_url"] or "",
+            entry["manifest_url"] or entry["lock"] or "",
             entry["directory"],
         )
         for entry in usage["mounts"]

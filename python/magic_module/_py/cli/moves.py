@@ -8,6 +8,7 @@ from magic_module import _native
 from magic_module._py.cli.answer import Answer, count, fields, move, table
 from magic_module._py.cli.mounting import provide
 from magic_module._py.progress import size
+from magic_module.errors import PolicyError
 
 UPGRADE_FIELDS = (
     "name",
@@ -46,6 +47,9 @@ def upgrade(options: argparse.Namespace) -> Answer:
     # The project's lock holds what runs; what is in use moves here, and `pin` locks it.
     _native._ignore_lock()
     provide(options, options.names)
+    if options.lock is not None and not options.names:
+        hint = f"resolve it again: magic-module lock --upgrade -o {options.lock}"
+        raise PolicyError(f"the lock {options.lock} says which versions are used; {hint}", path=options.lock, hint=hint)
     return _upgrades(_native.upgrade(*options.names))
 
 
