@@ -14,7 +14,7 @@
 )]
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -63,6 +63,8 @@ struct Request {
     path: String,
     head_only: bool,
     known: Option<String>,
+    /// The first and the last byte that are wanted; without a first one, so many at the end.
+    part: Option<(Option<u64>, Option<u64>)>,
     close: bool,
 }
 
@@ -76,7 +78,7 @@ impl Request {
         let mut words = line.split_ascii_whitespace();
         let head_only = words.next() == Some("HEAD");
         let path = decoded(words.next().unwrap_or("/").split(['?', '#']).next().unwrap_or("/"));
-        let mut request = Self { path, head_only, known: None, close: false };
+        let mut request = Self { path, head_only, known: None, part: None, close: false };
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line)? == 0 {
@@ -85,12 +87,21 @@ impl Request {
             let Some((name, value)) = line.trim_end().split_once(':') else { break };
             match name.to_ascii_lowercase().as_str() {
                 "if-none-match" => request.known = Some(value.trim().to_owned()),
+                "range" => request.part = part(value.trim()),
                 "connection" => request.close = value.trim().eq_ignore_ascii_case("close"),
                 _ => {}
             }
         }
         Ok(Some(request))
     }
+}
+
+/// One part, as `Range` asks for it; of several, none.
+fn part(value: &str) -> Option<(Option<u64>, Option<u64>)> {
+    let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
+    let number =
+        |text: &str| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) };
+    Some((number(first)?, number(last)?))
 }
 
 /// Percent signs and what follows them.
@@ -140,12 +151,27 @@ impl Origin {
         let size = metadata.len();
         let tag = format!("\"{:x}-{size:x}\"", changed.as_nanos());
         let same = request.known.as_deref() == Some(tag.as_str());
-        let body = if same || request.head_only { 0 } else { size };
+        let (first, end) = match request.part {
+            Some((Some(first), last)) => {
+                (first.min(size), last.map_or(size, |it| (it + 1).min(size)))
+            }
+            Some((None, Some(count))) => (size.saturating_sub(count), size),
+            _ => (0, size),
+        };
+        let body = if same || request.head_only { 0 } else { end - first };
         self.note(body, &request.path)?;
         std::thread::sleep(self.delay);
         let fields = format!("ETag: {tag}\r\n{}", fields_of(&path));
         let head = if same {
             format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n")
+        } else if request.part.is_some() {
+            file.seek(io::SeekFrom::Start(first))?;
+            let range =
+                format!("Content-Range: bytes {first}-{}/{size}\r\n", end.saturating_sub(1));
+            let length = end - first;
+            format!(
+                "HTTP/1.1 206 Partial Content\r\nContent-Length: {length}\r\n{range}{fields}\r\n"
+            )
         } else {
             format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n{fields}\r\n")
         };
