@@ -12,6 +12,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Suffixes(pub Vec<String>);
 
+impl Suffixes {
+    /// Those of modules in the order in which they count, and whether they are an extension's.
+    pub fn all(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.0.iter().map(|suffix| (suffix.as_str(), true)).chain([(".py", false)])
+    }
+}
+
 /// What a name is, and the path that makes it so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
@@ -136,11 +143,9 @@ impl Layout {
     }
 
     fn with_suffix(&self, stem: &str, suffixes: &Suffixes) -> Option<(String, bool)> {
-        let candidates =
-            suffixes.0.iter().map(|suffix| (suffix.as_str(), true)).chain([(".py", false)]);
         let mut path = String::with_capacity(stem.len() + 40);
         path.push_str(stem);
-        for (suffix, extension) in candidates {
+        for (suffix, extension) in suffixes.all() {
             path.truncate(stem.len());
             path.push_str(suffix);
             if self.files.contains(&path) {
@@ -159,12 +164,7 @@ impl Layout {
         let mut modules = Vec::new();
         for name in names {
             let path = joined(folder, name);
-            let stem = suffixes
-                .0
-                .iter()
-                .map(String::as_str)
-                .chain([".py"])
-                .find_map(|suffix| name.strip_suffix(suffix));
+            let stem = suffixes.all().find_map(|(suffix, _)| name.strip_suffix(suffix));
             let (module, package) = match stem {
                 Some(stem) if self.files.contains(&path) => (stem, false),
                 _ if self.with_suffix(&format!("{path}/__init__"), suffixes).is_some() => {

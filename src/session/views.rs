@@ -32,78 +32,80 @@ impl Session {
     /// What the module is whose file or folder is called `stem`, relative to the view, without
     /// a suffix. The order is that of `FileFinder`.
     pub fn standing(&self, mount: &Arc<Mount>, view: &View, stem: &str) -> Result<Standing> {
-        let suffixes = &self.python.suffixes;
-        let located = |name: &UnitName| -> Result<Option<Located>> {
-            let unit = self.unit_in_view(mount, name)?;
-            let found = unit.layout.find_at(stem.to_owned(), suffixes);
-            Ok(found.map(|found| Located { unit, found, root: false }))
-        };
-        let mut folder = None;
-        match view.resolved.owners.owner(stem) {
-            Some(Owner::Unit(name)) => folder = located(name)?,
+        let owner = view.resolved.owners.owner(stem);
+        let located = |unit, found| Standing::Located(Located { unit, found, root: false });
+        let mut folder = Standing::Nothing;
+        match owner {
+            // Nearly always: what lies below a wheel's own folder.
+            Some(Owner::Unit(name)) => {
+                let unit = self.unit_in_view(mount, view, name)?;
+                match unit.layout.find_at(stem.to_owned(), &self.python.suffixes) {
+                    Some(found @ Found::Namespace { .. }) => folder = located(unit, found),
+                    Some(found) => return Ok(located(unit, found)),
+                    None => {}
+                }
+            }
             Some(Owner::Shared) => {
-                for suffix in suffixes.0.iter().map(String::as_str).chain([".py"]) {
-                    let path = [stem, "/__init__", suffix].concat();
-                    match view.resolved.owners.owner(&path) {
-                        Some(Owner::Unit(name)) => {
-                            let unit = self.unit_in_view(mount, name)?;
-                            let extension = suffix != ".py";
-                            let folder = stem.to_owned();
-                            let found = Found::Package { path, folder, extension };
-                            return Ok(Standing::Located(Located { unit, found, root: false }));
-                        }
-                        Some(Owner::Disputed(units)) => return Err(disputed(view, &path, units)),
-                        _ => {}
-                    }
+                let init = joined(stem, "__init__");
+                if let Some((unit, path, extension)) = self.with_suffix(mount, view, &init)? {
+                    let found = Found::Package { path, folder: stem.to_owned(), extension };
+                    return Ok(located(unit, found));
                 }
+                folder = Standing::Shared;
             }
-            _ => {}
+            Some(Owner::Disputed(_)) | None => {}
         }
-        if let Some(found) = folder.take_if(|it| !matches!(it.found, Found::Namespace { .. })) {
-            return Ok(Standing::Located(found));
-        }
-        for suffix in suffixes.0.iter().map(String::as_str).chain([".py"]) {
-            let path = [stem, suffix].concat();
-            match view.resolved.owners.owner(&path) {
-                Some(Owner::Unit(name)) => {
-                    let unit = self.unit_in_view(mount, name)?;
-                    // What lies below a wheel's own folder need not be there.
-                    if unit.layout.has_file(&path) {
-                        let found = Found::Module { path, extension: suffix != ".py" };
-                        return Ok(Standing::Located(Located { unit, found, root: false }));
-                    }
-                }
-                Some(Owner::Disputed(units)) => return Err(disputed(view, &path, units)),
-                _ => {}
-            }
-        }
-        Ok(match (folder, view.resolved.owners.owner(stem)) {
-            (Some(folder), _) => Standing::Located(folder),
-            (None, Some(Owner::Shared)) => Standing::Shared,
-            _ => Standing::Nothing,
+        Ok(match self.with_suffix(mount, view, stem)? {
+            Some((unit, path, extension)) => located(unit, Found::Module { path, extension }),
+            None => folder,
         })
     }
 
-    /// `(name, is package)` for each module in a folder of a view, as `pkgutil` lists them.
-    pub fn modules_in_view(
+    /// The first file that a module may be, whose unit it is, and whether it is an extension.
+    fn with_suffix(
         &self,
         mount: &Arc<Mount>,
         view: &View,
+        stem: &str,
+    ) -> Result<Option<(Arc<Unit>, String, bool)>> {
+        for (suffix, extension) in self.python.suffixes.all() {
+            let path = [stem, suffix].concat();
+            match view.resolved.owners.owner(&path) {
+                Some(Owner::Unit(name)) => {
+                    let unit = self.unit_in_view(mount, view, name)?;
+                    // What lies below a wheel's own folder need not be there.
+                    if unit.layout.has_file(&path) {
+                        return Ok(Some((unit, path, extension)));
+                    }
+                }
+                Some(Owner::Disputed(units)) => return Err(disputed(view, &path, units)),
+                Some(Owner::Shared) | None => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// `(name, is package)` for each module in a folder of a view, as `pkgutil` lists them.
+    pub fn modules_in_view<'a>(
+        &self,
+        mount: &Arc<Mount>,
+        view: &'a View,
         folder: &str,
     ) -> Vec<(String, bool)> {
         let owners = &view.resolved.owners;
         if let Some(Owner::Unit(name)) = owners.owner(folder) {
-            let unit = self.unit_in_view(mount, name);
+            let unit = self.unit_in_view(mount, view, name);
             return unit.map_or_else(
                 |_| Vec::new(),
                 |unit| unit.layout.modules_in(folder, &self.python.suffixes),
             );
         }
-        let suffixes = || self.python.suffixes.0.iter().map(String::as_str).chain([".py"]);
+        let suffixes = &self.python.suffixes;
+        let stem = |name: &'a str| suffixes.all().find_map(|(it, _)| name.strip_suffix(it));
         let stems: BTreeSet<&str> = owners
             .children(folder)
             .into_keys()
-            .map(|name| suffixes().find_map(|it| name.strip_suffix(it)).unwrap_or(name))
+            .map(|name| stem(name).unwrap_or(name))
             .filter(|stem| *stem != "__init__" && !stem.contains('.'))
             .collect();
         let is = |stem: &str| match self.standing(mount, view, &joined(folder, stem)) {
@@ -123,28 +125,30 @@ impl Session {
     }
 
     /// A unit of a view, as its tree on disk or what is known of its wheel tells.
-    pub fn unit_in_view(&self, mount: &Arc<Mount>, name: &UnitName) -> Result<Arc<Unit>> {
-        let known = |bound: &crate::mount::Bound| self.active_unit(mount, bound, name.as_str());
-        let bound = mount.bind()?;
-        if let Some(unit) = bound.as_deref().map(known).transpose()?.flatten() {
+    pub fn unit_in_view(
+        &self,
+        mount: &Arc<Mount>,
+        view: &View,
+        name: &UnitName,
+    ) -> Result<Arc<Unit>> {
+        let known = view.resolved.units.get(name).map(|it| &it.tree);
+        if let Some(unit) = known.and_then(|tree| self.units.get(mount, name, tree)) {
             return Ok(unit);
         }
-        let document = bound.and_then(|bound| bound.manifest);
-        let record = document.map(|document| mount.record(&document, name.as_str()));
-        match (record.transpose()?, document) {
-            (Some(Answer::Record(record)), Some(document)) => {
-                let key = mount.key_of(name.as_str());
-                let unit = Unit::of_record(mount, name, key, document, &record);
-                Ok(self.units.add(unit))
-            }
-            _ => {
-                let title = mount.supply.title(name);
-                let what = format!("what is known of the wheel of {title} is gone from the cache");
-                Err(Error::new(Kind::Store, what)
-                    .name(title)
-                    .hint(format!("fetch it again: magic-module fetch {name}")))
-            }
+        let bound = mount.bind()?.unwrap_or_default();
+        if let Some(unit) = self.active_unit(mount, &bound, name.as_str())? {
+            return Ok(unit);
         }
+        if let Some(document) = bound.manifest
+            && let Answer::Record(record) = mount.record(&document, name.as_str())?
+        {
+            let key = mount.key_of(name.as_str());
+            return Ok(self.units.add(Unit::of_record(mount, name, key, document, &record)));
+        }
+        let title = mount.supply.title(name);
+        let what = format!("what is known of the wheel of {title} is gone from the cache");
+        let hint = format!("fetch it again: magic-module fetch {title}");
+        Err(Error::new(Kind::Store, what).name(title).hint(hint))
     }
 }
 

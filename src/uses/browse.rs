@@ -112,7 +112,7 @@ impl Session {
         let Some((mount, view, inside)) = self.view_at(path) else { return false };
         match view.resolved.owners.owner(&inside) {
             Some(Owner::Shared) => true,
-            Some(Owner::Unit(name)) => self.unit_in_view(&mount, name).is_ok_and(|unit| {
+            Some(Owner::Unit(name)) => self.unit_in_view(&mount, &view, name).is_ok_and(|unit| {
                 let mut parts = Path::new(&inside).ancestors().filter_map(Path::to_str);
                 !parts.any(|part| unit.layout.has_file(part))
             }),
@@ -177,7 +177,7 @@ impl Session {
     pub fn unit_of_file(&self, path: &Path) -> Option<(Arc<Unit>, String)> {
         if let Some((mount, view, inside)) = self.view_at(path) {
             let Some(Owner::Unit(name)) = view.resolved.owners.owner(&inside) else { return None };
-            return Some((self.unit_in_view(&mount, name).ok()?, inside));
+            return Some((self.unit_in_view(&mount, &view, name).ok()?, inside));
         }
         let (unit, folder) = self.unit_at(path.parent()?, "")?;
         let name = path.file_name()?.to_str()?;
