@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::events::Events;
-use crate::fetch::{Access, Fetcher};
+use crate::fetch::{Access, Fetcher, Places};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::tree::Scrutiny;
@@ -16,6 +16,8 @@ pub struct Engine {
     pub settings: Settings,
     /// Shared, so that limits count for all mounts together.
     pub fetcher: Fetcher,
+    /// Where settings of uv and pip lie that have logins.
+    pub places: Arc<Places>,
     /// Where all tell what happens.
     pub events: Arc<Events>,
 }
@@ -24,10 +26,14 @@ impl Engine {
     /// An engine that has not looked at the disk or the network yet.
     pub fn new(settings: Settings) -> Self {
         let store = Store::new(&settings);
-        let access =
-            Access { netrc: settings.netrc.clone(), certificates: settings.certificates.clone() };
+        let places = Arc::<Places>::default();
+        let access = Access {
+            netrc: settings.netrc.clone(),
+            certificates: settings.certificates.clone(),
+            places: places.clone(),
+        };
         let fetcher = Fetcher::new(store.blobs().clone(), settings.concurrency, access);
-        Self { store, fetcher, events: Arc::default(), settings }
+        Self { store, fetcher, places, events: Arc::default(), settings }
     }
 
     /// How closely the user wants trees to be looked at.

@@ -225,7 +225,8 @@ pub fn place(here: &Path) -> PathBuf {
     marked.unwrap_or_else(|| here.to_path_buf()).join(FILE_NAME)
 }
 
-fn folders(here: &Path) -> Vec<PathBuf> {
+/// A folder and those above it, up to the first one that others may write to.
+pub fn trusted(here: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let mut own = None;
     for folder in here.ancestors() {
@@ -237,9 +238,14 @@ fn folders(here: &Path) -> Vec<PathBuf> {
             break;
         }
         folders.push(folder.to_path_buf());
-        if is_marked(folder) {
-            break;
-        }
+    }
+    folders
+}
+
+fn folders(here: &Path) -> Vec<PathBuf> {
+    let mut folders = trusted(here);
+    if let Some(at) = folders.iter().position(|folder| is_marked(folder)) {
+        folders.truncate(at + 1);
     }
     folders
 }

@@ -22,6 +22,8 @@ pub struct Policy {
     pub offline: bool,
     /// Plain HTTP beyond the loopback.
     pub allow_http: bool,
+    /// Servers may be told the logins that uv and pip know for them.
+    pub logins: bool,
 }
 
 impl Policy {

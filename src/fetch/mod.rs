@@ -42,6 +42,7 @@ use crate::store::blob::BlobStore;
 use crate::store::{Reuse, Sync};
 
 pub use crate::origin::client::Access;
+pub use crate::origin::logins::Places;
 pub use crate::origin::{Freshness, Validator};
 pub use download::Document;
 pub use part::{Piece, Range};

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::{self, HeaderMap};
 use rustls::CertificateError;
+use url::Position;
 
 use super::http::is_private;
 use super::{Body, BoxFuture, Fault, OriginError, PartOf, Request, Response, Status, Validator};
@@ -34,11 +35,11 @@ pub(super) fn read(
                 _ if request.part.is_some() => Status::Part(part),
                 // Nobody asked for a part, and all of it is here.
                 Some(part) if part.is_all() => Status::Whole,
-                _ => return Err(refused(answer.status(), headers, url)),
+                _ => return Err(refused(answer.status(), headers, url, request)),
             }
         }
         StatusCode::NOT_MODIFIED if request.unless.is_some() => Status::NotModified,
-        status => return Err(refused(status, headers, url)),
+        status => return Err(refused(status, headers, url, request)),
     };
     let coding = coding(headers);
     let validator = Validator {
@@ -76,7 +77,12 @@ fn content_range(text: &str) -> Option<PartOf> {
     Some(PartOf { first: first.parse().ok()?, last: last.parse().ok()?, total })
 }
 
-fn refused(status: StatusCode, headers: &HeaderMap, url: &SafeUrl) -> OriginError {
+fn refused(
+    status: StatusCode,
+    headers: &HeaderMap,
+    url: &SafeUrl,
+    request: Request<'_>,
+) -> OriginError {
     let (fault, hint) = match status.as_u16() {
         404 | 410 => (Fault::Absent, "check the address"),
         408 | 425 | 429 | 500 | 502 | 503 | 504 => (Fault::Temporary, "try again later"),
@@ -93,11 +99,27 @@ fn refused(status: StatusCode, headers: &HeaderMap, url: &SafeUrl) -> OriginErro
         .get(header::RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| retry_after(text.trim(), SystemTime::now()));
-    OriginError {
+    let error = OriginError {
         status: Some(status.as_u16()),
         retry_after,
         ..OriginError::new(fault, format!("the server answered {status}"), hint)
+    };
+    let wants_login = matches!(status.as_u16(), 401 | 403) && is_private(url);
+    if wants_login && request.policy.logins {
+        OriginError { hint: where_logins_stand(request.url).into(), ..error }
+    } else {
+        error
     }
+}
+
+/// In the order in which they count.
+fn where_logins_stand(url: &SafeUrl) -> String {
+    let host = &url.real()[Position::BeforeHost..Position::AfterPort];
+    format!(
+        "give a user and a password for {host}: in UV_INDEX_<NAME>_USERNAME and \
+         UV_INDEX_<NAME>_PASSWORD, in the URL of an index of uv's or pip's settings, in the netrc \
+         file, or in a keyring with UV_KEYRING_PROVIDER=subprocess"
+    )
 }
 
 /// Seconds, or a date (<https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>).

@@ -6,6 +6,7 @@
 
 use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
@@ -15,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::ConfigVerifierExt;
 
+use super::logins::Places;
 use super::proxy::Proxies;
 use super::{Fault, OriginError};
 use crate::name::SafeUrl;
@@ -34,6 +36,8 @@ pub struct Access {
     pub netrc: Option<PathBuf>,
     /// The authorities to trust instead of the system's.
     pub certificates: Option<PathBuf>,
+    /// Where else logins are found, for those who may use them.
+    pub places: Arc<Places>,
 }
 
 /// Whom to trust: read once, and the same for every client of a process.

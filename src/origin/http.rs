@@ -3,7 +3,7 @@
 //! Redirects are followed here and not by the client: at most ten, never in a
 //! circle, never from https to http or to another scheme.
 //!
-//! Credentials (of the URL, else of the netrc file) belong to the origin that was
+//! Credentials (of the URL, else of the netrc file, or for a lock what logins/ finds) belong to the origin that was
 //! asked first: once a redirect has left it, none are sent any more, and none over
 //! plain HTTP beyond this machine. This machine is never asked through a proxy, which
 //! would be told them, and would take it for itself.
@@ -20,11 +20,13 @@ use rustls::ClientConfig;
 
 use super::answer::{broken, read};
 use super::client::{self, Access};
-use super::netrc::Netrc;
+use super::logins::Logins;
+use super::netrc::{Login, Netrc};
 use super::proxy::{Proxies, Proxy};
 use super::redirect::{allowed, next, redirected};
 use super::{BoxFuture, Fault, Freshness, Origin, OriginError, Part, Request, Response};
 use crate::name::SafeUrl;
+use crate::policy::Policy;
 use crate::settings;
 
 const REDIRECTS: usize = 10;
@@ -46,6 +48,7 @@ struct Known {
     access: Access,
     trust: OnceLock<ClientConfig>,
     netrc: OnceLock<Netrc>,
+    logins: OnceLock<Logins>,
     proxies: OnceLock<Proxies>,
 }
 
@@ -90,19 +93,27 @@ impl Http {
     }
 
     /// The request for `url`, with what may be told to its server.
-    fn request(&self, url: &SafeUrl, way: Way) -> Result<reqwest::RequestBuilder, OriginError> {
+    async fn request(
+        &self,
+        url: &SafeUrl,
+        way: Way,
+        policy: Policy,
+    ) -> Result<reqwest::RequestBuilder, OriginError> {
         if way == Way::Left || !is_private(url) {
             return Ok(self.client(url)?.get(url.without_credentials()));
         }
-        // The client takes the URL's own credentials out of it.
-        let (real, client) = (url.real(), self.client(url)?);
-        let login = percent_decode_str(real.username()).decode_utf8_lossy();
-        let host = real.host_str().filter(|_| real.password().is_none());
-        Ok(match host.and_then(|host| self.known.netrc().find(host, &login)) {
+        let login = if policy.logins {
+            self.known.logins().find(url, self.known.netrc()).await
+        } else {
+            self.known.of_netrc(url)
+        };
+        let client = self.client(url)?;
+        Ok(match login {
             Some(entry) => client
                 .get(url.without_credentials())
                 .basic_auth(&entry.login, Some(&entry.password)),
-            None => client.get(real.clone()),
+            // The client takes the URL's own credentials out of it.
+            None => client.get(url.real().clone()),
         })
     }
 
@@ -158,7 +169,7 @@ impl Http {
             }
         }
         request.sent.fetch_add(1, Ordering::Relaxed);
-        let answer = self.request(url, way)?.headers(headers).send();
+        let answer = self.request(url, way, request.policy).await?.headers(headers).send();
         match tokio::time::timeout(self.headers, answer).await {
             Ok(answer) => answer.map_err(|error| self.not_sent(error, url)),
             Err(_) => {
@@ -194,6 +205,17 @@ impl Known {
 
     fn proxies(&self) -> &Proxies {
         self.proxies.get_or_init(|| Proxies::read(settings::variable))
+    }
+
+    fn logins(&self) -> &Logins {
+        self.logins.get_or_init(|| Logins::new(self.access.places.clone()))
+    }
+
+    fn of_netrc(&self, url: &SafeUrl) -> Option<Login> {
+        let real = url.real();
+        let host = real.host_str().filter(|_| real.password().is_none())?;
+        let user = percent_decode_str(real.username()).decode_utf8_lossy();
+        self.netrc().find(host, &user).cloned()
     }
 
     fn netrc(&self) -> &Netrc {

@@ -9,6 +9,7 @@ mod answer;
 pub(crate) mod client;
 pub(crate) mod file;
 pub(crate) mod http;
+pub(crate) mod logins;
 pub mod netrc;
 pub(crate) mod proxy;
 mod redirect;

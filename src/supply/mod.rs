@@ -31,7 +31,7 @@ pub enum Source {
     /// A manifest behind a URL.
     Manifest(manifest::Source),
     /// A lock: a file.
-    Lock(lock::Source),
+    Lock(Box<lock::Source>),
 }
 
 impl Source {

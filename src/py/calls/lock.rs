@@ -67,6 +67,7 @@ pub fn mount_lock(
         interpreter: interpreter(py)?,
         version: version(py)?,
         package: package(py)?,
+        prefix: py.import("sys")?.getattr("prefix")?.extract()?,
     };
     let mount = mount_source(py, source, first)?;
     if export {
@@ -93,7 +94,7 @@ fn mount_source(py: Python<'_>, source: lock::Source, first: bool) -> PyResult<M
     let session = session(py)?;
     let request = MountRequest {
         namespace: Namespace::default(),
-        source: Source::Lock(source),
+        source: Source::Lock(Box::new(source)),
         first,
         pins: BTreeMap::new(),
         frozen: false,

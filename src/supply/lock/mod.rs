@@ -54,6 +54,8 @@ pub struct Source {
     pub version: String,
     /// Our own package, as it is installed.
     pub package: PathBuf,
+    /// Of the environment that it is mounted in.
+    pub prefix: PathBuf,
 }
 
 /// The lock of a folder that somebody works in, found as `magic.lock` is.
@@ -98,6 +100,9 @@ impl LockSupply {
                 SafeUrl::new(url.as_str()).map_err(failed)
             })?;
         let identity = identity(source, &text);
+        if let Some(folder) = source.path.parent() {
+            engine.places.add(folder.to_owned(), source.prefix.clone());
+        }
         Ok(Self {
             engine: engine.clone(),
             source: source.clone(),
@@ -148,7 +153,8 @@ impl Supply for LockSupply {
 
     /// What a digest holds may come over any line.
     fn policy(&self) -> Policy {
-        Policy { offline: self.engine.settings.offline, allow_http: !self.source.unhashed }
+        let offline = self.engine.settings.offline;
+        Policy { offline, allow_http: !self.source.unhashed, logins: true }
     }
 
     fn resolve(&self, url: &UrlText) -> Result<SafeUrl> {

@@ -76,7 +76,11 @@ impl ManifestSupply {
     /// Checks what was said.
     pub fn open(engine: &Arc<Engine>, namespace: &Namespace, source: &Source) -> Result<Self> {
         let url = parse_url(&source.url)?;
-        let policy = Policy { offline: engine.settings.offline, allow_http: source.allow_http };
+        let policy = Policy {
+            offline: engine.settings.offline,
+            allow_http: source.allow_http,
+            logins: false,
+        };
         policy.may_come_from(&url)?;
         let keys = Keys::parse(source.public_keys.iter().map(String::as_str))?;
         let identity = identity(namespace, &url, &keys);

@@ -16,7 +16,7 @@ fn with_netrc(text: &str) -> (Bench, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
     let netrc: PathBuf = home.path().join(".netrc");
     fs_err::write(&netrc, text).unwrap();
-    (Bench::with(Access { netrc: Some(netrc), certificates: None }), home)
+    (Bench::with(Access { netrc: Some(netrc), ..Access::default() }), home)
 }
 
 #[tokio::test]
