@@ -259,6 +259,23 @@ result += [type(files("shop")).__name__, sorted(each.name for each in files("sho
     assert whole(origin) == {"tool"}
 
 
+def test_what_wheels_share_is_told_and_fetched_when_it_is_opened(served: tuple[Lock, Origin], cache: Path) -> None:
+    lock, origin = served
+    program = """
+from importlib.resources import as_file, files
+shop = files("shop")
+result = [[each.name, each.is_dir(), each.is_file()] for each in shop.iterdir()]
+result += [shop.joinpath("core/data.txt").is_file(), shop.joinpath("core/no.txt").is_file(), (shop / "no").exists()]
+result += [sorted(each.name for each in (shop / "stock").iterdir()), (shop / "stock/data.txt").read_text()]
+with as_file(shop / "stock" / "data.txt") as place:
+    result.append(open(place).read())
+"""
+    said = told(lock, cache, program)
+    assert sorted(said[:3]) == [[name, True, False] for name in ("core", "extra", "stock")]
+    assert said[3:] == [True, False, False, ["data.txt"], "stock", "stock"]
+    assert whole(origin) == {"shop_extra"}
+
+
 def test_a_folder_of_data_is_here_once_it_is_imported(served: tuple[Lock, Origin], cache: Path) -> None:
     lock, origin = served
     program = """

@@ -2,6 +2,7 @@
 
 ```text
 importlib.metadata, importlib_metadata   a distribution's files need not be there yet     -> _py/installed.py
+importlib.resources, importlib_resources what a folder holds need not be there yet          -> _py/portions.py
 pkg_resources                            looks into a folder only if it knows the class of its finder
 distlib.resources                        looks into a package only if it knows the class of its loader
 pip.__main__                             installs nothing into a view
@@ -51,6 +52,10 @@ def mend(module: "ModuleType") -> None:
         from magic_module._py.installed import mend_metadata
 
         mend_metadata(module)
+    elif hasattr(module, "MultiplexedPath"):
+        from magic_module._py.portions import mend_readers
+
+        mend_readers(module)
     elif hasattr(module, "find_on_path"):
         _mend_pkg_resources(module)
     elif hasattr(module, "ResourceFinder"):

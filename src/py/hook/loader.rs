@@ -1,6 +1,7 @@
 //! What the loaders of `magic_module._loader` do in Rust: data, extension modules, readiness.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -70,20 +71,27 @@ pub fn _ready(py: Python<'_>, handle: &Bound<'_, UnitHandle>) -> PyResult<()> {
     ready(py, handle.get()).map(drop)
 }
 
-/// Fetches the unit whose file stands at a place in a view that leads nowhere yet. False: there is
-/// no such place, or what stands there is here.
+/// Fetches the unit whose file or folder stands at a place in a view that leads nowhere yet. False:
+/// there is no such place, or what stands there is here.
 #[pyfunction]
 pub fn _ready_at(py: Python<'_>, place: PathBuf) -> PyResult<bool> {
-    let Some(session) = existing() else { return Ok(false) };
-    let Some((unit, inside)) = session.in_store(&place).and_then(|it| session.unit_of_file(&it))
-    else {
-        return Ok(false);
-    };
-    if place.exists() || !unit.layout.has(&inside) {
-        return Ok(false);
-    }
+    let Some((unit, _)) = missing(&place) else { return Ok(false) };
     _ready(py, &handle(py, &unit)?)?;
     Ok(true)
+}
+
+/// Whether a folder stands at such a place, or a file. `None`: there is no such place, or what
+/// stands there is here.
+#[pyfunction]
+pub fn _is_folder_at(place: PathBuf) -> Option<bool> {
+    missing(&place).map(|(unit, inside)| !unit.layout.has_file(&inside))
+}
+
+/// The unit that has a path of a view, and the path there, as long as it is not on disk.
+fn missing(place: &Path) -> Option<(Arc<Unit>, String)> {
+    let session = existing()?;
+    let (unit, inside) = session.unit_of_file(&session.in_store(place)?)?;
+    (unit.layout.has(&inside) && !place.exists()).then_some((unit, inside))
 }
 
 /// Where a file that a loader names lies in its unit's tree.

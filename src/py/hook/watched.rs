@@ -19,6 +19,7 @@ fn is_watched(name: &str) -> bool {
     match name.rsplit('.').next() {
         Some("importlib_metadata" | "pkg_resources") => true,
         Some("metadata") => name == "importlib.metadata",
+        Some("readers") => name.starts_with("importlib"),
         Some("resources") => name.ends_with("distlib.resources"),
         Some("__main__") => name == "pip.__main__",
         _ => false,
