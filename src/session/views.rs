@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use super::{Located, Session};
 use crate::error::{Error, Kind, Result};
-use crate::layout::{Found, joined};
+use crate::layout::{Found, Suffixes, joined};
 use crate::mount::Mount;
-use crate::name::UnitName;
+use crate::name::{DistributionName, UnitName, closest, is_identifier};
 use crate::resolved::Owner;
 use crate::supply::{Answer, View};
 use crate::unit::Unit;
@@ -119,6 +119,48 @@ impl Session {
         stems.into_iter().filter_map(|stem| Some((stem.to_owned(), is(stem)?))).collect()
     }
 
+    /// True if a mount has a view.
+    pub fn has_view(&self) -> bool {
+        self.find_mount(|mount| mount.supply.view().is_some()).is_some()
+    }
+
+    /// What to say of a top-level name that no package of a lock provides.
+    pub fn missing(&self, name: &str) -> Option<String> {
+        let mut nothing = None;
+        let suffixes = &self.python.suffixes;
+        for mount in self.mounts() {
+            let (Some(view), Some(lock)) = (mount.supply.view(), mount.request.source.as_lock())
+            else {
+                continue;
+            };
+            let (lock, resolved) = (lock.path.display(), &view.resolved);
+            let children = resolved.owners.children(&resolved.scheme.site);
+            let called = DistributionName::new(name).ok();
+            let unit = called.and_then(|called| UnitName::of_distribution(&called).ok());
+            if let Some(it) = unit.as_ref().and_then(|unit| resolved.units.get(unit)) {
+                let own = |owner: &Owner<'_>| matches!(owner, Owner::Unit(it) if Some(*it) == unit.as_ref());
+                let own = children.iter().filter(|(_, owner)| own(owner));
+                let own: BTreeSet<&str> =
+                    own.filter_map(|(file, _)| module_of(suffixes, file)).collect();
+                if !own.is_empty() {
+                    let own = Vec::from_iter(own).join(", ");
+                    return Some(format!("{} of the lock {lock} is imported as {own}", it.name));
+                }
+            }
+            let add = "to add a package, lock again with it (`magic-module lock`)";
+            match closest(name, children.keys().filter_map(|file| module_of(suffixes, file))) {
+                Some(near) => {
+                    return Some(format!("{near} comes closest in the lock {lock}; {add}"));
+                }
+                None => {
+                    nothing
+                        .get_or_insert_with(|| format!("the lock {lock} does not have it; {add}"));
+                }
+            }
+        }
+        nothing
+    }
+
     /// The path that the module `name` would have in a view, without a suffix.
     pub fn stem_in(view: &View, name: &str) -> String {
         joined(&view.resolved.scheme.site, &name.replace('.', "/"))
@@ -150,6 +192,13 @@ impl Session {
         let hint = format!("fetch it again: magic-module fetch {title}");
         Err(Error::new(Kind::Store, what).name(title).hint(hint))
     }
+}
+
+/// The module that a file or a folder is.
+fn module_of<'a>(suffixes: &Suffixes, file: &'a str) -> Option<&'a str> {
+    let mut suffixes = suffixes.0.iter().map(String::as_str).chain([".py"]);
+    let stem = suffixes.find_map(|it| file.strip_suffix(it)).unwrap_or(file);
+    (is_identifier(stem) && !stem.starts_with('_')).then_some(stem)
 }
 
 fn disputed(view: &View, path: &str, units: &[UnitName]) -> Error {

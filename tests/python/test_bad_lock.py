@@ -354,3 +354,51 @@ def test_no_permission(desk: Desk, mortal: list[str]) -> None:
         desk.check("trees that may not be written", python.fail("import alpha"))
         trees.chmod(0o755)
         assert python.do("import alpha; result = alpha.VALUE") == 42
+
+
+MISSING = {
+    "a slip": "reqeusts",
+    "a distribution": "scikit_learn",
+    "nothing alike": "tensorflow",
+}
+
+
+@pytest.mark.parametrize("case", MISSING)
+def test_a_name_that_no_package_provides(desk: Desk, case: str) -> None:
+    """The import fails as ever; a note says which name comes closest, and how to add one."""
+    desk.lock(wheel("requests", "2.0", {"requests.py": ""}), wheel("scikit-learn", "1.0", {"sklearn/__init__.py": ""}))
+    name = MISSING[case]
+    program = f"""
+try:
+    import {name}
+except ImportError as error:
+    assert error.name == {name!r}
+    result = [type(error).__name__, str(error), getattr(error, "__notes__", None)]
+import importlib.util
+assert importlib.util.find_spec({name!r}) is None
+"""
+    with desk.python() as python:
+        kind, said, notes = python.do(desk.mount + program)
+    if sys.version_info >= (3, 11):
+        assert said == f"No module named {name!r}"
+        said = f"{said}; {notes[0]}"
+    desk.check(case, Failure(kind, (), said, {}))
+
+
+def test_others_are_asked_before_a_name_is_missing(desk: Desk) -> None:
+    desk.lock(wheel("requests", "2.0", {"requests.py": ""}))
+    program = """
+import sys, importlib.machinery, importlib.abc
+class Late(importlib.abc.Loader):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return importlib.machinery.ModuleSpec(name, cls()) if name == "late" else None
+    def create_module(self, spec): return None
+    def exec_module(self, module): pass
+sys.meta_path.append(Late)
+import late
+try: import reqeusts
+except ImportError as error: result = [type(error).__name__, str(error)]
+"""
+    with desk.python() as python:
+        assert python.do(desk.mount + program) == ["ModuleNotFoundError", "No module named 'reqeusts'"]

@@ -19,6 +19,7 @@ use super::absolute;
 use super::elsewhere::{Asking, Wanted, in_folders, is_asking, is_real, known_to_finders};
 use super::filter::{Finder, Ours, Place, serves_behind};
 use super::folders::{any_in_trees, joined, only_folder, submodule, virtual_namespace};
+use super::missing;
 use super::resolve::{Outcome, Scope, resolve};
 use super::spec::{in_trees, spec_of};
 use super::watched::{is_mended, mended};
@@ -237,6 +238,7 @@ fn find_behind<'py>(wanted: Wanted<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny
     }
     if !wanted.name.contains('.') {
         absolute::explain(py, session, wanted.name)?;
+        missing::explain(py, session, wanted.name)?;
     }
     Ok(None)
 }

@@ -24,6 +24,7 @@ pub mod finder;
 mod folders;
 mod install;
 mod loader;
+mod missing;
 mod ready;
 mod resolve;
 pub mod spec;

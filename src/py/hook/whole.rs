@@ -109,25 +109,32 @@ fn is_for_a_hook(wanted: Wanted<'_, '_>) -> PyResult<bool> {
             .is_truthy()?)
 }
 
-/// Whether the nearest frame outside of `PathFinder` is that of an import, or of a reload.
-fn asked_by_the_import_system(py: Python<'_>) -> PyResult<bool> {
-    static FRAME: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+/// True if the finders are asked by an import, one frame above the search.
+pub fn is_import(py: Python<'_>) -> PyResult<bool> {
     static IMPORTING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let frame_at = FRAME
-        .get_or_try_init(py, || py.import("sys")?.getattr("_getframe").map(Bound::unbind))?
-        .bind(py);
     let importing = IMPORTING.get_or_try_init(py, || {
         let function = py.import("_frozen_importlib")?.getattr("_find_and_load_unlocked")?;
         function.getattr("__code__").map(Bound::unbind)
     })?;
-    // Nearly always it is the import itself, one frame above the search.
-    if let Ok(frame) = frame_at.call1((1,))
-        && frame.getattr(intern!(py, "f_code"))?.is(importing.bind(py))
-    {
+    let Ok(frame) = frame_at(py, 1) else { return Ok(false) };
+    Ok(frame.getattr(intern!(py, "f_code"))?.is(importing.bind(py)))
+}
+
+fn frame_at(py: Python<'_>, depth: usize) -> PyResult<Bound<'_, PyAny>> {
+    static FRAME: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let frame_at =
+        FRAME.get_or_try_init(py, || py.import("sys")?.getattr("_getframe").map(Bound::unbind))?;
+    frame_at.bind(py).call1((depth,))
+}
+
+/// Whether the nearest frame outside of `PathFinder` is that of an import, or of a reload.
+fn asked_by_the_import_system(py: Python<'_>) -> PyResult<bool> {
+    // Nearly always it is the import itself.
+    if is_import(py)? {
         return Ok(true);
     }
     // Where C code alone is running there is no frame.
-    let Ok(mut frame) = frame_at.call1((0,)) else { return Ok(true) };
+    let Ok(mut frame) = frame_at(py, 0) else { return Ok(true) };
     let mut finding = false;
     while !frame.is_none() {
         let globals = frame.getattr(intern!(py, "f_globals"))?;

@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::events::{Event, Progress};
 use crate::fetch::Freshness;
 use crate::mount::{Bound, Mount};
-use crate::name::{Digest, Key, UnitName};
+use crate::name::{Digest, Key, UnitName, similar};
 use crate::session::Session;
 use crate::store::Reuse;
 use crate::store::generation::{Active, Generation};
@@ -339,11 +339,4 @@ impl Prepared {
         next.manifest = manifest.or(next.manifest);
         commit(&self.mount, next, base.number)
     }
-}
-
-/// A slip of the keys apart, or the same but for case and underscores.
-fn similar(a: &str, b: &str) -> bool {
-    let plain = |text: &str| text.replace('_', "").to_lowercase();
-    let (a, b) = (plain(a), plain(b));
-    strsim::damerau_levenshtein(&a, &b) <= a.len().min(b.len()) / 3
 }
