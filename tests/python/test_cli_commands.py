@@ -31,7 +31,7 @@ def rows():
 """
 
 #: What `doctor` looks at, in this order.
-CHECKS = ["python", "settings", "directory", "permissions", "manifest", "units"]
+CHECKS = ["python", "start", "settings", "directory", "permissions", "manifest", "units"]
 
 
 class Place:

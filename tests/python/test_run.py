@@ -278,7 +278,8 @@ def test_a_script_that_says_what_it_requires_is_resolved_once(index: PackageInde
     )
     assert run(None, cache, "report.py", "a", settings=settings).stdout == "42 2\n"
     index.server.take()
-    # Neither the code nor the name matters, and nobody is asked.
+    # Neither the code nor the name matters, what is kept is not pruned, and nobody is asked.
+    process.run([sys.executable, "-m", "magic_module", "prune"], environment(cache, None), tmp_path)
     other = tmp_path / "other"
     other.write_text(SCRIPT.replace("alpha.VALUE", "alpha.VALUE + 1"))
     assert run(None, cache, "other", settings=settings | offline).stdout == "43 1\n"
@@ -350,6 +351,12 @@ def test_a_trace_tells_who_pulled_what(served: tuple[Lock, Origin], cache: Path,
         "Beta 2.0 0 B alpha/__init__.py:1\nalpha 1.0 0 B <string>:1\n2 packages used, 0 downloaded: 0 B\n"
     )
     assert run(lock, cache, "--trace", "-m", "beta").stderr.splitlines()[0].endswith("  the command line")
+
+
+def test_a_trace_is_told_before_another_program_takes_the_process(lock: Lock, cache: Path) -> None:
+    went = run(lock, cache, "--trace", "-c", "import os, beta; os.execv('/bin/echo', ['echo', 'other'])")
+    assert went.stdout == "other\n"
+    assert went.stderr.splitlines()[-1].startswith("1 package used, 1 downloaded")
 
 
 def test_a_trace_leaves_on_event_to_the_program(lock: Lock, cache: Path) -> None:

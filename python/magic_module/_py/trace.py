@@ -66,6 +66,9 @@ class Trace:
             for name in self._fetched.pop(get_ident(), ()):
                 if name != unit:
                     self._used[name].who = f"required by {unit}"
+        elif event == "os.exec":
+            # Another program takes this process: nothing of this one runs at its end.
+            self.tell()
 
     def _place(self, frame: FrameType | None) -> str:
         """The line that imports: of the program or of a package, not of what makes imports work."""

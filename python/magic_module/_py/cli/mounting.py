@@ -21,15 +21,16 @@ def provide(options: argparse.Namespace, names: Sequence[str] = (), *, needed: b
     if options.frozen:
         _native._freeze()
     settings = _native._settings()
+    is_manifests = (options.manifest_url, options.public_key, options.namespace) != (None, None, None)
     if options.lock is not None:
-        if (options.manifest_url, options.public_key, options.namespace) != (None, None, None):
+        if is_manifests:
             raise WrongUsage("--lock has packages of its own: it goes with no manifest and no namespace")
         _native.mount_lock(options.lock)
         return ""
     if settings["lock"] is not None or settings["mounts"] != "[]":
         # They are mounted already, unless this interpreter was started without the start line.
         _native._mount_said()
-        if settings["lock"] is not None and (options.manifest_url, options.namespace) == (None, None):
+        if settings["lock"] is not None and not is_manifests:
             return ""
     url, keys = options.manifest_url, options.public_key
     namespace: str = OWN if options.namespace is None else options.namespace

@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from magic_module import _native
-from magic_module._py.cli import lock as locks
 from magic_module._py.cli.answer import Answer
-from magic_module._py.locking import script
-from magic_module._py.locking.request import Request
 from magic_module._py.progress import say
 from magic_module._py.run import command_in, execute
 from magic_module.errors import ConfigurationError, OfflineError
@@ -80,6 +77,8 @@ def lock_for(options: argparse.Namespace, program: str) -> Path | None:
 
 def _lock_of_script(path: str) -> Path | None:
     """The lock beside a script, else one that is made of what the script says of itself (PEP 723), once."""
+    from magic_module._py.locking import script
+
     said = script.said_by(path)
     beside = Path(script.lock_of(path))
     if beside.is_file():
@@ -95,5 +94,9 @@ def _lock_of_script(path: str) -> Path | None:
             hint = "unset MAGIC_MODULE_OFFLINE once"
             what = f"what {path} requires was not resolved yet, and MAGIC_MODULE_OFFLINE forbids to ask an index"
             raise OfflineError(f"{what}; {hint}", path=path, hint=hint)
+        # All that locks is loaded when there is something to lock: the next run begins at once.
+        from magic_module._py.cli import lock as locks
+        from magic_module._py.locking.request import Request
+
         locks.resolved(Request(script=path, output=str(lock)))
     return lock
