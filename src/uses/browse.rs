@@ -68,14 +68,6 @@ impl Session {
     }
 
     /// What the last part of `name` is in a folder of a tree or of a view.
-    pub fn located_in(&self, folder: &Path, name: &str) -> Result<Option<Located>> {
-        match self.standing_in(folder, name)? {
-            Standing::Located(located) => Ok(Some(located)),
-            Standing::Shared | Standing::Nothing => Ok(None),
-        }
-    }
-
-    /// The same; a folder that several wheels share is told, too.
     pub fn standing_in(&self, folder: &Path, name: &str) -> Result<Standing> {
         let tail = name.rsplit('.').next().unwrap_or(name);
         if let Some((mount, view, inside)) = self.view_at(folder) {
@@ -105,6 +97,11 @@ impl Session {
     /// True for a path in the view of a mount.
     pub fn is_in_view(&self, path: &Path) -> bool {
         self.in_store(path).is_some_and(|path| self.view_at(&path).is_some())
+    }
+
+    /// The mount in whose view a folder lies.
+    pub fn mount_of_view(&self, folder: &Path) -> Option<Arc<Mount>> {
+        self.view_at(folder).map(|(mount, ..)| mount)
     }
 
     /// True for a folder in the view of a mount, whether it is there yet or not.

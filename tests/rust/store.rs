@@ -201,7 +201,10 @@ fn what_others_put_into_a_tree_is_not_there() {
     client.import("alpha").unwrap();
     assert!(client.find("alpha.planted").unwrap().is_none());
     let folder = unit.folder.join("alpha");
-    assert!(client.session.located_in(&folder, "planted").unwrap().is_none());
+    assert!(matches!(
+        client.session.standing_in(&folder, "planted").unwrap(),
+        magic_module::session::Standing::Nothing
+    ));
     assert_eq!(client.session.modules_in_tree(&folder), [("inner".to_owned(), false)]);
 }
 

@@ -15,6 +15,7 @@ use super::elsewhere::{Wanted, in_folders, is_asking, is_real, known_to_finders}
 use super::filter::Place;
 use super::resolve::{Outcome, Scope, resolve};
 use super::spec::{machinery, spec_of};
+use super::standing::standing;
 use super::whole::found;
 use crate::fetch::Freshness;
 use crate::layout::Found;
@@ -64,7 +65,7 @@ impl Entry {
         if is_asking(wanted.name) {
             return Ok(None);
         }
-        let standing = session.standing_in(&self.folder, wanted.name).or_raise(py)?;
+        let standing = standing(py, session, &self.folder, wanted.name)?;
         if !matches!(standing, Standing::Nothing)
             && !wanted.name.contains('.')
             && session.gives_way(&self.folder)

@@ -22,6 +22,7 @@ use super::folders::{any_in_trees, joined, only_folder, submodule, virtual_names
 use super::missing;
 use super::resolve::{Outcome, Scope, resolve};
 use super::spec::{in_trees, spec_of};
+use super::standing::located;
 use super::watched::{is_mended, mended};
 use super::whole::found;
 use crate::layout::Found;
@@ -130,7 +131,7 @@ fn find<'py>(
         if let Some(spec) = namespace(session)? {
             return Ok(Some(spec));
         }
-        let located = session.located_in(Path::new(folder.to_str()?), name).or_raise(py)?;
+        let located = located(py, session, Path::new(folder.to_str()?), name)?;
         if let Some(located) = located {
             return found(session, wanted, &located).map(Some);
         }
@@ -205,7 +206,7 @@ fn own_folder<'py>(
         if !in_trees(session, folder) {
             continue;
         }
-        let located = session.located_in(Path::new(folder), wanted.name).or_raise(py)?;
+        let located = located(py, session, Path::new(folder), wanted.name)?;
         if let Some(located) = located
             && located.unit.full_name == wanted.name
             && !located.root

@@ -19,6 +19,7 @@ use super::elsewhere::{Wanted, in_folders, is_real, known_to_finders};
 use super::filter::Place;
 use super::resolve::{Outcome, Scope, resolve};
 use super::spec::{in_trees, spec_of};
+use super::standing::located;
 use super::whole::found;
 use crate::layout::Found;
 use crate::py::bridge::errors::OrRaise;
@@ -185,8 +186,7 @@ impl<'py> Stands<'py> {
             let text = entry.extract::<&str>().ok();
             if let Some(folder) = text.filter(|text| folders.trees.iter().any(|tree| tree == text))
             {
-                let located = session.located_in(Path::new(folder), wanted.name);
-                match located.or_raise(py)? {
+                match located(py, session, Path::new(folder), wanted.name)? {
                     Some(located) if matches!(located.found, Found::Namespace { .. }) => {
                         self.of_unit.push(located);
                     }

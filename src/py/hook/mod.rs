@@ -28,6 +28,7 @@ mod missing;
 mod ready;
 mod resolve;
 pub mod spec;
+mod standing;
 mod successor;
 pub mod watched;
 mod whole;
