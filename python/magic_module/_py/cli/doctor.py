@@ -8,6 +8,7 @@ import argparse
 import difflib
 import os
 import platform
+import site
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -86,7 +87,9 @@ def _unknown_variables() -> Iterator[Finding]:
 def _start_line() -> Finding:
     """Whether what the environment names is mounted in every interpreter that starts, and by what."""
     named = [name for name in (PREFIX + "LOCK", PREFIX + "MOUNTS") if os.environ.get(name)]
-    line = next(filter(_starts, (os.path.join(folder, START) for folder in sys.path)), None)
+    # Of the folders on `sys.path`, only in these are such files heeded.
+    folders = [*site.getsitepackages(), site.getusersitepackages()]
+    line = next(filter(_starts, (os.path.join(folder, START) for folder in folders)), None)
     if line is None:
         message = "no interpreter mounts what MAGIC_MODULE_LOCK and MAGIC_MODULE_MOUNTS name when it starts"
         hint = f"install the wheel of magic_module, which has {START}: an editable install has not"
