@@ -13,8 +13,10 @@
 //!   [`uses::newer`] whether something newer was published that mends a failure.
 //! - What there is, the mount's [`supply`] answers: its [`index`] says which unit may hold the
 //!   name, its [`manifest`] has the unit's record. From the record alone follow its
-//!   [`layout`] and with it the whole spec (`py/hook/spec.rs`), before anything is downloaded. A
-//!   second kind of supply is a folder beside `supply/manifest/`.
+//!   [`layout`] and with it the whole spec (`py/hook/spec.rs`), before anything is downloaded.
+//! - A second kind of supply is a lock, read by [`pylock`]. `supply/lock/` chooses its [`wheel`]s,
+//!   [`inspect`] learns what is in them, and all becomes one document, [`resolved`]; [`furnish`]
+//!   lays out its view. From there on a wheel is a unit like any other.
 //! - When the module's code is wanted, `py/hook/ready.rs` has the [`unit`](mod@unit) made usable:
 //!   [`uses::activate`] finds what it requires, [`plan`] what is missing, [`fetch`] brings that,
 //!   where [`policy`] lets it, from its [`origin`] into the [`store`], and `assemble` builds the
