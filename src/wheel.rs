@@ -84,10 +84,12 @@ impl Contents {
         }
     }
 
-    /// The part of an entry below `pkg-1.data/`.
+    /// The part of an entry below `pkg-1.data/`, which some tools spell otherwise than
+    /// `pkg-1.dist-info`.
     fn in_data<'a>(&self, entry: &'a FilePath) -> Option<&'a str> {
-        let stem = self.dist_info.strip_suffix(".dist-info")?;
-        entry.as_str().strip_prefix(stem)?.strip_prefix(".data/")
+        let (top, below) = entry.as_str().split_once('/')?;
+        let (name, _) = top.strip_suffix(".data")?.split_once('-')?;
+        (DistributionName::new(name) == self.name()).then_some(below)
     }
 
     fn name(&self) -> Result<DistributionName, BadName> {
@@ -121,6 +123,8 @@ mod tests {
             ("my_pkg-1.data/platlib/c.so", "lib/python3.12/site-packages/c.so"),
             ("my_pkg-1.data/scripts/tool", "bin/tool"),
             ("my_pkg-1.data/data/share/x.json", "share/x.json"),
+            ("My.Pkg-1.0.data/scripts/tool", "bin/tool"),
+            ("my_pkg.data/scripts/x", "lib/python3.12/site-packages/my_pkg.data/scripts/x"),
             ("my_pkg-1.data/headers/x.h", "include/site/python3.12/my-pkg/x.h"),
             ("other-1.data/data/x", "lib/python3.12/site-packages/other-1.data/data/x"),
         ] {

@@ -6,6 +6,7 @@ use super::Asked;
 use crate::distribution::{Row, rows};
 use crate::error::Result;
 use crate::name::{Digest, DistributionName, FilePath};
+use crate::wheel::Contents;
 
 /// What stands in `.dist-info` for tools to read.
 const TEXTS: [&str; 5] = ["METADATA", "WHEEL", "RECORD", "entry_points.txt", "top_level.txt"];
@@ -57,6 +58,27 @@ impl DistInfo {
     pub fn record(&self) -> Option<&FilePath> {
         self.texts.get("RECORD")
     }
+}
+
+/// True if the facts name the files of a wheel, and the texts are those that its files have.
+pub(super) fn is_whole(asked: &Asked, contents: &Contents) -> bool {
+    let Ok(found) = DistInfo::find(asked, contents.files.iter().map(|file| &file.entry)) else {
+        return false;
+    };
+    let is_named = |name: &String| found.texts.contains_key(name.as_str());
+    let is_right = |(name, path): (&&str, &FilePath)| {
+        let file = contents.files.iter().find(|file| file.entry == *path);
+        let text = contents.texts.get(*name).map(String::as_bytes);
+        match (file, text) {
+            (Some(file), Some(text)) => {
+                file.size == text.len() as u64 && file.sha256 == Digest::of(text)
+            }
+            _ => *name == "RECORD",
+        }
+    };
+    found.folder == contents.dist_info
+        && contents.texts.keys().all(is_named)
+        && found.texts.iter().all(is_right)
 }
 
 /// The lines of a `RECORD`, by path.

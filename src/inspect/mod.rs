@@ -73,6 +73,13 @@ pub async fn inspect(
     Ok(found.into_iter().flatten().collect())
 }
 
+/// True if somebody's facts may be those of `wheel`: they agree with the lock and with themselves.
+pub fn agrees(wheel: &Wheel, contents: &Contents) -> bool {
+    let Ok(asked) = Asked::new(wheel) else { return false };
+    let is_it = wheel.sha256 == Some(contents.sha256) && asked.check_size(contents.size).is_ok();
+    is_it && contents::is_whole(&asked, contents)
+}
+
 /// Asks servers, and keeps what they tell.
 async fn ask(
     fetcher: &Fetcher,

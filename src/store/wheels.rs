@@ -56,6 +56,16 @@ pub fn keep(store: &Store, contents: &Contents) -> Result<()> {
     write_aside(&store.tmp(), &path, text.as_bytes(), Sync::Later)
 }
 
+/// True if something was ever told of a wheel, even if that is not believed any more.
+pub fn has(store: &Store, wheel: &Digest) -> bool {
+    fs_err::symlink_metadata(path(store, wheel)).is_ok()
+}
+
+/// What is known of a wheel is not believed any more: whoever told it is not to be heard again.
+pub fn doubt(store: &Store, wheel: &Digest) -> Result<()> {
+    write_aside(&store.tmp(), &path(store, wheel), b"", Sync::Later)
+}
+
 /// The wheels of which something is known.
 pub fn all(store: &Store) -> Result<BTreeSet<Digest>> {
     let folder = store.wheels();

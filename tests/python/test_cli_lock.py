@@ -394,13 +394,24 @@ def test_json(uv_desk: Desk) -> None:
     answer = typed.answer(uv_desk.lock("--json").stdout, "lock")
     assert answer.pop("resolver").startswith(f"{uv_desk.resolver} ")
     changes = [{"name": name, "old_version": None, "new_version": "1.0"} for name in ("alpha", "beta")]
-    expected = {"lock": "pylock.toml", "found": "requirements.txt", "packages": 2, "written": True, "changes": changes}
+    found: dict[str, Any] = {"lock": "pylock.toml", "found": "requirements.txt", "packages": 2}
+    expected = {**found, "written": True, "changes": changes, "index": None}
     assert answer == expected
     schema = json.loads(SCHEMA.read_text("utf-8"))["oneOf"][0]
     assert {"schema", "command", "resolver", *answer} == set(schema["required"]) == set(schema["properties"])
     assert set(changes[0]) == set(schema["properties"]["changes"]["items"]["required"])
     again = typed.answer(uv_desk.lock("--json").stdout, "lock")
     assert (again["written"], again["changes"]) == (False, [])
+
+
+@with_uv
+def test_what_is_in_the_wheels_is_written_beside_the_lock(uv_desk: Desk) -> None:
+    answer = uv_desk.lock("alpha", "-o", "pylock.own.toml", "--index")
+    index = uv_desk.folder / "pylock.own.index.json"
+    assert answer.stdout.splitlines()[-1] == f"{index}: what is in 2 wheels"
+    assert len(json.loads(index.read_text("utf-8"))["wheels"]) == 2
+    again = typed.answer(uv_desk.lock("alpha", "-o", "pylock.own.toml", "--index", "--json").stdout, "lock")
+    assert (again["written"], again["index"]) == (False, str(index))
 
 
 @with_uv

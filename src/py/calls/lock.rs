@@ -57,7 +57,22 @@ pub fn mount_lock(
     unhashed: bool,
     export: bool,
 ) -> PyResult<Mount> {
-    let source = lock::Source {
+    let source = source(py, path, extras, groups, unhashed)?;
+    let mount = mount_source(py, source, first)?;
+    if export {
+        hand_down(py, &mount.0.request)?;
+    }
+    Ok(mount)
+}
+
+fn source(
+    py: Python<'_>,
+    path: PathBuf,
+    extras: Vec<String>,
+    groups: Vec<String>,
+    unhashed: bool,
+) -> PyResult<lock::Source> {
+    Ok(lock::Source {
         path: std::path::absolute(path)?,
         extras,
         groups,
@@ -68,12 +83,24 @@ pub fn mount_lock(
         version: version(py)?,
         package: package(py)?,
         prefix: py.import("sys")?.getattr("prefix")?.extract()?,
-    };
-    let mount = mount_source(py, source, first)?;
-    if export {
-        hand_down(py, &mount.0.request)?;
-    }
-    Ok(mount)
+    })
+}
+
+/// Writes the index of a lock beside it; its path, and of how many wheels it tells.
+#[pyfunction]
+pub fn _index_lock(py: Python<'_>, path: PathBuf) -> PyResult<(PathBuf, usize)> {
+    let session = session(py)?;
+    let source = source(py, path, Vec::new(), Vec::new(), false)?;
+    let lock = source.path.clone();
+    let mount = session.mount(request(source, false)).or_raise(py)?;
+    let view = ready(py, session, &mount)?;
+    let asked = mount.clone();
+    block(py, session, None, async move |_| match asked.supply.newest()? {
+        Some(document) => asked.supply.all_records(&document).await.map(drop),
+        None => Ok(()),
+    })?;
+    session.close(&mount);
+    lock::index::write(&session.engine.store, &view.resolved, &lock).or_raise(py)
 }
 
 /// The lock of the folder that the process works in: the nearest one that is its owner's.
@@ -90,16 +117,19 @@ pub fn _script_folder(py: Python<'_>, facts: &str) -> PyResult<PathBuf> {
     py.detach(|| session.engine.store.script(&facts)).or_raise(py)
 }
 
-fn mount_source(py: Python<'_>, source: lock::Source, first: bool) -> PyResult<Mount> {
-    let session = session(py)?;
-    let request = MountRequest {
+fn request(source: lock::Source, first: bool) -> MountRequest {
+    MountRequest {
         namespace: Namespace::default(),
         source: Source::Lock(Box::new(source)),
         first,
         pins: BTreeMap::new(),
         frozen: false,
-    };
-    let mount = session.mount(request).or_raise(py)?;
+    }
+}
+
+fn mount_source(py: Python<'_>, source: lock::Source, first: bool) -> PyResult<Mount> {
+    let session = session(py)?;
+    let mount = session.mount(request(source, first)).or_raise(py)?;
     let view = match ready(py, session, &mount) {
         Ok(view) => view,
         Err(error) => {

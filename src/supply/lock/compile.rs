@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::choose::{Chooser, Chosen, Request, Required, Requirements};
 use super::projects::{self, Found};
 use super::records::record_of;
-use super::{Compiled, LockSupply, Source};
+use super::{Compiled, LockSupply, Source, index};
 use crate::distribution::Metadata;
 use crate::error::{Error, Kind, Result};
 use crate::furnish::{self, Home};
@@ -70,6 +70,9 @@ impl LockSupply {
         let projects: Vec<Found> =
             editable.map(|it| projects::find(&self.source.path, it)).collect::<Result<_>>()?;
         let wheels: Vec<Wheel> = chosen.packages.iter().map(|it| it.wheel.clone()).collect();
+        let (store, lock, wanted) =
+            (self.engine.store.clone(), self.source.path.clone(), wheels.clone());
+        beside(move || index::learn(&store, &lock, &wanted)).await?;
         let contents = self.contents(&wheels).await?;
         let inspected = chosen.packages.iter().zip(contents).map(|(package, contents)| {
             let metadata = metadata_of(&contents, &package.name)?;

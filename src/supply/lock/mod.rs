@@ -10,6 +10,7 @@
 
 pub mod choose;
 mod compile;
+pub mod index;
 mod projects;
 mod records;
 
@@ -236,11 +237,12 @@ impl Supply for LockSupply {
             .hint("resolve it again: magic-module lock --upgrade NAME"))
     }
 
-    /// A server may have lied about what is in a wheel: it is asked once more, by the next process.
+    /// A server, or the index beside the lock, may have lied about what is in a wheel: the server
+    /// is asked once more, by the next process.
     fn distrust(&self, units: &[UnitName]) {
         let Some(view) = self.view() else { return };
         for known in units.iter().filter_map(|unit| view.resolved.units.get(unit)) {
-            let _ = wheels::remove(&self.engine.store, &known.sha256);
+            let _ = wheels::doubt(&self.engine.store, &known.sha256);
         }
         let _ = self.set_document(None);
     }

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from magic_module import _native
 from magic_module._native import _shown as shown
 from magic_module._py.cli import inputs
 from magic_module._py.cli.answer import Answer, WrongUsage, count, move, table
@@ -23,6 +24,7 @@ def lock(options: argparse.Namespace) -> Answer:
     """Asks a resolver, and says what has changed."""
     request, found = _request(options)
     made = resolved(request, options.allow_index_change, quiet=options.json)
+    index, wheels = _native._index_lock(request.output) if options.index else (None, 0)
     data = {
         "lock": request.output,
         "found": found,
@@ -30,8 +32,12 @@ def lock(options: argparse.Namespace) -> Answer:
         "packages": made.packages,
         "written": made.written,
         "changes": [asdict(change) for change in made.changes],
+        "index": index and str(index),
     }
-    return Answer(data, _lines(request, made, found))
+    lines = _lines(request, made, found)
+    if index is not None:
+        lines.append(f"{shown(str(index))}: what is in {count(wheels, 'wheel')}")
+    return Answer(data, lines)
 
 
 def resolved(request: Request, moved: Sequence[str] = (), *, quiet: bool = False) -> making.Made:

@@ -119,6 +119,12 @@ def _add_lock(command: argparse.ArgumentParser) -> None:
         "--upgrade", metavar="NAME", nargs="*", help="forget the versions of the lock; of these packages, or of all"
     )
     several("--allow-index-change", metavar="NAME", help="a package that may come from another index than before")
+    command.add_argument(
+        "--index",
+        action="store_true",
+        help="write pylock.index.json, too: what is in the wheels that this interpreter would use, "
+        "so that nobody has to ask for it",
+    )
 
 
 def _add_common(command: argparse.ArgumentParser, at_top: bool) -> None:
