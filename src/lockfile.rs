@@ -225,27 +225,28 @@ pub fn place(here: &Path) -> PathBuf {
     marked.unwrap_or_else(|| here.to_path_buf()).join(FILE_NAME)
 }
 
-/// A folder and those above it, up to the first one that others may write to.
-pub fn trusted(here: &Path) -> Vec<PathBuf> {
-    let mut folders = Vec::new();
+/// A folder and those above it, up to the first one that others may write to; each is looked at
+/// when it is asked for.
+pub fn trusted(here: &Path) -> impl Iterator<Item = PathBuf> {
     let mut own = None;
-    for folder in here.ancestors() {
+    let is_own = move |folder: &&Path| {
         let status = fs_err::metadata(folder).ok().map(|metadata| Status::of(&metadata));
         let is_everybodys = status.is_some_and(|it| it.mode & 0o002 != 0);
         let owner = status.map(|it| it.owner);
         let is_others = *own.get_or_insert(owner) != owner;
-        if folder != here && (is_others || is_everybodys) {
-            break;
-        }
-        folders.push(folder.to_path_buf());
-    }
-    folders
+        *folder == here || !(is_others || is_everybodys)
+    };
+    here.ancestors().take_while(is_own).map(Path::to_path_buf)
 }
 
 fn folders(here: &Path) -> Vec<PathBuf> {
-    let mut folders = trusted(here);
-    if let Some(at) = folders.iter().position(|folder| is_marked(folder)) {
-        folders.truncate(at + 1);
+    let mut folders = Vec::new();
+    for folder in trusted(here) {
+        let is_last = is_marked(&folder);
+        folders.push(folder);
+        if is_last {
+            break;
+        }
     }
     folders
 }

@@ -43,7 +43,7 @@ pub fn read(places: &[Place], found: &mut Found) {
 
 /// What the nearest project says that says something.
 fn of_project(folder: &Path) -> Option<Table> {
-    lockfile::trusted(folder).into_iter().find_map(|folder| {
+    lockfile::trusted(folder).find_map(|folder| {
         table(&folder.join("uv.toml")).or_else(|| {
             let project = table(&folder.join("pyproject.toml"))?;
             project.get("tool")?.get("uv")?.as_table().cloned()
