@@ -178,6 +178,15 @@ def test_doctor_explains_the_start_line(lock: Lock, cache: Path) -> None:
         assert [(it["ok"], it["message"]) for it in found if it["check"] == "start"] == [(True, message)]
 
 
+@pytest.mark.parametrize("folder", ["views", "trees"])
+def test_a_folder_of_views_that_others_may_write_to_is_refused(lock: Lock, cache: Path, folder: str) -> None:
+    say(lock, cache, "list")
+    open_to_others = cache / "v1" / folder
+    open_to_others.chmod(0o775)
+    said = say(lock, cache, "list", status=1).stderr
+    assert said.startswith(f"magic-module: {open_to_others} cannot be used as a cache: others may write to it; ")
+
+
 def test_a_lock_and_a_manifest_are_not_mixed(lock: Lock, cache: Path) -> None:
     said = say(lock, cache, "list", "--namespace", "acme", status=2).stderr
     assert "--lock has packages of its own" in said
