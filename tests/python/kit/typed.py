@@ -36,6 +36,7 @@ _ANSWERS: dict[str, str | dict[str, str]] = {
         "packages": "int",
         "written": "bool",
         "changes": "list[dict[str, Any]]",
+        "index": "str | None",
     },
     "list": {"namespace": "str", "modules": "list[ModuleInfo]"},
     "info": "ModuleInfo",
