@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 
 use super::exported::hand_down;
 use super::mount::Mount;
+use super::search_path::join_search_path;
 use crate::fetch::Freshness;
 use crate::mount::{Mount as CoreMount, MountRequest};
 use crate::name::{Digest, Namespace};
@@ -185,56 +185,4 @@ fn package(py: Python<'_>) -> PyResult<PathBuf> {
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     // Seen through a view it is a link; the view of another lock links to the same place.
     Ok(fs_err::canonicalize(&folder).unwrap_or(folder))
-}
-
-/// Puts the view on `sys.path`, and after it, as in an environment, projects that are worked on:
-/// behind everything, or before what is installed.
-fn join_search_path(py: Python<'_>, view: &View, first: bool) -> PyResult<()> {
-    let sys = py.import("sys")?;
-    let known = sys.getattr("path_importer_cache")?;
-    let Ok(path) = sys.getattr("path")?.cast_into::<PyList>() else { return Ok(()) };
-    let site = view.site().to_string_lossy().into_owned();
-    // Somebody may have looked for the folder before we claimed it.
-    known.call_method1("pop", (&site, py.None()))?;
-    if !path.contains(&site)? {
-        path.insert(if first { before_installed(&path) } else { path.len() }, &site)?;
-    }
-    let mut at = path.index(&site)? + 1;
-    for folder in &view.resolved.editable {
-        if position(&path, at, folder).is_none() {
-            path.insert(at, folder)?;
-            at += 1;
-        }
-    }
-    Ok(())
-}
-
-/// Takes from `sys.path` what [`join_search_path`] put there.
-pub(super) fn leave_search_path(py: Python<'_>, view: &View) -> PyResult<()> {
-    let path = py.import("sys")?.getattr("path")?;
-    let Ok(path) = path.cast_into::<PyList>() else { return Ok(()) };
-    let Ok(at) = path.index(view.site().to_string_lossy().as_ref()) else { return Ok(()) };
-    path.del_item(at)?;
-    for folder in &view.resolved.editable {
-        if let Some(at) = position(&path, at, folder) {
-            path.del_item(at)?;
-        }
-    }
-    Ok(())
-}
-
-/// Where a folder stands, from `start` on: the program may have put it further ahead itself.
-fn position(path: &Bound<'_, PyList>, start: usize, folder: &str) -> Option<usize> {
-    let is_it = |entry: Bound<'_, PyAny>| entry.extract::<&str>().is_ok_and(|it| it == folder);
-    (start..path.len()).find(|at| path.get_item(*at).is_ok_and(is_it))
-}
-
-/// Where the folders of installed packages begin.
-fn before_installed(path: &Bound<'_, PyList>) -> usize {
-    let is_installed = |entry: Bound<'_, PyAny>| {
-        let folder: Option<PathBuf> = entry.extract().ok();
-        let name = folder.as_deref().and_then(Path::file_name);
-        name.is_some_and(|name| name == "site-packages" || name == "dist-packages")
-    };
-    path.iter().position(is_installed).unwrap_or(path.len())
 }

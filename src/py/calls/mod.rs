@@ -23,6 +23,7 @@ mod moves;
 mod pin;
 mod prefetch;
 mod publish;
+mod search_path;
 mod settings;
 mod types;
 mod verify;

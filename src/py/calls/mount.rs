@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::exported::{hand_down, take_back};
-use super::lock::leave_search_path;
+use super::search_path::leave_search_path;
 use crate::error::{Error, Kind};
 use crate::mount::{Mount as CoreMount, MountRequest};
 use crate::name::{Namespace, UnitName, UrlText, Version};
