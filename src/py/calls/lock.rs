@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::exported::hand_down;
+use super::environ::hand_down;
 use super::mount::Mount;
 use super::search_path::join_search_path;
 use crate::fetch::Freshness;

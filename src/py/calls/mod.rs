@@ -14,6 +14,7 @@
 mod data;
 mod describe;
 mod doctor;
+mod environ;
 mod events;
 mod exported;
 mod keys;

@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::exported::{hand_down, take_back};
+use super::environ::{hand_down, take_back};
 use super::search_path::leave_search_path;
 use crate::error::{Error, Kind};
 use crate::mount::{Mount as CoreMount, MountRequest};

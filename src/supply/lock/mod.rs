@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Its identity is the digest of (the lock's bytes, where its paths count from, the interpreter
-//! and its platform, extras and groups). A process keeps the lock that it began with.
+//! and its platform, our own package, extras and groups). A process keeps the lock that it began with.
 
 pub mod choose;
 mod compile;
@@ -271,6 +271,8 @@ fn identity(source: &Source, text: &[u8]) -> Digest {
     let folder = source.path.parent().filter(|_| pylock::has_paths(text));
     add(folder.map_or(&b""[..], |folder| folder.as_os_str().as_encoded_bytes()));
     add(source.environment.as_bytes());
+    // A view has a link to it.
+    add(source.package.as_os_str().as_encoded_bytes());
     for list in [&source.extras, &source.groups] {
         add(&(list.len() as u64).to_le_bytes());
         list.iter().for_each(|one| add(one.as_bytes()));

@@ -1,0 +1,75 @@
+//! `os.environ`, in which children find the mounts that are handed down to them.
+
+use pyo3::prelude::*;
+
+use crate::mount::MountRequest;
+use crate::py::bridge::errors::OrRaise;
+use crate::settings::{Exported, parse_mounts, text_of_mounts};
+use crate::supply::Source;
+use crate::supply::manifest::WhenOld;
+
+/// The variable that has them.
+pub const MOUNTS: &str = "MAGIC_MODULE_MOUNTS";
+
+/// From now on every process that this one starts has the mount.
+pub fn hand_down(py: Python<'_>, request: &MountRequest) -> PyResult<()> {
+    let (mut mounts, own) = (handed_down(py)?, exported(request));
+    if mounts.contains(&own) {
+        return Ok(());
+    }
+    mounts.push(own);
+    environ(py)?.set_item(MOUNTS, text_of_mounts(&mounts))
+}
+
+/// What is started from now on does not have the mount.
+pub fn take_back(py: Python<'_>, request: &MountRequest) -> PyResult<()> {
+    // What cannot be read was not written here.
+    let Ok(mut mounts) = handed_down(py) else { return Ok(()) };
+    let (before, own) = (mounts.len(), exported(request));
+    mounts.retain(|mount| *mount != own);
+    match mounts.len() {
+        all if all == before => Ok(()),
+        0 => environ(py)?.del_item(MOUNTS),
+        _ => environ(py)?.set_item(MOUNTS, text_of_mounts(&mounts)),
+    }
+}
+
+/// As the program's environment has it by now.
+pub fn handed_down(py: Python<'_>) -> PyResult<Vec<Exported>> {
+    let text: Option<String> = environ(py)?.call_method1("get", (MOUNTS,))?.extract()?;
+    match text.filter(|text| !text.trim().is_empty()) {
+        Some(text) => parse_mounts(&text).or_raise(py),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn environ(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import("os")?.getattr("environ")
+}
+
+/// A mount as a child is told of it.
+pub fn exported(request: &MountRequest) -> Exported {
+    let common = Exported {
+        namespace: request.namespace.clone(),
+        first: request.first,
+        pins: request.pins.clone(),
+        frozen: request.frozen,
+        ..Exported::default()
+    };
+    match &request.source {
+        Source::Manifest(source) => Exported {
+            manifest_url: Some(source.url.clone()),
+            public_key: source.public_keys.clone(),
+            allow_http: source.allow_http,
+            max_age: (source.max_age == WhenOld::Fail).then(|| "fail".to_owned()),
+            ..common
+        },
+        Source::Lock(source) => Exported {
+            lock: Some(source.path.clone()),
+            extras: source.extras.clone(),
+            groups: source.groups.clone(),
+            unhashed: source.unhashed,
+            ..common
+        },
+    }
+}
