@@ -139,7 +139,12 @@ def has_start_line() -> bool:
     return line.is_file() and "_py.start" in line.read_text()
 
 
-@pytest.mark.skipif(not has_start_line(), reason="the wheel is not installed: an editable install has no start line")
+installed = pytest.mark.skipif(
+    not has_start_line(), reason="the wheel is not installed: an editable install has no start line"
+)
+
+
+@installed
 def test_the_environment_mounts_when_an_interpreter_starts(lock: Lock, cache: Path) -> None:
     program = "import importlib.util; print(importlib.util.find_spec('alpha') is not None)"
     one = {"MAGIC_MODULE_LOCK": str(lock.path)}
@@ -446,3 +451,9 @@ def test_what_is_read_from_stdin(lock: Lock, cache: Path) -> None:
 
 def test_a_wrong_lock_is_one_sentence(cache: Path) -> None:
     assert run(None, cache, "--lock", "/nowhere", "-c", "pass", status=1).stderr == UNREADABLE
+
+
+@installed
+def test_what_we_require_ourselves_is_at_hand_in_a_view(lock: Lock, cache: Path) -> None:
+    code = "import magic_module; print(magic_module.info('tool').version)"
+    assert run(lock, cache, "-c", code).stdout == "3.1\n"

@@ -11,14 +11,16 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
-from packaging.markers import UndefinedEnvironmentName
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.tags import sys_tags
-from packaging.version import InvalidVersion, Version
-
+from magic_module._py.beside import requirements_at_hand
 from magic_module._py.notices import warn
 from magic_module.errors import RequirementError
+
+with requirements_at_hand():
+    from packaging.markers import UndefinedEnvironmentName
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+    from packaging.tags import sys_tags
+    from packaging.version import InvalidVersion, Version
 
 _told: set[str] = set()
 
