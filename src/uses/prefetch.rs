@@ -4,11 +4,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
+use crate::events::Progress;
 use crate::mount::{Mount, versions_of};
 use crate::name::Key;
 use crate::session::{Located, Lookup, Session};
+use crate::store::Reuse;
 use crate::unit::Unit;
 use crate::uses::activate::Member;
+
+/// Where programs list files, below the prefix of an environment.
+const SETTINGS: [&str; 2] = ["etc/", "share/jupyter/"];
+
+/// Wheels up to this size are brought for such files, in bytes.
+const SMALL: u64 = 256 << 10;
 
 impl Session {
     /// The unit called `name`, or the one that holds the module `name`.
@@ -57,6 +65,26 @@ impl Session {
         let mut members = vec![Member { unit: Arc::new(unit), record: Arc::new(record), manifest }];
         self.add_required(mount, &mut members).await?;
         Ok(members)
+    }
+
+    /// Brings the small wheels of a lock that put files where programs look for settings before
+    /// they import anything, as those of Jupyter do. What fails comes when it is imported.
+    pub async fn bring_settings(&self, mount: &Arc<Mount>) -> Result<()> {
+        let Some(view) = mount.supply.view().cloned() else { return Ok(()) };
+        let owned = view.resolved.owners.paths.iter();
+        let listed =
+            owned.filter(|(path, _)| SETTINGS.iter().any(|it| path.as_str().starts_with(it)));
+        let names: BTreeSet<_> = listed.map(|(_, name)| name).collect();
+        let small = |name: &&_| view.resolved.units.get(*name).is_some_and(|it| it.size <= SMALL);
+        let mut members = Vec::new();
+        for name in names.into_iter().filter(small) {
+            let unit = self.unit_in_view(mount, &view, name)?;
+            members.extend(self.member_of_tree(mount, &unit.manifest, &unit));
+        }
+        let _kept = self.keep().await?;
+        let progress = Progress::new("settings", self.engine.events.clone());
+        // Their trees are enough: what is active is what was imported.
+        self.materialize(&members, &progress, Reuse::WhatIsHere).await.map(drop)
     }
 
     /// What `names` of a mount need, each perhaps in a version of its own: `heavy==1.1.0`.

@@ -113,6 +113,17 @@ def test_a_folder_of_a_wheel_on_the_path_has_what_is_in_it_and_nothing_else(tmp_
     assert mounted(lock, cache, "import host; print(host.NAME, 'site' in host.platform.__file__)") == "bundled False"
 
 
+def test_settings_are_there_before_anything_is_imported(tmp_path: Path, cache: Path) -> None:
+    kernel = wheel("kernel", "1", {"kernel.py": ""}, data={"data/etc/jupyter/shim.json": "{}", "data/share/x": "far"})
+    lock = Lock(tmp_path / "project", [kernel, wheel("other", "1", {"other.py": ""}, data={"data/share/y": "far"})])
+    program = """
+import os
+print(open(os.path.join(mount.view, "etc", "jupyter", "shim.json")).read())
+print(os.path.exists(os.path.join(mount.view, "share", "y")))
+"""
+    assert mounted(lock, cache, program) == "{}\nFalse"
+
+
 def test_files_are_seen_through_the_view(lock: Lock, cache: Path) -> None:
     program = """
 import inspect, os, alpha, beta

@@ -156,7 +156,11 @@ fn ready(
     mount.bind().or_raise(py)?;
     if mount.supply.view().is_none() {
         let asked = mount.clone();
-        block(py, session, None, async move |_| asked.refresh(Freshness::AsCached).await)?;
+        block(py, session, None, async move |session| {
+            asked.refresh(Freshness::AsCached).await?;
+            let _ = session.bring_settings(&asked).await;
+            Ok(())
+        })?;
     }
     let view = mount.supply.view().cloned();
     view.ok_or_else(|| pyo3::exceptions::PyRuntimeError::new_err("the lock was not compiled"))
