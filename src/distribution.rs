@@ -30,6 +30,19 @@ pub struct Metadata {
 impl Metadata {
     /// Reads the headers; what they describe beyond the fields here is passed over.
     pub fn parse(text: &str) -> Result<Self, BadName> {
+        Self::read(text, |lines| lines.map(Requirement::new).collect())
+    }
+
+    /// The same of what others published long ago: a requirement that cannot be read counts for
+    /// nothing.
+    pub fn parse_published(text: &str) -> Result<Self, BadName> {
+        Self::read(text, |lines| Ok(lines.filter_map(|line| Requirement::new(line).ok()).collect()))
+    }
+
+    fn read(
+        text: &str,
+        requirements: impl FnOnce(&mut dyn Iterator<Item = &str>) -> Result<Vec<Requirement>, BadName>,
+    ) -> Result<Self, BadName> {
         let headers = headers(text);
         let all = |wanted: &'static str| {
             headers.iter().filter(move |(key, _)| key == wanted).map(|(_, value)| value.as_str())
@@ -46,7 +59,7 @@ impl Metadata {
             requires_python: first("requires-python")
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned),
-            requirements: all("requires-dist").map(Requirement::new).collect::<Result<_, _>>()?,
+            requirements: requirements(&mut all("requires-dist"))?,
         })
     }
 }

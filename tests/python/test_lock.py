@@ -113,6 +113,12 @@ def test_a_folder_of_a_wheel_on_the_path_has_what_is_in_it_and_nothing_else(tmp_
     assert mounted(lock, cache, "import host; print(host.NAME, 'site' in host.platform.__file__)") == "bundled False"
 
 
+def test_a_requirement_that_cannot_be_read_counts_for_nothing(tmp_path: Path, cache: Path) -> None:
+    old = wheel("old", "1", {"old.py": "import new"}, requires=["new", ">=2 ; what"])
+    lock = Lock(tmp_path / "project", [old, wheel("new", "1", {"new.py": ""})])
+    assert mounted(lock, cache, "import old; print(old.new.__name__)") == "new"
+
+
 def test_settings_are_there_before_anything_is_imported(tmp_path: Path, cache: Path) -> None:
     kernel = wheel("kernel", "1", {"kernel.py": ""}, data={"data/etc/jupyter/shim.json": "{}", "data/share/x": "far"})
     lock = Lock(tmp_path / "project", [kernel, wheel("other", "1", {"other.py": ""}, data={"data/share/y": "far"})])

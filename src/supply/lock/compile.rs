@@ -192,7 +192,8 @@ fn metadata_of(contents: &Contents, name: &DistributionName) -> Result<Metadata>
             .hint("lock another version, or ask its author to build it anew")
     };
     let text = contents.texts.get("METADATA").ok_or_else(|| wrong("has no METADATA".into()))?;
-    let metadata = Metadata::parse(text).map_err(|why| wrong("is wrong".into()).caused_by(&why))?;
+    let metadata =
+        Metadata::parse_published(text).map_err(|why| wrong("is wrong".into()).caused_by(&why))?;
     if metadata.name == *name {
         return Ok(metadata);
     }
