@@ -20,6 +20,7 @@ from kit.interpreter import environment
 from kit.locks import Lock, packages, python, run
 from kit.package_index import PackageIndex
 from kit.resolvers import UV, with_uv
+from kit.wheels import wheel
 from origins import Origin
 
 
@@ -48,6 +49,12 @@ def test_run_is_the_program_in_an_environment_of_its_own(lock: Lock, cache: Path
     )
     ended = run(lock, cache, "report.py", "--lock", "x", "-m", status=3)
     assert (ended.stdout, ended.stderr) == ("42 ['--lock', 'x', '-m'] True __main__\n", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no shell scripts")
+def test_a_script_that_is_not_python(tmp_path: Path, cache: Path) -> None:
+    shouting = wheel("shout", "1", {"shout.py": ""}, data={"scripts/shout": "#!/bin/sh\necho shout $1\nexit 4\n"})
+    assert run(Lock(tmp_path / "project", [shouting]), cache, "shout", "a", status=4).stdout == "shout a\n"
 
 
 @pytest.mark.parametrize(

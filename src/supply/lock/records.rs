@@ -78,13 +78,15 @@ pub(super) fn record_of(
         if !seen.insert(path.clone()) {
             return Err(wrong(format!("it puts two files at {path}")));
         }
+        // An installer makes a script one that can be run, whatever the archive says.
+        let is_script = path.parent() == scheme.scripts;
         files.push(File {
             path,
             place: Place::InPack { entry: file.entry.clone() },
             size: file.size,
             sha256: file.sha256,
             lazy: false,
-            executable: file.executable,
+            executable: file.executable || is_script,
         });
     }
     let wheel = Pack {
