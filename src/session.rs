@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lockfile::Project;
 use crate::mount::{Mount, MountRequest};
 use crate::name::{Namespace, UrlText};
-use crate::settings::Settings;
+use crate::settings::{Exported, Settings};
 use crate::store::lock::Shared;
 use crate::supply::Source;
 use crate::supply::manifest::{self, WhenOld};
@@ -89,7 +89,7 @@ impl Session {
             && let Some(at) = mounts.iter().position(|other| other.namespace == mount.namespace)
         {
             let (name, first) = (mount.namespace.as_str(), &mounts[at]);
-            if first.is_bound() || name != OWN || !self.is_environments(first) {
+            if first.is_bound() || !self.is_environments(first) {
                 let url = first.supply.url();
                 let why = format!("{name} is mounted already, from {url}");
                 return Err(Error::new(Kind::Configuration, why)
@@ -103,10 +103,15 @@ impl Session {
         Ok(mount)
     }
 
-    /// True for the mount that `MAGIC_MODULE_MANIFEST_URL` makes.
+    /// True if the environment mounted it: what a program mounts there takes its place.
     pub fn is_environments(&self, mount: &Mount) -> bool {
-        let url = self.engine.settings.manifest_url.as_ref();
-        url.is_some_and(|url| mount.request == self.environment_request(url))
+        let settings = &self.engine.settings;
+        let own = settings.manifest_url.iter().map(|url| self.environment_request(url));
+        let url = mount.request.source.as_manifest().map(|source| &source.url);
+        let is_said = |said: &Exported| {
+            said.namespace == mount.namespace && url.is_some() && said.manifest_url.as_ref() == url
+        };
+        own.into_iter().any(|own| mount.request == own) || settings.mounts.iter().any(is_said)
     }
 
     fn environment_request(&self, url: &UrlText) -> MountRequest {

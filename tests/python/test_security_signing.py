@@ -226,6 +226,9 @@ WEAKEST = {
     "CONCURRENCY": "256",
     "VERIFY": "default",
     "KEY_PASSWORD": "x",
+    "LOCK": "/nowhere/pylock.toml",
+    "MOUNTS": '[{{"namespace": "acme", "manifest_url": "{evil}", "public_key": "{evil_key}"}}]',
+    "START": "1",
 }
 """Every variable, at the value that could weaken a mount most."""
 
