@@ -48,7 +48,7 @@ class Workplace:
         self.site_packages = home / inside
         for pattern in ("magic_module*", "packaging*"):
             for path in Path(sysconfig.get_path("purelib")).glob(pattern):
-                shutil.copytree(path, self.site_packages / path.name)
+                (shutil.copytree if path.is_dir() else shutil.copy)(path, self.site_packages / path.name)
 
     def empty_environment(self) -> Path:
         """A virtual environment with nothing in it, to be copied."""
