@@ -117,9 +117,7 @@ impl Layout {
         let names = self.folders.get(folder).into_iter().flatten();
         names.map(|name| joined(folder, name)).any(|path| match self.folders.contains_key(&path) {
             true => self.has_code_below(&path, suffixes),
-            false => {
-                suffixes.0.iter().map(String::as_str).chain([".py"]).any(|it| path.ends_with(it))
-            }
+            false => suffixes.all().any(|(suffix, _)| path.ends_with(suffix)),
         })
     }
 

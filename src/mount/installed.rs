@@ -68,7 +68,8 @@ impl Mount {
     ) -> Vec<String> {
         let known = self.supply.view().and_then(|view| view.resolved.units.get(unit));
         let contents = known.and_then(|it| wheels::read(&self.engine.store, &it.sha256).ok()?);
-        let metadata = contents.and_then(|it| Metadata::parse(it.texts.get("METADATA")?).ok());
+        let metadata =
+            contents.and_then(|it| Metadata::parse_published(it.texts.get("METADATA")?).ok());
         let all = metadata.into_iter().flat_map(|it| it.requirements);
         all.filter(|it| distributions.contains(&it.name()) && !it.needs_extra())
             .map(|it| it.as_str().to_owned())
@@ -103,7 +104,7 @@ fn found(folder: &Path, info: &Path) -> Option<Found> {
 fn is_only_ours(it: &Found, all: &[Found]) -> bool {
     let requires = |other: &Found| {
         let text = crate::store::disk::read(&other.info.join("METADATA"), LIMIT).ok()?;
-        let metadata = Metadata::parse(&String::from_utf8_lossy(&text)).ok()?;
+        let metadata = Metadata::parse_published(&String::from_utf8_lossy(&text)).ok()?;
         let mut requirements = metadata.requirements.iter();
         Some(requirements.any(|required| *required.name() == it.name && !required.needs_extra()))
     };

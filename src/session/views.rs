@@ -13,7 +13,7 @@ use super::{Located, Session};
 use crate::error::{Error, Kind, Result};
 use crate::layout::{Found, Suffixes, joined};
 use crate::mount::Mount;
-use crate::name::{DistributionName, UnitName, closest, is_identifier};
+use crate::name::{UnitName, closest, is_identifier};
 use crate::resolved::Owner;
 use crate::supply::{Answer, View};
 use crate::unit::Unit;
@@ -135,8 +135,7 @@ impl Session {
             };
             let (lock, resolved) = (lock.path.display(), &view.resolved);
             let children = resolved.owners.children(&resolved.scheme.site);
-            let called = DistributionName::new(name).ok();
-            let unit = called.and_then(|called| UnitName::of_distribution(&called).ok());
+            let unit = mount.supply.unit_called(name);
             if let Some(it) = unit.as_ref().and_then(|unit| resolved.units.get(unit)) {
                 let own = |owner: &Owner<'_>| matches!(owner, Owner::Unit(it) if Some(*it) == unit.as_ref());
                 let own = children.iter().filter(|(_, owner)| own(owner));
@@ -202,13 +201,9 @@ fn module_of<'a>(suffixes: &Suffixes, file: &'a str) -> Option<&'a str> {
 }
 
 fn disputed(view: &View, path: &str, units: &[UnitName]) -> Error {
-    let titles: Vec<&str> = units
-        .iter()
-        .filter_map(|name| view.resolved.units.get(name).map(|it| it.name.as_str()))
-        .collect();
     let inside = path.strip_prefix(&view.resolved.scheme.site).unwrap_or(path);
     let inside = inside.trim_start_matches('/');
-    let what = format!("{} each bring another {inside}", titles.join(" and "));
+    let what = format!("{} each bring another {inside}", view.titles(units));
     Error::new(Kind::Integrity, what)
         .path(path)
         .hint("leave one of them out of the lock, or ask their authors which belongs there")

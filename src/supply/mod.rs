@@ -81,6 +81,12 @@ pub struct View {
 }
 
 impl View {
+    /// What people call some of its units, in one list.
+    pub fn titles(&self, names: &[UnitName]) -> String {
+        let units = names.iter().filter_map(|name| self.resolved.units.get(name));
+        units.map(|it| it.name.as_str()).collect::<Vec<_>>().join(" and ")
+    }
+
     /// The folder on `sys.path`.
     pub fn site(&self) -> PathBuf {
         self.resolved.scheme.site.split('/').fold(self.folder.clone(), |path, part| path.join(part))

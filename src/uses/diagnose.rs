@@ -89,9 +89,7 @@ impl Session {
         let mut findings =
             vec![Finding::new("lock", Ok(format!("{lock} has {there}, {here} of them cached")))];
         for (path, names) in &view.resolved.owners.disputed {
-            let titles: Vec<&str> =
-                names.iter().filter_map(|name| Some(units.get(name)?.name.as_str())).collect();
-            let what = format!("{} each bring another {path}", titles.join(" and "));
+            let what = format!("{} each bring another {path}", view.titles(names));
             findings.push(Finding::new("disputed", Ok(what)));
         }
         let folder = view.folder.display();

@@ -5,6 +5,9 @@
 | `world` | a `kit.world.World`: `run(script)`, `publish(sources)`, `serve()`, with a cache of its own |
 | `how`   | "installed" and "hook": the two forms in which a behaviour must be the same |
 | `acme`  | `acme(units, …)` makes a `kit.world.Acme` in that form: `acme(units).run(script)` |
+| `cache` | the path of a cache that is not there yet                               |
+| `lock`  | a `kit.locks.Lock` of a few packages, whose wheels lie beside it          |
+| `served` | the same, with the server that has its wheels                            |
 | `canaries` | a `kit.canaries.Canaries`: a world full of secrets, with a server and one to be redirected to |
 
 A test of a behaviour takes `acme` and compares what the script prints with
@@ -22,8 +25,10 @@ from typing import Any
 import pytest
 
 from kit.canaries import Canaries
+from kit.locks import Lock, packages
 from kit.sources import Sources
 from kit.world import Acme, World
+from origins import Origin
 
 
 def pytest_configure() -> None:
@@ -57,3 +62,21 @@ def canaries(world: World) -> Canaries:
     data = bytes(range(256)) * 512
     world.publish({"alpha/__init__.py": "VALUE = 1\n", "alpha/data.bin": data, "beta.py": "VALUE = 2\n"})
     return Canaries(world, world.serve(), world.serve())
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Lock:
+    return Lock(tmp_path / "project", packages())
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Lock, Origin]]:
+    folder = tmp_path / "project"
+    (folder / "wheels").mkdir(parents=True)
+    with Origin(folder / "wheels") as origin:
+        yield Lock(folder, packages(), url=origin.url), origin

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kit import interpreter, process
-from kit.locks import Lock, packages, python
+from kit.locks import Lock, python
 from kit.process import Result
 from kit.wheels import wheel
 from origins import Origin
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[Lock, Origin]]:
-    folder = tmp_path / "project"
-    (folder / "wheels").mkdir(parents=True)
-    with Origin(folder / "wheels") as origin:
-        yield Lock(folder, packages(), url=origin.url), origin
-
-
-@pytest.fixture
-def lock(tmp_path: Path) -> Lock:
-    return Lock(tmp_path / "project", packages())
 
 
 def say(lock: Lock | None, cache: Path, *arguments: str, status: int = 0, **settings: str) -> Result:

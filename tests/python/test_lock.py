@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from kit.compiler import extension, suffix
-from kit.locks import Lock, packages, python, whole
+from kit.locks import Lock, python, whole
 from kit.wheels import Wheel, native_tag, wheel
 from origins import Origin
 
 MOUNT = "import magic_module as mm; mount = mm.mount_lock({lock!r})\n"
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[Lock, Origin]]:
-    folder = tmp_path / "project"
-    (folder / "wheels").mkdir(parents=True)
-    with Origin(folder / "wheels") as origin:
-        yield Lock(folder, packages(), url=origin.url), origin
-
-
-@pytest.fixture
-def lock(tmp_path: Path) -> Lock:
-    return Lock(tmp_path / "project", packages())
 
 
 def mounted(lock: Lock, cache: Path, program: str, status: int | None = 0, **settings: str) -> str:

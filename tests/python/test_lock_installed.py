@@ -33,11 +33,6 @@ def install(folder: Path, *wheels: Wheel) -> Path:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
 def installed(tmp_path: Path) -> Path:
     return tmp_path / "installed"
 

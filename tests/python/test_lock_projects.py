@@ -33,11 +33,6 @@ def make(folder: Path, files: dict[str, str], *, path: str = ".") -> Lock:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
 def lock(tmp_path: Path) -> Lock:
     code = "import beta\nVALUE = beta.VALUE + 1\n"
     main = "import mine, sys\ndef main(): print('mine', mine.VALUE, *sys.argv[1:])\n"

@@ -17,11 +17,6 @@ from origins import Origin
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
 def origin(tmp_path: Path) -> Iterator[Origin]:
     (tmp_path / "project" / "wheels").mkdir(parents=True)
     with Origin(tmp_path / "project" / "wheels") as origin:

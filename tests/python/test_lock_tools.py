@@ -23,11 +23,6 @@ from origins import Origin
 CODE = "VALUE = __name__"
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
 def packages() -> list[Wheel]:
     return [
         wheel("Plain.One", "1.5", {"plain_one.py": CODE}, requires=["shop-core>=1"], extras={"more": ["shop-extra"]}),
@@ -54,6 +49,11 @@ def packages() -> list[Wheel]:
             data={"data/share/tool/x.txt": "share"},
         ),
     ]
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Lock:
+    return Lock(tmp_path / "project", packages())
 
 
 @pytest.fixture
@@ -239,11 +239,6 @@ found = [name for _, name, _ in pkgutil.walk_packages(shop.core.__path__, "shop.
 result = [found, importlib.import_module("shop.core.0001_initial").VALUE]
 """
     assert told(lock, cache, program) == [["shop.core.0001_initial", "shop.core.sub"], "shop.core.0001_initial"]
-
-
-@pytest.fixture
-def lock(tmp_path: Path) -> Lock:
-    return Lock(tmp_path / "project", packages())
 
 
 def test_resources_of_a_package_that_is_not_here(served: tuple[Lock, Origin], cache: Path) -> None:

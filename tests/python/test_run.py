@@ -24,24 +24,6 @@ from kit.wheels import wheel
 from origins import Origin
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def lock(tmp_path: Path) -> Lock:
-    return Lock(tmp_path / "project", packages())
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[Lock, Origin]]:
-    folder = tmp_path / "project"
-    (folder / "wheels").mkdir(parents=True)
-    with Origin(folder / "wheels") as origin:
-        yield Lock(folder, packages(), url=origin.url), origin
-
-
 def test_run_is_the_program_in_an_environment_of_its_own(lock: Lock, cache: Path, tmp_path: Path) -> None:
     script = tmp_path / "report.py"
     script.write_text(

@@ -13,11 +13,13 @@ use crate::unit::Unit;
 
 /// What is installed in the place of units of a lock.
 pub fn installed<'a>(py: Python<'_>, mount: &'a Arc<Mount>) -> PyResult<&'a Installed> {
-    let site = mount.supply.view().map(|view| view.site());
-    let path = py.import("sys")?.getattr("path")?.extract::<Vec<PathBuf>>();
-    // Whoever puts something else than text there gets nothing from it.
-    let before = path.unwrap_or_default().into_iter();
-    Ok(mount.installed(|| before.take_while(|it| Some(it) != site.as_ref()).collect()))
+    let path = py.import("sys")?.getattr("path")?;
+    Ok(mount.installed(|| {
+        let site = mount.supply.view().map(|view| view.site());
+        // Whoever puts something else than text there gets nothing from it.
+        let before = path.extract::<Vec<PathBuf>>().unwrap_or_default().into_iter();
+        before.take_while(|it| Some(it) != site.as_ref()).collect()
+    }))
 }
 
 /// Before code of a unit of a lock runs: what is installed must be what it requires. If that is

@@ -72,16 +72,17 @@ fn source(
     groups: Vec<String>,
     unhashed: bool,
 ) -> PyResult<lock::Source> {
+    let (interpreter, package) = (interpreter(py)?, package(py)?);
     Ok(lock::Source {
         path: std::path::absolute(path)?,
         extras,
         groups,
         unhashed,
-        launch: launch(py)?,
+        launch: launch(py, &interpreter, &package)?,
         environment: environment(py)?,
-        interpreter: interpreter(py)?,
+        interpreter,
         version: version(py)?,
-        package: package(py)?,
+        package,
         prefix: py.import("sys")?.getattr("prefix")?.extract()?,
     })
 }

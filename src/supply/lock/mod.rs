@@ -204,7 +204,7 @@ impl Supply for LockSupply {
     fn summary(&self, unit: &UnitName) -> Option<String> {
         let it = self.view()?.resolved.units.get(unit)?;
         let contents = wheels::read(&self.engine.store, &it.sha256).ok()??;
-        Metadata::parse(contents.texts.get("METADATA")?).ok()?.summary
+        Metadata::parse_published(contents.texts.get("METADATA")?).ok()?.summary
     }
 
     fn mend_view(&self) -> Asking<'_, Vec<String>> {
