@@ -33,7 +33,7 @@
 //! | 0 words    | `error` `name` `settings` `events` `audit` `descriptor` `threads`        |
 //! |            | `clock` `per_process` `status`                                           |
 //! | 1 formats  | `manifest` `index` `layout` `lockfile` `distribution` `wheel` `resolved` |
-//! |            | `policy` `pylock` `project`                                              |
+//! |            | `policy` `pylock` `project` `known`                                      |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile` `furnish`            |
 //! |            | `inspect`                                                                |
@@ -57,6 +57,7 @@ pub mod fetch;
 pub mod furnish;
 pub mod index;
 pub mod inspect;
+pub mod known;
 pub mod layout;
 mod lockfile;
 pub mod manifest;

@@ -81,6 +81,23 @@ class _Finding(TypedDict):
     message: str
     hint: str | None
 
+_Known = TypedDict(
+    "_Known",
+    {
+        "import": str,
+        "distribution": str | None,
+        "requirement": str | None,
+        "confidence": Literal["exact", "table", "guess"],
+        "source": str,
+        "alternatives": list[str],
+        "extras": dict[str, str],
+        "indexes": dict[str, str],
+        "system": dict[str, str],
+        "note": str | None,
+        "meant": str | None,
+    },
+)
+
 @final
 class Mount:
     """A namespace bound to where its units come from; leaving the context closes it.
@@ -520,6 +537,7 @@ def _ignore_lock() -> None: ...
 def _freeze() -> None: ...
 def _pin(namespace: str, names: list[str], frozen: bool | None = None) -> _Pinned: ...
 def _keygen(path: str, password: str | None = None, *, protect: bool = False) -> _KeyPair: ...
+def _known(import_name: str) -> _Known | None: ...
 def _key_needs_password(path: str) -> bool: ...
 def _mounts() -> list[dict[str, Any]]: ...
 def _diagnose() -> list[_Finding]: ...

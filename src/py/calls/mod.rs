@@ -8,6 +8,7 @@
 //! pin        the project's lock            events     listeners
 //! publish    makes what a mount reads      keys       signs it
 //! doctor     what is wrong                 settings   the environment
+//! known      import name to distribution
 //! types      what is returned
 //! ```
 
@@ -18,6 +19,7 @@ mod environ;
 mod events;
 mod exported;
 mod keys;
+mod known;
 mod lock;
 mod mount;
 mod moves;
@@ -48,6 +50,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(events::on_event, module)?,
         wrap_pyfunction!(keys::_key_needs_password, module)?,
         wrap_pyfunction!(keys::_keygen, module)?,
+        wrap_pyfunction!(known::_known, module)?,
         wrap_pyfunction!(exported::_exported, module)?,
         wrap_pyfunction!(exported::export_environment, module)?,
         wrap_pyfunction!(exported::mount_said, module)?,
