@@ -74,7 +74,8 @@ def lint(run: Run, interpreters: list[Interpreter]) -> None:
 
 def rust(run: Run, interpreters: list[Interpreter]) -> None:
     """The Rust tests, without Python and with it; among them the short form of `make fuzz`."""
-    run.step("cargo test without Python", "cargo", "test", "--locked", "--no-fail-fast", "--no-default-features")
+    core = ("--no-default-features", "--features", "scan")
+    run.step("cargo test without Python", "cargo", "test", "--locked", "--no-fail-fast", *core)
     # Test programs embed the interpreter, so they need one that comes as a shared library.
     shared = next((interpreter for interpreter in interpreters if interpreter.library_directory), None)
     if shared is None:
