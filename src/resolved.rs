@@ -9,6 +9,7 @@
 //! imported, in one.
 
 mod owners;
+mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,7 @@ use crate::name::{Digest, UnitName, UrlText, Version};
 use crate::wheel::Scheme;
 
 pub use owners::{FileEntry, Owner, Owners, WRITTEN};
+pub use start::{Start, StartFile, runs_at_start};
 
 /// The wheels of a lock, for one interpreter and platform.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +36,9 @@ pub struct Resolved {
     /// The projects by their folders, each with the digest of its `pyproject.toml`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub projects: BTreeMap<String, Digest>,
+    /// What wheels have an interpreter do when it starts.
+    #[serde(default, skip_serializing_if = "Start::is_empty")]
+    pub start: Start,
 }
 
 /// One wheel of a lock.

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::name::{Digest, FilePath, UnitName, folders, parents};
-use crate::resolved::{FileEntry, Resolved};
+use crate::resolved::{FileEntry, Resolved, runs_at_start};
 use crate::store::view::Entry;
 
 /// Adds the links of all owned paths to what is real. `laid` has the files of each unit.
@@ -49,10 +49,4 @@ pub(super) fn beside(
 
 fn link(digest: Digest, path: &FilePath) -> Entry {
     Entry::Tree { digest, path: path.clone() }
-}
-
-/// True for what an interpreter runs when it starts, if it stands there.
-fn runs_at_start(path: &FilePath, site: &str) -> bool {
-    let suffixes = [".pth", ".start"];
-    path.parent() == site && suffixes.iter().any(|suffix| path.as_str().ends_with(suffix))
 }

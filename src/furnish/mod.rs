@@ -10,7 +10,7 @@
 //!
 //! What a wheel says of itself is a hint until the wheel was hashed, so nothing of it is run from
 //! here: scripts are written by us, of a wheel's own there is a launcher, and a `.pth`, whose
-//! lines an interpreter runs when it starts, has no place in a view.
+//! lines `site` would run, has no place in a view: what it says is done by our own start line.
 
 mod links;
 mod metadata;

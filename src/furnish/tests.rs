@@ -84,6 +84,7 @@ fn furnished(wheels: &[(&str, Contents)], home: &Home, small: &[(&str, &str)]) -
         owners: Owners::of(&scheme(), &files),
         editable: Vec::new(),
         projects: BTreeMap::new(),
+        start: crate::resolved::Start::default(),
     };
     let contents = named.iter().map(|(unit, contents)| (unit.clone(), (*contents).clone()));
     let small =

@@ -89,7 +89,18 @@ impl View {
 
     /// The folder on `sys.path`.
     pub fn site(&self) -> PathBuf {
-        self.resolved.scheme.site.split('/').fold(self.folder.clone(), |path, part| path.join(part))
+        self.at(&self.resolved.scheme.site)
+    }
+
+    /// Folders that stand on `sys.path` behind it: projects as they lie, and what wheels add.
+    pub fn further_folders(&self) -> Vec<String> {
+        let added = self.resolved.start.folders.iter();
+        let added = added.map(|folder| self.at(folder.as_str()).to_string_lossy().into_owned());
+        self.resolved.editable.iter().cloned().chain(added).collect()
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        path.split('/').fold(self.folder.clone(), |path, part| path.join(part))
     }
 }
 

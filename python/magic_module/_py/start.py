@@ -8,13 +8,13 @@ import sys
 
 from magic_module import _native
 
+if "magic_module_trace" in sys._xoptions:
+    from magic_module._py import trace
+
+    trace.begin()
 try:
     _native._start()
 except ImportError as error:
     # The program may not need what could not be mounted; what it needs is missing then, and this says why.
     if sys.stderr is not None:
         print(f"magic-module: {error}", file=sys.stderr)
-if "magic_module_trace" in sys._xoptions:
-    from magic_module._py import trace
-
-    trace.begin()

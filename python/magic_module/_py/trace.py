@@ -19,7 +19,10 @@ from typing import Any
 OPTION = "magic_module_trace"
 """`-X magic_module_trace` tells on stderr, `-X magic_module_trace=FILE` in a file."""
 
-_MACHINERY = ("importlib", "_frozen_importlib", "_frozen_importlib_external", "runpy", "pkgutil", "magic_module")
+_MACHINERY = (
+    *("importlib", "_frozen_importlib", "_frozen_importlib_external"),
+    *("magic_module", "pkgutil", "runpy", "site"),
+)
 """Modules, each with those below it."""
 COMMAND_LINE = "the command line"
 

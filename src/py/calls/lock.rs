@@ -1,9 +1,10 @@
 //! `mount_lock()`: every package of a lock, each fetched when it is imported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 
 use super::environ::hand_down;
@@ -144,7 +145,34 @@ fn mount_source(py: Python<'_>, source: lock::Source, first: bool) -> PyResult<M
     if py.import("sys")?.getattr("modules")?.contains("multiprocessing.spawn")? {
         inherit(py)?;
     }
+    run_start(py, &mount, &view)?;
     Ok(Mount(mount))
+}
+
+/// The mounts whose wheels had their say; a fork knows what its parent did. `None`: nothing of
+/// wheels is run in this process unless it is asked for.
+static STARTED: Mutex<Option<BTreeSet<Digest>>> = Mutex::new(Some(BTreeSet::new()));
+
+/// This process is a command of ours: what wheels have an interpreter do is not done in it.
+#[pyfunction]
+pub fn _skip_start() {
+    *STARTED.lock() = None;
+}
+
+/// What wheels have an interpreter do when it starts: once in a process.
+fn run_start(py: Python<'_>, mount: &CoreMount, view: &View) -> PyResult<()> {
+    let files = &view.resolved.start.files;
+    if files.is_empty() {
+        return Ok(());
+    }
+    let is_due = STARTED.lock().as_mut().is_some_and(|it| it.insert(mount.identity));
+    if !is_due {
+        return Ok(());
+    }
+    let title = |unit| mount.supply.title(unit).into_owned();
+    let files: Vec<_> = files.iter().map(|it| (&it.name, &it.text, title(&it.unit))).collect();
+    let module = py.import("magic_module._py.site_files")?;
+    module.call_method1("run", (view.site().to_string_lossy(), files)).map(drop)
 }
 
 /// The view of the lock, which is compiled if nobody did.

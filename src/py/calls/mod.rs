@@ -59,6 +59,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(lock::_index_lock, module)?,
         wrap_pyfunction!(lock::_nearest_lock, module)?,
         wrap_pyfunction!(lock::_script_folder, module)?,
+        wrap_pyfunction!(lock::_skip_start, module)?,
         wrap_pyfunction!(lock::mount_lock, module)?,
         wrap_pyfunction!(mount::mount, module)?,
         wrap_pyfunction!(moves::_upgrade_unit, module)?,

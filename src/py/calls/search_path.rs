@@ -7,8 +7,8 @@ use pyo3::types::PyList;
 
 use crate::supply::View;
 
-/// Puts the view on `sys.path`, and after it, as in an environment, projects that are worked on:
-/// behind everything, or before what is installed.
+/// Puts the view on `sys.path`, and after it, as in an environment, what `.pth` files name and
+/// projects that are worked on: behind everything, or before what is installed.
 pub(super) fn join_search_path(py: Python<'_>, view: &View, first: bool) -> PyResult<()> {
     let sys = py.import("sys")?;
     let known = sys.getattr("path_importer_cache")?;
@@ -20,7 +20,7 @@ pub(super) fn join_search_path(py: Python<'_>, view: &View, first: bool) -> PyRe
         path.insert(if first { before_installed(&path) } else { path.len() }, &site)?;
     }
     let mut at = path.index(&site)? + 1;
-    for folder in &view.resolved.editable {
+    for folder in &view.further_folders() {
         if position(&path, at, folder).is_none() {
             path.insert(at, folder)?;
             at += 1;
@@ -35,7 +35,7 @@ pub(super) fn leave_search_path(py: Python<'_>, view: &View) -> PyResult<()> {
     let Ok(path) = path.cast_into::<PyList>() else { return Ok(()) };
     let Ok(at) = path.index(view.site().to_string_lossy().as_ref()) else { return Ok(()) };
     path.del_item(at)?;
-    for folder in &view.resolved.editable {
+    for folder in &view.further_folders() {
         if let Some(at) = position(&path, at, folder) {
             path.del_item(at)?;
         }

@@ -19,7 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::furnish::{self, Home};
 use crate::name::{Digest, DistributionName, UnitName};
 use crate::pylock::Pylock;
-use crate::resolved::{Distribution, FileEntry, Owners, Resolved};
+use crate::resolved::{Distribution, FileEntry, Owners, Resolved, Start};
 use crate::store::Store;
 use crate::store::view;
 use crate::supply::View;
@@ -53,11 +53,11 @@ pub(super) fn read(store: &Store, digest: &Digest) -> Result<Resolved> {
 }
 
 /// A wheel that was chosen, and what is in it.
-struct Inspected {
-    unit: UnitName,
-    wheel: Wheel,
-    contents: Contents,
-    metadata: Metadata,
+pub(super) struct Inspected {
+    pub(super) unit: UnitName,
+    pub(super) wheel: Wheel,
+    pub(super) contents: Contents,
+    pub(super) metadata: Metadata,
 }
 
 impl LockSupply {
@@ -91,7 +91,8 @@ impl LockSupply {
             })
             .collect();
         let required = beside(move || chooser.require(&asked)).await?;
-        let resolved = resolve(&chosen, &inspected, &projects, required)?;
+        let (mut resolved, files) = resolve(&chosen, &inspected, &projects, required)?;
+        resolved.start = self.start(&inspected, &files, &resolved.owners, &chosen.scheme).await?;
         let contents = inspected.into_iter().map(|it| (it.unit, it.contents));
         let contents: BTreeMap<UnitName, Contents> =
             contents.chain(projects.into_iter().map(|it| (it.unit, it.contents))).collect();
@@ -155,7 +156,7 @@ fn resolve(
     inspected: &[Inspected],
     projects: &[Found],
     mut required: Required,
-) -> Result<Resolved> {
+) -> Result<(Resolved, Vec<(UnitName, Vec<FileEntry>)>)> {
     let scheme = &chosen.scheme;
     let mut units = BTreeMap::new();
     let mut files = Vec::new();
@@ -173,9 +174,9 @@ fn resolve(
         };
         units.insert(unit.clone(), distribution);
     }
-    let owners = Owners::of(scheme, &files);
     let (editable, projects) = projects::listed(&chosen.editable, projects);
-    Ok(Resolved { scheme: scheme.clone(), units, owners, editable, projects })
+    let (owners, start) = (Owners::of(scheme, &files), Start::default());
+    Ok((Resolved { scheme: scheme.clone(), units, owners, editable, projects, start }, files))
 }
 
 fn files_of(contents: &Contents, scheme: &Scheme) -> Result<Vec<FileEntry>> {

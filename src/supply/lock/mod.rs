@@ -13,6 +13,7 @@ mod compile;
 pub mod index;
 mod projects;
 mod records;
+mod starting;
 
 use std::borrow::Cow;
 use std::io;
@@ -266,7 +267,7 @@ fn identity(source: &Source, text: &[u8]) -> Digest {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     };
-    add(b"lock 1");
+    add(b"lock 2");
     add(text);
     let folder = source.path.parent().filter(|_| pylock::has_paths(text));
     add(folder.map_or(&b""[..], |folder| folder.as_os_str().as_encoded_bytes()));

@@ -18,6 +18,7 @@ def provide(options: argparse.Namespace, names: Sequence[str] = (), *, needed: b
     A lock, given or the environment's, serves top-level names. Without options the environment's mount serves
     `magic_module`; another namespace is mounted by the package that it belongs to, which is imported for it.
     """
+    _native._skip_start()
     if options.frozen:
         _native._freeze()
     settings = _native._settings()

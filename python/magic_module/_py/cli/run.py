@@ -30,6 +30,7 @@ def run(options: argparse.Namespace) -> Answer:
             f"no lock to run with: there is no {LOCK} here or above; make one: magic-module lock NAME -o {LOCK}",
         )
     special = bool(options.extra or options.group or options.allow_unhashed)
+    _native._skip_start()
     mount = _native.mount_lock(
         lock, extras=options.extra, groups=options.group, unhashed=options.allow_unhashed, export=special
     )
