@@ -10,6 +10,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::open_to_others;
 use crate::name::{Digest, Hashing};
@@ -37,11 +38,16 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// The same for a file whose checksum only shows damage: whoever may write to it could write
 /// its checksum as well, so a file that others may write to is damage.
 pub fn read_private(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_dated(path, limit).map(|(bytes, _)| bytes)
+}
+
+/// The same, and when the file was last modified, where the system tells.
+pub fn read_dated(path: &Path, limit: u64) -> io::Result<(Vec<u8>, Option<SystemTime>)> {
     let (file, metadata) = open(path)?;
     if open_to_others(&metadata) {
         return Err(damage("others may write to it"));
     }
-    read_rest(file, &metadata, limit)
+    Ok((read_rest(file, &metadata, limit)?, metadata.modified().ok()))
 }
 
 fn read_rest(

@@ -28,6 +28,7 @@ pub(crate) mod lock;
 pub mod prune;
 pub mod registry;
 pub mod tree;
+mod unused;
 pub mod view;
 pub mod wheels;
 
@@ -116,10 +117,14 @@ impl Store {
     /// The folder is made if it is not there.
     pub fn script(&self, facts: &str) -> Result<PathBuf> {
         self.create()?;
-        let folder = self.root.join("scripts").join(Digest::of(facts.as_bytes()).to_hex());
+        let folder = self.scripts().join(Digest::of(facts.as_bytes()).to_hex());
         self.make(&folder)?;
         self.check_folder(&folder)?;
         Ok(folder)
+    }
+
+    pub(crate) fn scripts(&self) -> PathBuf {
+        self.root.join("scripts")
     }
 
     pub(crate) fn locks(&self) -> PathBuf {

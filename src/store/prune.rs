@@ -4,6 +4,8 @@
 //! process, the blobs that those trees can be rebuilt from, and the manifests that
 //! they came from. Where that is above a limit, the blobs go that only previous trees
 //! are made from: a rollback still finds these whole, or has them fetched again.
+//!
+//! A lock whose view nobody used for long goes whole: its view, then its mount, then what only it needs.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,6 +16,7 @@ use super::blob::DEAD_AFTER;
 use super::generation::{Generation, MountFolder};
 use super::lock::Exclusive;
 use super::tree::Tree;
+use super::unused::Unused;
 use super::{Store, disk, wheels};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, Manifest, SIZE_LIMIT};
@@ -63,6 +66,8 @@ pub fn prune_within(store: &Store, limit: Option<u64>, patience: Duration) -> Re
     let mut broom = Broom::default();
     broom.pruned.bytes += store.blobs().sweep()?;
     broom.sweep_tmp(store)?;
+    survey.forgotten.iter().for_each(|forgotten| broom.forget(forgotten));
+    broom.sweep_folder(&store.scripts(), |name| !survey.has_script(&store.scripts().join(name)))?;
     for Old { folder, number, .. } in &survey.old {
         let label = format!("generation {number} of {}", short(&folder.path));
         broom.note(&folder.path, 0, Some(label), folder.remove(*number));
@@ -111,19 +116,64 @@ struct Survey {
     folders: Vec<MountFolder>,
     kept: Vec<Kept>,
     old: Vec<Old>,
+    forgotten: Vec<Forgotten>,
     /// The newest manifests.
     manifests: BTreeSet<Digest>,
+    /// The locks that mounts are of.
+    locks: BTreeSet<PathBuf>,
+}
+
+/// A mount of a lock that nobody used for long. Nobody can bind to it until it has gone.
+struct Forgotten {
+    folder: MountFolder,
+    view: Unused,
+    label: String,
+    _locks: Vec<Exclusive>,
+}
+
+impl Forgotten {
+    /// `None`: it was used not long ago, or a process is bound to it.
+    fn of(store: &Store, folder: &MountFolder) -> Result<Option<Self>> {
+        let Ok(identity) = Digest::new(&name_of(&folder.path)) else { return Ok(None) };
+        let Some(view) = Unused::take(store, &identity)? else { return Ok(None) };
+        let mut locks = Vec::new();
+        for number in folder.numbers()? {
+            match Exclusive::try_take(&folder.lock_of(number))? {
+                Some(lock) => locks.push(lock),
+                None => return Ok(None),
+            }
+        }
+        let described = folder.described()?;
+        let label = match described["lock"].as_str() {
+            Some(lock) => format!("the view of {lock}"),
+            None => format!("view {}", short(&folder.path)),
+        };
+        Ok(Some(Self { folder: folder.clone(), view, label, _locks: locks }))
+    }
 }
 
 impl Survey {
     fn of(store: &Store) -> Result<Self> {
-        let mut survey = Self { folders: mount_folders(store)?, ..Self::default() };
-        for folder in survey.folders.clone() {
+        let mut survey = Self::default();
+        for folder in mount_folders(store)? {
             let _lock = folder.lock()?;
+            if let Some(forgotten) = Forgotten::of(store, &folder)? {
+                survey.forgotten.push(forgotten);
+                continue;
+            }
             survey.manifests.extend(folder.state()?.manifest);
+            survey.locks.extend(folder.described()?["lock"].as_str().map(PathBuf::from));
             survey.look_at(&folder)?;
+            survey.folders.push(folder);
         }
         Ok(survey)
+    }
+
+    /// True while a mount is of the lock that is kept there, or may be made of it soon.
+    fn has_script(&self, folder: &Path) -> bool {
+        let is_in =
+            |lock: &PathBuf| lock.parent().is_some_and(|it| it.file_name() == folder.file_name());
+        self.locks.iter().any(is_in) || !older_than(folder, DEAD_AFTER)
     }
 
     fn look_at(&mut self, folder: &MountFolder) -> Result<()> {
@@ -293,6 +343,16 @@ impl Broom {
         Ok(())
     }
 
+    /// The view goes first: without it nobody takes the rest for whole.
+    fn forget(&mut self, forgotten: &Forgotten) {
+        let view = forgotten.view.folder();
+        if self.remove(view, Some(forgotten.label.clone()))
+            && self.note(view, 0, None, forgotten.view.gone())
+        {
+            self.remove(&forgotten.folder.path, None);
+        }
+    }
+
     fn sweep_folder(&mut self, folder: &Path, goes: impl Fn(&str) -> bool) -> Result<()> {
         for entry in entries(folder)? {
             if goes(&name_of(&entry)) {
@@ -326,20 +386,28 @@ impl Broom {
         Ok(())
     }
 
-    fn remove(&mut self, path: &Path, label: Option<String>) {
+    /// True if it is gone.
+    fn remove(&mut self, path: &Path, label: Option<String>) -> bool {
         let size = size_of(path).unwrap_or(0);
         let removed = disk::remove(path);
-        self.note(path, size, label, removed);
+        self.note(path, size, label, removed)
     }
 
-    fn note(&mut self, path: &Path, size: u64, label: Option<String>, removed: io::Result<()>) {
+    fn note(
+        &mut self,
+        path: &Path,
+        size: u64,
+        label: Option<String>,
+        removed: io::Result<()>,
+    ) -> bool {
         if let Err(error) = removed {
             let cannot = || Error::store("cannot remove from the cache", path, &error);
             self.failure.get_or_insert_with(cannot);
-            return;
+            return false;
         }
         self.pruned.bytes += size;
         self.pruned.removed.extend(label);
+        true
     }
 }
 

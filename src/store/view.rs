@@ -20,11 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::lock::Exclusive;
 use super::{
     Store, Sync, aside, boot, create_file, disk, in_the_way, make_folders, make_way,
-    open_to_others, write_aside,
+    open_to_others, unused, write_aside,
 };
 use crate::error::{Error, Kind, Result};
 use crate::name::{Digest, FilePath, folders, parents};
@@ -80,7 +81,8 @@ pub fn index_of(store: &Store, identity: &Digest) -> PathBuf {
 pub fn open(store: &Store, identity: &Digest) -> Result<Option<PathBuf>> {
     let folder = folder_of(store, identity);
     let Some(index) = Index::read(store, identity)? else { return Ok(None) };
-    if !store.check_folder(&folder)? {
+    let place = index_of(store, identity);
+    if !store.check_folder(&folder)? || !unused::note(&place, index.noted) {
         return Ok(None);
     }
     if index.is_of_this_boot() {
@@ -248,14 +250,18 @@ fn stands(store: &Store, folder: &Path, listing: &str) -> Result<bool> {
 /// An index as it was read; only [`Index::listing`] looks whether it is damaged.
 struct Index {
     text: String,
+    /// When it was last noted that the view is used.
+    noted: Option<SystemTime>,
 }
 
 impl Index {
     /// `None`: there is none, or nothing of ours.
     fn read(store: &Store, identity: &Digest) -> Result<Option<Self>> {
         let path = index_of(store, identity);
-        match disk::read_private(&path, INDEX_LIMIT) {
-            Ok(bytes) => Ok(String::from_utf8(bytes).ok().map(|text| Self { text })),
+        match disk::read_dated(&path, INDEX_LIMIT) {
+            Ok((bytes, noted)) => {
+                Ok(String::from_utf8(bytes).ok().map(|text| Self { text, noted }))
+            }
             Err(error) if disk::is_damage(&error) => Ok(None),
             Err(error) => Err(Error::store("cannot read a view's index", &path, &error)),
         }

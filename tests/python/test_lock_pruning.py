@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +99,57 @@ def test_damage_is_mended_from_the_wheel_that_is_here(lock: Lock, origin: Origin
     shutil.rmtree(file.parents[3])
     with Interpreter(cache) as python:
         assert python.do(mount(lock) + "import alpha; result = alpha.VALUE") == 42
+
+
+def age(cache: Path, days: int) -> Path:
+    """Makes the one view look as if nobody had used it for that long."""
+    (index,) = (cache / "v1" / "views").glob("*.index")
+    past = time.time() - days * 24 * 60 * 60
+    os.utime(index, (past, past))
+    return index
+
+
+@pytest.mark.once
+def test_a_view_that_nobody_used_for_long_goes_with_all_that_only_it_needs(
+    lock: Lock, origin: Origin, cache: Path
+) -> None:
+    with Interpreter(cache) as python:
+        assert python.do(mount(lock) + "import alpha; result = alpha.VALUE") == 42
+        # A process that uses its units holds it, however long ago it began.
+        index = age(cache, 31)
+        assert said(cache, lock, "prune").status == 0
+        assert index.exists() and len(trees(cache)) == 2
+    index = age(cache, 29)
+    assert said(cache, lock, "prune").status == 0
+    assert index.exists() and len(trees(cache)) == 2
+    index = age(cache, 31)
+    report = json.loads(command_line("prune", "--json", cache=cache).stdout)
+    assert f"the view of {lock.path}" in report["removed"], report
+    left = [path for folder in ("views", "trees", "mounts", "wheels") for path in (cache / "v1" / folder).iterdir()]
+    assert left == []
+    with Interpreter(cache) as python:
+        assert python.do(mount(lock) + "import alpha; result = alpha.VALUE") == 42
+
+
+@pytest.mark.once
+def test_a_use_is_noted_once_a_day(lock: Lock, cache: Path) -> None:
+    with Interpreter(cache) as python:
+        python.do(mount(lock) + "import alpha")
+    index = age(cache, 29)
+    with Interpreter(cache) as python:
+        assert python.do(mount(lock) + "import alpha; result = alpha.VALUE") == 42
+    noted = index.stat().st_mtime_ns
+    assert time.time() - noted / 1e9 < 24 * 60 * 60
+    with Interpreter(cache) as python:
+        python.do(mount(lock) + "import alpha")
+    assert index.stat().st_mtime_ns == noted
+
+
+@pytest.mark.once
+def test_the_lock_of_a_script_goes_with_its_view(lock: Lock, cache: Path, tmp_path: Path) -> None:
+    folder = cache / "v1" / "scripts" / ("0" * 64)
+    folder.mkdir(parents=True)
+    past = time.time() - 2 * 24 * 60 * 60
+    os.utime(folder, (past, past))
+    assert command_line("prune", cache=cache).status == 0
+    assert not folder.exists()

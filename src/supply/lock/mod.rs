@@ -31,7 +31,7 @@ use crate::name::{Digest, DistributionName, Hasher, SafeUrl, UnitName, UrlText};
 use crate::origin::Freshness;
 use crate::policy::Policy;
 use crate::pylock::{self, SIZE_LIMIT};
-use crate::store::generation::MountFolder;
+use crate::store::generation::{Generation, MountFolder};
 use crate::store::{disk, view, wheels};
 use choose::Launch;
 
@@ -116,10 +116,16 @@ impl LockSupply {
         })
     }
 
-    /// What every further process begins with.
+    /// What every further process begins with, and the generation that it is bound to: while
+    /// somebody is, nothing of the lock is pruned.
     fn set_document(&self, document: Option<Digest>) -> Result<()> {
         self.folder.create()?;
         let _lock = self.folder.lock()?;
+        if document.is_some() && self.folder.current()?.is_none() {
+            let first = Generation { manifest: document, ..self.folder.fresh()? };
+            self.folder.write(&first)?;
+            self.folder.switch(first.number)?;
+        }
         let mut state = self.folder.state()?;
         state.manifest = document;
         self.folder.write_state(&state)
