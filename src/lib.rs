@@ -31,7 +31,7 @@
 //! | floor      | modules                                                                  |
 //! |------------|--------------------------------------------------------------------------|
 //! | 0 words    | `error` `name` `settings` `events` `audit` `descriptor` `threads`        |
-//! |            | `clock` `per_process` `status`                                           |
+//! |            | `clock` `per_process` `status` `notation`                                |
 //! | 1 formats  | `manifest` `index` `layout` `lockfile` `distribution` `wheel` `resolved` |
 //! |            | `policy` `pylock` `project` `known`                                      |
 //! | 2 devices  | `origin` `store`                                                         |
@@ -63,6 +63,7 @@ mod lockfile;
 pub mod manifest;
 pub mod mount;
 pub mod name;
+mod notation;
 pub mod origin;
 mod per_process;
 pub mod plan;

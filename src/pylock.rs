@@ -14,6 +14,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::notation;
 
 /// The largest lock, in bytes; a thousand packages with fifty wheels each are a third of it.
 pub const SIZE_LIMIT: u64 = 64 << 20;
@@ -35,15 +36,7 @@ impl Pylock {
         if bytes.len() as u64 > SIZE_LIMIT {
             return Err(wrong(format!("it is longer than {SIZE_LIMIT} bytes")));
         }
-        // Some editors begin a file with a mark that says nothing of UTF-8.
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            wrong(format!("it is not UTF-8 in {}", place(bytes, error.valid_up_to())))
-        })?;
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            let at = place(bytes, error.span().map_or(bytes.len(), |span| span.start));
-            wrong(format!("it is not TOML in {at}: {}", error.message()))
-        })?;
+        let table = notation::read(bytes).map_err(wrong)?;
         let at = |key: &str, why: &str| wrong(format!("{key} {why}")).path(key);
         match table.get("lock-version") {
             None => return Err(at("lock-version", "is missing")),
@@ -69,7 +62,7 @@ impl Pylock {
                 return Err(at("packages", &why));
             }
         }
-        Ok(Self { document: json(toml::Value::Table(table)) })
+        Ok(Self { document: notation::json(toml::Value::Table(table)) })
     }
 
     /// All of it; dates as ISO 8601 writes them.
@@ -96,29 +89,6 @@ pub fn has_paths(bytes: &[u8]) -> bool {
 /// Minor versions add what may be passed over.
 fn is_known(version: &str) -> bool {
     version == "1" || version.starts_with("1.")
-}
-
-/// Where a byte stands, for people.
-fn place(bytes: &[u8], at: usize) -> String {
-    let before = bytes.get(..at).unwrap_or(bytes);
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-    format!("line {line}, column {column}")
-}
-
-/// The parser has bounded how deep this goes.
-fn json(value: toml::Value) -> Value {
-    match value {
-        toml::Value::String(text) => text.into(),
-        toml::Value::Integer(number) => number.into(),
-        toml::Value::Float(number) => number.into(),
-        toml::Value::Boolean(truth) => truth.into(),
-        toml::Value::Datetime(time) => time.to_string().into(),
-        toml::Value::Array(items) => items.into_iter().map(json).collect(),
-        toml::Value::Table(table) => {
-            Value::Object(table.into_iter().map(|(key, value)| (key, json(value))).collect())
-        }
-    }
 }
 
 #[cfg(test)]

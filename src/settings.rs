@@ -55,6 +55,8 @@ pub struct Settings {
     pub lock: Option<PathBuf>,
     /// `MAGIC_MODULE_MOUNTS`: what else it mounts then.
     pub mounts: Vec<Exported>,
+    /// `MAGIC_MODULE_REGISTRY`: a `modules.toml`, which says what is approved; absolute.
+    pub registry: Option<PathBuf>,
     /// `MAGIC_MODULE_START=0`: nothing is mounted at the start.
     pub start: bool,
     /// `MAGIC_MODULE_CACHE_DIR`, else the platform's cache directory for `magic_module`.
@@ -175,6 +177,9 @@ impl Settings {
                 .map(|it| absolute("MAGIC_MODULE_LOCK", it))
                 .transpose()?,
             mounts: parsed(text("MAGIC_MODULE_MOUNTS")?, parse_mounts)?.unwrap_or_default(),
+            registry: path("MAGIC_MODULE_REGISTRY")?
+                .map(|it| absolute("MAGIC_MODULE_REGISTRY", it))
+                .transpose()?,
             start: text("MAGIC_MODULE_START")?.is_none() || flag("MAGIC_MODULE_START")?,
             cache_dir,
             cache_limit: parsed(text("MAGIC_MODULE_CACHE_LIMIT")?, parse_limit)?,

@@ -11,6 +11,7 @@ use super::environ::hand_down;
 use super::mount::Mount;
 use super::search_path::join_search_path;
 use crate::fetch::Freshness;
+use crate::lockfile;
 use crate::mount::{Mount as CoreMount, MountRequest};
 use crate::name::{Digest, Namespace};
 use crate::py::bridge::choosing::launch;
@@ -109,6 +110,12 @@ pub fn _index_lock(py: Python<'_>, path: PathBuf) -> PyResult<(PathBuf, usize)> 
 #[pyfunction]
 pub fn _nearest_lock(here: PathBuf) -> Option<PathBuf> {
     lock::nearest(&here)
+}
+
+/// The nearest `modules.toml` that is the owner's of the folder that the process works in.
+#[pyfunction]
+pub fn _nearest_registry(here: PathBuf) -> Option<PathBuf> {
+    lockfile::nearest(&here, "modules.toml")
 }
 
 /// The folder of the lock that follows from what a script says of itself, on this interpreter.

@@ -4,7 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::error::{SENTENCE, shown};
-use crate::name::UrlText;
+use crate::name::{UrlText, closest};
+use crate::notation;
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::state::session;
 use crate::settings::{parse_size, text_of_mounts};
@@ -20,6 +21,7 @@ pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         allow_http: settings.allow_http,
         lock: settings.lock.as_ref().map(|lock| lock.to_string_lossy()),
         mounts: text_of_mounts(&settings.mounts),
+        registry: settings.registry.as_ref().map(|path| path.to_string_lossy()),
         start: settings.start,
         cache_dir: settings.cache_dir.to_string_lossy(),
         cache_limit: settings.cache_limit,
@@ -38,6 +40,22 @@ pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 #[pyo3(signature = (text, limit=SENTENCE))]
 pub fn _shown(text: &Bound<'_, PyString>, limit: usize) -> String {
     shown(&text.to_string_lossy(), limit).into_owned()
+}
+
+/// TOML as JSON; or what is wrong with it.
+#[pyfunction]
+pub fn _parse_toml(text: &str) -> (Option<String>, Option<String>) {
+    match notation::read(text.as_bytes()) {
+        Ok(table) => (Some(notation::json(table.into()).to_string()), None),
+        Err(why) => (None, Some(why)),
+    }
+}
+
+/// Of several names the one that somebody may have meant who wrote another.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "as Python gives it")]
+pub fn _closest(name: &str, names: Vec<String>) -> Option<String> {
+    closest(name, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// Bytes, as `MAGIC_MODULE_CACHE_LIMIT` says them; None if it is no size.

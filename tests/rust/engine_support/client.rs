@@ -185,6 +185,7 @@ fn settings(options: &Options) -> Settings {
     Settings {
         lock: None,
         mounts: Vec::new(),
+        registry: None,
         start: true,
         manifest_url: None,
         public_keys: Vec::new(),
