@@ -37,10 +37,14 @@ if TYPE_CHECKING:
     from magic_module import errors
     from magic_module._native import ModuleInfo, Mount, Report, Upgrade
     from magic_module._py.api import aprefetch
+    from magic_module._py.registry.entries import ApprovedModule
+    from magic_module._py.registry.registry import Registry
 
 __all__ = [
+    "ApprovedModule",
     "ModuleInfo",
     "Mount",
+    "Registry",
     "Report",
     "Upgrade",
     "__version__",
@@ -71,6 +75,14 @@ def __getattr__(name: str) -> object:
         from magic_module._py.api import aprefetch
 
         return aprefetch
+    if name == "Registry":
+        from magic_module._py.registry.registry import Registry
+
+        return Registry
+    if name == "ApprovedModule":
+        from magic_module._py.registry.entries import ApprovedModule
+
+        return ApprovedModule
     if name == "errors":
         # `from magic_module import errors` would ask this function again, without end.
         import magic_module.errors as errors

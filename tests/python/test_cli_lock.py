@@ -22,6 +22,7 @@ from kit.resolvers import UV, with_uv
 from kit.sources import write_tree
 from kit.wheels import Wheel, wheel
 from kit.world import World
+from magic_module._py.lock import completed
 from magic_module._py.locking import reading
 from magic_module._py.locking.changes import Lock
 from magic_module._py.locking.urls import cut, cut_document
@@ -123,7 +124,7 @@ def test_names(desk: Desk) -> None:
     assert first.stderr == ""
     assert desk.versions() == {"alpha": "1.0", "beta": "1.0"}
     text = desk.read()
-    Pylock.from_dict(reading.parse(text, "pylock.toml")).validate()
+    Pylock.from_dict(completed(reading.parse(text, "pylock.toml"))).validate()
     assert text.startswith("# This file was ")
     assert f"#    magic-module lock alpha --index-url {desk.main.url} -o pylock.toml\n" in text
     [sha256] = re.findall(r'alpha-1\.0-py3.*?sha256 = "(\w+)"', text, re.DOTALL)[:1]

@@ -59,7 +59,8 @@ def test_the_stub_says_the_same() -> None:
     runtime = {name: inspect.getdoc(thing) for name, thing in public().items()}
     said = dict(stubbed())
     assert said == {name: runtime[name] for name in said}
-    assert {name for name in runtime if name not in said} == {"aprefetch", "errors"}
+    own = {name for name in runtime if not name.startswith(("ApprovedModule", "Registry"))}
+    assert {name for name in own if name not in said} == {"aprefetch", "errors"}
 
 
 def test_every_error_and_warning_has_a_text() -> None:

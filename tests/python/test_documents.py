@@ -12,12 +12,15 @@ COMMAND_LINE = SETTINGS.partition("## Options of `magic-module`")[2].partition("
 
 def parsers() -> list[argparse.ArgumentParser]:
     top = cli.command_line()
-    return [top, *commands(top).values()]
+    found = [top]
+    for parser in found:
+        found += commands(parser).values()
+    return found
 
 
 def commands(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    (table,) = [action for action in top._actions if isinstance(action, argparse._SubParsersAction)]
-    return dict(table.choices)
+    tables = [action for action in top._actions if isinstance(action, argparse._SubParsersAction)]
+    return {name: parser for table in tables for name, parser in table.choices.items()}
 
 
 def test_every_option_stands_in_the_reference_and_no_other() -> None:

@@ -5,7 +5,8 @@
     index.url                                    # http://127.0.0.1:PORT/simple
     index.close()
 
-With `password` it answers 401 to whoever does not send `reader` and that password.
+With `password` it answers 401 to whoever does not send `reader` and that password; with `token`, to whoever does
+not send that in the place of a user's name.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ USER = "reader"
 class PackageIndex:
     """Wheels below `files/`, and a page for each project below `simple/`."""
 
-    def __init__(self, folder: Path, password: str | None = None) -> None:
+    def __init__(self, folder: Path, password: str | None = None, token: str | None = None) -> None:
         self.folder = folder
         self.password = password
+        self.login = f"{token}:" if token is not None else None if password is None else f"{USER}:{password}"
         self._pages: dict[str, list[dict[str, Any]]] = {}
         folder.mkdir(parents=True)
         self.server = Origin(folder, {"*": self._answer})
@@ -43,13 +45,14 @@ class PackageIndex:
         """With credentials, for an index that has a password."""
         return self.url.replace("://", f"://{USER}:{self.password}@")
 
-    def add(self, *wheels: Wheel, uploaded: str = "2020-01-01T00:00:00Z") -> PackageIndex:
+    def add(self, *wheels: Wheel, uploaded: str = "2020-01-01T00:00:00Z", yanked: str | None = None) -> PackageIndex:
         for each in wheels:
             each.write(self.folder / "files")
             found = re.search(rb"^Requires-Python: (.*)$", each.metadata, re.MULTILINE)
             self._pages.setdefault(each.name.lower(), []).append(
                 {
                     **({"requires-python": found[1].decode()} if found else {}),
+                    **({"yanked": yanked} if yanked is not None else {}),
                     "filename": each.filename,
                     "url": f"{self.server.url}/files/{each.filename}",
                     "hashes": {"sha256": each.sha256},
@@ -63,8 +66,8 @@ class PackageIndex:
         self.server.close()
 
     def _answer(self, reply: Reply) -> None:
-        wanted = base64.b64encode(f"{USER}:{self.password}".encode()).decode()
-        if self.password is not None and reply.request.headers.get("authorization") != f"Basic {wanted}":
+        wanted = base64.b64encode((self.login or "").encode()).decode()
+        if self.login is not None and reply.request.headers.get("authorization") != f"Basic {wanted}":
             reply.whole(401, b"who are you?\n", {"WWW-Authenticate": 'Basic realm="index"'})
             return
         top, _, name = reply.request.path.strip("/").partition("/")

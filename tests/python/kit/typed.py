@@ -25,7 +25,7 @@ _KINDS = {each.name: _fields(each) for each in _STUB.body if isinstance(each, as
 
 
 #: What every command answers: one of the stub's objects, or fields with their types.
-_ANSWERS: dict[str, str | dict[str, str]] = {
+ANSWERS: dict[str, str | dict[str, str]] = {
     "publish": "_Published",
     "keygen": {"secret": "str", "public": "str", "public_key": "str", "id": "str", "password": "bool"},
     "serve": {"url": "str", "manifest_url": "str"},
@@ -48,13 +48,51 @@ _ANSWERS: dict[str, str | dict[str, str]] = {
     "prune": "Report",
     "cache": "_Usage",
     "doctor": {"ok": "bool", "findings": "list[_Finding]"},
+    "registry list": {
+        "registry": "str",
+        "lock": "str",
+        "state": "str | None",
+        "modules": "list[dict[str, Any]]",
+    },
+    "registry info": {
+        "name": "str",
+        "display_name": "str",
+        "description": "str",
+        "requirement": "str",
+        "version": "str | None",
+        "dependencies": "list[str]",
+        "source": "str | None",
+        "index": "str | None",
+        "options": "dict[str, Any]",
+        "system": "dict[str, str]",
+        "size": "int | None",
+        "size_mb": "float | None",
+        "wheel_url": "str | None",
+        "pypi_name": "str | None",
+    },
+    "registry lock": {
+        "registry": "str",
+        "lock": "str",
+        "resolver": "str",
+        "packages": "int",
+        "written": "bool",
+        "changes": "list[dict[str, Any]]",
+    },
+    "registry check": {
+        "ok": "bool",
+        "registry": "str",
+        "lock": "str",
+        "state": "str | None",
+        "findings": "list[dict[str, Any]]",
+    },
+    "registry init": {"registry": "str"},
     "demo": {"ok": "bool", "acts": "list[dict[str, Any]]"},
 }
 _ERROR = {"schema": "int", "type": "str", "message": "str", "name": "str | None", "url": "str | None",
           "path": "str | None", "expected": "str | None", "got": "str | None", "hint": "str | None",
           "causes": "list[str]"}  # fmt: skip
 #: `run` becomes the program: it has no answer of its own.
-COMMANDS = frozenset(_ANSWERS) | {"run"}
+COMMANDS = frozenset(name.partition(" ")[0] for name in ANSWERS) | {"run"}
 
 
 def answer(text: str, command: str, failed: bool = False) -> dict[str, Any]:
@@ -63,7 +101,7 @@ def answer(text: str, command: str, failed: bool = False) -> dict[str, Any]:
     assert document.pop("schema") == 1
     assert document.pop("command") == command
     if not failed:
-        check(document, _ANSWERS[command])
+        check(document, ANSWERS[command])
         return document
     assert list(document) == ["error"]
     check(document["error"], _ERROR)

@@ -34,7 +34,7 @@ def lock(options: argparse.Namespace) -> Answer:
         "changes": [asdict(change) for change in made.changes],
         "index": index and str(index),
     }
-    lines = _lines(request, made, found)
+    lines = told(request, made, found)
     if index is not None:
         lines.append(f"{shown(str(index))}: what is in {count(wheels, 'wheel')}")
     return Answer(data, lines)
@@ -59,7 +59,8 @@ def resolved(request: Request, moved: Sequence[str] = (), *, quiet: bool = False
     return made
 
 
-def _lines(request: Request, made: making.Made, found: str | None) -> list[str]:
+def told(request: Request, made: making.Made, found: str | None = None) -> list[str]:
+    """What people are told of a lock that was made."""
     lines = [] if found is None else [f"locking {shown(found)}"]
     if made.is_new:
         lines.append(f"{shown(request.output)}: {count(made.packages, 'package')}, resolved by {made.resolver}")

@@ -25,7 +25,7 @@ def command_line() -> argparse.ArgumentParser:
     _add_common(common, at_top=False)
     table = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
 
-    def add(run: str, name: str, summary: str) -> argparse.ArgumentParser:
+    def add(run: str, name: str, summary: str) -> _Parser:
         command = table.add_parser(name, help=summary, description=summary, parents=[common])
         command.set_defaults(run=run)
         return command
@@ -89,9 +89,41 @@ def command_line() -> argparse.ArgumentParser:
         "program", metavar="SCRIPT", nargs=argparse.REMAINDER, help="a file, or a console script of the lock"
     )
     run.set_defaults(wrong_usage=run.error)
+    _add_registry(
+        add("registry.list_modules", "registry", "Tell what this installation approves, and lock it."), common
+    )
     add("doctor.doctor", "doctor", "Check settings, directory and manifest; say what is wrong and how to mend it.")
     add("demo.demo", "demo", "Tell the whole story in a temporary folder, and check that it is so.")
     return top
+
+
+def _add_registry(registry: argparse.ArgumentParser, common: _Parser) -> None:
+    actions = registry.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+
+    def add(run: str, name: str, summary: str) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=summary, description=summary, parents=[common])
+        action.add_argument(
+            "--registry", metavar="FILE", help="default: MAGIC_MODULE_REGISTRY, else the nearest modules.toml"
+        )
+        action.set_defaults(run=f"registry.{run}", command=f"registry {name}")
+        return action
+
+    add("list_modules", "list", "List what is approved, with versions and sizes.")
+    info = add("info", "info", "Tell what is known about an entry, and what it needs.")
+    info.add_argument("name", metavar="NAME")
+    lock = add("lock", "lock", "Resolve the whole file into one pylock.toml beside it.")
+    lock.add_argument(
+        "--upgrade", metavar="NAME", nargs="*", help="forget the versions of the lock; of these packages, or of all"
+    )
+    lock.add_argument(
+        "--allow-index-change",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a package that may come from another index than before",
+    )
+    add("check", "check", "Say what is wrong with the file, and whether its lock is stale; ask nobody.")
+    add("init", "init", "Write a modules.toml to begin with.")
 
 
 def _add_lock(command: argparse.ArgumentParser) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from magic_module._py.locking import changes, pip, script, uv
+from magic_module._py.locking import changes, marks, pip, script, uv
 from magic_module._py.locking.changes import Change, Lock
 from magic_module._py.locking.request import Request
 from magic_module._py.locking.urls import cut_document
-from magic_module.errors import RequirementError, StoreError
+from magic_module.errors import PolicyError, RequirementError, StoreError
 
 Resolver = uv.Uv | pip.Pip
 
@@ -66,6 +66,9 @@ def make(request: Request, moved: frozenset[str], begin: Callable[[str], None]) 
         text = cut_document(text)
         if request.script is not None:
             text = script.marked(text, request.script)
+        if request.inputs is not None:
+            text = marks.marked(text, marks.INPUTS, request.inputs.digest)
+            _refuse_secrets(request, text)
         new = Lock(text, request.output)
         if old is not None:
             changes.refuse_other_indexes(old, new, moved)
@@ -73,6 +76,13 @@ def make(request: Request, moved: frozenset[str], begin: Callable[[str], None]) 
         if written:
             _replace(aside, text, target)
     return Made(asked.name, len(new.entries), changes.between(old, new), old is None, written, warnings)
+
+
+def _refuse_secrets(request: Request, text: str) -> None:
+    """A lock is committed and sent around."""
+    if request.hide(text) != text and request.inputs is not None:
+        hint = "let it stand before the @ of a URL, or as a value of its query"
+        raise PolicyError(f"cannot lock: a secret of {request.inputs.of} would stand in the lock; {hint}", hint=hint)
 
 
 def _old(target: Path, shown: str) -> Lock | None:

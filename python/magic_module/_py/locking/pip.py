@@ -58,7 +58,9 @@ class Pip:
         if request.index_url is not None:
             # In the environment, where other users of the machine do not see the credentials.
             variables["PIP_INDEX_URL"] = request.index_url
-        running.run(line, what="pip", changes=variables)
+        if request.inputs is not None:
+            variables |= request.inputs.git_logins()
+        running.run(line, what="pip", changes=variables, hide=request.hide)
 
     def _refuse(self, request: Request, old: Lock | None) -> None:
         if _native._settings()["offline"]:
@@ -78,6 +80,8 @@ class Pip:
         if request.script is not None:
             names += script.document(request.script).get("dependencies", [])
         where = ""
+        if request.inputs is not None:
+            names += [*request.inputs.nameless(), *request.inputs.named()]
         if request.project is not None:
             names += _requirements_of(request.project, request.extras)
             where = f"{request.project}:"
@@ -148,6 +152,8 @@ def _further_indexes(request: Request, old: Lock | None) -> Iterator[str]:
             yield "pip's settings have an extra-index-url"
     for path in (*request.files, *request.constraints):
         yield from _further_indexes_of(path, set())
+    if request.inputs is not None and request.inputs.has_own_indexes:
+        yield f"{request.inputs.of} names indexes of its own"
     documents = {}
     if request.project is not None:
         documents[request.project] = reading.parse(reading.text_of(request.project), request.project)

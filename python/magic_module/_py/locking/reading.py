@@ -1,10 +1,11 @@
 """TOML as Python's objects: what a resolver wrote, and what a project or a script says of itself."""
 
-import sys
+import json
 from pathlib import Path
 from typing import Any
 
-from magic_module.errors import ConfigurationError, RequirementError
+from magic_module import _native
+from magic_module.errors import ConfigurationError
 
 
 def parse(text: str, of: str) -> dict[str, Any]:
@@ -12,14 +13,12 @@ def parse(text: str, of: str) -> dict[str, Any]:
 
     Raises:
         ConfigurationError: it is not TOML.
-        RequirementError: this interpreter cannot read TOML.
     """
-    toml = _reader()
-    try:
-        document: dict[str, Any] = toml.loads(text)
-    except toml.TOMLDecodeError as error:
+    read, why = _native._parse_toml(text)
+    if read is None:
         hint = f"mend {of}, or move it away"
-        raise ConfigurationError(f"cannot read {of}: it is not TOML: {error}; {hint}", path=of, hint=hint) from None
+        raise ConfigurationError(f"cannot read {of}: {why}; {hint}", path=of, hint=hint)
+    document: dict[str, Any] = json.loads(read)
     return document
 
 
@@ -40,15 +39,6 @@ def text_of(path: str) -> str:
         raise ConfigurationError(f"cannot read {path}: {why}; {hint}", path=path, hint=hint, causes=(why,)) from None
 
 
-def _reader() -> Any:
-    if sys.version_info >= (3, 11):
-        import tomllib
-
-        return tomllib
-    try:
-        # Python 3.10 has none of its own; pip is nearly always there, and brings one.
-        from pip._vendor import tomli  # type: ignore[import-untyped,unused-ignore]
-    except ImportError:
-        hint = "run it with Python 3.11 or newer, or install pip into this environment"
-        raise RequirementError(f"Python 3.10 alone cannot read TOML; {hint}", hint=hint) from None
-    return tomli
+def wrong(of: str, place: str, why: str, hint: str) -> ConfigurationError:
+    """The error for one place of a file."""
+    return ConfigurationError(f"cannot use {of}: {place} {why}; {hint}", path=of, hint=hint)

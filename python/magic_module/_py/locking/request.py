@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from magic_module._native import _shown as shown
+from magic_module._py.locking.inputs import Inputs
 from magic_module._py.locking.urls import cut
 
 LONGEST = 10_000
@@ -23,6 +24,8 @@ class Request:
     """A `pyproject.toml`."""
     script: str | None = None
     """A script with PEP 723 metadata."""
+    inputs: Inputs | None = None
+    """What a registry, or a list of links, names."""
     output: str = "pylock.toml"
     index_url: str | None = None
     extra_index_urls: tuple[str, ...] = ()
@@ -39,8 +42,14 @@ class Request:
         """Whether versions of the old lock are preferred."""
         return self.upgrade != ()
 
+    def hide(self, text: str) -> str:
+        """What a resolver said, without what it was told in secret."""
+        return text if self.inputs is None else self.inputs.secrets.hide(text)
+
     def command(self) -> str:
         """The command that makes this lock again, without credentials and without what is said only once."""
+        if self.inputs is not None:
+            return shown(shlex.join(self.inputs.command), LONGEST)
         # On one line, whatever it holds: it becomes a comment of the lock.
         return shown(shlex.join(["magic-module", "lock", *self._words()]), LONGEST)
 

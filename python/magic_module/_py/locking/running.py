@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from magic_module import _native
 from magic_module._native import _shown as shown
@@ -42,7 +42,12 @@ def ask(line: Sequence[str]) -> str | None:
 
 
 def run(
-    line: Sequence[str], *, what: str, given: str | None = None, changes: Mapping[str, str | None] | None = None
+    line: Sequence[str],
+    *,
+    what: str,
+    given: str | None = None,
+    changes: Mapping[str, str | None] | None = None,
+    hide: Callable[[str], str] = str,
 ) -> tuple[str, list[str]]:
     """Runs a resolver to its end.
 
@@ -51,6 +56,7 @@ def run(
         what: its name, for people.
         given: its input.
         changes: to its environment; None removes a variable.
+        hide: takes out of a text what else nobody may see.
 
     Returns:
         What it printed, and the lines of its stderr; neither has credentials.
@@ -71,9 +77,9 @@ def run(
         why = error.strerror or str(error)
         hint = f"check that {line[0]} can be run"
         raise ResolverError(f"cannot start {what}: {why}; {hint}", path=line[0], hint=hint, causes=(why,)) from None
-    said = [shown(cut(text), 1000) for text in ended.stderr.splitlines() if text.strip()]
+    said = [shown(cut(hide(text)), 1000) for text in ended.stderr.splitlines() if text.strip()]
     if ended.returncode == 0:
-        return cut(ended.stdout), said
+        return cut(hide(ended.stdout)), said
     if _native._settings()["offline"]:
         hint = "unset MAGIC_MODULE_OFFLINE once"
         sentence = f"{what} could not resolve with what it has, and MAGIC_MODULE_OFFLINE forbids to ask an index"

@@ -6,7 +6,7 @@ import re
 from pathlib import Path, PurePath
 from typing import Any
 
-from magic_module._py.locking import reading
+from magic_module._py.locking import marks, reading
 from magic_module.errors import ConfigurationError
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
@@ -63,16 +63,12 @@ def facts(path: str, said: str) -> str:
 
 def marked(text: str, path: str) -> str:
     """A lock that says which metadata of a script it was made of."""
-    return f'{text.rstrip()}\n\n[tool.magic-module]\n{_MARK} = "{_digest(metadata(path))}"\n'
+    return marks.marked(text, _MARK, _digest(metadata(path)))
 
 
 def is_stale(lock: Path, said: str) -> bool:
     """Whether a lock was made of other metadata; False where it does not say."""
-    try:
-        found = re.search(rf'^{_MARK} = "([0-9a-f]+)"$', lock.read_text("utf-8", "replace"), re.MULTILINE)
-    except OSError:
-        return False
-    return found is not None and found.group(1) != _digest(said)
+    return marks.found(lock, _MARK) not in (None, _digest(said))
 
 
 def _digest(said: str) -> str:

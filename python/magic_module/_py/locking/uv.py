@@ -69,8 +69,13 @@ class Uv:
 
     def _compile(self, request: Request, options: Sequence[str]) -> tuple[str, list[str]]:
         line = [self.program, "pip", "compile", "--no-progress", "--color", "never", *options]
-        names = "".join(f"{name}\n" for name in request.names)
-        return running.run(line, what="uv", given=names, changes=_index_variables(request))
+        variables = dict(_index_variables(request))
+        names = request.names
+        if request.inputs is not None:
+            names += request.inputs.nameless()
+            variables |= request.inputs.git_logins()
+        given = "".join(f"{name}\n" for name in names)
+        return running.run(line, what="uv", given=given, changes=variables, hide=request.hide)
 
 
 def find() -> Uv | str:
@@ -91,7 +96,12 @@ def find() -> Uv | str:
 
 def _sources(request: Request, folder: Path) -> tuple[list[str], list[str]]:
     """What uv is to read, and further options for it."""
-    sources = [*(["-"] if request.names else []), *request.files]
+    names = request.names or (request.inputs is not None and request.inputs.nameless())
+    sources = [*(["-"] if names else []), *request.files]
+    if request.inputs is not None:
+        project = folder / "pyproject.toml"
+        project.write_text(request.inputs.project(), "utf-8")
+        return [*sources, str(project)], ["--project", str(folder)]
     if request.script is not None:
         project = folder / "pyproject.toml"
         project.write_text(script.as_project(request.script, str(folder)), "utf-8")

@@ -1,0 +1,126 @@
+"""`magic-module registry lock` with the resolvers that are there, against indexes and a repository on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kit import typed
+from kit.package_index import PackageIndex
+from kit.process import Result
+from kit.resolvers import UV, with_uv
+from kit.wheels import wheel
+from kit.world import World
+
+TOKEN = "t0p-s3cret"
+
+
+class Desk:
+    """A folder with a `modules.toml`, and the indexes that its entries come from."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.public = PackageIndex(world.path / "public")
+        self.private = PackageIndex(world.path / "private", token=TOKEN)
+        world.extra = {
+            "UV_CACHE_DIR": str(world.path / "uv"),
+            "PIP_CONFIG_FILE": os.devnull,
+            "PATH": os.defpath,
+            "UV": UV or str(world.path / "none"),
+            "UV_DEFAULT_INDEX": self.public.url,
+            "PIP_INDEX_URL": self.public.url,
+        }
+
+    @property
+    def private_url(self) -> str:
+        return self.private.url.replace("://", "://${CORP_TOKEN}@")
+
+    @property
+    def lock_file(self) -> Path:
+        return self.world.work / "pylock.modules.toml"
+
+    def write(self, text: str) -> None:
+        (self.world.work / "modules.toml").write_text(text, "utf-8")
+
+    def run(self, *arguments: str, status: int = 0, **env: str | None) -> Result:
+        found = self.world.run(
+            None,
+            flags=("-m", "magic_module", "registry"),
+            args=arguments,
+            status=status,
+            env={"CORP_TOKEN": TOKEN, **env},
+        )
+        assert TOKEN not in found.stdout + found.stderr
+        return found
+
+    def versions(self) -> dict[str, str]:
+        listed = json.loads(self.run("list", "--json").stdout)["modules"]
+        return {each["name"]: each["version"] for each in listed}
+
+
+@pytest.fixture
+def desk(world: World) -> Iterator[Desk]:
+    made = Desk(world)
+    yield made
+    made.public.close()
+    made.private.close()
+
+
+@with_uv
+def test_an_index_of_its_own_binds_one_entry(desk: Desk) -> None:
+    """Whoever uploads the name of a private package to a public index gets nowhere, and neither does the reverse."""
+    desk.private.add(wheel("corp-lib", "1.0", {"corp_lib.py": ""}, requires=["shared"]), wheel("shared", "9.0"))
+    desk.public.add(wheel("corp-lib", "99.0"), wheel("shared", "1.0"), wheel("plain", "2.0"))
+    desk.public.add(wheel("plain", "3.0"), yanked="broken")
+    desk.write(
+        f"""
+        [modules.corp-lib]
+        requirement = "corp-lib"
+        index = "{desk.private_url}"
+        [modules.plain]
+        requirement = "plain"
+        """
+    )
+    answer = typed.answer(desk.run("lock", "--json").stdout, "registry lock")
+    assert {each["name"]: each["new_version"] for each in answer["changes"]} == {
+        "corp-lib": "1.0",
+        "plain": "2.0",
+        "shared": "1.0",
+    }
+    text = desk.lock_file.read_text()
+    assert TOKEN not in text and f'index = "{desk.private.url}"' in text
+    assert desk.versions() == {"corp-lib": "1.0", "plain": "2.0"}
+    desk.private.server.take()
+    desk.public.server.take()
+    assert desk.run("check").stdout.endswith("modules.toml: all is well\n")
+    assert desk.private.server.take() + desk.public.server.take() == []
+    missing = desk.run("lock", status=1, CORP_TOKEN=None).stderr
+    assert "modules.corp-lib.index needs CORP_TOKEN, which is not set; set CORP_TOKEN in the environment" in missing
+    desk.write("[modules.plain]\nversion = '2.0'\n")
+    stale = desk.run("check", status=1).stdout
+    assert "the file names something else than its lock; magic-module registry lock" in stale
+
+
+@with_uv
+def test_what_cannot_be_resolved_is_explained_without_the_token(desk: Desk) -> None:
+    desk.public.add(wheel("one", "1.0", requires=["two==1"]), wheel("two", "2.0"))
+    desk.write(f"[modules]\none = {{ version = '1.0' }}\nlost = {{ version = '1', index = '{desk.private_url}' }}\n")
+    failed = desk.run("lock", status=1).stderr
+    assert "uv failed with status 1" in failed and "lost" in failed
+    assert not desk.lock_file.exists()
+
+
+@with_uv
+def test_a_wheel_by_its_url(desk: Desk) -> None:
+    made = wheel("direct", "1.5", {"direct.py": "VALUE = 5"})
+    desk.public.add(made)
+    url = f"{desk.public.server.url}/files/{made.filename}"
+    desk.write(f"[modules.direct]\nsource = '{url}'\n")
+    desk.run("lock")
+    assert desk.versions() == {"direct": "1.5"}
+    script = "import magic_module as mm; mm.mount_lock('pylock.modules.toml'); import direct; print(direct.VALUE)"
+    assert desk.world.run(script).stdout == "5\n"
