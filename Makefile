@@ -24,8 +24,8 @@ lint: python ## formatting, lints and types
 test-rust: python ## the Rust tests
 	$(PYTHON) tools/check.py rust
 
-test-python: python ## the Python tests on every interpreter (PYTHONS="3.12" limits them)
-	$(PYTHON) tools/check.py python
+test-python: python ## every Python test on every interpreter (PYTHONS="3.12" limits them); `make test` runs some on one
+	$(PYTHON) tools/check.py python-whole
 
 test-lock: python ## programs with real packages, lazily and installed (USES=DIR: scripts with a requirements.in)
 	USES=$(USES) $(PYTHON) tools/check.py lock

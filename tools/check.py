@@ -25,6 +25,9 @@ from interpreters import Interpreter, missing
 
 PYTHON_FILES = ["python", "tools", *(name for name in ("tests", "examples", "benches") if (ROOT / name).is_dir())]
 
+#: Two thirds of the tests' time go into what the engine does the same under every interpreter.
+ONCE = ("-m", "not once")
+
 
 @dataclass
 class Run:
@@ -92,7 +95,17 @@ def rust(run: Run, interpreters: list[Interpreter]) -> None:
 
 
 def python(run: Run, interpreters: list[Interpreter]) -> None:
-    """The Python tests on every interpreter, against the one release wheel."""
+    """The Python tests on every interpreter; those that depend on none on the newest."""
+    _python(run, interpreters, *ONCE)
+
+
+def python_whole(run: Run, interpreters: list[Interpreter]) -> None:
+    """Every Python test on every interpreter."""
+    _python(run, interpreters)
+
+
+def _python(run: Run, interpreters: list[Interpreter], *short: str) -> None:
+    """Against the one release wheel; `short`: what all interpreters but the newest are given."""
     tools = environments.tool_python_with_wheel(interpreters[0])
     run.step(
         "stubtest",
@@ -107,7 +120,9 @@ def python(run: Run, interpreters: list[Interpreter]) -> None:
         # The tests wait for servers that stall and processes that start: with two workers for each core, nobody
         # computes for two fifths of the time.
         workers = str(3 * (os.cpu_count() or 1))
-        run.step(f"pytest on {version}", tests, "-m", "pytest", "-q", "-n", workers, "--dist", "worksteal")
+        some = short if interpreter is not interpreters[-1] else ()
+        name = f"pytest on {version}" + (", without what depends on no interpreter" if some else "")
+        run.step(name, tests, "-m", "pytest", "-q", "-n", workers, "--dist", "worksteal", *some)
     for minor in missing(interpreters):
         run.skip(f"pytest on {minor}", "no such interpreter with venv found, or not among PYTHONS")
 
@@ -169,11 +184,12 @@ GROUPS: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "torture": torture,
 }
 ON_REQUEST: dict[str, Callable[[Run, list[Interpreter]], None]] = {
+    "python-whole": python_whole,
     "torture-long": torture_long,
     "torture-network": torture_network,
 }
 #: Those with tests that skip themselves where the machine lacks something.
-NEEDY = {"rust", "python", "torture", "torture-long"}
+NEEDY = {"rust", "python", "python-whole", "torture", "torture-long"}
 
 
 def main(arguments: list[str]) -> int:

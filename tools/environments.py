@@ -135,7 +135,7 @@ def _digest_of_sources() -> str:
     files = [ROOT / name for name in ("Cargo.toml", "Cargo.lock", "build.rs", "pyproject.toml", "README.md")]
     files += [TOOLS / "requirements-tools.txt", ROOT / "LICENSE-MIT", ROOT / "LICENSE-APACHE"]
     for folder in ("src", "python"):
-        files += [path for path in (ROOT / folder).rglob("*") if path.suffix in {".rs", ".py", ".pyi", ".typed"}]
+        files += [path for path in (ROOT / folder).rglob("*") if path.suffix not in {".pyc", ".so", ".pyd"}]
     digest = hashlib.sha256()
     for path in sorted(path for path in files if path.is_file()):
         digest.update(f"{path.relative_to(ROOT)}\0{path.stat().st_size}\0".encode())

@@ -19,6 +19,8 @@ import zstandard
 from kit.site import Site
 from kit.world import World
 
+pytestmark = pytest.mark.once
+
 Tree = dict[str, bytes]
 
 ROUNDS = 400

@@ -16,6 +16,8 @@ from kit.interpreter import PATIENCE, Interpreter, command_line
 from kit.site import Site, zstd_frame
 from origins import Fault, Origin, faults
 
+pytestmark = pytest.mark.once
+
 IMPORT = "import magic_module.alpha as alpha; result = alpha.rows()"
 CODE = """
 import os

@@ -28,7 +28,7 @@ OTHER = "import magic_module.beta as beta; result = beta.VALUE"
 STRANGER = 54321
 OTHER_STRANGER = 54322
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+pytestmark = [pytest.mark.once, pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")]
 
 
 @pytest.fixture

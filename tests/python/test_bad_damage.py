@@ -13,6 +13,8 @@ from kit.interpreter import Interpreter, command_line
 from kit.site import Site
 from origins import Origin
 
+pytestmark = pytest.mark.once
+
 # Both import all of the unit's code and read all of its data.
 IMPORT = """
 import importlib.resources, magic_module.alpha, magic_module.alpha.inner

@@ -14,6 +14,8 @@ from kit.interpreter import Interpreter, command_line
 from kit.site import Site
 from origins import Origin
 
+pytestmark = pytest.mark.once
+
 IMPORT = "import magic_module.alpha as alpha; result = alpha.VALUE"
 CODE = {"alpha.py": "VALUE = 1\n"}
 Spoil = Callable[[Site], None]

@@ -14,6 +14,8 @@ from kit.interpreter import Interpreter, command_line
 from kit.site import Site
 from origins import Fault, Origin, Silence, faults
 
+pytestmark = pytest.mark.once
+
 IMPORT = "import magic_module.alpha as alpha; result = alpha.VALUE"
 UPGRADE = "result = str(alpha._upgrade())"
 

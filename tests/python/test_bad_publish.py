@@ -12,6 +12,8 @@ import pytest
 from kit import sentences
 from kit.interpreter import Interpreter, command_line
 
+pytestmark = pytest.mark.once
+
 Spoil = Callable[[Path], object]
 
 

@@ -14,6 +14,8 @@ from kit.compiler import extension, suffix
 from kit.preload import layered, without_locks
 from kit.world import World
 
+pytestmark = pytest.mark.once
+
 WHERE = "import magic_module; print(magic_module.cache_dir())"
 
 SOURCES: dict[str, str | bytes] = {

@@ -11,6 +11,8 @@ import pytest
 from kit.canaries import CANARIES, SHOW, Canaries, basic, find
 from origins import Fault, Origin, Reply, faults
 
+pytestmark = pytest.mark.once
+
 COMMANDS = [
     ("list",),
     ("info", "magic_module.alpha"),

@@ -18,6 +18,8 @@ from kit import typed
 from kit.process import PATIENCE
 from magic_module._py.server import Server
 
+pytestmark = pytest.mark.once
+
 ALPHA = """\
 import csv
 from pathlib import Path

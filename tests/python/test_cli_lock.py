@@ -27,6 +27,8 @@ from magic_module._py.locking import reading
 from magic_module._py.locking.changes import Lock
 from magic_module._py.locking.urls import cut, cut_document
 
+pytestmark = pytest.mark.once
+
 SECRET = "pa'ss"
 SCHEMA = Path(__file__).parents[2] / "docs/reference/lock.schema.json"
 

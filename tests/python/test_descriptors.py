@@ -12,7 +12,7 @@ import pytest
 from kit.process import PATIENCE
 from kit.world import Acme, World
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="descriptors are no numbers here")
+pytestmark = [pytest.mark.once, pytest.mark.skipif(sys.platform == "win32", reason="descriptors are no numbers here")]
 
 UNITS = {
     "one.py": "VALUE = 1\n",

@@ -13,6 +13,8 @@ from kit.interpreter import Interpreter, command_line
 from kit.site import Site
 from origins import Fault, Origin
 
+pytestmark = pytest.mark.once
+
 IMPORT = "import magic_module as mm, magic_module.alpha as alpha, magic_module.beta as beta"
 MANIFEST = "/manifest.json"
 

@@ -17,6 +17,8 @@ from kit.locks import Lock, python
 from kit.wheels import wheel
 from origins import Origin
 
+pytestmark = pytest.mark.once
+
 Index = dict[str, Any]
 
 

@@ -17,6 +17,8 @@ from kit.wheels import wheel
 from kit.world import World
 from origins import Origin, Reply, faults
 
+pytestmark = pytest.mark.once
+
 SECRET = "canary-p@ss:w"
 IN_URL = "canary-p%40ss%3Aw"
 

@@ -11,9 +11,10 @@ import pytest
 from kit.sources import write_tree
 from kit.world import World
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="address space is limited and measured as Linux does it"
-)
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform != "linux", reason="address space is limited and measured as Linux does it"),
+]
 
 MANIFEST = 32 << 20
 DIGEST = "0" * 64

@@ -12,6 +12,8 @@ from kit.proxy import Proxy
 from kit.tls import Authority
 from kit.world import World
 
+pytestmark = pytest.mark.once
+
 IMPORT = """
     from magic_module import alpha
     print(alpha.VALUE)

@@ -12,6 +12,8 @@ import pytest
 from kit.process import PATIENCE
 from origins import Fault, Origin, Silence, faults
 
+pytestmark = pytest.mark.once
+
 BODY = bytes(range(256)) * 16
 
 

@@ -15,6 +15,8 @@ import pytest
 from kit.sources import Sources, write_tree
 from kit.world import World
 
+pytestmark = pytest.mark.once
+
 TOOL = "#!/bin/sh\necho tool\n"
 #: Runs the tool of a unit as programs do, and tells the modes of the unit's files.
 RUN = """

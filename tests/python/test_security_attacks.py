@@ -25,6 +25,8 @@ from kit.world import World
 from origins import Origin, faults
 from test_security_signing import command, keygen
 
+pytestmark = pytest.mark.once
+
 MODES = ("no key", "lock", "key", "key and lock")
 
 OUTCOMES = {

@@ -12,6 +12,8 @@ from kit.preload import an_hour_later_once
 from kit.world import World
 from test_security_signing import command, keygen
 
+pytestmark = pytest.mark.once
+
 SHOW = """
     import json, sys, warnings, magic_module
     from magic_module.errors import MagicModuleError

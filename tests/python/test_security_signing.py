@@ -16,6 +16,8 @@ from kit.world import World
 from magic_module.errors import MagicModuleError
 from origins import Origin, Reply
 
+pytestmark = pytest.mark.once
+
 SHOW = """
     import json, magic_module
     from magic_module.errors import MagicModuleError

@@ -17,6 +17,8 @@ from kit.tls import Authority
 from kit.world import World
 from magic_module import errors
 
+pytestmark = pytest.mark.once
+
 #: The longest sentence, in bytes.
 SENTENCE = 2000
 

@@ -11,6 +11,8 @@ import pytest
 from kit.process import PATIENCE
 from magic_module._py.server import Request, Server, content_type
 
+pytestmark = pytest.mark.once
+
 DIGEST = "ab" * 32
 BODY = bytes(range(256)) * 8
 
