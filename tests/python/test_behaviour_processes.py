@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from kit.locks import Lock
 from kit.process import PATIENCE
 from kit.sources import write_tree
 from kit.world import Acme, World
@@ -51,6 +52,26 @@ def test_pickle_into_a_fresh_process(acme: Make) -> None:
         """
     )
     assert result.stdout.strip() == r"b'acme.shapes 1 4\n'"
+
+
+def test_a_mount_is_pickled_as_its_call(world: World, lock: Lock) -> None:
+    world.publish({"shapes.py": "VALUE = 8\n"}, namespace="acme")
+    url = world.serve().url + "/manifest.json"
+    result = world.run(
+        f"""
+        import pickle, subprocess, sys
+        import magic_module as mm
+        mount = mm.mount("acme", {url.replace("://", "://user:secret@")!r}, max_age="fail")
+        data = pickle.dumps((mount, mm.mount_lock({str(lock.path)!r}, first=True)))
+        assert b"secret" not in data and pickle.loads(data)[0] == mount
+        script = (
+            "import pickle, sys; mounts = pickle.loads(sys.stdin.buffer.read());"
+            "import acme.shapes; print(acme.shapes.VALUE, [it.manifest_url for it in mounts])"
+        )
+        print(subprocess.run([sys.executable, "-c", script], input=data, stdout=subprocess.PIPE, check=True).stdout)
+        """
+    )
+    assert str([url, lock.path.as_uri()]) in result.stdout.replace('b"8 ', "")
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 use crate::mount::MountRequest;
+use crate::name::{SafeUrl, UrlText};
 use crate::py::bridge::errors::OrRaise;
 use crate::settings::{Exported, parse_mounts, text_of_mounts};
 use crate::supply::Source;
@@ -13,7 +14,7 @@ pub const MOUNTS: &str = "MAGIC_MODULE_MOUNTS";
 
 /// From now on every process that this one starts has the mount.
 pub fn hand_down(py: Python<'_>, request: &MountRequest) -> PyResult<()> {
-    let (mut mounts, own) = (handed_down(py)?, exported(request));
+    let (mut mounts, own) = (handed_down(py)?, without_login(request));
     if mounts.contains(&own) {
         return Ok(());
     }
@@ -25,7 +26,7 @@ pub fn hand_down(py: Python<'_>, request: &MountRequest) -> PyResult<()> {
 pub fn take_back(py: Python<'_>, request: &MountRequest) -> PyResult<()> {
     // What cannot be read was not written here.
     let Ok(mut mounts) = handed_down(py) else { return Ok(()) };
-    let (before, own) = (mounts.len(), exported(request));
+    let (before, own) = (mounts.len(), without_login(request));
     mounts.retain(|mount| *mount != own);
     match mounts.len() {
         all if all == before => Ok(()),
@@ -47,7 +48,18 @@ fn environ(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     py.import("os")?.getattr("environ")
 }
 
-/// A mount as a child is told of it.
+/// A mount as everybody may know it: the login in a URL stays here, and whoever mounts it
+/// elsewhere needs one of their own.
+pub fn without_login(request: &MountRequest) -> Exported {
+    let mut mount = exported(request);
+    let url = mount.manifest_url.as_ref().and_then(|url| SafeUrl::new(url.as_str()).ok());
+    if let Some(url) = url.filter(|url| url.without_credentials() != *url.real()) {
+        mount.manifest_url = Some(UrlText::new(url.without_credentials()));
+    }
+    mount
+}
+
+/// A mount as this process has it, for its own children.
 pub fn exported(request: &MountRequest) -> Exported {
     let common = Exported {
         namespace: request.namespace.clone(),

@@ -8,13 +8,15 @@
 
 use std::path::PathBuf;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::environ::{MOUNTS, exported, handed_down};
+use super::environ::{MOUNTS, exported, handed_down, without_login};
 use super::lock::mount_lock;
-use super::mount::mount_manifest;
+use super::mount::{Mount, mount_manifest};
 use crate::mount::MountRequest;
+use crate::name::UrlText;
 use crate::py::bridge::errors::{OrRaise, kind_of};
 use crate::py::bridge::state::{existing, session};
 use crate::settings::{Exported, own_variables, parse_mounts, text_of_mounts, variable};
@@ -54,7 +56,7 @@ pub fn export_environment(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let mut mounts = handed_down(py)?;
     let of_lock = settings.lock.clone().map(of_lock);
     for mount in session.mounts() {
-        let own = exported(&mount.request);
+        let own = without_login(&mount.request);
         let is_said = session.is_environments(&mount) || of_lock.as_ref() == Some(&own);
         if !is_said && !mounts.contains(&own) {
             mounts.push(own);
@@ -87,6 +89,19 @@ pub fn _mount_exported(py: Python<'_>, text: &str) -> PyResult<()> {
     Ok(())
 }
 
+/// The mount that was pickled as this text: the call that made it, once more.
+#[pyfunction]
+pub fn _unpickled(py: Python<'_>, text: &str) -> PyResult<Mount> {
+    let mount = parse_mounts(text).or_raise(py)?.pop();
+    let mount = mount.ok_or_else(|| PyValueError::new_err("not a pickled mount"))?;
+    // The one here may know a login.
+    let mounts = session(py)?.mounts();
+    match mounts.into_iter().find(|known| without_login(&known.request) == mount) {
+        Some(known) => Ok(Mount(known)),
+        None => make(py, &mount),
+    }
+}
+
 /// What an interpreter does when it starts: it mounts what the environment says.
 #[pyfunction]
 pub fn _start(py: Python<'_>) -> PyResult<()> {
@@ -105,7 +120,7 @@ pub fn mount_said(py: Python<'_>) -> PyResult<()> {
     let lock = settings.lock.clone().map(of_lock);
     let mut outcome = Ok(());
     for mount in settings.mounts.iter().chain(&lock) {
-        outcome = outcome.and(make(py, mount));
+        outcome = outcome.and(make(py, mount).map(drop));
     }
     outcome
 }
@@ -114,12 +129,12 @@ fn of_lock(lock: PathBuf) -> Exported {
     Exported { lock: Some(lock), ..Exported::default() }
 }
 
-fn make(py: Python<'_>, mount: &Exported) -> PyResult<()> {
+fn make(py: Python<'_>, mount: &Exported) -> PyResult<Mount> {
     let Exported { extras, groups, first, unhashed, .. } = mount.clone();
     if let Some(lock) = mount.lock.clone() {
-        return mount_lock(py, lock, extras, groups, first, unhashed, false).map(drop);
+        return mount_lock(py, lock, extras, groups, first, unhashed, false);
     }
-    let Some(url) = mount.manifest_url.clone() else { return Ok(()) };
+    let url = mount.manifest_url.clone().unwrap_or_else(|| UrlText::new(""));
     let fail = mount.max_age.as_deref() == Some("fail");
     mount_manifest(
         py,
@@ -136,5 +151,4 @@ fn make(py: Python<'_>, mount: &Exported) -> PyResult<()> {
             frozen: mount.frozen,
         },
     )
-    .map(drop)
 }

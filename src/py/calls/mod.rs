@@ -56,6 +56,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(exported::mount_said, module)?,
         wrap_pyfunction!(exported::_mount_exported, module)?,
         wrap_pyfunction!(exported::_start, module)?,
+        wrap_pyfunction!(exported::_unpickled, module)?,
         wrap_pyfunction!(lock::_index_lock, module)?,
         wrap_pyfunction!(lock::_nearest_lock, module)?,
         wrap_pyfunction!(lock::_nearest_registry, module)?,

@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::environ::{hand_down, take_back};
+use super::environ::{hand_down, take_back, without_login};
 use super::search_path::leave_search_path;
 use crate::error::{Error, Kind};
 use crate::mount::{Mount as CoreMount, MountRequest};
@@ -18,12 +18,14 @@ use crate::py::bridge::state::session;
 use crate::py::hook::filter::refresh_filter;
 use crate::py::hook::finder::inherit;
 use crate::session::Session;
+use crate::settings::text_of_mounts;
 use crate::supply::Source;
 use crate::supply::manifest::{self, WhenOld};
 
 /// A namespace bound to where its units come from; leaving the context closes it.
 ///
-/// Made by `mount()`. Two are equal if they are the same mount.
+/// Made by `mount()`. Two are equal if they are the same mount. It is pickled as the call that made
+/// it, without the login in a URL: whoever unpickles it has the mount.
 #[pyclass(frozen, eq, module = "magic_module")]
 pub struct Mount(pub Arc<CoreMount>);
 
@@ -100,6 +102,12 @@ impl Mount {
     ) -> PyResult<()> {
         let _ = (exc_type, exc_value, traceback);
         self.close(py)
+    }
+
+    /// As the call that made it, without the login in a URL: whoever unpickles it has the mount.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String,))> {
+        let make = py.import("magic_module._native")?.getattr("_unpickled")?;
+        Ok((make, (text_of_mounts(&[without_login(&self.0.request)]),)))
     }
 
     fn __hash__(&self) -> u64 {
