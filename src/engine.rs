@@ -26,7 +26,7 @@ impl Engine {
     /// An engine that has not looked at the disk or the network yet.
     pub fn new(settings: Settings) -> Self {
         let store = Store::new(&settings);
-        let places = Arc::<Places>::default();
+        let places = Arc::new(Places::with_registry(settings.registry.clone()));
         let access = Access {
             netrc: settings.netrc.clone(),
             certificates: settings.certificates.clone(),

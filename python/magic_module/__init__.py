@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from magic_module._native import ModuleInfo, Mount, Report, Upgrade
     from magic_module._py.api import aprefetch
     from magic_module._py.registry.entries import ApprovedModule
+    from magic_module._py.registry.links import Link, load_links
     from magic_module._py.registry.registry import Registry
 
 __all__ = [
     "ApprovedModule",
+    "Link",
     "ModuleInfo",
     "Mount",
     "Registry",
@@ -55,6 +57,7 @@ __all__ = [
     "errors",
     "export_environment",
     "info",
+    "load_links",
     "mount",
     "mount_lock",
     "on_event",
@@ -79,6 +82,10 @@ def __getattr__(name: str) -> object:
         from magic_module._py.registry.registry import Registry
 
         return Registry
+    if name in ("Link", "load_links"):
+        from magic_module._py.registry import links
+
+        return getattr(links, name)
     if name == "ApprovedModule":
         from magic_module._py.registry.entries import ApprovedModule
 

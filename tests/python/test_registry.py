@@ -20,6 +20,8 @@ from magic_module._py.locking.request import Request
 from magic_module._py.locking.secrets import shown
 from magic_module._py.registry.starter import TEXT
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -16,6 +16,8 @@ from kit.resolvers import UV, with_uv
 from kit.wheels import wheel
 from kit.world import World
 
+pytestmark = pytest.mark.once
+
 TOKEN = "t0p-s3cret"
 
 
@@ -94,10 +96,17 @@ def test_an_index_of_its_own_binds_one_entry(desk: Desk) -> None:
     text = desk.lock_file.read_text()
     assert TOKEN not in text and f'index = "{desk.private.url}"' in text
     assert desk.versions() == {"corp-lib": "1.0", "plain": "2.0"}
+    script = "import magic_module as mm; mm.mount_lock('pylock.modules.toml'); import corp_lib; print('there')"
+    silent = desk.world.run(script, status=1, env={"CORP_TOKEN": TOKEN})
+    assert "FetchError" in silent.stderr and "401" in silent.stderr, "a file beside the lock is not heard"
+    named = {"CORP_TOKEN": TOKEN, "MAGIC_MODULE_REGISTRY": str(desk.world.work / "modules.toml")}
+    assert desk.world.run(script, env=named).stdout == "there\n"
     desk.private.server.take()
     desk.public.server.take()
     assert desk.run("check").stdout.endswith("modules.toml: all is well\n")
     assert desk.private.server.take() + desk.public.server.take() == []
+    mounted = "import magic_module as mm; mm.Registry().mount(); import corp_lib; print('there')"
+    assert desk.world.run(mounted, env={"CORP_TOKEN": TOKEN}).stdout == "there\n"
     missing = desk.run("lock", status=1, CORP_TOKEN=None).stderr
     assert "modules.corp-lib.index needs CORP_TOKEN, which is not set; set CORP_TOKEN in the environment" in missing
     desk.write("[modules.plain]\nversion = '2.0'\n")

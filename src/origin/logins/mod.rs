@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! 1  UV_INDEX_<NAME>_USERNAME and _PASSWORD    of the index that uv's settings call so
-//! 2  user:password in the URL of an index      of uv's settings, then of pip's
+//! 2  user:password in the URL of an index      of the registry, of uv's settings, then of pip's
 //! 3  the netrc file
 //! 4  keyring get URL USER                      if uv's or pip's settings ask for it
 //! ```
@@ -15,11 +15,12 @@
 mod file;
 mod keyring;
 mod pip;
+mod registry;
 mod uv;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -33,7 +34,13 @@ use crate::threads;
 
 /// Where settings lie beside those of the user and of the machine.
 #[derive(Debug, Default)]
-pub struct Places(Mutex<Vec<Place>>);
+pub struct Places {
+    locks: Mutex<Vec<Place>>,
+    /// The registry that the user named.
+    registry: Option<PathBuf>,
+    /// URLs with what lets one in, as the program told them.
+    told: Mutex<Vec<String>>,
+}
 
 /// Of one lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,10 +54,22 @@ impl Places {
     /// of the environment that it is mounted in, which may have settings of pip.
     pub fn add(&self, folder: PathBuf, prefix: PathBuf) {
         let place = Place { folder, prefix };
-        let mut places = self.0.lock();
+        let mut places = self.locks.lock();
         if !places.contains(&place) {
             places.push(place);
         }
+    }
+
+    /// With the registry that the user named.
+    pub fn with_registry(registry: Option<PathBuf>) -> Self {
+        Self { registry, ..Self::default() }
+    }
+
+    /// URLs of indexes with what lets one in: these count before all settings.
+    pub fn tell(&self, urls: Vec<String>) {
+        let mut told = self.told.lock();
+        let new: Vec<_> = urls.into_iter().filter(|url| !told.contains(url)).collect();
+        told.extend(new);
     }
 }
 
@@ -107,13 +126,16 @@ impl Logins {
     }
 
     fn indexes(&self) -> Arc<Indexes> {
-        let places = self.places.0.lock().clone();
+        let places = self.places.locks.lock().clone();
+        let told = self.places.told.lock().clone();
         let mut known = self.indexes.lock();
+        let now = places.len() + told.len();
         match &*known {
-            Some((count, indexes)) if *count == places.len() => indexes.clone(),
+            Some((count, indexes)) if *count == now => indexes.clone(),
             _ => {
-                let indexes = Arc::new(Indexes::read(&places));
-                *known = Some((places.len(), indexes.clone()));
+                let registry = self.places.registry.as_deref();
+                let indexes = Arc::new(Indexes::read(&told, registry, &places));
+                *known = Some((now, indexes.clone()));
                 indexes
             }
         }
@@ -180,8 +202,10 @@ impl Entry {
 }
 
 impl Indexes {
-    fn read(places: &[Place]) -> Self {
+    fn read(told: &[String], registry: Option<&Path>, places: &[Place]) -> Self {
         let mut found = Found::default();
+        told.iter().for_each(|url| found.add(url));
+        registry.into_iter().for_each(|path| registry::read(path, &mut found));
         uv::read(places, &mut found);
         pip::read(places, &mut found);
         let mut by_name = Vec::new();

@@ -118,6 +118,13 @@ pub fn _nearest_registry(here: PathBuf) -> Option<PathBuf> {
     lockfile::nearest(&here, "modules.toml")
 }
 
+/// URLs with what lets one in, for the servers of locks.
+#[pyfunction]
+pub fn _tell_logins(py: Python<'_>, urls: Vec<String>) -> PyResult<()> {
+    session(py)?.engine.places.tell(urls);
+    Ok(())
+}
+
 /// The folder of the lock that follows from what a script says of itself, on this interpreter.
 #[pyfunction]
 pub fn _script_folder(py: Python<'_>, facts: &str) -> PyResult<PathBuf> {

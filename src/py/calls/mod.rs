@@ -61,6 +61,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(lock::_nearest_lock, module)?,
         wrap_pyfunction!(lock::_nearest_registry, module)?,
         wrap_pyfunction!(lock::_script_folder, module)?,
+        wrap_pyfunction!(lock::_tell_logins, module)?,
         wrap_pyfunction!(lock::_skip_start, module)?,
         wrap_pyfunction!(lock::mount_lock, module)?,
         wrap_pyfunction!(mount::mount, module)?,

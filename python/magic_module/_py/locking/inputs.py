@@ -32,7 +32,11 @@ class Wanted:
     """`pandas==2.1.4`, `x @ git+https://…`, or `git+https://…` alone."""
     index: str | None = None
     name: str | None = None
-    """Of the distribition, as far as it is known."""
+    """Of the distribution, as far as it is known."""
+
+    def shown(self) -> str:
+        """The requirement as it may be shown."""
+        return shown(self.requirement)
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,15 @@ class Inputs:
         for at, (key, value) in enumerate(pairs.items()):
             variables |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
         return variables
+
+    def logins(self) -> list[str]:
+        """URLs with what lets one in, of indexes and of wheels."""
+        found = []
+        for each in self.wanted:
+            for text in (each.index, each.requirement.rpartition(" ")[2]):
+                if text and "@" in text and "://" in text and "git+" not in text:
+                    found.append(self.secrets.expand(text, each.place, self.of))
+        return found
 
     def _expanded(self, each: Wanted) -> str:
         if "git+" in each.requirement:

@@ -48,6 +48,7 @@ def run(
     given: str | None = None,
     changes: Mapping[str, str | None] | None = None,
     hide: Callable[[str], str] = str,
+    act: str = "lock",
 ) -> tuple[str, list[str]]:
     """Runs a resolver to its end.
 
@@ -57,6 +58,7 @@ def run(
         given: its input.
         changes: to its environment; None removes a variable.
         hide: takes out of a text what else nobody may see.
+        act: what fails with it.
 
     Returns:
         What it printed, and the lines of its stderr; neither has credentials.
@@ -86,5 +88,5 @@ def run(
         raise ResolverOfflineError(f"{sentence}; {hint}", hint=hint, causes=said[-LINES:])
     hint = f"mend what {what} complains about"
     raise ResolverError(
-        f"cannot lock: {what} failed with status {ended.returncode}; {hint}", hint=hint, causes=said[-LINES:]
+        f"cannot {act}: {what} failed with status {ended.returncode}; {hint}", hint=hint, causes=said[-LINES:]
     )

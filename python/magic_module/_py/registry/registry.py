@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from magic_module import _native
 from magic_module._py.locking import marks
@@ -13,7 +13,11 @@ from magic_module._py.locking.inputs import Inputs, Wanted, inputs
 from magic_module._py.locking.reading import wrong
 from magic_module._py.registry import document, graph, measuring
 from magic_module._py.registry.entries import NO_SOURCE, ApprovedModule, entry, measured, old_entry
+from magic_module._py.registry.mounting import mounted
 from magic_module.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from magic_module._native import Mount
 
 FILE = "modules.toml"
 
@@ -104,6 +108,31 @@ class Registry:
         return inputs(
             str(self.path), ["magic-module", "registry", "lock", "--registry", self.path.name], self._wanted()
         )
+
+    def mount(self, *, export: bool = False) -> "Mount":
+        """Make all that is approved importable, by its lock.
+
+        Args:
+            export: every process that is started from now on has it, too.
+
+        Returns:
+            The mount of the lock; manifests among the sources are mounted beside it.
+
+        Raises:
+            ConfigurationError: there is no lock, or the file names something else by now.
+            MagicModuleError: as `mount_lock()` and `mount()` do.
+        """
+        state = self.lock_state
+        if state != "fresh":
+            why = "has no lock" if state == "missing" else "names something else than its lock"
+            hint = "run magic-module registry lock"
+            raise ConfigurationError(f"{self.path} {why}; {hint}", path=str(self.path), hint=hint)
+        mount = mounted(self.lock_path, self.inputs(), export=export)
+        for module in self.list_modules():
+            if module.is_manifest and module.source is not None:
+                keys = list(module.public_key) or None
+                _native.mount(module.name, module.source, public_key=keys, export=export)
+        return mount
 
     def to_dict(self) -> dict[str, Any]:
         """The registry as JSON has it, with the sizes that were measured; a file that holds it is read as the same."""
