@@ -5,15 +5,58 @@
 //! worker   permit(acts) ───▶ the waiting thread ─ sys.audit ─ fine ─▶ on with it
 //!                                                 └─ raised ─▶ the work is dropped where it stands
 //!          know_tags()  ───▶ the waiting thread ─ wheel tags ─▶ on with it
+//!          consent(…)   ───▶ the waiting thread ─ `on_request`, or a terminal ─▶ a verdict
 //! ```
 //!
-//! Work that nobody watches (no Python around it) is permitted, and knows no more tags.
+//! Work that nobody watches (no Python around it) is permitted, knows no more tags, and has
+//! nobody who could consent.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::oneshot;
 
 use crate::name::SafeUrl;
+
+/// Who wants something, as far as the waiting thread knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Asker {
+    /// What is imported.
+    pub import: Option<String>,
+    /// The file that imports it.
+    pub importer: Option<String>,
+    /// The program.
+    pub script: Option<String>,
+}
+
+/// What a person, or the program, is asked to consent to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Request {
+    /// A distribution, or a unit as it follows `import`.
+    pub distribution: String,
+    /// Empty where nobody has looked for one yet.
+    pub version: String,
+    /// Where its first file comes from, without credentials and query; or empty.
+    pub source: String,
+    /// Bytes to come, with all that it requires.
+    pub size: u64,
+    /// What comes with it.
+    pub requires: Vec<String>,
+    /// Where the rule stands that asks.
+    pub rule: String,
+    /// Who wants it.
+    pub asker: Asker,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// This time.
+    Once,
+    /// As long as this process lives.
+    Always,
+    /// No.
+    Deny,
+}
 
 /// One act; its fields are the arguments of the audit event of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +86,8 @@ pub enum Question {
     May(Vec<Act>),
     /// The interpreter's wheel tags, which cost half of the standard library.
     Tags,
+    /// Whether this is wanted. Who cannot ask anybody leaves the place for the answer empty.
+    Consent(Box<Request>, Arc<OnceLock<Verdict>>),
 }
 
 /// Takes questions to whoever waits, who answers through the sender or drops it.
@@ -50,6 +95,17 @@ pub type Watcher = Arc<dyn Fn(Question, oneshot::Sender<()>) + Send + Sync>;
 
 tokio::task_local! {
     static WATCHER: Watcher;
+    static ASKER: Asker;
+}
+
+/// Runs `work` for `asker`.
+pub async fn asked_by<F: Future>(asker: Asker, work: F) -> F::Output {
+    ASKER.scope(asker, work).await
+}
+
+/// For whom this work is done.
+pub fn asker() -> Asker {
+    ASKER.try_with(Clone::clone).unwrap_or_default()
 }
 
 /// Runs `work` so that its questions go to `watcher`.
@@ -65,6 +121,13 @@ pub async fn permit(acts: Vec<Act>) {
 /// Returns once the session knows the wheel tags.
 pub async fn know_tags() {
     ask(Question::Tags).await;
+}
+
+/// What whoever waits says to it; `None`: there is nobody who could be asked.
+pub async fn consent(request: Request) -> Option<Verdict> {
+    let verdict = Arc::<OnceLock<Verdict>>::default();
+    ask(Question::Consent(Box::new(request), verdict.clone())).await;
+    verdict.get().copied()
 }
 
 async fn ask(question: Question) {

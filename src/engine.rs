@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::events::Events;
 use crate::fetch::{Access, Fetcher, Places};
-use crate::settings::Settings;
+use crate::journal::Journal;
+use crate::policy::Administrator;
+use crate::settings::{Settings, data_folder};
 use crate::store::Store;
 use crate::store::tree::Scrutiny;
 
@@ -16,6 +18,10 @@ pub struct Engine {
     pub settings: Settings,
     /// Shared, so that limits count for all mounts together.
     pub fetcher: Fetcher,
+    /// What an administrator allows.
+    pub administrator: Administrator,
+    /// Where it is written down what they allowed.
+    pub journal: Journal,
     /// Where settings of uv and pip lie that have logins.
     pub places: Arc<Places>,
     /// Where all tell what happens.
@@ -27,13 +33,15 @@ impl Engine {
     pub fn new(settings: Settings) -> Self {
         let store = Store::new(&settings);
         let places = Arc::new(Places::with_registry(settings.registry.clone()));
+        let administrator = Administrator::new(settings.registry.clone());
+        let journal = Journal::new(data_folder());
         let access = Access {
             netrc: settings.netrc.clone(),
             certificates: settings.certificates.clone(),
             places: places.clone(),
         };
         let fetcher = Fetcher::new(store.blobs().clone(), settings.concurrency, access);
-        Self { store, fetcher, places, events: Arc::default(), settings }
+        Self { store, fetcher, administrator, journal, places, events: Arc::default(), settings }
     }
 
     /// How closely the user wants trees to be looked at.

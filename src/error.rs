@@ -111,6 +111,12 @@ impl Error {
         self
     }
 
+    /// The failed act and its root cause, without what to do about it.
+    pub fn without_hint(&self) -> String {
+        let hintless = Details { hint: None, ..self.0.as_ref().clone() };
+        Self(Box::new(hintless)).to_string()
+    }
+
     /// Adds what follows `import`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {

@@ -36,7 +36,7 @@
 //! |            | `policy` `pylock` `project` `known`                                      |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile` `furnish`            |
-//! |            | `inspect`                                                                |
+//! |            | `inspect` `journal`                                                      |
 //! | 4 centre   | `engine` `supply` `mount` `unit` `session`                               |
 //! | 5 uses     | `uses`                                                                   |
 //! | 6 Python   | `py`                                                                     |
@@ -57,6 +57,7 @@ pub mod fetch;
 pub mod furnish;
 pub mod index;
 pub mod inspect;
+pub mod journal;
 pub mod known;
 pub mod layout;
 mod lockfile;

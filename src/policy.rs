@@ -2,14 +2,25 @@
 //!
 //! | what forbids it  | who says so                       | where the question is put           |
 //! |------------------|-----------------------------------|-------------------------------------|
-//! | no network       | `MAGIC_MODULE_OFFLINE`            | [`Policy::may_ask`]                 |
+//! | no network       | `MAGIC_MODULE_OFFLINE`, `[policy]` | [`Policy::may_ask`]                |
 //! | plain HTTP       | the mount, beyond this machine    | [`Policy::may_come_from`]           |
 //! | a frozen lock    | `magic.lock`, or the mount        | `Mount::locked`                     |
 //! | taken back, old  | the supply's newest document      | `Session::may_fetch`                |
+//! | an administrator | [`Rules`]: `[policy]`             | `Session::allow`, before each fetch |
 //! | a limit of size  | the document: each artifact's own | the fetcher, byte by byte           |
+
+mod reading;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Kind, Result};
 use crate::name::SafeUrl;
+
+pub use rules::{Asked, Audit, Judgement, Otherwise, Place, Rule, Rules};
 
 /// The remedy wherever plain HTTP is refused.
 pub const USE_HTTPS: &str =
@@ -18,8 +29,10 @@ pub const USE_HTTPS: &str =
 /// What the requests of a mount may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
-    /// No request leaves this machine.
+    /// No request leaves this machine: `MAGIC_MODULE_OFFLINE`.
     pub offline: bool,
+    /// The same, because an administrator says so: `offline` of `[policy]`.
+    pub closed: bool,
     /// Plain HTTP beyond the loopback.
     pub allow_http: bool,
     /// Servers may be told the logins that uv and pip know for them.
@@ -27,10 +40,20 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// True if nobody may be asked.
+    pub fn is_offline(self) -> bool {
+        self.offline || self.closed
+    }
+
     /// Whether a server may be asked; `what` says what is not here.
     pub fn may_ask(self, url: &SafeUrl, what: impl FnOnce() -> String) -> Result<()> {
-        if !self.offline {
+        if !self.is_offline() {
             return Ok(());
+        }
+        if !self.offline {
+            let why = format!("{}, and `offline` of [policy] forbids to ask {url}", what());
+            let hint = "fetch it on a machine that may, or change the file that MAGIC_MODULE_REGISTRY names";
+            return Err(Error::new(Kind::Offline, why).url(url).hint(hint));
         }
         let why = format!("{}, and MAGIC_MODULE_OFFLINE forbids to ask {url}", what());
         Err(Error::new(Kind::Offline, why)
@@ -50,5 +73,32 @@ impl Policy {
         }
         let why = format!("{url} is plain HTTP beyond this machine");
         Err(Error::new(Kind::Policy, why).url(url).hint(USE_HTTPS))
+    }
+}
+
+/// The rules of an administrator, read when something is to be fetched for the first time: what
+/// is here already asks nobody.
+#[derive(Debug, Default)]
+pub struct Administrator {
+    file: Option<PathBuf>,
+    rules: OnceLock<Result<Option<Arc<Rules>>>>,
+}
+
+impl Administrator {
+    /// `file` is what `MAGIC_MODULE_REGISTRY` names; it is not read yet.
+    pub fn new(file: Option<PathBuf>) -> Self {
+        Self { file, rules: OnceLock::new() }
+    }
+
+    /// What the file says. `None`: there is no file, or no `[policy]` in it. What cannot be read
+    /// allows nothing.
+    pub fn rules(&self) -> Result<Option<Arc<Rules>>> {
+        let Some(file) = &self.file else { return Ok(None) };
+        self.rules.get_or_init(|| Ok(reading::read(file)?.map(Arc::new))).clone()
+    }
+
+    /// True if it says that nobody is asked.
+    pub fn is_closed(&self) -> bool {
+        self.rules().is_ok_and(|rules| rules.is_some_and(|rules| rules.offline))
     }
 }

@@ -221,6 +221,12 @@ fn default_cache_dir() -> Result<PathBuf> {
         })
 }
 
+/// Where the user's data is kept; `None` for one without a home.
+pub fn data_folder() -> Option<PathBuf> {
+    let data = directories::ProjectDirs::from("", "", "magic_module")?.data_local_dir().to_owned();
+    data.is_absolute().then_some(data)
+}
+
 fn cache_error(text: impl Into<String>) -> Error {
     Error::new(Kind::Configuration, text)
 }

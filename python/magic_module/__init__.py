@@ -25,6 +25,7 @@ from magic_module._native import (
     mount,
     mount_lock,
     on_event,
+    on_request,
     prefetch,
     prune,
     rollback,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from magic_module import errors
     from magic_module._native import ModuleInfo, Mount, Report, Upgrade
     from magic_module._py.api import aprefetch
+    from magic_module._py.asking import Request
     from magic_module._py.registry.entries import ApprovedModule
     from magic_module._py.registry.links import Link, load_links
     from magic_module._py.registry.registry import Registry
@@ -48,6 +50,7 @@ __all__ = [
     "Mount",
     "Registry",
     "Report",
+    "Request",
     "Upgrade",
     "__version__",
     "aprefetch",
@@ -61,6 +64,7 @@ __all__ = [
     "mount",
     "mount_lock",
     "on_event",
+    "on_request",
     "prefetch",
     "prune",
     "rollback",
@@ -90,6 +94,10 @@ def __getattr__(name: str) -> object:
         from magic_module._py.registry.entries import ApprovedModule
 
         return ApprovedModule
+    if name == "Request":
+        from magic_module._py.asking import Request
+
+        return Request
     if name == "errors":
         # `from magic_module import errors` would ask this function again, without end.
         import magic_module.errors as errors

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any, Final, Literal, TypedDict, final
 
+from magic_module._py.asking import Request
+
 if sys.version_info >= (3, 11):
     from typing import Self
 else:
@@ -474,6 +476,21 @@ def on_event(callback: Callable[[dict[str, Any]], object] | None) -> None:
 
     Example:
         >>> mm.on_event(lambda event: print(event["event"], event["unit"]))
+    """
+
+def on_request(callback: Callable[[Request], str] | None) -> None:
+    """Be asked before something is fetched that a policy says to ask about.
+
+    Args:
+        callback: called with a `Request` on the thread that waits; it answers "once", "always" (for
+            as long as this process lives) or "deny" (for as long, too), and what it raises ends the
+            act. With None, whoever sits at the terminal is asked; without a terminal it is refused.
+
+    Raises:
+        TypeError: `callback` cannot be called.
+
+    Example:
+        >>> mm.on_request(lambda request: "once" if request.size < 2**20 else "deny")
     """
 
 def cache_dir() -> Path:

@@ -7,6 +7,7 @@
 //! | [`FilePath`]         | a relative path that is safe on every platform  |
 //! | [`Digest`]           | a sha256; [`Hasher`] and [`Hashing`] end in one |
 //! | [`Version`]          | printable ASCII text that fits in a file name   |
+//! | [`Specifiers`]       | conditions for versions, of PEP 440             |
 //! | [`DistributionName`] | lower case, single dashes                       |
 //! | [`Key`]              | a unit, what holds it, an interpreter's suffix  |
 //! | [`SafeUrl`]          | a URL that shows itself without its secrets     |
@@ -20,6 +21,7 @@ mod hasher;
 mod key;
 mod path;
 mod similar;
+mod specifier;
 mod unit;
 mod url;
 mod version;
@@ -32,6 +34,7 @@ pub use hasher::{Hasher, Hashing};
 pub use key::Key;
 pub use path::{FilePath, folded, folders, is_control_or_directional, parents};
 pub use similar::{closest, similar};
+pub use specifier::Specifiers;
 pub use unit::{API_NAMES, Namespace, UnitName, is_identifier, prefixes};
 pub use url::{SafeUrl, UrlText};
 pub use version::{Age, Version};

@@ -20,6 +20,7 @@ pub const API_NAMES: &[&str] = &[
     "mount",
     "mount_lock",
     "on_event",
+    "on_request",
     "prefetch",
     "prune",
     "rollback",
@@ -32,6 +33,7 @@ pub const API_NAMES: &[&str] = &[
     "ModuleInfo",
     "Registry",
     "Report",
+    "Request",
     "ScriptReport",
     "Upgrade",
 ];

@@ -43,14 +43,21 @@ pub struct Age(Option<Public>, Option<u64>, Vec<Segment>, String);
 /// The parts of a public version, so that the derived order is that of PEP 440
 /// (<https://packaging.python.org/en/latest/specifications/version-specifiers/>).
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Public {
-    epoch: Number,
+pub(super) struct Public {
+    pub(super) epoch: Number,
     /// Without the zeros at its end.
-    release: Vec<Number>,
+    pub(super) release: Vec<Number>,
     phase: Phase,
-    post: Option<Number>,
+    pub(super) post: Option<Number>,
     /// Development comes before what it leads to.
     dev: (bool, Number),
+}
+
+impl Public {
+    /// True for a pre-release, and while something is developed.
+    pub(super) fn leads_to_another(&self) -> bool {
+        self.phase != Phase::Final || !self.dev.0
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,8 +71,8 @@ enum Phase {
 }
 
 /// Digits, of any length: the longer number is the greater one.
-#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Number(usize, String);
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Number(usize, String);
 
 impl Number {
     fn new(digits: &str) -> Self {
@@ -100,7 +107,7 @@ fn segments(text: &str) -> Vec<Segment> {
 }
 
 /// Parses a public version in lower case; `None` is none of PEP 440.
-fn public_of(text: &str) -> Option<Public> {
+pub(super) fn public_of(text: &str) -> Option<Public> {
     let mut rest = text.strip_prefix('v').unwrap_or(text);
     let mut epoch = Number::default();
     if let Some((number, after)) = rest.split_once('!') {

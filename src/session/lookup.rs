@@ -164,7 +164,7 @@ impl Session {
                 Answer::Absent => {}
                 // Something new is not decided by a manifest that is too old.
                 Answer::Record(_)
-                    if !mount.supply.policy().offline
+                    if !mount.supply.policy().is_offline()
                         && mount.supply.should_ask_first(&manifest) =>
                 {
                     return Ok(ask(Silence::IsAnError));

@@ -67,6 +67,23 @@ fn read_rest(
     Ok(bytes)
 }
 
+/// Writes to the end of a file, all at once; how long it is then. The file is made if there is
+/// none, for its owner alone.
+pub fn append(path: &Path, bytes: &[u8]) -> io::Result<u64> {
+    let mut options = fs_err::OpenOptions::new();
+    options.append(true).create(true);
+    careful(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(stranger());
+    }
+    // Never in two parts: others write there, too.
+    if file.write(bytes)? < bytes.len() {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    Ok(file.metadata()?.len())
+}
+
 /// Hashes a file that should have `size` bytes.
 pub fn digest(path: &Path, size: u64) -> io::Result<Digest> {
     copy(path, size, &mut io::sink())

@@ -131,13 +131,14 @@ impl Session {
             let what = || format!("{} of {} is not in the cache", file.path, unit.full_name);
             let may_fetch = mount.supply.may_fetch(&url, &what);
             may_fetch.map_err(|error| error.name(unit.full_name.clone()))?;
-            let _ = blobs.remove(&file.sha256);
             let artifact = Artifact {
                 label: unit.full_name.clone(),
                 url,
                 size: file.size,
                 sha256: file.sha256,
             };
+            self.allow_file(unit, &artifact)?;
+            let _ = blobs.remove(&file.sha256);
             let progress = Progress::new(unit.full_name.clone(), self.engine.events.clone());
             self.engine
                 .fetcher

@@ -8,10 +8,11 @@
 //! verify    hashes all that is here                  pin        writes the pin file
 //! prune     removes what nothing needs               diagnose   the doctor's findings
 //! check     what is left before code may run         load       where a module's code comes from
-//! publish   makes what a mount reads
+//! allow     whether it may be fetched                publish   makes what a mount reads
 //! ```
 
 pub mod activate;
+mod allow;
 pub mod ask;
 pub mod browse;
 pub mod check;

@@ -81,6 +81,7 @@ impl Session {
             let unit = self.unit_in_view(mount, &view, name)?;
             members.extend(self.member_of_tree(mount, &unit.manifest, &unit));
         }
+        members.retain(|member| self.is_allowed_unasked(member));
         let _kept = self.keep().await?;
         let progress = Progress::new("settings", self.engine.events.clone());
         // Their trees are enough: what is active is what was imported.

@@ -60,7 +60,7 @@ def test_the_stub_says_the_same() -> None:
     said = dict(stubbed())
     assert said == {name: runtime[name] for name in said}
     own = {name for name in runtime if not name.startswith(("ApprovedModule", "Link", "Registry", "load_links"))}
-    assert {name for name in own if name not in said} == {"aprefetch", "errors"}
+    assert {name for name in own if name not in said} == {"Request", "aprefetch", "errors"}
 
 
 def test_every_error_and_warning_has_a_text() -> None:

@@ -230,8 +230,8 @@ WEAKEST = {
     "KEY_PASSWORD": "x",
     "LOCK": "/nowhere/pylock.toml",
     "MOUNTS": '[{{"namespace": "acme", "manifest_url": "{evil}", "public_key": "{evil_key}"}}]',
-    "REGISTRY": "/nowhere/modules.toml",
     "START": "1",
+    "REGISTRY": "/dev/null",
 }
 """Every variable, at the value that could weaken a mount most."""
 

@@ -10,6 +10,7 @@
 //! import_lock  given up while somebody waits
 //! errors       kinds ─▶ exception classes
 //! audit        what is about to happen ─▶ audit events
+//! consent      who is asked whether something may be fetched
 //! choosing     how the helper starts that chooses wheels
 //! dict         answers ─▶ dicts
 //! notices      what was noticed ─▶ warnings
@@ -18,6 +19,7 @@
 pub mod attempt;
 pub mod audit;
 pub mod choosing;
+pub mod consent;
 pub mod dict;
 pub mod errors;
 pub mod import_lock;

@@ -13,6 +13,7 @@ use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use tokio::sync::oneshot;
 
+use super::consent::{answer, asker};
 use super::errors::OrRaise;
 use super::listeners::{call_if_there, deliver, fail, listen, tell};
 use super::state::know_tags;
@@ -43,12 +44,14 @@ pub fn block<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
     listen(py, session)?;
     let heard = listener.map(|_| Heard::default());
     let interrupt = Interrupt::install(py)?;
+    let asker = asker(py, session);
     let begun = session.engine.fetcher.begin(|sender| {
         let watcher: Watcher = {
             let sender = sender.clone();
             Arc::new(move |question, answer| drop(sender.send(Step::Asked(question, answer))))
         };
-        let work = events::heard(heard.clone(), audit::watched(watcher, work));
+        let work = audit::asked_by(asker, audit::watched(watcher, work));
+        let work = events::heard(heard.clone(), work);
         async move { drop(sender.send(Step::Done(work.await))) }
     });
     let outcome = match begun {
@@ -77,6 +80,10 @@ fn wait<T: Send + 'static>(
         let answered = match &next {
             Next::Told(Step::Asked(Question::May(acts), _)) => super::audit::acts(py, acts),
             Next::Told(Step::Asked(Question::Tags, _)) => know_tags(py, session),
+            Next::Told(Step::Asked(Question::Consent(request, place), _)) => answer(py, request)
+                .map(|verdict| {
+                    verdict.map(|verdict| place.set(verdict));
+                }),
             _ => Ok(()),
         };
         let told = answered

@@ -6,6 +6,7 @@
 //! prefetch   fetches by name               data       one file of a unit
 //! moves      upgrade and rollback          verify     the cache: verify, prune, usage
 //! pin        the project's lock            events     listeners
+//! requests   who is asked before
 //! publish    makes what a mount reads      keys       signs it
 //! doctor     what is wrong                 settings   the environment
 //! known      import name to distribution
@@ -26,6 +27,7 @@ mod moves;
 mod pin;
 mod prefetch;
 mod publish;
+mod requests;
 mod search_path;
 mod settings;
 mod types;
@@ -73,6 +75,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(pin::_pin, module)?,
         wrap_pyfunction!(prefetch::prefetch, module)?,
         wrap_pyfunction!(publish::_publish, module)?,
+        wrap_pyfunction!(requests::on_request, module)?,
         wrap_pyfunction!(settings::_parse_size, module)?,
         wrap_pyfunction!(settings::_settings, module)?,
         wrap_pyfunction!(settings::_parse_toml, module)?,

@@ -162,7 +162,8 @@ impl Supply for LockSupply {
     /// What a digest holds may come over any line.
     fn policy(&self) -> Policy {
         let offline = self.engine.settings.offline;
-        Policy { offline, allow_http: !self.source.unhashed, logins: true }
+        let closed = self.engine.administrator.is_closed();
+        Policy { offline, closed, allow_http: !self.source.unhashed, logins: true }
     }
 
     fn resolve(&self, url: &UrlText) -> Result<SafeUrl> {

@@ -78,6 +78,7 @@ impl ManifestSupply {
         let url = parse_url(&source.url)?;
         let policy = Policy {
             offline: engine.settings.offline,
+            closed: false,
             allow_http: source.allow_http,
             logins: false,
         };
@@ -126,7 +127,7 @@ impl Supply for ManifestSupply {
     }
 
     fn policy(&self) -> Policy {
-        self.policy
+        Policy { closed: self.engine.administrator.is_closed(), ..self.policy }
     }
 
     fn resolve(&self, url: &UrlText) -> Result<SafeUrl> {

@@ -8,7 +8,7 @@ use crate::fetch::{Document, Freshness};
 use crate::manifest::{Body, Catalogue, Manifest, Modules, SIZE_LIMIT};
 use crate::name::{Digest, UrlText};
 use crate::store::Store;
-use crate::supply::Answer;
+use crate::supply::{Answer, Supply};
 
 /// The largest part of a catalogue, in bytes.
 const PART_LIMIT: u64 = 16 << 20;
@@ -92,7 +92,7 @@ impl ManifestSupply {
             return Ok(bytes);
         }
         let what = || "a part of the catalogue is not in the cache".to_owned();
-        self.policy.may_ask(&self.url, what)?;
+        self.policy().may_ask(&self.url, what)?;
         let url = self.resolve(&UrlText::new(url))?;
         let (fetcher, freshness) = (&self.engine.fetcher, Freshness::AsCached);
         let document = fetcher.document(&url, PART_LIMIT, None, freshness, self.policy).await?;

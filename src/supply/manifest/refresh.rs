@@ -34,7 +34,7 @@ impl ManifestSupply {
         used: Option<Digest>,
         freshness: Freshness,
     ) -> Result<Option<Digest>> {
-        self.policy.may_ask(&self.url, || self.what_is_missing())?;
+        self.policy().may_ask(&self.url, || self.what_is_missing())?;
         self.engine.store.create()?;
         self.folder.create()?;
         self.asked.store(now(), Ordering::Relaxed);

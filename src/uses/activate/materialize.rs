@@ -40,7 +40,20 @@ impl Session {
         self.engine.store.create()?;
         let reusable = |member: &Member| self.reusable(member);
         let plans = self.plans(&missing, reuse, Packs::Fetched, reusable)?;
-        let error = match self.fetch_and_build(&missing, &plans, progress, reuse).await {
+        self.allow(members, &missing, &plans).await?;
+        let fetched = self.fetch_or_mend(&missing, &plans, progress, reuse).await;
+        fetched.inspect_err(|error| self.note_failure(&missing, error))
+    }
+
+    /// What is allowed is fetched; a second time from elsewhere, where that may help.
+    async fn fetch_or_mend(
+        &self,
+        missing: &[Member],
+        plans: &[Plan],
+        progress: &Arc<Progress>,
+        reuse: Reuse,
+    ) -> Result<u64> {
+        let error = match self.fetch_and_build(missing, plans, progress, reuse).await {
             Err(error) if matches!(error.kind(), Kind::Integrity | Kind::Fetch | Kind::Policy) => {
                 error
             }
@@ -50,9 +63,9 @@ impl Session {
         // looked at, and the rest comes file by file. The same if a pack cannot be had.
         let again = if error.kind() == Kind::Integrity || error.details().absent {
             missing.iter().try_for_each(|member| self.drop_damaged_blobs(&member.record))?;
-            self.plans(&missing, reuse, Packs::Needed, |_| Ok(Reusable::default()))?
+            self.plans(missing, reuse, Packs::Needed, |_| Ok(Reusable::default()))?
         } else {
-            self.plans(&missing, reuse, Packs::Needed, reusable)?
+            self.plans(missing, reuse, Packs::Needed, |member| self.reusable(member))?
         };
         let wanted = |plans: &[Plan]| -> BTreeSet<Digest> {
             plans.iter().flat_map(|plan| &plan.wanted).map(|wanted| wanted.sha256).collect()
@@ -60,10 +73,10 @@ impl Session {
         // A pack that is here, or has just come, may have what was damaged elsewhere: nothing
         // is wanted then.
         let alike = plans.iter().zip(&again).all(|(plan, again)| plan.takes_the_same(again));
-        if alike && wanted(&again).is_subset(&wanted(&plans)) {
+        if alike && wanted(&again).is_subset(&wanted(plans)) {
             return Err(error);
         }
-        self.fetch_and_build(&missing, &again, progress, reuse).await.map_err(|second| {
+        self.fetch_and_build(missing, &again, progress, reuse).await.map_err(|second| {
             // What was wrong says more than that nothing else could be had.
             let outranked = second.kind() == Kind::Offline
                 || (error.kind() == Kind::Integrity && second.kind() == Kind::Fetch);
@@ -136,10 +149,16 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn artifact(&self, mount: &Mount, unit: &Unit, wanted: &Wanted) -> Result<Artifact> {
+    pub(in crate::uses) fn artifact(
+        &self,
+        mount: &Mount,
+        unit: &Unit,
+        wanted: &Wanted,
+    ) -> Result<Artifact> {
         let Wanted { url, size, sha256 } = wanted.clone();
         let label = unit.full_name.clone();
         let url = mount.supply.resolve(&url).map_err(|error| error.or_name(&label))?;
+        self.may_come_from(&url).map_err(|error| error.or_name(&label))?;
         Ok(Artifact { label, url, size, sha256 })
     }
 

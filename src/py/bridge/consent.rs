@@ -1,0 +1,117 @@
+//! Who is asked whether something may be fetched, and what they said: the callback of `on_request`,
+//! else whoever sits at the terminal.
+//!
+//! Both are asked in the thread that waits. What they raise ends the work. "always" and "deny" are
+//! remembered for as long as this process lives, so that nobody is asked twice.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::import_lock::busy;
+use crate::audit::{Asker, Request, Verdict};
+use crate::name::DistributionName;
+use crate::session::Session;
+
+/// Used with the interpreter's lock only: no fork catches it in the hands of another thread.
+struct Known {
+    callback: Option<Py<PyAny>>,
+    /// By normal name.
+    verdicts: BTreeMap<String, Verdict>,
+}
+
+static KNOWN: Mutex<Known> = Mutex::new(Known { callback: None, verdicts: BTreeMap::new() });
+
+/// Sets the callback of `on_request`; what was said before is forgotten.
+pub fn set_callback(callback: Option<Py<PyAny>>) {
+    let before = {
+        let mut known = KNOWN.lock();
+        known.verdicts.clear();
+        std::mem::replace(&mut known.callback, callback)
+    };
+    // Its end may run Python, which must not meet the lock.
+    drop(before);
+}
+
+/// The answer of whoever can be asked; `None`: there is nobody.
+pub fn answer(py: Python<'_>, request: &Request) -> PyResult<Option<Verdict>> {
+    let name = DistributionName::new(&request.distribution);
+    let name = name.map_or_else(|_| request.distribution.clone(), String::from);
+    let (known, callback) = {
+        let known = KNOWN.lock();
+        let callback = known.callback.as_ref().map(|callback| callback.clone_ref(py));
+        (known.verdicts.get(&name).copied(), callback)
+    };
+    if known.is_some() {
+        return Ok(known);
+    }
+    let _busy = busy();
+    let asking = py.import("magic_module._py.asking")?;
+    let Request { distribution, version, source, size, requires, rule, asker } = request;
+    let Asker { import, importer, script } = asker;
+    let arguments = (import, distribution, version, source, size, requires, importer, script, rule);
+    let shown = asking.call_method1("request", arguments)?;
+    let said = asking.call_method1("ask", (callback, shown))?;
+    let verdict = match said.extract::<Option<String>>().ok() {
+        Some(None) => return Ok(None),
+        Some(Some(word)) if word == "once" => Verdict::Once,
+        Some(Some(word)) if word == "always" => Verdict::Always,
+        Some(Some(word)) if word == "deny" => Verdict::Deny,
+        _ => {
+            let said = said.repr()?;
+            let what =
+                format!("on_request: the answer must be 'once', 'always' or 'deny', not {said}");
+            return Err(PyValueError::new_err(what));
+        }
+    };
+    if verdict != Verdict::Once {
+        KNOWN.lock().verdicts.insert(name, verdict);
+    }
+    Ok(Some(verdict))
+}
+
+/// Who waits for work, as far as it is of any interest: nobody is named where nothing is judged.
+pub fn asker(py: Python<'_>, session: &Session) -> Asker {
+    if session.engine.settings.registry.is_none() {
+        return Asker::default();
+    }
+    find(py).unwrap_or_default()
+}
+
+fn find(py: Python<'_>) -> PyResult<Asker> {
+    let sys = py.import("sys")?;
+    let main = sys.getattr("modules")?.get_item("__main__")?;
+    let script = main.getattr("__file__").or_else(|_| sys.getattr("argv")?.get_item(0));
+    let script = script.and_then(|script| script.extract::<String>()).ok();
+    let mut asker = Asker { script, ..Asker::default() };
+    let mut frame = sys.call_method1("_getframe", (0,));
+    while let Ok(found) = frame {
+        if found.is_none() {
+            break;
+        }
+        let next = found.getattr("f_back");
+        let code = found.getattr("f_code")?;
+        let function: String = code.getattr("co_name")?.extract()?;
+        if function == "_find_and_load" {
+            asker.import = found.getattr("f_locals")?.get_item("name")?.extract().ok();
+            asker.importer = importer(next?)?;
+            break;
+        }
+        frame = next;
+    }
+    Ok(asker)
+}
+
+/// The file whose code imports: the first frame that is not the import system's own.
+fn importer(mut frame: Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    while !frame.is_none() {
+        let file: String = frame.getattr("f_code")?.getattr("co_filename")?.extract()?;
+        if !file.starts_with("<frozen importlib") {
+            return Ok(Some(file));
+        }
+        frame = frame.getattr("f_back")?;
+    }
+    Ok(None)
+}

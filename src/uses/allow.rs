@@ -1,0 +1,203 @@
+//! Whether what is missing may be fetched: put once, before the first byte of a closure, by
+//! whoever fetches (an import, `prefetch`, `upgrade`, `fetch`, `run`).
+//!
+//! ```text
+//! closure ─ what is missing ─ rules ─▶ allowed ─ written down ─▶ on with it
+//!                              │ ask ─▶ whoever waits ─▶ once, always ─┘
+//!                              └──────▶ refused ─ written down ─▶ error
+//! ```
+//!
+//! What something allowed requires comes with it, unless a rule forbids it. What is whole in the
+//! cache is not asked about.
+
+use crate::audit::{Request, Verdict, asker, consent};
+use crate::error::{Error, Kind, Result};
+use crate::fetch::Artifact;
+use crate::journal::{Decision, Entry};
+use crate::name::{SafeUrl, UnitName};
+use crate::plan::{Plan, Wanted};
+use crate::policy::{Asked, Audit, Judgement, Rules};
+use crate::session::Session;
+use crate::unit::Unit;
+use crate::uses::activate::Member;
+
+/// What one member lacks.
+struct Lacking<'a> {
+    unit: &'a Unit,
+    files: Vec<(SafeUrl, u64)>,
+    /// Of the first file.
+    sha256: String,
+    required_by: Option<&'a str>,
+}
+
+impl<'a> Lacking<'a> {
+    fn asked(&'a self) -> Asked<'a> {
+        Asked {
+            name: &self.unit.full_name,
+            version: &self.unit.version,
+            files: &self.files,
+            required_by: self.required_by,
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.files.iter().map(|(_, size)| *size).sum()
+    }
+
+    fn source(&self) -> String {
+        self.files.first().map(|(url, _)| url.to_string()).unwrap_or_default()
+    }
+}
+
+impl Session {
+    /// Whether `missing`, a part of `closure`, may be fetched as planned.
+    pub(super) async fn allow(
+        &self,
+        closure: &[Member],
+        missing: &[Member],
+        plans: &[Plan],
+    ) -> Result<()> {
+        let Some(rules) = self.engine.administrator.rules()? else { return Ok(()) };
+        let mut lacking = Vec::with_capacity(missing.len());
+        for (member, plan) in missing.iter().zip(plans) {
+            let mount = member.unit.mount()?;
+            let url = |wanted: &Wanted| Ok((mount.supply.resolve(&wanted.url)?, wanted.size));
+            lacking.push(Lacking {
+                unit: &member.unit,
+                files: plan.wanted.iter().map(url).collect::<Result<_>>()?,
+                sha256: plan.wanted.first().map(|it| it.sha256.to_hex()).unwrap_or_default(),
+                required_by: required_by(closure, &member.unit.name),
+            });
+        }
+        let mut allowed = Vec::with_capacity(lacking.len());
+        for one in &lacking {
+            match self.judge(&rules, one, &lacking).await {
+                Ok(rule) => allowed.push(rule),
+                Err(error) => {
+                    let rule = error.details().path.clone().unwrap_or_default();
+                    self.note(&rules, one, Decision::Refused, &rule, Some(&error))?;
+                    return Err(error);
+                }
+            }
+        }
+        for (one, rule) in lacking.iter().zip(&allowed) {
+            self.note(&rules, one, Decision::Allowed, rule, None)?;
+        }
+        Ok(())
+    }
+
+    /// The rule that allows it.
+    async fn judge(&self, rules: &Rules, one: &Lacking<'_>, all: &[Lacking<'_>]) -> Result<String> {
+        let asked = one.asked();
+        let total = all.iter().map(Lacking::bytes).sum();
+        rules.may_total(&asked, total)?;
+        let rule = match rules.judge(&asked)? {
+            Judgement::Allowed(rule) => return Ok(rule),
+            Judgement::Ask(rule) => rule,
+        };
+        let others = all.iter().filter(|it| it.required_by.is_some());
+        let verdict = consent(Request {
+            distribution: one.unit.full_name.clone(),
+            version: one.unit.version.to_string(),
+            source: one.source(),
+            size: total,
+            requires: others.map(|it| it.unit.full_name.clone()).collect(),
+            rule: rule.clone(),
+            asker: asker(),
+        });
+        match verdict.await {
+            Some(Verdict::Once | Verdict::Always) => Ok("on_request".to_owned()),
+            Some(Verdict::Deny) => Err(rules.refused(&asked, &rule, "whoever was asked said no")),
+            None => Err(rules.unasked(&asked, &rule)),
+        }
+    }
+
+    /// Whether a unit may be fetched without anybody being asked.
+    pub(super) fn is_allowed_unasked(&self, member: &Member) -> bool {
+        let rules = match self.engine.administrator.rules() {
+            Ok(Some(rules)) => rules,
+            Ok(None) => return true,
+            Err(_) => return false,
+        };
+        let unit = &member.unit;
+        let asked =
+            Asked { name: &unit.full_name, version: &unit.version, files: &[], required_by: None };
+        matches!(rules.judge(&asked), Ok(Judgement::Allowed(_)))
+    }
+
+    /// Whether one more file of a unit that is in use may be fetched.
+    pub(super) fn allow_file(&self, unit: &Unit, artifact: &Artifact) -> Result<()> {
+        let Some(rules) = self.engine.administrator.rules()? else { return Ok(()) };
+        let one = Lacking {
+            unit,
+            files: vec![(artifact.url.clone(), artifact.size)],
+            sha256: artifact.sha256.to_hex(),
+            required_by: Some(&unit.full_name),
+        };
+        match rules.judge(&one.asked()) {
+            Ok(_) => self.note(&rules, &one, Decision::Allowed, "policy.default", None),
+            Err(error) => {
+                let rule = error.details().path.clone().unwrap_or_default();
+                self.note(&rules, &one, Decision::Refused, &rule, Some(&error))?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes down that what was allowed did not come.
+    pub(super) fn note_failure(&self, missing: &[Member], error: &Error) {
+        let Ok(Some(rules)) = self.engine.administrator.rules() else { return };
+        // A refusal is written down where it is made.
+        if error.kind() == Kind::Policy {
+            return;
+        }
+        let name = error.details().name.as_deref();
+        let named = missing.iter().find(|it| Some(it.unit.full_name.as_str()) == name);
+        let Some(member) = named.or(missing.first()) else { return };
+        let one = Lacking {
+            unit: &member.unit,
+            files: Vec::new(),
+            sha256: String::new(),
+            required_by: None,
+        };
+        let _ = self.note(&rules, &one, Decision::Failed, "", Some(error));
+    }
+
+    fn note(
+        &self,
+        rules: &Rules,
+        one: &Lacking<'_>,
+        decision: Decision,
+        rule: &str,
+        error: Option<&Error>,
+    ) -> Result<()> {
+        let written = self.engine.journal.write(
+            &asker(),
+            Entry {
+                decision,
+                distribution: &one.unit.full_name,
+                version: one.unit.version.as_str(),
+                source: one.source(),
+                sha256: one.sha256.clone(),
+                bytes: one.bytes(),
+                rule,
+                error: error.map(Error::without_hint).unwrap_or_default(),
+            },
+        );
+        match written {
+            Err(error) if rules.audit == Audit::Required => {
+                Err(rules.refused(&one.asked(), "policy.audit", &error.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What requires a unit that nobody asked for by itself.
+fn required_by<'a>(closure: &'a [Member], name: &UnitName) -> Option<&'a str> {
+    if closure.first().is_some_and(|first| first.unit.name == *name) {
+        return None;
+    }
+    let requiring = closure.iter().find(|member| member.record.requires.contains(name))?;
+    Some(&requiring.unit.full_name)
+}
