@@ -142,7 +142,7 @@ fn what_is_wrong_is_named_with_its_place() {
         ("[policy]\noffline = 1", "policy.offline must be true or false"),
         ("[policy]\naudit = true", "policy.audit must be \"best\" or \"required\""),
         ("policy = 1", "policy must be a table"),
-        ("[policy]\nallow = [", "it is not TOML in line 2: "),
+        ("[policy]\nallow = [", "it is not TOML in line "),
     ] {
         let error = rules(text).unwrap_err();
         assert!(error.to_string().starts_with("cannot read the policy of "), "{error}");
