@@ -136,12 +136,26 @@ impl Fetcher {
         progress: &Arc<Progress>,
         reuse: Reuse,
     ) -> Result<Fetched> {
+        self.blobs_one_by_one(artifacts, policy, progress, reuse, |_| ()).await
+    }
+
+    /// The same; `arrived` is told of each blob as soon as it is there, on whatever thread.
+    pub async fn blobs_one_by_one(
+        &self,
+        artifacts: &[Artifact],
+        policy: Policy,
+        progress: &Arc<Progress>,
+        reuse: Reuse,
+        arrived: impl Fn(&Digest) + Send + std::marker::Sync + 'static,
+    ) -> Result<Fetched> {
         let mut seen = HashSet::new();
         let glance = self.blobs.glance(artifacts.len());
         let is_here = |artifact: &Artifact| {
             reuse == Reuse::WhatIsHere && glance.has(&artifact.sha256, artifact.size)
         };
-        let mut missing: Vec<&Artifact> = artifacts.iter().filter(|it| !is_here(it)).collect();
+        let (here, mut missing): (Vec<&Artifact>, Vec<&Artifact>) =
+            artifacts.iter().partition(|artifact| is_here(artifact));
+        here.iter().for_each(|artifact| arrived(&artifact.sha256));
         missing.retain(|artifact| seen.insert(artifact.sha256));
         if missing.is_empty() {
             return Ok(Fetched::default());
@@ -172,6 +186,7 @@ impl Fetcher {
             policy,
             progress: progress.clone(),
             reuse,
+            arrived: Box::new(arrived),
             bytes: AtomicU64::new(0),
             requests: AtomicU64::new(0),
         };

@@ -36,6 +36,8 @@ pub(super) struct Operation {
     pub(super) policy: Policy,
     pub(super) progress: Arc<Progress>,
     pub(super) reuse: Reuse,
+    /// Told of each blob that is there.
+    pub(super) arrived: Box<dyn Fn(&Digest) + Send + std::marker::Sync>,
     /// Of each blob on its own.
     pub sync: Sync,
     pub(super) bytes: AtomicU64,
@@ -96,8 +98,14 @@ impl Operation {
         }
     }
 
-    /// One artifact: by this future, by another of this process, or by another process.
     async fn one(&self, lane: &Lane, artifact: &Artifact) -> Result<()> {
+        self.bring(lane, artifact).await?;
+        (self.arrived)(&artifact.sha256);
+        Ok(())
+    }
+
+    /// One artifact: by this future, by another of this process, or by another process.
+    async fn bring(&self, lane: &Lane, artifact: &Artifact) -> Result<()> {
         let shown = Shown::new(&self.progress, artifact);
         loop {
             match self.shared.once.enter(artifact.sha256, &artifact.url) {

@@ -18,6 +18,10 @@ mod store;
 mod upgrades;
 mod views;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
 use engine_support::{Client, ClientOptions, World};
 use magic_module::error::Kind;
 use magic_module::session::{Lookup, Silence, TopLevel};
@@ -94,6 +98,35 @@ fn a_closure_that_fails_leaves_nothing_active() {
     std::fs::write(&beta, "b = 1\n").unwrap();
     client.import("alpha").unwrap();
     assert_eq!(client.active().len(), 2);
+}
+
+#[test]
+fn a_tree_stands_before_the_rest_of_its_closure_has_come() {
+    let world = World::new(&[
+        ("alpha.py", "a = 1\n"),
+        ("beta.py", "b = 1\n"),
+        ("magic-module.toml", "[alpha]\nrequires = ['beta']\n"),
+    ]);
+    let trees = world.cache().join("v1/trees");
+    let standing = move || {
+        let entries = std::fs::read_dir(&trees).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.path().extension().is_some_and(|it| it == "index")).count()
+    };
+    let (seen, asked) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+    let found = seen.clone();
+    world.server.before(move |path| {
+        // The second artifact is held back until the tree of the first stands.
+        if path == "manifest.json" || asked.fetch_add(1, Ordering::SeqCst) == 0 {
+            return;
+        }
+        let until = Instant::now() + Duration::from_secs(60);
+        while standing() == 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        found.store(standing(), Ordering::SeqCst);
+    });
+    world.client().import("alpha").unwrap();
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
 }
 
 #[test]

@@ -1,15 +1,19 @@
 //! From members of a closure to their trees: planned, fetched, built.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::Member;
 use crate::assemble;
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
 use crate::fetch::Artifact;
-use crate::manifest::Record;
+use crate::manifest::{PackFormat, Record};
 use crate::mount::Mount;
 use crate::name::{Digest, Key};
 use crate::plan::{Packs, Plan, Reusable, Wanted, plan};
@@ -18,6 +22,9 @@ use crate::store::tree::Tree;
 use crate::store::{Reuse, Store};
 use crate::threads;
 use crate::unit::{Readiness, Unit};
+
+/// So many trees are built at a time. A large one is shared by threads of its own.
+const BUILDERS: usize = 2;
 
 impl Session {
     /// Fetches and builds what is not there. Returns how many bytes came over the network.
@@ -121,14 +128,24 @@ impl Session {
             may_fetch.map_err(|error| error.name(first.unit.full_name.clone()))?;
         }
         let code = self.published_code(&mount, members, plans, progress, reuse);
-        let sources = async {
+        let (sender, arrivals) = mpsc::unbounded_channel();
+        let fetched = async {
             let (begun, policy) = (Instant::now(), mount.supply.policy());
-            let fetched = self.engine.fetcher.blobs(&artifacts, policy, progress, reuse).await;
-            let fetched = fetched.map_err(|error| error.or_name(first.unit.full_name.clone()))?;
-            let build = self.build_all(members, plans, reuse);
-            let (built, large) = tokio::join!(build, code.large(fetched.bytes, begun.elapsed()));
-            built?;
-            Ok(fetched.bytes + large)
+            // Nobody waits any more once all are built that can be.
+            let arrived = move |digest: &Digest| _ = sender.send(*digest);
+            let fetched =
+                self.engine.fetcher.blobs_one_by_one(&artifacts, policy, progress, reuse, arrived);
+            let fetched =
+                fetched.await.map_err(|error| error.or_name(first.unit.full_name.clone()))?;
+            Ok(fetched.bytes + code.large(fetched.bytes, begun.elapsed()).await)
+        };
+        let sources = async {
+            // What cannot be built does not keep away what is on its way: a second attempt needs
+            // it as well.
+            let build = self.build_all(members, plans, reuse, arrivals);
+            let (fetched, built) = tokio::join!(fetched, build);
+            let bytes = fetched?;
+            built.map(|()| bytes)
         };
         let small = async { Ok(code.small().await) };
         let (sources, small) = futures_util::future::try_join(sources, small).await?;
@@ -138,14 +155,51 @@ impl Session {
         Ok(sources + small)
     }
 
-    async fn build_all(&self, members: &[Member], plans: &[Plan], reuse: Reuse) -> Result<()> {
-        for (member, plan) in members.iter().zip(plans) {
-            let (store, unit) = (self.engine.store.clone(), member.unit.clone());
-            let (member, plan) = (member.clone(), plan.clone());
-            let built = threads::beside(move || build(&store, &member, &plan, reuse)).await;
-            let ended = || Error::new(Kind::Store, "building a tree ended unexpectedly");
-            unit.set_tree(built.ok_or_else(ended)??);
+    /// Builds each tree as soon as all that it is made of is there. When nothing arrives any
+    /// more, what is missing failed: nobody waits for it.
+    async fn build_all(
+        &self,
+        members: &[Member],
+        plans: &[Plan],
+        reuse: Reuse,
+        mut arrivals: mpsc::UnboundedReceiver<Digest>,
+    ) -> Result<()> {
+        let wanted = |plan: &Plan| plan.wanted.iter().map(|it| it.sha256).collect();
+        let mut waiting: Vec<(&Member, &Plan, HashSet<Digest>)> =
+            members.iter().zip(plans).map(|(member, plan)| (member, plan, wanted(plan))).collect();
+        let turns = Semaphore::new(BUILDERS);
+        let mut running = FuturesUnordered::new();
+        let mut outcome = Ok(());
+        loop {
+            let is_whole = |it: &mut (&Member, &Plan, HashSet<Digest>)| it.2.is_empty();
+            for (member, plan, _) in waiting.extract_if(.., is_whole) {
+                running.push(self.build_one(member, plan, reuse, &turns));
+            }
+            tokio::select! {
+                Some(built) = running.next() => outcome = outcome.and(built),
+                Some(digest) = arrivals.recv(), if !waiting.is_empty() => {
+                    waiting.iter_mut().for_each(|(.., missing)| _ = missing.remove(&digest));
+                }
+                else => return outcome,
+            }
         }
+    }
+
+    async fn build_one(
+        &self,
+        member: &Member,
+        plan: &Plan,
+        reuse: Reuse,
+        turns: &Semaphore,
+    ) -> Result<()> {
+        // What comes in frames has all the memory there is for it.
+        let is_framed = member.record.packs.iter().any(|it| it.format == PackFormat::ZipZstd);
+        let _turn = turns.acquire_many(if is_framed { BUILDERS as u32 } else { 1 }).await;
+        let (store, unit) = (self.engine.store.clone(), member.unit.clone());
+        let (member, plan) = (member.clone(), plan.clone());
+        let built = threads::beside(move || build(&store, &member, &plan, reuse)).await;
+        let ended = || Error::new(Kind::Store, "building a tree ended unexpectedly");
+        unit.set_tree(built.ok_or_else(ended)??);
         Ok(())
     }
 
