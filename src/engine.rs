@@ -1,7 +1,8 @@
 //! What all mounts of a process share: the store, the settings, the fetcher, the events.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::compile::Compiling;
 use crate::events::Events;
 use crate::fetch::{Access, Fetcher, Places};
 use crate::journal::Journal;
@@ -26,6 +27,8 @@ pub struct Engine {
     pub places: Arc<Places>,
     /// Where all tell what happens.
     pub events: Arc<Events>,
+    /// Helpers that compile; set once it is known how they are started.
+    pub compiling: OnceLock<Compiling>,
 }
 
 impl Engine {
@@ -41,7 +44,8 @@ impl Engine {
             places: places.clone(),
         };
         let fetcher = Fetcher::new(store.blobs().clone(), settings.concurrency, access);
-        Self { store, fetcher, administrator, journal, places, events: Arc::default(), settings }
+        let (events, compiling) = (Arc::default(), OnceLock::new());
+        Self { store, fetcher, administrator, journal, places, events, settings, compiling }
     }
 
     /// How closely the user wants trees to be looked at.

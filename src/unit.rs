@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 
 use crate::assemble;
-use crate::compile::{Launch, Sharing};
+use crate::compile::Sharing;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::events::{Event, Finding};
@@ -81,7 +81,6 @@ pub struct Unit {
     /// What [`Unit::of_tree`] read of the tree: [`Unit::prepare`] need not read it again.
     unchecked: Mutex<Option<Tree>>,
     code: OnceLock<CodePack>,
-    sharing: OnceLock<Option<Arc<Sharing>>>,
 }
 
 /// What stands between a unit and its use.
@@ -146,7 +145,6 @@ impl Unit {
             tree: Mutex::new(None),
             unchecked: Mutex::new(tree),
             code: OnceLock::new(),
-            sharing: OnceLock::new(),
         }
     }
 
@@ -326,10 +324,23 @@ impl Unit {
         }
     }
 
-    /// Helpers that share the compiling of this tree.
-    pub fn sharing(&self, launch: &Launch) -> Option<Arc<Sharing>> {
-        let start = || self.tree().map(|tree| Sharing::new(tree, launch.clone()));
-        self.sharing.get_or_init(start).clone()
+    /// Its tree stands. Where an import waits for it, helpers begin to compile, unless there is
+    /// code of it already.
+    pub fn compile_ahead(&self, python: &Python) {
+        let (Some(compiling), Some(tree)) = (self.engine.compiling.get(), self.tree()) else {
+            return;
+        };
+        let Ok(mount) = self.mount() else { return };
+        if !CodePack::exists(&mount.folder.code(), &self.digest, &python.code) {
+            compiling.sharing().stands(&tree, &self.shown, mount.supply.site());
+        }
+    }
+
+    /// Makes its modules known to those who share the compiling.
+    pub fn share(&self, sharing: &Sharing, code: &CodePack) {
+        if let Some(tree) = self.tree() {
+            sharing.add(&tree, &self.shown, |path, source| code.lists(path, source));
+        }
     }
 
     /// A path of the tree as text, as Python sees it.

@@ -1,28 +1,36 @@
 //! Compiling shared with helper interpreters, where a first import has much to compile.
 //!
 //! ```text
-//! module compiled ─ names it imports ─ guess ─▶ queue ─▶ helper ─▶ code, names ─▶ queue …
-//!                                                 └─ wanted now: the import compiles it itself
+//! tree that an import waits for ─ its top-level modules ─┐
+//! module compiled ─ names it imports ─ guess ────────────┴▶ queue ─▶ helper ─▶ code, names ─▶ queue …
+//!                                                            └─ wanted now: the import compiles it itself
 //! ```
 //!
 //! The import itself goes on compiling; helpers run ahead of it with what it is likely to
-//! ask for next. Nothing depends on them: whatever fails, or says nothing for two seconds,
-//! ends the sharing, and the import compiles alone. Helpers are never started before there
-//! is enough to do, and end with the work, at the latest with the process; what was guessed
-//! wrongly is forgotten soon after.
+//! ask for next, in whichever tree that is. Where the import waits for a download, they begin
+//! with what stands already. Nothing depends on them: whatever fails, or says nothing for two
+//! seconds, ends the sharing, and the import compiles alone. Helpers are never started before
+//! there is enough to do, and end with the work, at the latest with the process; what was
+//! guessed wrongly is forgotten soon after.
 
 mod guess;
 mod helper;
+mod trees;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::name::Digest;
+use crate::per_process::PerProcess;
 use crate::store::tree::Tree;
+use guess::At;
 pub use helper::Launch;
+use trees::Trees;
 
 /// Helpers start once the sources that were compiled or wait for it have so many bytes:
 /// who compiles much is likely to compile more.
@@ -37,26 +45,48 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long code is kept once nobody asks for any, and no helper works any more.
 const KEPT: Duration = Duration::from_secs(10);
 
-/// The compiling of one tree, shared by the helpers of one process.
+/// The compiling of one process, and of each that is forked from it.
 #[derive(Debug)]
-pub struct Sharing {
-    tree: Arc<Tree>,
+pub struct Compiling {
     launch: Launch,
     /// A forked child has no helpers, and perhaps a lock that nobody lets go of.
-    process: u32,
+    sharing: PerProcess<Arc<Sharing>>,
+}
+
+impl Compiling {
+    /// Starts nothing yet.
+    pub fn new(launch: Launch) -> Self {
+        let sharing = PerProcess::new(Sharing::new(launch.clone()));
+        Self { launch, sharing }
+    }
+
+    /// What this process shares with its helpers.
+    pub fn sharing(&self) -> &Arc<Sharing> {
+        self.sharing.get(|| Sharing::new(self.launch.clone()))
+    }
+}
+
+/// What one process shares with its helpers.
+#[derive(Debug)]
+pub struct Sharing {
+    launch: Launch,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    modules: HashMap<String, Module>,
-    queue: VecDeque<String>,
-    /// Bytes of all sources that ever were in the queue, and of the code that waits.
+    trees: Trees,
+    modules: HashMap<At, Module>,
+    queue: VecDeque<At>,
+    /// Bytes of all sources that were in the queue since there were helpers, and of the code
+    /// that waits.
     found: u64,
     waiting: usize,
     helpers: usize,
-    started: bool,
+    /// So many imports wait for trees.
+    expecting: usize,
+    /// A helper was of no use: no other is started.
     ended: bool,
 }
 
@@ -65,7 +95,8 @@ enum Module {
     Queued,
     /// A helper works on it.
     Working,
-    Ready(Vec<u8>),
+    /// The code, and what comes next.
+    Ready(Vec<u8>, Vec<At>),
     /// The import has it, or compiles it itself.
     Gone,
 }
@@ -77,59 +108,108 @@ struct Compiled {
     names: Vec<String>,
 }
 
+/// For as long as an import waits for its trees.
+#[derive(Debug)]
+pub struct Expecting(Arc<Sharing>);
+
 impl Sharing {
-    /// Starts nothing yet.
-    pub fn new(tree: Arc<Tree>, launch: Launch) -> Arc<Self> {
-        let (process, state) = (std::process::id(), Mutex::default());
-        Arc::new(Self { tree, launch, process, state, changed: Condvar::new() })
+    fn new(launch: Launch) -> Arc<Self> {
+        Arc::new(Self { launch, state: Mutex::default(), changed: Condvar::new() })
+    }
+
+    /// An import begins to wait for trees.
+    pub fn expect(self: &Arc<Self>) -> Expecting {
+        self.state.lock().expecting += 1;
+        Expecting(self.clone())
+    }
+
+    /// A tree stands. If an import waits for it, it is likely to want the modules at its top, in
+    /// `site`: helpers begin with them.
+    pub fn stands(self: &Arc<Self>, tree: &Arc<Tree>, group: &Path, site: &str) {
+        let mut state = self.state.lock();
+        if state.expecting == 0 || state.ended {
+            return;
+        }
+        state.trees.add(tree, group, |_, _| false);
+        for at in state.trees.tops(&tree.digest, site) {
+            if let Entry::Vacant(entry) = state.modules.entry(at) {
+                entry.insert(Module::Queued);
+                state.queue.push_back(at);
+            }
+        }
+        // Who wants the top of much is likely to want more of it.
+        let sources = tree.files.iter().filter(|file| !file.lazy && file.path.is_source());
+        let bytes: u64 = sources.map(|file| file.size).sum();
+        state.found = state.found.saturating_add(bytes);
+        self.start(&mut state);
+        self.changed.notify_all();
+    }
+
+    /// Makes a tree known whose modules are compiled; `is_kept` says of a path and its source
+    /// whether there is code of it.
+    pub fn add(&self, tree: &Arc<Tree>, group: &Path, is_kept: impl Fn(&str, &Digest) -> bool) {
+        self.state.lock().trees.add(tree, group, is_kept);
     }
 
     /// The code of a module that is imported now, if a helper has it or is about to;
     /// otherwise the caller compiles it.
-    pub fn take(&self, path: &str) -> Option<Vec<u8>> {
-        if self.process != std::process::id() {
-            return None;
-        }
+    pub fn take(&self, tree: &Digest, path: &str) -> Option<Vec<u8>> {
         let until = Instant::now() + PATIENCE;
         let mut state = self.state.lock();
-        while let Some(Module::Working) = state.modules.get(path)
+        let at = state.trees.at(tree, path)?;
+        while let Some(Module::Working) = state.modules.get(&at)
             && !state.ended
         {
             if self.changed.wait_until(&mut state, until).timed_out() {
                 state.ended = true;
             }
         }
-        let code = match state.modules.insert(path.to_owned(), Module::Gone) {
-            Some(Module::Ready(code)) => Some(code),
+        let code = match state.modules.insert(at, Module::Gone) {
+            Some(Module::Ready(code, next)) => {
+                // What this module imports is wanted now.
+                state.first(&next);
+                state.waiting -= code.len();
+                Some(code)
+            }
             _ => None,
         };
-        state.waiting -= code.as_ref().map_or(0, Vec::len);
         self.changed.notify_all();
         code
     }
 
     /// A module that was compiled, and the names in it: what it imports comes next.
-    /// `wanted` says of a path and its source whether it is still to be compiled.
-    pub fn compiled(
-        self: &Arc<Self>,
-        path: &str,
-        names: &[String],
-        wanted: impl Fn(&str, &Digest) -> bool,
-    ) {
-        if self.process != std::process::id() {
-            return;
-        }
+    pub fn compiled(self: &Arc<Self>, tree: &Digest, path: &str, names: &[String]) {
         let mut state = self.state.lock();
         if state.ended {
             return;
         }
-        self.queue(&mut state, path, names, wanted);
-        if state.found < ENOUGH || state.started {
+        let Some(at) = state.trees.at(tree, path) else { return };
+        self.queue(&mut state, at, names);
+        self.start(&mut state);
+    }
+
+    /// What comes first in a module is imported first, and before what waited already.
+    fn queue(&self, state: &mut State, at: At, names: &[String]) -> Vec<At> {
+        let next = state.trees.imports(at, names);
+        for guessed in &next {
+            if let Entry::Vacant(entry) = state.modules.entry(*guessed) {
+                entry.insert(Module::Queued);
+                state.found = state.found.saturating_add(state.trees.size(*guessed));
+            }
+        }
+        state.first(&next);
+        self.changed.notify_all();
+        next
+    }
+
+    /// Starts helpers, if there is enough to do for them and none is there.
+    fn start(self: &Arc<Self>, state: &mut State) {
+        if state.found < ENOUGH || state.helpers > 0 || state.queue.is_empty() {
             return;
         }
-        state.started = true;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         state.helpers = cores.saturating_sub(1).min(HELPERS);
+        state.found = 0;
         for _ in 0..state.helpers {
             let sharing = self.clone();
             let started = std::thread::Builder::new()
@@ -142,71 +222,61 @@ impl Sharing {
         state.ended = state.helpers == 0;
     }
 
-    /// What comes first in a module is imported first, and before what waited already.
-    fn queue(
-        &self,
-        state: &mut State,
-        path: &str,
-        names: &[String],
-        wanted: impl Fn(&str, &Digest) -> bool,
-    ) {
-        for guessed in guess::imports(path, names, &self.tree).into_iter().rev() {
-            let Some(at) = self.tree.position(&guessed) else { continue };
-            let file = &self.tree.files[at];
-            if state.modules.contains_key(&guessed) || !wanted(&guessed, &file.sha256) {
-                continue;
-            }
-            state.found = state.found.saturating_add(file.size);
-            state.modules.insert(guessed.clone(), Module::Queued);
-            state.queue.push_front(guessed);
-        }
-        self.changed.notify_all();
-    }
-
     /// One helper, from its start to its end.
     fn work(&self) {
-        let helper = helper::Helper::start(&self.launch);
-        if let Some(mut helper) = helper {
-            while let Some(path) = self.next() {
-                let place = self.tree.folder.join(&path);
-                let source = self.tree.position(&path).map(|at| &self.tree.files[at]);
-                let source = source.and_then(|file| self.tree.read(file).ok());
+        let mut useful = false;
+        if let Some(mut helper) = helper::Helper::start(&self.launch) {
+            useful = true;
+            while let Some((at, tree)) = self.next() {
+                let file = &tree.files[at.file];
+                let place = tree.folder.join(file.path.as_str());
+                let source = tree.read(file).ok();
                 let done = source.and_then(|source| helper.compile(&place, &source));
-                if !self.finish(&path, done) {
+                useful = self.finish(at, done);
+                if !useful {
                     break;
                 }
             }
         }
         let mut state = self.state.lock();
         state.helpers -= 1;
-        // Without helpers nothing may look as if one were about to begin.
-        state.ended |= state.helpers == 0;
+        state.ended |= !useful;
         self.changed.notify_all();
         if state.helpers == 0 {
+            state.found = 0;
             self.forget(state, KEPT);
         }
     }
 
     /// Once nobody has asked for so long, the import does not want what is left.
     fn forget(&self, mut state: MutexGuard<'_, State>, kept: Duration) {
-        while state.waiting > 0 && !self.changed.wait_for(&mut state, kept).timed_out() {}
-        state.modules.retain(|_, module| !matches!(module, Module::Ready(_)));
+        while state.waiting > 0 && !self.changed.wait_for(&mut state, kept).timed_out() {
+            if state.helpers > 0 {
+                return;
+            }
+        }
+        for module in state.modules.values_mut() {
+            if let Module::Ready(..) = module {
+                *module = Module::Gone;
+            }
+        }
         state.waiting = 0;
     }
 
-    fn next(&self) -> Option<String> {
+    fn next(&self) -> Option<(At, Arc<Tree>)> {
         let mut state = self.state.lock();
         loop {
             if state.ended {
                 return None;
             }
             if state.waiting < AHEAD
-                && let Some(path) = state.queue.pop_front()
+                && let Some(at) = state.queue.pop_front()
             {
                 // What the import took itself meanwhile is in the queue no more.
-                let Some(Module::Queued) = state.modules.get(&path) else { continue };
-                state.modules.insert(path.clone(), Module::Working);
-                return Some(path);
+                let Some(Module::Queued) = state.modules.get(&at) else { continue };
+                let Some(tree) = state.trees.get(at) else { continue };
+                state.modules.insert(at, Module::Working);
+                return Some((at, tree));
             }
             if self.changed.wait_for(&mut state, IDLE).timed_out() {
                 return None;
@@ -215,19 +285,38 @@ impl Sharing {
     }
 
     /// False if the helper is of no use any more.
-    fn finish(&self, path: &str, done: Option<Compiled>) -> bool {
+    fn finish(&self, at: At, done: Option<Compiled>) -> bool {
         let mut state = self.state.lock();
         let useful = done.is_some();
-        let code = done.and_then(|done| {
-            self.queue(&mut state, path, &done.names, |_, _| true);
-            done.code
+        let ready = done.and_then(|done| {
+            let next = self.queue(&mut state, at, &done.names);
+            done.code.map(|code| (code, next))
         });
-        if let Some(Module::Working) = state.modules.get(path) {
-            state.waiting += code.as_ref().map_or(0, Vec::len);
-            state.modules.insert(path.to_owned(), code.map_or(Module::Gone, Module::Ready));
+        if let Some(Module::Working) = state.modules.get(&at) {
+            state.waiting += ready.as_ref().map_or(0, |(code, _)| code.len());
+            let done = ready.map_or(Module::Gone, |(code, next)| Module::Ready(code, next));
+            state.modules.insert(at, done);
         }
         self.changed.notify_all();
         useful
+    }
+}
+
+impl State {
+    /// Puts those of `next` that still wait at the front, in their order.
+    fn first(&mut self, next: &[At]) {
+        for at in next.iter().rev() {
+            if let Some(Module::Queued) = self.modules.get(at) {
+                self.queue.push_front(*at);
+            }
+        }
+    }
+}
+
+impl Drop for Expecting {
+    fn drop(&mut self) {
+        self.0.state.lock().expecting -= 1;
+        self.0.changed.notify_all();
     }
 }
 

@@ -23,7 +23,7 @@
 mod writer;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -116,14 +116,14 @@ impl CodePack {
     /// Reads the pack into private memory. A missing or foreign one is empty. What is not
     /// trusted is left out.
     pub fn open(
-        folder: &std::path::Path,
+        folder: &Path,
         identity: &Digest,
         tree: &Digest,
         interpreter: &Interpreter,
         trust: Trust,
     ) -> Self {
         let Interpreter { cache_tag, magic, optimization } = interpreter;
-        let path = folder.join(format!("{tree}.{cache_tag}.{optimization}"));
+        let path = path_of(folder, tree, interpreter);
         let mut hasher = Hasher::default();
         for part in [
             identity.as_bytes().as_slice(),
@@ -146,6 +146,11 @@ impl CodePack {
             pack.held = pack.parse(bytes, trust);
         }
         pack
+    }
+
+    /// True if there is a pack of this tree, whatever is in it.
+    pub fn exists(folder: &Path, tree: &Digest, interpreter: &Interpreter) -> bool {
+        path_of(folder, tree, interpreter).exists()
     }
 
     fn parse(&self, bytes: Vec<u8>, trust: Trust) -> Held {
@@ -233,6 +238,11 @@ impl CodePack {
         target.extend_from_slice(path.as_bytes());
         target.extend_from_slice(code);
     }
+}
+
+fn path_of(folder: &Path, tree: &Digest, interpreter: &Interpreter) -> PathBuf {
+    let Interpreter { cache_tag, optimization, .. } = interpreter;
+    folder.join(format!("{tree}.{cache_tag}.{optimization}"))
 }
 
 /// How an entry begins; `None` for what no entry can hold.

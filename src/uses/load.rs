@@ -15,6 +15,7 @@ use crate::unit::Unit;
 
 /// A module whose code is wanted.
 pub struct Module<'a> {
+    unit: &'a Unit,
     /// Relative to the tree.
     path: String,
     /// What its source is, as it was pinned.
@@ -29,7 +30,7 @@ impl Session {
             true => None,
             false => Some(unit.code(&self.python)?),
         };
-        Ok(Module { path, source, pack })
+        Ok(Module { unit, path, source, pack })
     }
 }
 
@@ -46,7 +47,8 @@ impl Module<'_> {
 
     /// What a helper has compiled; waits for one that is at work on it.
     pub fn of_helper(&self, sharing: &Sharing) -> Option<Vec<u8>> {
-        sharing.take(&self.path)
+        self.unit.share(sharing, self.pack?);
+        sharing.take(&self.unit.digest, &self.path)
     }
 
     /// Keeps what was compiled.
@@ -58,8 +60,6 @@ impl Module<'_> {
 
     /// Lets helpers compile what `names` in this module's code may be.
     pub fn share(&self, sharing: &Arc<Sharing>, names: &[String]) {
-        let kept =
-            |path: &str, source: &Digest| self.pack.is_some_and(|pack| pack.lists(path, source));
-        sharing.compiled(&self.path, names, |path, source| !kept(path, source));
+        sharing.compiled(&self.unit.digest, &self.path, names);
     }
 }

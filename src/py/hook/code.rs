@@ -1,5 +1,7 @@
 //! The code of a module: kept, or compiled from its verified source.
 
+use std::sync::Arc;
+
 use pyo3::exceptions::{PyImportError, PyOSError, PyUnicodeEncodeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -87,8 +89,8 @@ impl<'py> Loading<'_, 'py> {
         if !module.keeps() {
             return compile(&source);
         }
-        let sharing = sharing(py, session, &self.handle.unit, self.loader)?;
-        if let Some(code) = self.of_helper(sharing.as_deref(), &source)? {
+        let sharing = sharing(py, session, self.loader)?;
+        if let Some(code) = self.of_helper(sharing, &source)? {
             return Ok(code);
         }
         let code = compile(&source)?;
@@ -97,7 +99,7 @@ impl<'py> Loading<'_, 'py> {
         module.keep(marshalled.cast::<PyBytes>()?.as_bytes());
         if let Some(sharing) = sharing {
             let names: Vec<String> = code.getattr(intern!(py, "co_names"))?.extract()?;
-            module.share(&sharing, &names);
+            module.share(sharing, &names);
         }
         Ok(code)
     }
@@ -105,7 +107,7 @@ impl<'py> Loading<'_, 'py> {
     /// As if it had been compiled here: audit hooks are told.
     fn of_helper(
         &self,
-        sharing: Option<&Sharing>,
+        sharing: Option<&Arc<Sharing>>,
         source: &Object<'py>,
     ) -> PyResult<Option<Object<'py>>> {
         let (py, module) = (self.loader.py(), &self.module);

@@ -1,4 +1,4 @@
-//! Whether helper interpreters may share the compiling of a unit, and how they are started.
+//! Whether helper interpreters may share the compiling, and how they are started.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,27 +6,38 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::compile::{Launch, Sharing};
+use crate::compile::{Compiling, Expecting, Launch, Sharing};
 use crate::session::Session;
-use crate::unit::Unit;
 
 const PROGRAM: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/python/magic_module/_py/helper.py"));
 
-/// The sharing of a unit's compiling; `None` where this interpreter compiles alone.
-pub fn sharing(
+/// What the compiling is shared with; `None` where this interpreter compiles alone.
+pub fn sharing<'a>(
     py: Python<'_>,
-    session: &Session,
-    unit: &Unit,
+    session: &'a Session,
     loader: &Bound<'_, PyAny>,
-) -> PyResult<Option<Arc<Sharing>>> {
-    static LAUNCH: PyOnceLock<Option<Launch>> = PyOnceLock::new();
-    if !compiles_plainly(loader)? {
+) -> PyResult<Option<&'a Arc<Sharing>>> {
+    if compiles_plainly(loader)? { compiling(py, session) } else { Ok(None) }
+}
+
+/// Lets helpers begin with what an import waits for, until this is dropped.
+pub fn expect(py: Python<'_>, session: &Session) -> PyResult<Option<Expecting>> {
+    if session.engine.settings.verify_full {
+        // No code is kept.
         return Ok(None);
     }
+    Ok(compiling(py, session)?.map(|sharing| sharing.expect()))
+}
+
+fn compiling<'a>(py: Python<'_>, session: &'a Session) -> PyResult<Option<&'a Arc<Sharing>>> {
+    static LAUNCH: PyOnceLock<Option<Launch>> = PyOnceLock::new();
     let launch =
         LAUNCH.get_or_try_init(py, || launch(py, session.python.code.optimization))?.as_ref();
-    Ok(launch.and_then(|launch| unit.sharing(launch)))
+    Ok(launch.map(|launch| {
+        let compiling = &session.engine.compiling;
+        compiling.get_or_init(|| Compiling::new(launch.clone())).sharing()
+    }))
 }
 
 /// Who compiles in another way than the interpreter does it here.

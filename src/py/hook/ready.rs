@@ -13,6 +13,7 @@ use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::compiling::expect;
 use super::spec::UnitHandle;
 use super::successor::turn_to_successor;
 use crate::error::{Kind, Result};
@@ -52,6 +53,7 @@ pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Sessi
 
 fn fetch(py: Python<'_>, session: &'static Arc<Session>, unit: &Arc<Unit>) -> PyResult<()> {
     let mount = unit.mount().or_raise(py)?;
+    let _expecting = expect(py, session)?;
     let known = if unit.take_asked() { mount.known().before() } else { mount.known() };
     or_newer(py, session, &mount, known, Some(unit), || {
         let asked = unit.clone();

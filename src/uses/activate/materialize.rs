@@ -196,10 +196,15 @@ impl Session {
         let is_framed = member.record.packs.iter().any(|it| it.format == PackFormat::ZipZstd);
         let _turn = turns.acquire_many(if is_framed { BUILDERS as u32 } else { 1 }).await;
         let (store, unit) = (self.engine.store.clone(), member.unit.clone());
+        let tag = self.python.code.tag();
+        let is_compiled = member.record.packs.iter().any(|pack| pack.is_code_for(&tag));
         let (member, plan) = (member.clone(), plan.clone());
         let built = threads::beside(move || build(&store, &member, &plan, reuse)).await;
         let ended = || Error::new(Kind::Store, "building a tree ended unexpectedly");
         unit.set_tree(built.ok_or_else(ended)??);
+        if !is_compiled {
+            unit.compile_ahead(&self.python);
+        }
         Ok(())
     }
 
