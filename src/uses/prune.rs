@@ -1,9 +1,15 @@
 //! What nothing needs is removed; what the cache holds, and for whom.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::error::Result;
+use super::activate::commit;
+use crate::error::{Error, Kind, Result};
+use crate::mount::Mount;
+use crate::name::UnitName;
 use crate::session::Session;
+use crate::store::generation::Generation;
 use crate::store::prune::{Pruned, Usage as Used, mount_folders, prune, usage};
 
 /// What the cache holds.
@@ -53,6 +59,27 @@ impl Session {
         Ok((pruned, over))
     }
 
+    /// Lets go of what is in use of the locks, but for these distributions and what they require:
+    /// the next time that the cache is pruned, the rest goes. A process keeps what it is bound to.
+    pub fn keep_only(&self, names: &[String]) -> Result<()> {
+        let mounts = self.mounts();
+        let locks: Vec<_> =
+            mounts.iter().filter(|it| it.request.source.as_lock().is_some()).collect();
+        for name in names {
+            if !locks.iter().any(|mount| mount.supply.unit_called(name).is_some()) {
+                let what = format!("no package of the lock is called {name}");
+                return Err(Error::new(Kind::UnitNotFound, what)
+                    .name(name)
+                    .hint("give the lock that the trace was made with"));
+            }
+        }
+        for mount in locks {
+            let units = names.iter().filter_map(|name| mount.supply.unit_called(name)).collect();
+            keep_units(mount, units)?;
+        }
+        Ok(())
+    }
+
     /// What the cache holds.
     pub fn usage(&self) -> Result<Usage> {
         let used = usage(&self.engine.store)?;
@@ -77,4 +104,27 @@ impl Session {
             mounts,
         })
     }
+}
+
+fn keep_units(mount: &Arc<Mount>, mut wanted: BTreeSet<UnitName>) -> Result<()> {
+    let folder = &mount.folder;
+    let _lock = folder.lock()?;
+    let Some(base) = folder.find(folder.current()?)? else { return Ok(()) };
+    let mut fresh: Vec<UnitName> = wanted.iter().cloned().collect();
+    while let Some(unit) = fresh.pop() {
+        let required = base.active.iter().filter(|(key, _)| key.unit() == unit.as_str());
+        let required = required.flat_map(|(_, active)| &active.requires);
+        let new: Vec<_> = required.filter(|it| !wanted.contains(*it)).cloned().collect();
+        fresh.extend_from_slice(&new);
+        wanted.extend(new);
+    }
+    let mut active = base.active.clone();
+    active.retain(|key, _| wanted.iter().any(|unit| unit.as_str() == key.unit()));
+    if active.len() == base.active.len() {
+        return Ok(());
+    }
+    let number = folder.numbers()?.pop().unwrap_or(0).max(base.number) + 1;
+    let manifest = base.manifest;
+    let next = Generation { number, manifest, active, ..Generation::default() };
+    commit(mount, next, base.number)
 }

@@ -84,6 +84,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(types::__getattr__, module)?,
         wrap_pyfunction!(verify::_cache_usage, module)?,
         wrap_pyfunction!(verify::cache_dir, module)?,
+        wrap_pyfunction!(verify::_keep_only, module)?,
         wrap_pyfunction!(verify::prune, module)?,
         wrap_pyfunction!(verify::verify, module)?,
     ];

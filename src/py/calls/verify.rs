@@ -64,6 +64,13 @@ pub fn prune(py: Python<'_>, limit: Option<u64>) -> PyResult<Report> {
     })
 }
 
+/// Lets go of what is in use of the locks, but for these packages and what they require.
+#[pyfunction]
+pub fn _keep_only(py: Python<'_>, names: Vec<String>) -> PyResult<()> {
+    let session = session(py)?;
+    py.detach(|| session.keep_only(&names)).or_raise(py)
+}
+
 #[pyfunction]
 pub fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let session = session(py)?;

@@ -47,6 +47,8 @@ ANSWERS: dict[str, str | dict[str, str]] = {
     "verify": "Report",
     "prune": "Report",
     "cache": "_Usage",
+    "activate": {"environment": "str", "lock": "str", "file": "str"},
+    "deactivate": {"environment": "str", "changed": "bool"},
     "doctor": {"ok": "bool", "findings": "list[_Finding]"},
     "registry list": {
         "registry": "str",

@@ -4,6 +4,7 @@ import argparse
 import time
 
 from magic_module import _native
+from magic_module._py.cli import ahead
 from magic_module._py.cli.answer import Answer, count, fields, table
 from magic_module._py.cli.mounting import provide
 from magic_module._py.progress import size
@@ -23,6 +24,8 @@ def verify(options: argparse.Namespace) -> Answer:
 def prune(options: argparse.Namespace) -> Answer:
     """What nothing needs is removed."""
     provide(options, needed=False)
+    if options.keep_trace is not None:
+        ahead.keep(options)
     report = _native.prune(limit=options.limit)
     line = f"{size(report.bytes)} freed, {count(len(report.removed), 'entry', 'entries')} removed"
     return Answer(fields(report, REPORT_FIELDS), [*report.problems, line], 0 if report.ok else 1)

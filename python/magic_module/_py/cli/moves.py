@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from magic_module import _native
-from magic_module._py.cli.answer import Answer, count, fields, move, table
+from magic_module._py.cli import ahead
+from magic_module._py.cli.answer import Answer, WrongUsage, count, fields, move, table
 from magic_module._py.cli.mounting import provide
 from magic_module._py.progress import size
 from magic_module.errors import PolicyError
@@ -24,7 +25,12 @@ UPGRADE_FIELDS = (
 
 def fetch(options: argparse.Namespace) -> Answer:
     """Downloads units and what they require."""
-    provide(options, options.names)
+    options.names += ahead.traced(options) if options.trace_of is not None else []
+    namespace = provide(options, options.names)
+    if options.all:
+        options.names += [unit.name for unit in _native.available(namespace)]
+    elif not options.names and options.trace_of is None:
+        raise WrongUsage("name what to fetch, or give --all or --trace-of SCRIPT")
     received: dict[str, int] = {}
 
     def listen(event: dict[str, Any]) -> None:
@@ -37,8 +43,12 @@ def fetch(options: argparse.Namespace) -> Answer:
     finally:
         _native.on_event(None)
     total = sum(received.values())
-    names = ", ".join(options.names)
-    line = f"{names}: {size(total)} downloaded" if total else f"{names}: nothing to download"
+    names = ", ".join(options.names) if len(options.names) < 10 else count(len(options.names), "unit")
+    state = f"{size(total)} downloaded" if total else "nothing to download"
+    if options.trace_of is not None:
+        # The script has downloaded them itself.
+        state = f"all that {options.trace_of} uses is in the cache"
+    line = f"{names}: {state}"
     return Answer({"names": options.names, "bytes": total}, [line])
 
 

@@ -55,7 +55,10 @@ def command_line() -> argparse.ArgumentParser:
     add("describe.list_units", "list", "List the units of a namespace, downloaded or not.")
     add("describe.info", "info", "Tell what is known about a unit.").add_argument("name", metavar="NAME")
     fetch = add("moves.fetch", "fetch", "Download units and what they require; import nothing.")
-    fetch.add_argument("names", metavar="NAME[==VERSION]", nargs="+")
+    fetch.add_argument("names", metavar="NAME[==VERSION]", nargs="*")
+    which = fetch.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_true", help="every unit that there is")
+    which.add_argument("--trace-of", metavar="SCRIPT", help="run a script with the lock, and keep what it imports")
     upgrade = add("moves.upgrade", "upgrade", "Move units, or all that are in use, to their newest version.")
     upgrade.add_argument("names", metavar="NAME", nargs="*")
     pin = add(
@@ -72,6 +75,11 @@ def command_line() -> argparse.ArgumentParser:
     verify.add_argument("names", metavar="NAME", nargs="*")
     prune = add("keep.prune", "prune", "Remove from the cache what nothing needs.")
     prune.add_argument("--limit", type=_bytes, metavar="SIZE", help="keep at most this much, such as 500M or 2G")
+    prune.add_argument(
+        "--keep-trace",
+        metavar="FILE",
+        help="of a lock, only what `run --trace-to FILE` has seen, with what it requires",
+    )
     add("keep.cache", "cache", "Tell where the cache is and what is in it.")
     run = add("run.run", "run", "Run a program with the packages of a lock, fetching what it imports as it does.")
     run.usage = "%(prog)s [options] SCRIPT | -m MODULE | -c CODE [argument ...]"
@@ -89,6 +97,12 @@ def command_line() -> argparse.ArgumentParser:
         "program", metavar="SCRIPT", nargs=argparse.REMAINDER, help="a file, or a console script of the lock"
     )
     run.set_defaults(wrong_usage=run.error)
+    activate = add(
+        "activate.activate", "activate", "Give every program of a virtual environment the packages of a lock."
+    )
+    activate.add_argument("environment", metavar="VENV", help="a virtual environment that has magic_module")
+    deactivate = add("activate.deactivate", "deactivate", "Undo that.")
+    deactivate.add_argument("environment", metavar="VENV")
     _add_registry(
         add("registry.list_modules", "registry", "Tell what this installation approves, and lock it."), common
     )

@@ -1,0 +1,52 @@
+"""Ahead of time: what a program uses is fetched before it runs somewhere else, and nothing but that is kept."""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from magic_module import _native
+from magic_module._py.cli.answer import WrongUsage
+from magic_module._py.cli.run import lock_for
+from magic_module.errors import MagicModuleError, RequirementError
+
+
+def traced(options: argparse.Namespace) -> list[str]:
+    """Runs the script in the environment of the lock, which fetches what it imports; the names of that."""
+    script: str = options.trace_of
+    lock = lock_for(options, script)
+    if lock is None:
+        raise WrongUsage("there is no lock to run the script with: give --lock FILE")
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace"
+        command = [sys.executable, "-m", "magic_module", "--lock", str(lock), "run", "--trace-to", str(trace), script]
+        # What the script writes is not the answer of this command.
+        status = subprocess.run(command, stdout=sys.stderr, check=False).returncode
+        names = names_in(trace) if trace.is_file() else []
+    if status != 0:
+        hint = "mend it, or name what it uses: magic-module fetch NAME"
+        message = f"{script} ended with status {status}: what it uses after that is not known; {hint}"
+        raise RequirementError(message, path=script, hint=hint)
+    return names
+
+
+def names_in(trace: Path) -> list[str]:
+    """The packages of a trace, as `run --trace-to` wrote it: a line for each, and one that counts them."""
+    try:
+        lines = trace.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        hint = "make one: magic-module run --trace-to FILE SCRIPT"
+        raise MagicModuleError(f"cannot read the trace {trace}: {why}; {hint}", path=str(trace), hint=hint) from error
+    names = [line.split()[0] for line in lines[:-1] if line.strip()]
+    counted = lines[-1].split(maxsplit=1)[0] if lines and lines[-1].strip() else ""
+    if counted != str(len(names)):
+        hint = "make it anew: magic-module run --trace-to FILE SCRIPT"
+        raise MagicModuleError(f"{trace} is not a whole trace; {hint}", path=str(trace), hint=hint)
+    return names
+
+
+def keep(options: argparse.Namespace) -> None:
+    """Lets go of what the trace does not name."""
+    _native._keep_only(names_in(Path(options.keep_trace)))
