@@ -145,8 +145,7 @@ class Mount:
             exc_value: not looked at; it goes on to the caller.
             traceback: not looked at.
         """
-    def __reduce__(self) -> tuple[Callable[[str], Mount], tuple[str]]:
-        """As the call that made it, without the login in a URL: whoever unpickles it has the mount."""
+    def __reduce__(self) -> tuple[Callable[[str], Mount], tuple[str]]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 

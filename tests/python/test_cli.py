@@ -62,6 +62,7 @@ class Engine(SimpleNamespace):
         settings = {"manifest_url": None, "public_key": [], "pins": [], "allow_http": False, "cache_dir": "/cache"}
         settings |= {"lock": None, "mounts": "[]"}
         defaults = {"_settings": settings, "_mounts": [], "on_event": None, "mount": None, "_diagnose": []}
+        defaults |= {"_skip_start": None}
         for name, answer in {**defaults, **answers}.items():
             setattr(self, name, self.method(name, answer))
 
