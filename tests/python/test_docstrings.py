@@ -36,7 +36,7 @@ def stubbed() -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             yield node.name, ast.get_docstring(node) or ""
             for inner in getattr(node, "body", []):
-                if isinstance(inner, ast.FunctionDef) and inner.name not in ("__eq__", "__hash__"):
+                if isinstance(inner, ast.FunctionDef) and inner.name not in ("__eq__", "__hash__", "__reduce__"):
                     yield f"{node.name}.{inner.name}", ast.get_docstring(inner) or ""
 
 
