@@ -39,12 +39,14 @@ if TYPE_CHECKING:
     from magic_module._native import ModuleInfo, Mount, Report, Upgrade
     from magic_module._py.api import aprefetch
     from magic_module._py.asking import Request
+    from magic_module._py.installing import Installed, install
     from magic_module._py.registry.entries import ApprovedModule
     from magic_module._py.registry.links import Link, load_links
     from magic_module._py.registry.registry import Registry
 
 __all__ = [
     "ApprovedModule",
+    "Installed",
     "Link",
     "ModuleInfo",
     "Mount",
@@ -60,6 +62,7 @@ __all__ = [
     "errors",
     "export_environment",
     "info",
+    "install",
     "load_links",
     "mount",
     "mount_lock",
@@ -86,6 +89,10 @@ def __getattr__(name: str) -> object:
         from magic_module._py.registry.registry import Registry
 
         return Registry
+    if name in ("Installed", "install"):
+        from magic_module._py import installing
+
+        return getattr(installing, name)
     if name in ("Link", "load_links"):
         from magic_module._py.registry import links
 

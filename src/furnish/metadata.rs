@@ -19,14 +19,24 @@ use crate::wheel::{Contents, Scheme};
 
 const INSTALLER: &str = "magic-module\n";
 
+/// How a distribution is recorded.
+pub(super) struct Recorded<'a> {
+    pub scheme: &'a Scheme,
+    /// Somebody asked for it, and not only something that requires it.
+    pub requested: bool,
+    /// A path as seen from the folder of what is imported.
+    pub seen: &'a dyn Fn(&FilePath) -> String,
+}
+
 /// All files of a distribution's metadata that are real. `files` is where the wheel's are put,
 /// `scripts` what is written for it.
 pub(super) fn of(
     contents: &Contents,
     files: &[FileEntry],
     scripts: &BTreeMap<FilePath, Entry>,
-    scheme: &Scheme,
+    how: &Recorded<'_>,
 ) -> Result<Vec<(FilePath, Entry)>, BadName> {
+    let Recorded { scheme, requested, seen } = how;
     let Contents { dist_info, texts, .. } = contents;
     if dist_info.contains('/') || !dist_info.ends_with(".dist-info") {
         return bad(format!("{dist_info:?} is not a folder of metadata"));
@@ -39,7 +49,9 @@ pub(super) fn of(
         written.insert(at(name)?, text);
     }
     written.insert(installer, INSTALLER);
-    written.insert(at("REQUESTED")?, "");
+    if *requested {
+        written.insert(at("REQUESTED")?, "");
+    }
     written.remove(&record);
 
     // What is written here is recorded as it is written, all else as the wheel has it.
@@ -58,10 +70,10 @@ pub(super) fn of(
     let rows = rows.into_iter().filter(|(path, _)| !path.as_str().ends_with(".pyc"));
     let mut rows: Vec<(String, String)> = rows
         .map(|(path, (sha256, size))| {
-            (seen(path, scheme), format!("sha256={},{size}", base64(sha256.as_bytes())))
+            (seen(path), format!("sha256={},{size}", base64(sha256.as_bytes())))
         })
         .collect();
-    rows.push((seen(&record, scheme), ",".to_owned()));
+    rows.push((seen(&record), ",".to_owned()));
     rows.sort_unstable();
     let lines: Vec<String> = rows
         .iter()
@@ -79,8 +91,8 @@ pub(super) fn of(
     Ok(all)
 }
 
-/// A path as seen from the folder of what is imported.
-fn seen(path: &FilePath, scheme: &Scheme) -> String {
+/// A path of an environment as seen from the folder of what is imported.
+pub(super) fn seen(path: &FilePath, scheme: &Scheme) -> String {
     let below = path.as_str().strip_prefix(scheme.site.as_str());
     match below.and_then(|below| below.strip_prefix('/')) {
         Some(below) => below.to_owned(),

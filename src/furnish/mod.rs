@@ -14,10 +14,14 @@
 
 mod links;
 mod metadata;
+mod plain;
 mod scripts;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use metadata::Recorded;
+pub use plain::{Plain, Written, plain};
 
 use crate::error::{Error, Kind, Result};
 use crate::name::{BadName, FilePath, UnitName};
@@ -62,7 +66,9 @@ pub fn plan(
         let mut lay = || {
             let files = FileEntry::of(contents, scheme)?;
             let scripts = scripts::of(unit, contents, &files, scheme, home);
-            real.extend(metadata::of(contents, &files, &scripts, scheme)?);
+            let seen = |path: &FilePath| metadata::seen(path, scheme);
+            let how = Recorded { scheme, requested: true, seen: &seen };
+            real.extend(metadata::of(contents, &files, &scripts, &how)?);
             real.extend(scripts);
             laid.insert(unit, files);
             Ok(())

@@ -29,7 +29,7 @@ pub(super) fn of(
 ) -> BTreeMap<FilePath, Entry> {
     let mut scripts = BTreeMap::new();
     let mut add = |path: FilePath, imported: &str, called: &str| {
-        let bytes = script(home, imported, called).into_bytes();
+        let bytes = script(&home.python(), imported, called).into_bytes();
         scripts.insert(path, Entry::File { bytes, executable: true });
     };
     let folder = format!("{}/", scheme.scripts);
@@ -37,12 +37,7 @@ pub(super) fn of(
         let called = format!("script(\"{unit}\", \"{}\")", file.path);
         add(file.path.clone(), "from magic_module._py.run import script", &called);
     }
-    let text = contents.texts.get("entry_points.txt");
-    for point in text.into_iter().flat_map(|text| entry_points(text)) {
-        let Some(path) = point.path(&folder) else { continue };
-        let imported = format!("from {} import {}", point.module, point.top());
-        add(path, &imported, &format!("{}()", point.attribute));
-    }
+    scripts.extend(of_entry_points(contents, scheme, &home.python()));
     // An installer writes all of its names, whichever the wheel lists.
     let pip = of_pip(scheme, home).unwrap_or_default();
     if pip.keys().any(|path| scripts.contains_key(path)) {
@@ -51,30 +46,55 @@ pub(super) fn of(
     scripts
 }
 
+/// Those that call what the entry points name, by the interpreter `python`.
+pub(super) fn of_entry_points(
+    contents: &Contents,
+    scheme: &Scheme,
+    python: &str,
+) -> BTreeMap<FilePath, Entry> {
+    let folder = format!("{}/", scheme.scripts);
+    let text = contents.texts.get("entry_points.txt");
+    let points = text.into_iter().flat_map(|text| entry_points(text));
+    let scripts = points.filter_map(|point| {
+        let imported = format!("from {} import {}", point.module, point.top());
+        let bytes = script(python, &imported, &format!("{}()", point.attribute)).into_bytes();
+        Some((point.path(&folder)?, Entry::File { bytes, executable: true }))
+    });
+    scripts.collect()
+}
+
 /// What refuses to install, and is otherwise the lock's `pip`.
 pub(super) fn of_pip(scheme: &Scheme, home: &Home) -> Result<BTreeMap<FilePath, Entry>, BadName> {
-    let bytes = script(home, "from magic_module._py.pip import main", "main()").into_bytes();
+    let bytes =
+        script(&home.python(), "from magic_module._py.pip import main", "main()").into_bytes();
     let names = ["pip".to_owned(), "pip3".to_owned(), format!("pip{}", home.minor())];
     let paths = names.iter().map(|name| FilePath::new(&format!("{}/{name}", scheme.scripts)));
     paths.map(|path| Ok((path?, Entry::File { bytes: bytes.clone(), executable: true }))).collect()
 }
 
-fn script(home: &Home, imported: &str, called: &str) -> String {
+fn script(python: &str, imported: &str, called: &str) -> String {
     format!(
         "{}import sys\n{imported}\n\nif __name__ == \"__main__\":\n    sys.exit({called})\n",
-        first_line(&home.view.join("bin/python").display().to_string())
+        first_line(python)
     )
 }
 
 /// Names the interpreter. Where the system would not read it whole, or takes a blank for the end
 /// of its name, a shell starts it: that reads two lines which are one text to the interpreter.
-fn first_line(python: &str) -> String {
+pub(super) fn first_line(python: &str) -> String {
     let plain = format!("#!{python}\n");
     if plain.len() <= LONGEST_LINE && !python.contains(char::is_whitespace) {
         return plain;
     }
     let quoted = python.replace('\'', r"'\''");
     format!("#!/bin/sh\n'''exec' '{quoted}' \"$0\" \"$@\"\n' '''\n")
+}
+
+impl Home {
+    /// The interpreter of the view.
+    fn python(&self) -> String {
+        self.view.join("bin/python").display().to_string()
+    }
 }
 
 /// `name = module:attribute`, every part checked: it becomes code.

@@ -325,6 +325,12 @@ fn metadata_elsewhere_than_in_its_folder_is_refused() {
     let mut contents = wheel("tool", &[], None);
     contents.dist_info = "deep/tool-1.dist-info".to_owned();
     let files = FileEntry::of(&contents, &scheme()).unwrap();
-    let error = metadata::of(&contents, &files, &BTreeMap::new(), &scheme()).unwrap_err();
+    let error = metadata::of(
+        &contents,
+        &files,
+        &BTreeMap::new(),
+        &super::Recorded { scheme: &scheme(), requested: true, seen: &|path| path.to_string() },
+    )
+    .unwrap_err();
     assert_eq!(error.to_string(), "\"deep/tool-1.dist-info\" is not a folder of metadata");
 }

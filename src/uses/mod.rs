@@ -9,6 +9,7 @@
 //! prune     removes what nothing needs               diagnose   the doctor's findings
 //! check     what is left before code may run         load       where a module's code comes from
 //! allow     whether it may be fetched                publish   makes what a mount reads
+//! install   plain files in a folder, of a lock
 //! ```
 
 pub mod activate;
@@ -19,6 +20,7 @@ pub mod check;
 pub mod data;
 pub mod describe;
 pub mod diagnose;
+pub mod install;
 pub mod load;
 pub mod moves;
 pub mod newer;

@@ -89,6 +89,23 @@ fn source(
     })
 }
 
+/// The mount of a lock that nothing is imported from; it has its view.
+pub fn opened(
+    py: Python<'_>,
+    session: &'static Arc<Session>,
+    path: PathBuf,
+) -> PyResult<Arc<CoreMount>> {
+    let source = source(py, path, Vec::new(), Vec::new(), false)?;
+    let mount = session.mount(request(source, false)).or_raise(py)?;
+    match ready(py, session, &mount) {
+        Ok(_) => Ok(mount),
+        Err(error) => {
+            session.close(&mount);
+            Err(error)
+        }
+    }
+}
+
 /// Writes the index of a lock beside it; its path, and of how many wheels it tells.
 #[pyfunction]
 pub fn _index_lock(py: Python<'_>, path: PathBuf) -> PyResult<(PathBuf, usize)> {

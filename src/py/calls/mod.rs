@@ -9,6 +9,7 @@
 //! requests   who is asked before
 //! publish    makes what a mount reads      keys       signs it
 //! doctor     what is wrong                 settings   the environment
+//! install    plain files in a folder
 //! known      import name to distribution
 //! types      what is returned
 //! ```
@@ -19,6 +20,7 @@ mod doctor;
 mod environ;
 mod events;
 mod exported;
+mod install;
 mod keys;
 mod known;
 mod lock;
@@ -59,6 +61,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(exported::_mount_exported, module)?,
         wrap_pyfunction!(exported::_start, module)?,
         wrap_pyfunction!(exported::_unpickled, module)?,
+        wrap_pyfunction!(install::_install_into, module)?,
         wrap_pyfunction!(lock::_index_lock, module)?,
         wrap_pyfunction!(lock::_nearest_lock, module)?,
         wrap_pyfunction!(lock::_nearest_registry, module)?,

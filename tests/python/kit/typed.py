@@ -50,6 +50,7 @@ ANSWERS: dict[str, str | dict[str, str]] = {
     "activate": {"environment": "str", "lock": "str", "file": "str"},
     "deactivate": {"environment": "str", "changed": "bool"},
     "doctor": {"ok": "bool", "findings": "list[_Finding]"},
+    "install": {"into": "str | None", "installed": "list[dict[str, Any]]"},
     "registry list": {
         "registry": "str",
         "lock": "str",

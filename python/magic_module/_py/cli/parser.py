@@ -103,6 +103,9 @@ def command_line() -> argparse.ArgumentParser:
     activate.add_argument("environment", metavar="VENV", help="a virtual environment that has magic_module")
     deactivate = add("activate.deactivate", "deactivate", "Undo that.")
     deactivate.add_argument("environment", metavar="VENV")
+    install = add("install.install", "install", "Install packages as plain files, into a folder or this environment.")
+    install.add_argument("names", metavar="NAME", nargs="*", help="a requirement; with --lock, a package of it")
+    install.add_argument("--into", metavar="DIR", help="default: the environment that runs this")
     _add_registry(
         add("registry.list_modules", "registry", "Tell what this installation approves, and lock it."), common
     )

@@ -109,6 +109,19 @@ class Registry:
             str(self.path), ["magic-module", "registry", "lock", "--registry", self.path.name], self._wanted()
         )
 
+    def usable(self) -> Inputs:
+        """What its lock is made of, if that is so.
+
+        Raises:
+            ConfigurationError: there is no lock, or the file names something else by now.
+        """
+        state = self.lock_state
+        if state != "fresh":
+            why = "has no lock" if state == "missing" else "names something else than its lock"
+            hint = "run magic-module registry lock"
+            raise ConfigurationError(f"{self.path} {why}; {hint}", path=str(self.path), hint=hint)
+        return self.inputs()
+
     def mount(self, *, export: bool = False) -> "Mount":
         """Make all that is approved importable, by its lock.
 
@@ -122,12 +135,7 @@ class Registry:
             ConfigurationError: there is no lock, or the file names something else by now.
             MagicModuleError: as `mount_lock()` and `mount()` do.
         """
-        state = self.lock_state
-        if state != "fresh":
-            why = "has no lock" if state == "missing" else "names something else than its lock"
-            hint = "run magic-module registry lock"
-            raise ConfigurationError(f"{self.path} {why}; {hint}", path=str(self.path), hint=hint)
-        mount = mounted(self.lock_path, self.inputs(), export=export)
+        mount = mounted(self.lock_path, self.usable(), export=export)
         for module in self.list_modules():
             if module.is_manifest and module.source is not None:
                 keys = list(module.public_key) or None
