@@ -17,13 +17,14 @@ from kit.resolvers import UV, with_uv
 from kit.wheels import wheel
 from kit.world import World
 
+pytestmark = pytest.mark.once
+
 TOKEN = "t0p-s3cret"
 
 SHOW = """
 import json, sys
 import magic_module as mm
 
-pytestmark = pytest.mark.once
 links = mm.load_links(sys.argv[1])
 shown = {name: [link.error and str(link.error), link.options, link.requirement] for name, link in links.items()}
 shown["run"] = {name: link.run("u1") for name, link in links.items() if hasattr(link.module, "run")}
