@@ -36,7 +36,7 @@
 //! |            | `policy` `pylock` `project` `known`                                      |
 //! | 2 devices  | `origin` `store`                                                         |
 //! | 3 work     | `fetch` `sign` `unpack` `assemble` `plan` `compile` `furnish`            |
-//! |            | `inspect` `journal`                                                      |
+//! |            | `inspect` `journal` `scan`                                               |
 //! | 4 centre   | `engine` `supply` `mount` `unit` `session`                               |
 //! | 5 uses     | `uses`                                                                   |
 //! | 6 Python   | `py`                                                                     |
@@ -74,6 +74,8 @@ pub mod project;
 mod py;
 pub mod pylock;
 pub mod resolved;
+#[cfg(feature = "scan")]
+pub mod scan;
 pub mod session;
 pub mod settings;
 pub mod sign;

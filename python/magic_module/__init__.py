@@ -19,6 +19,7 @@ from magic_module._native import (
     __version__,
     available,
     cache_dir,
+    check_script,
     data_path,
     export_environment,
     info,
@@ -36,7 +37,7 @@ from magic_module._native import (
 TYPE_CHECKING = False  # as type checkers know it; `typing` is not imported for it
 if TYPE_CHECKING:
     from magic_module import errors
-    from magic_module._native import ModuleInfo, Mount, Report, Upgrade
+    from magic_module._native import ModuleInfo, Mount, Report, ScriptReport, Upgrade
     from magic_module._py.api import aprefetch
     from magic_module._py.asking import Request
     from magic_module._py.installing import Installed, install
@@ -53,11 +54,13 @@ __all__ = [
     "Registry",
     "Report",
     "Request",
+    "ScriptReport",
     "Upgrade",
     "__version__",
     "aprefetch",
     "available",
     "cache_dir",
+    "check_script",
     "data_path",
     "errors",
     "export_environment",
@@ -78,7 +81,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     # Classes are made when they are first needed: few programs name them, and each costs every start.
-    if name in ("ModuleInfo", "Mount", "Report", "Upgrade"):
+    if name in ("ModuleInfo", "Mount", "Report", "ScriptReport", "Upgrade"):
         return getattr(_native, name)
     # These need the standard library; importing magic_module does not.
     if name == "aprefetch":

@@ -7,7 +7,7 @@ from importlib.metadata import Distribution, DistributionFinder
 from os import PathLike
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
-from typing import Any, Final, Literal, TypedDict, final
+from typing import Any, ClassVar, Final, Literal, TypedDict, final
 
 from magic_module._py.asking import Request
 
@@ -235,6 +235,54 @@ class Report:
         """What was removed, for people."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+@final
+class ScriptReport:
+    """What a script needs, made by `check_script()`; unpacks as `ok, missing, available`."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all could be read, and nothing is missing that the script cannot do without."""
+    @property
+    def missing(self) -> list[str]:
+        """What to install: distributions or, where none is known, names of import."""
+    @property
+    def available(self) -> list[str]:
+        """The distributions, or names of import, that are here or that a mount provides."""
+    @property
+    def needs(self) -> list[dict[str, Any]]:
+        """One dict for each name that is imported, with the keys of `magic-module check --json`."""
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        """One dict for each part that could not be read: `file`, `cell`, `line`, `column`, `message`."""
+    @property
+    def command(self) -> str | None:
+        """The command that installs what is missing; None where nothing is, or nothing is known."""
+    @property
+    def metadata(self) -> str:
+        """The comment block (PEP 723) that would pin what the script uses."""
+    @property
+    def unclear(self) -> list[str]:
+        """Where imports are whose names are known only when the script runs."""
+    def message(self) -> str:
+        """What is missing, how it is installed, and whom to ask.
+
+        Example:
+            >>> print(mm.check_script("strategy.py").message())
+        """
+    def install(self) -> tuple[bool, str]:
+        """Install what is missing, where that is allowed; it is not by default.
+
+        Returns:
+            Whether everything is here now, and one sentence.
+
+        Example:
+            >>> success, message = mm.check_script("strategy.py").install()
+        """
+    def __iter__(self) -> Iterator[Any]:
+        """The parts `ok`, `missing`, `available`."""
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
 
 def mount(
     namespace: str,
@@ -490,6 +538,23 @@ def on_request(callback: Callable[[Request], str] | None) -> None:
 
     Example:
         >>> mm.on_request(lambda request: "once" if request.size < 2**20 else "deny")
+    """
+
+def check_script(path_or_text: str | PathLike[str]) -> ScriptReport:
+    """Tell what a script needs and whether that is here; it is read, and never run.
+
+    Args:
+        path_or_text: a script, a notebook, a folder with all below it, or the source itself.
+
+    Returns:
+        What it needs; unpacks as `ok, missing, available`.
+
+    Raises:
+        RequirementError: it is too large, binary, or no notebook.
+        StoreError: it cannot be read.
+
+    Example:
+        >>> ok, missing, available = mm.check_script("strategy.py")
     """
 
 def cache_dir() -> Path:

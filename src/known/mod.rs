@@ -144,6 +144,10 @@ pub fn distribution(import: &str) -> Option<Known> {
         (None, None) => {}
     }
     let spelt = top.replace('_', "-");
+    // A name that begins so is somebody's own, and no distribution's name does.
+    if spelt.starts_with('-') || spelt.ends_with('-') || !spelt.is_ascii() {
+        return Some(Known::new(top, None, Confidence::Guess, Source::Spelling));
+    }
     if let Some(meant) = misspelt::meant(top).filter(|_| !table.is_distribution(&spelt)) {
         let mut known = Known::new(top, None, Confidence::Guess, Source::Spelling);
         known.meant = Some(meant);

@@ -10,6 +10,7 @@
 //! check     what is left before code may run         load       where a module's code comes from
 //! allow     whether it may be fetched                publish   makes what a mount reads
 //! install   plain files in a folder, of a lock
+//! script    what a script needs, and whether it is here
 //! ```
 
 pub mod activate;
@@ -28,4 +29,6 @@ pub mod pin;
 pub mod prefetch;
 pub mod prune;
 pub mod publish;
+#[cfg(feature = "scan")]
+pub mod script;
 pub mod verify;

@@ -9,11 +9,12 @@
 //! requests   who is asked before
 //! publish    makes what a mount reads      keys       signs it
 //! doctor     what is wrong                 settings   the environment
-//! install    plain files in a folder
+//! install    plain files in a folder         check      what a script needs
 //! known      import name to distribution
 //! types      what is returned
 //! ```
 
+mod check;
 mod data;
 mod describe;
 mod doctor;
@@ -41,6 +42,7 @@ use pyo3::wrap_pyfunction;
 /// Adds all functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let functions = [
+        wrap_pyfunction!(check::check_script, module)?,
         wrap_pyfunction!(data::_is_in_view, module)?,
         wrap_pyfunction!(data::_lazy_files, module)?,
         wrap_pyfunction!(data::_lazy_path, module)?,

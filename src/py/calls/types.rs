@@ -140,6 +140,7 @@ pub fn __getattr__<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyTy
         "ModuleInfo" => Ok(py.get_type::<ModuleInfo>()),
         "Mount" => Ok(py.get_type::<super::mount::Mount>()),
         "Report" => Ok(py.get_type::<Report>()),
+        "ScriptReport" => Ok(py.get_type::<super::check::ScriptReport>()),
         "Upgrade" => Ok(py.get_type::<Upgrade>()),
         "_Entry" => Ok(py.get_type::<crate::py::hook::entry::Entry>()),
         "_Finder" => Ok(py.get_type::<crate::py::hook::filter::Finder>()),

@@ -7,6 +7,7 @@ from typing import Any
 from magic_module import _native
 from magic_module._py.cli import ahead
 from magic_module._py.cli.answer import Answer, WrongUsage, count, fields, move, table
+from magic_module._py.cli.check import provided
 from magic_module._py.cli.mounting import provide
 from magic_module._py.progress import size
 from magic_module.errors import PolicyError
@@ -26,11 +27,14 @@ UPGRADE_FIELDS = (
 def fetch(options: argparse.Namespace) -> Answer:
     """Downloads units and what they require."""
     options.names += ahead.traced(options) if options.trace_of is not None else []
-    namespace = provide(options, options.names)
+    script = options.imports_of
+    namespace = provide(options, options.names, needed=script is None)
     if options.all:
         options.names += [unit.name for unit in _native.available(namespace)]
+    elif script is not None:
+        options.names += [name for name in provided(script) if name not in options.names]
     elif not options.names and options.trace_of is None:
-        raise WrongUsage("name what to fetch, or give --all or --trace-of SCRIPT")
+        raise WrongUsage("name what to fetch, or give --all, --imports-of SCRIPT or --trace-of SCRIPT")
     received: dict[str, int] = {}
 
     def listen(event: dict[str, Any]) -> None:
@@ -48,7 +52,7 @@ def fetch(options: argparse.Namespace) -> Answer:
     if options.trace_of is not None:
         # The script has downloaded them itself.
         state = f"all that {options.trace_of} uses is in the cache"
-    line = f"{names}: {state}"
+    line = f"{names or script}: {state}"
     return Answer({"names": options.names, "bytes": total}, [line])
 
 

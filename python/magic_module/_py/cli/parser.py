@@ -59,6 +59,9 @@ def command_line() -> argparse.ArgumentParser:
     which = fetch.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="every unit that there is")
     which.add_argument("--trace-of", metavar="SCRIPT", help="run a script with the lock, and keep what it imports")
+    which.add_argument("--imports-of", metavar="SCRIPT", help="what a script imports, as far as it is mounted")
+    check = add("check.check", "check", "Say what scripts import that is not here, and how to get it; nothing runs.")
+    check.add_argument("paths", metavar="PATH", nargs="+", help="a script, a notebook, or a folder with all below it")
     upgrade = add("moves.upgrade", "upgrade", "Move units, or all that are in use, to their newest version.")
     upgrade.add_argument("names", metavar="NAME", nargs="*")
     pin = add(

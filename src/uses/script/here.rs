@@ -1,0 +1,227 @@
+//! What is here: beside the script, on the interpreter's path, and which distribution that came with.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::Interpreter;
+use crate::known::normalized;
+
+/// A distribution that a mount has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provided {
+    /// As its author writes it.
+    pub distribution: String,
+    /// The one that would be imported.
+    pub version: String,
+    /// The unit's own name, where its namespace is not the top level.
+    pub unit: Option<String>,
+}
+
+/// Something that is on the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// It is part of the standard library.
+    pub standard: bool,
+    /// The distribution, as its author writes it, and its version.
+    pub distribution: Option<(String, String)>,
+}
+
+/// How a name is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A file, or a folder with an `__init__`.
+    Regular,
+    /// A folder with code below it, and without an `__init__`.
+    Namespace,
+}
+
+/// What lies in a folder under a dotted name.
+pub fn form(folder: &Path, name: &str, suffixes: &[String]) -> Option<Form> {
+    let mut path = folder.to_path_buf();
+    let mut parts = name.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let here = path.join(part);
+        if parts.peek().is_some() {
+            path = here;
+            continue;
+        }
+        let init = |suffix: &String| here.join(format!("__init__{suffix}")).is_file();
+        let file = |suffix: &String| path.join(format!("{part}{suffix}")).is_file();
+        if suffixes.iter().any(|suffix| init(suffix) || file(suffix)) {
+            return Some(Form::Regular);
+        }
+        return has_code(&here, suffixes, 3).then_some(Form::Namespace);
+    }
+    None
+}
+
+/// Whether a folder, or one not far below it, has modules.
+fn has_code(folder: &Path, suffixes: &[String], levels: usize) -> bool {
+    let Ok(entries) = fs_err::read_dir(folder) else { return false };
+    let mut below = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => {
+                if !name.contains('.') && name != "__pycache__" {
+                    below.push(entry.path());
+                }
+            }
+            Ok(_) if suffixes.iter().any(|suffix| name.ends_with(suffix.as_str())) => return true,
+            _ => {}
+        }
+    }
+    levels > 0 && below.iter().any(|folder| has_code(folder, suffixes, levels - 1))
+}
+
+/// The interpreter's path, and what is known of it by now.
+pub struct SearchPath<'a> {
+    interpreter: &'a Interpreter,
+    suffixes: Vec<String>,
+    distributions: RefCell<HashMap<PathBuf, Vec<Record>>>,
+}
+
+/// A `.dist-info` folder.
+#[derive(Clone)]
+struct Record {
+    folder: PathBuf,
+    normalized: String,
+}
+
+impl<'a> SearchPath<'a> {
+    /// Nothing is read yet.
+    pub fn new(interpreter: &'a Interpreter) -> Self {
+        let suffixes = interpreter.suffixes.all().map(|(suffix, _)| suffix.to_owned());
+        let suffixes = suffixes.chain([".pyc".to_owned()]).collect();
+        Self { interpreter, suffixes, distributions: RefCell::default() }
+    }
+
+    /// What a folder beside the script has of the name.
+    pub fn beside(&self, folder: &Path, name: &str) -> Option<Form> {
+        form(folder, name, &self.suffixes)
+    }
+
+    /// What is installed under a name; `likely` are distributions that may have it.
+    pub fn installed(&self, name: &str, likely: &[String]) -> Option<Installed> {
+        let mut namespace = None;
+        for folder in &self.interpreter.path {
+            match form(folder, name, &self.suffixes) {
+                Some(Form::Regular) => return Some(self.of(folder, name, likely)),
+                Some(Form::Namespace) if namespace.is_none() => namespace = Some(folder),
+                _ => {}
+            }
+        }
+        namespace.map(|folder| self.of(folder, name, likely))
+    }
+
+    fn of(&self, folder: &Path, name: &str, likely: &[String]) -> Installed {
+        let standard = *folder == self.interpreter.library
+            || folder.parent() == Some(self.interpreter.library.as_path())
+                && folder.ends_with("lib-dynload");
+        let distribution = if standard { None } else { self.distribution_at(folder, name, likely) };
+        Installed { standard, distribution }
+    }
+
+    /// The version of a distribution that is installed, whatever it has.
+    pub fn version_of(&self, distribution: &str) -> Option<(String, String)> {
+        let wanted = normalized(distribution);
+        self.interpreter.path.iter().find_map(|folder| {
+            let records = self.records(folder);
+            let record = records.iter().find(|it| it.normalized == wanted)?;
+            named(&record.folder)
+        })
+    }
+
+    fn distribution_at(
+        &self,
+        folder: &Path,
+        name: &str,
+        likely: &[String],
+    ) -> Option<(String, String)> {
+        // An editable project lies elsewhere than its metadata.
+        let others = self.interpreter.path.iter().filter(|other| *other != folder);
+        let folders: Vec<&Path> =
+            std::iter::once(folder).chain(others.map(PathBuf::as_path)).collect();
+        let own = normalized(&name.replace('.', "-"));
+        let is_likely = |it: &Record| {
+            it.normalized == own || likely.iter().any(|one| normalized(one) == it.normalized)
+        };
+        for folder in &folders {
+            let records = self.records(folder);
+            let mut first = records.iter().filter(|it| is_likely(it));
+            if let Some(found) = first.find(|it| has(&it.folder, name)) {
+                return named(&found.folder);
+            }
+        }
+        let records = self.records(folder);
+        let mut rest = records.iter().filter(|it| !is_likely(it));
+        rest.find(|it| has(&it.folder, name)).and_then(|it| named(&it.folder))
+    }
+
+    fn records(&self, folder: &Path) -> Vec<Record> {
+        let mut known = self.distributions.borrow_mut();
+        known.entry(folder.to_path_buf()).or_insert_with(|| listed(folder)).clone()
+    }
+}
+
+fn listed(folder: &Path) -> Vec<Record> {
+    let Ok(entries) = fs_err::read_dir(folder) else { return Vec::new() };
+    let mut found: Vec<Record> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let file = entry.file_name();
+            let stem = file.to_str()?;
+            let stem =
+                stem.strip_suffix(".dist-info").or_else(|| stem.strip_suffix(".egg-info"))?;
+            let name = stem.split('-').next()?;
+            Some(Record { folder: entry.path(), normalized: normalized(name) })
+        })
+        .collect();
+    found.sort_by(|one, other| one.folder.cmp(&other.folder));
+    found
+}
+
+/// Whether the metadata says that a distribution has the name: `Import-Name` (PEP 794), its files,
+/// or its top-level names.
+fn has(folder: &Path, name: &str) -> bool {
+    let text = |file: &str| fs_err::read_to_string(folder.join(file)).unwrap_or_default();
+    let metadata = head(&text("METADATA"));
+    if metadata.iter().any(|(key, value)| {
+        key == "Import-Name" && value.split(';').next().is_some_and(|it| it.trim() == name)
+    }) {
+        return true;
+    }
+    let path = name.replace('.', "/");
+    let inside = |line: &str| {
+        let line = line.trim_start_matches('"');
+        line.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with(['/', '.']))
+    };
+    let top = name.split('.').next().unwrap_or(name);
+    text("RECORD").lines().any(inside)
+        || (top == name && text("top_level.txt").lines().any(|line| line.trim() == name))
+}
+
+/// Name and version, as the metadata has them.
+fn named(folder: &Path) -> Option<(String, String)> {
+    let text = ["METADATA", "PKG-INFO"]
+        .iter()
+        .find_map(|file| fs_err::read_to_string(folder.join(file)).ok())
+        .or_else(|| fs_err::read_to_string(folder).ok())?;
+    let fields = head(&text);
+    let field = |wanted: &str| {
+        let found = fields.iter().find(|(key, _)| key == wanted);
+        found.map(|(_, value)| value.clone())
+    };
+    Some((field("Name")?, field("Version")?))
+}
+
+/// The fields above the description.
+fn head(text: &str) -> Vec<(String, String)> {
+    text.lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_once(':'))
+        .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
+        .collect()
+}
