@@ -279,8 +279,7 @@ class ScriptReport:
         Example:
             >>> success, message = mm.check_script("strategy.py").install()
         """
-    def __iter__(self) -> Iterator[Any]:
-        """The parts `ok`, `missing`, `available`."""
+    def __iter__(self) -> Iterator[Any]: ...
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
 

@@ -1,7 +1,8 @@
 //! Import name to distribution: `sklearn` is the name, `scikit-learn` what is installed for it.
 //!
 //! ```text
-//! import name ─ reviewed.toml ─▶ Known, of the table         reviewed by people: prefixes, hints, alternatives
+//! import name ─ the user's [names] ─▶ Known, of a table; whoever asks reads it
+//!             └ reviewed.toml ─▶ Known, of the table         reviewed by people: prefixes, hints, alternatives
 //!             └ generated.tsv ─▶ Known, of the table         the owners of 15,000 distributions' top-level names
 //!             └ misspelling of a popular name ─▶ a warning   it is never taken for the name that was meant
 //!             └ its own spelling ─▶ Known, a guess           for people to look at, for nobody to install
@@ -13,8 +14,11 @@
 mod generated;
 mod misspelt;
 mod reviewed;
+mod user;
 
 use std::collections::BTreeMap;
+
+pub use user::names;
 
 /// How sure an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

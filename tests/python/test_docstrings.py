@@ -14,6 +14,9 @@ import magic_module as mm
 
 STUB = Path(mm.__file__).with_name("_native.pyi")
 
+QUIET = ("__eq__", "__hash__", "__iter__", "__reduce__")
+"""Methods that need no text."""
+
 
 def public() -> dict[str, Any]:
     """What a user can call or look at, by its name below `mm`."""
@@ -36,7 +39,7 @@ def stubbed() -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             yield node.name, ast.get_docstring(node) or ""
             for inner in getattr(node, "body", []):
-                if isinstance(inner, ast.FunctionDef) and inner.name not in ("__eq__", "__hash__", "__reduce__"):
+                if isinstance(inner, ast.FunctionDef) and inner.name not in QUIET:
                     yield f"{node.name}.{inner.name}", ast.get_docstring(inner) or ""
 
 

@@ -210,7 +210,10 @@ fn interpreter(py: Python<'_>, session: &Session) -> PyResult<Interpreter> {
         path,
         suffixes: Suffixes(session.python.suffixes.0.clone()),
         facts: Facts { version, platform, os_name: os.getattr("name")?.extract()?, system },
-        names: BTreeMap::new(),
+        names: match &session.engine.settings.registry {
+            Some(file) => crate::known::names(file).or_raise(py)?,
+            None => BTreeMap::new(),
+        },
     })
 }
 

@@ -41,6 +41,7 @@ ANSWERS: dict[str, str | dict[str, str]] = {
     "list": {"namespace": "str", "modules": "list[ModuleInfo]"},
     "info": "ModuleInfo",
     "fetch": {"names": "list[str]", "bytes": "int"},
+    "check": {"ok": "bool", "scripts": "list[dict[str, Any]]"},
     "upgrade": {"upgrades": "list[Upgrade]"},
     "pin": "_Pinned",
     "rollback": {"upgrades": "list[Upgrade]"},

@@ -34,7 +34,7 @@ def fetch(options: argparse.Namespace) -> Answer:
     elif script is not None:
         options.names += [name for name in provided(script) if name not in options.names]
     elif not options.names and options.trace_of is None:
-        raise WrongUsage("name what to fetch, or give --all, --imports-of SCRIPT or --trace-of SCRIPT")
+        raise WrongUsage("name what to fetch, or give --all, --trace-of SCRIPT or --imports-of SCRIPT")
     received: dict[str, int] = {}
 
     def listen(event: dict[str, Any]) -> None:
