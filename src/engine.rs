@@ -36,7 +36,8 @@ impl Engine {
     pub fn new(settings: Settings) -> Self {
         let store = Store::new(&settings);
         let places = Arc::new(Places::with_registry(settings.registry.clone()));
-        let administrator = Administrator::new(settings.registry.clone());
+        let administrator =
+            Administrator::new(settings.registry.clone(), settings.auto_install.is_some());
         let journal = Journal::new(data_folder());
         let access = Access {
             netrc: settings.netrc.clone(),

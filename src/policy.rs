@@ -14,7 +14,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Kind, Result};
@@ -81,20 +81,31 @@ impl Policy {
 #[derive(Debug, Default)]
 pub struct Administrator {
     file: Option<PathBuf>,
+    /// What is fetched is written down without rules, too.
+    watched: bool,
     rules: OnceLock<Result<Option<Arc<Rules>>>>,
 }
 
 impl Administrator {
-    /// `file` is what `MAGIC_MODULE_REGISTRY` names; it is not read yet.
-    pub fn new(file: Option<PathBuf>) -> Self {
-        Self { file, rules: OnceLock::new() }
+    /// `file` is what `MAGIC_MODULE_REGISTRY` names; it is not read yet. `watched`: names are installed by
+    /// themselves, which is written down whatever the file says.
+    pub fn new(file: Option<PathBuf>, watched: bool) -> Self {
+        Self { file, watched, rules: OnceLock::new() }
     }
 
     /// What the file says. `None`: there is no file, or no `[policy]` in it. What cannot be read
     /// allows nothing.
     pub fn rules(&self) -> Result<Option<Arc<Rules>>> {
-        let Some(file) = &self.file else { return Ok(None) };
-        self.rules.get_or_init(|| Ok(reading::read(file)?.map(Arc::new))).clone()
+        if self.file.is_none() && !self.watched {
+            return Ok(None);
+        }
+        let read = || {
+            let file = self.file.as_deref();
+            let rules = file.map_or(Ok(None), reading::read)?;
+            let open = || Rules::open(file.unwrap_or(Path::new("MAGIC_MODULE_AUTO_INSTALL")));
+            Ok(rules.or_else(|| self.watched.then(open)).map(Arc::new))
+        };
+        self.rules.get_or_init(read).clone()
     }
 
     /// True if it says that nobody is asked.

@@ -40,6 +40,25 @@ impl Show {
     }
 }
 
+/// What becomes of a name that nothing provides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AutoInstall {
+    /// The registry's lock is mounted, and the rest is refused.
+    Registry,
+    /// Somebody is asked.
+    Ask,
+}
+
+impl AutoInstall {
+    /// The word that the variable takes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Ask => "ask",
+        }
+    }
+}
+
 /// What the environment says, read once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -57,6 +76,8 @@ pub struct Settings {
     pub mounts: Vec<Exported>,
     /// `MAGIC_MODULE_REGISTRY`: a `modules.toml`, which says what is approved; absolute.
     pub registry: Option<PathBuf>,
+    /// `MAGIC_MODULE_AUTO_INSTALL=registry|ask`.
+    pub auto_install: Option<AutoInstall>,
     /// `MAGIC_MODULE_START=0`: nothing is mounted at the start.
     pub start: bool,
     /// `MAGIC_MODULE_CACHE_DIR`, else the platform's cache directory for `magic_module`.
@@ -180,6 +201,9 @@ impl Settings {
             registry: path("MAGIC_MODULE_REGISTRY")?
                 .map(|it| absolute("MAGIC_MODULE_REGISTRY", it))
                 .transpose()?,
+            auto_install: word("MAGIC_MODULE_AUTO_INSTALL")?
+                .as_deref()
+                .map_or(Ok(None), parse_auto_install)?,
             start: text("MAGIC_MODULE_START")?.is_none() || flag("MAGIC_MODULE_START")?,
             cache_dir,
             cache_limit: parsed(text("MAGIC_MODULE_CACHE_LIMIT")?, parse_limit)?,
@@ -333,6 +357,15 @@ fn parse_show(text: &str) -> Result<Show> {
         "json" => Ok(Show::Json),
         "off" => Ok(Show::Off),
         _ => Err(wrong("MAGIC_MODULE_PROGRESS", "must be auto, bar, json or off")),
+    }
+}
+
+fn parse_auto_install(text: &str) -> Result<Option<AutoInstall>> {
+    match text {
+        "off" | "0" => Ok(None),
+        "registry" => Ok(Some(AutoInstall::Registry)),
+        "ask" => Ok(Some(AutoInstall::Ask)),
+        _ => Err(wrong("MAGIC_MODULE_AUTO_INSTALL", "must be registry, ask or off")),
     }
 }
 

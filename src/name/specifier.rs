@@ -53,6 +53,11 @@ impl Specifiers {
         parts.map(Specifier::new).collect::<Result<_, _>>().map(Self)
     }
 
+    /// True if every version is meant.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether all hold; `None` for a version that PEP 440 does not know and that cannot be compared.
     pub fn hold(&self, version: &Version) -> Option<bool> {
         let text = version.as_str().to_ascii_lowercase();

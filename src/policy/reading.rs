@@ -130,6 +130,7 @@ fn rule(value: &Value, at: String) -> Result<Rule, String> {
         name: DistributionName::new(name).map_err(|why| format!("{at}: {why}"))?,
         versions: Specifiers::new(versions).map_err(|why| format!("{at}: {why}"))?,
         source,
+        requirement: format!("{name}{versions}"),
         text: value.to_string(),
         at,
     })

@@ -7,7 +7,7 @@
 //! ```
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
 use crate::name::{DistributionName, SafeUrl, Specifiers, Version};
@@ -65,6 +65,8 @@ pub struct Rule {
     pub versions: Specifiers,
     /// Where it comes from; `None` is anywhere.
     pub source: Option<Place>,
+    /// Name and versions, as a resolver is told: `numpy>=1.26,<3`.
+    pub requirement: String,
     /// Where the rule stands: `policy.deny[2]`.
     pub at: String,
     /// What stands there.
@@ -159,6 +161,42 @@ impl Rule {
 }
 
 impl Rules {
+    /// Those of a file that has none: everything may be fetched.
+    pub fn open(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+            default: Otherwise::Allow,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            sources: None,
+            max_size: None,
+            max_total: None,
+            offline: false,
+            audit: Audit::default(),
+        }
+    }
+
+    /// What the rules say of a distribution of which nobody knows yet which version it will be: what
+    /// a resolver is to be told. Whether that may be fetched, [`Self::judge`] tells.
+    pub fn judge_name(&self, name: &str) -> Result<(Judgement, String)> {
+        let is_whole = |rule: &&Rule| rule.source.is_none() && rule.versions.is_empty();
+        let mut denied = self.deny.iter().filter(|it| it.name.is(name));
+        if let Some(rule) = denied.find(is_whole) {
+            let why = format!("{} of {} is {}", rule.at, self.place(), rule.text);
+            return Err(self.refusal(name, "", &rule.at, &why));
+        }
+        let mut allowed = self.allow.iter().filter(|it| it.name.is(name));
+        if let Some(rule) = allowed.next() {
+            let requirement = if allowed.next().is_none() { &rule.requirement } else { name };
+            return Ok((Judgement::Allowed(rule.at.clone()), requirement.to_owned()));
+        }
+        if self.default == Otherwise::Deny {
+            let why = format!("policy.allow of {} does not list it", self.place());
+            return Err(self.refusal(name, "", "policy.default", &why));
+        }
+        Ok((Judgement::Ask("MAGIC_MODULE_AUTO_INSTALL".to_owned()), name.to_owned()))
+    }
+
     /// What the rules say; a refusal is the error.
     pub fn judge(&self, asked: &Asked<'_>) -> Result<Judgement> {
         // Whether a version is forbidden that cannot be compared, nobody knows.
@@ -237,12 +275,16 @@ impl Rules {
 
     /// The error of whoever was asked and said no, or could not be asked.
     pub fn refused(&self, asked: &Asked<'_>, rule: &str, why: &str) -> Error {
-        let what = format!("{} {} may not be fetched", asked.name, asked.version);
-        Error::new(Kind::Policy, what)
+        self.refusal(asked.name, asked.version.as_str(), rule, why)
+    }
+
+    fn refusal(&self, name: &str, version: &str, rule: &str, why: &str) -> Error {
+        let what = format!("{name} {version}");
+        Error::new(Kind::Policy, format!("{} may not be fetched", what.trim_end()))
             .caused_by(&std::io::Error::other(why.to_owned()))
-            .name(asked.name)
+            .name(name)
             .path(rule)
-            .got(asked.version.as_str())
+            .got(version)
             .hint(format!("ask whoever keeps {} to change that, or do without it", self.place()))
     }
 

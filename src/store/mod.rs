@@ -36,7 +36,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-use crate::name::Digest;
+use crate::name::{Digest, Hasher};
 use crate::settings::Settings;
 use crate::status::{Status, own_user};
 use lock::Shared;
@@ -121,6 +121,36 @@ impl Store {
         self.make(&folder)?;
         self.check_folder(&folder)?;
         Ok(folder)
+    }
+
+    /// The lock beside a registry, and whether it was found to be what the registry says, both as
+    /// they are now. `None`: one of them cannot be read.
+    pub fn plain_lock(&self, registry: &Path) -> Option<(PathBuf, bool)> {
+        let (lock, note) = self.note_of(registry)?;
+        Some((lock, note.is_file()))
+    }
+
+    /// Notes that it is.
+    pub fn note_plain_lock(&self, registry: &Path) -> Result<()> {
+        let Some((_, note)) = self.note_of(registry) else { return Ok(()) };
+        self.create()?;
+        if let Some(folder) = note.parent() {
+            self.make(folder)?;
+        }
+        write_aside(&self.tmp(), &note, b"", Sync::Later)
+    }
+
+    fn note_of(&self, registry: &Path) -> Option<(PathBuf, PathBuf)> {
+        let stem = registry.file_stem()?.to_str()?.replace('.', "-");
+        let lock = registry.with_file_name(format!("pylock.{stem}.toml"));
+        let mut hasher = Hasher::default();
+        for file in [registry, &lock] {
+            let bytes = fs_err::read(file).ok()?;
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(&bytes);
+        }
+        let note = self.scripts().join(hasher.finish().to_hex()).join("plain");
+        Some((lock, note))
     }
 
     pub(crate) fn scripts(&self) -> PathBuf {

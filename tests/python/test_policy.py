@@ -15,6 +15,8 @@ from kit.interpreter import Interpreter
 from kit.locks import Lock
 from kit.wheels import wheel
 
+pytestmark = pytest.mark.once
+
 
 class Place:
     """A lock with `alpha`, which requires `beta`, and `gamma`; a registry with a policy; a home."""

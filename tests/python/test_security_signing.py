@@ -232,6 +232,7 @@ WEAKEST = {
     "MOUNTS": '[{{"namespace": "acme", "manifest_url": "{evil}", "public_key": "{evil_key}"}}]',
     "START": "1",
     "REGISTRY": "/dev/null",
+    "AUTO_INSTALL": "ask",
 }
 """Every variable, at the value that could weaken a mount most."""
 

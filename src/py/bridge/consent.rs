@@ -4,7 +4,7 @@
 //! Both are asked in the thread that waits. What they raise ends the work. "always" and "deny" are
 //! remembered for as long as this process lives, so that nobody is asked twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
@@ -20,9 +20,12 @@ struct Known {
     callback: Option<Py<PyAny>>,
     /// By normal name.
     verdicts: BTreeMap<String, Verdict>,
+    /// What somebody has just consented to, before it was known what will be fetched for it.
+    granted: BTreeSet<String>,
 }
 
-static KNOWN: Mutex<Known> = Mutex::new(Known { callback: None, verdicts: BTreeMap::new() });
+static KNOWN: Mutex<Known> =
+    Mutex::new(Known { callback: None, verdicts: BTreeMap::new(), granted: BTreeSet::new() });
 
 /// Sets the callback of `on_request`; what was said before is forgotten.
 pub fn set_callback(callback: Option<Py<PyAny>>) {
@@ -40,7 +43,10 @@ pub fn answer(py: Python<'_>, request: &Request) -> PyResult<Option<Verdict>> {
     let name = DistributionName::new(&request.distribution);
     let name = name.map_or_else(|_| request.distribution.clone(), String::from);
     let (known, callback) = {
-        let known = KNOWN.lock();
+        let mut known = KNOWN.lock();
+        if !request.version.is_empty() && known.granted.remove(&name) {
+            return Ok(Some(Verdict::Once));
+        }
         let callback = known.callback.as_ref().map(|callback| callback.clone_ref(py));
         (known.verdicts.get(&name).copied(), callback)
     };
@@ -68,24 +74,32 @@ pub fn answer(py: Python<'_>, request: &Request) -> PyResult<Option<Verdict>> {
     };
     if verdict != Verdict::Once {
         KNOWN.lock().verdicts.insert(name, verdict);
+    } else if request.version.is_empty() {
+        KNOWN.lock().granted.insert(name);
     }
     Ok(Some(verdict))
 }
 
 /// Who waits for work, as far as it is of any interest: nobody is named where nothing is judged.
 pub fn asker(py: Python<'_>, session: &Session) -> Asker {
-    if session.engine.settings.registry.is_none() {
+    let settings = &session.engine.settings;
+    if settings.registry.is_none() && settings.auto_install.is_none() {
         return Asker::default();
     }
     find(py).unwrap_or_default()
 }
 
+/// The program that runs.
+pub fn script(py: Python<'_>) -> Option<String> {
+    let sys = py.import("sys").ok()?;
+    let main = sys.getattr("modules").ok()?.get_item("__main__").ok()?;
+    let script = main.getattr("__file__").or_else(|_| sys.getattr("argv")?.get_item(0));
+    script.and_then(|script| script.extract::<String>()).ok()
+}
+
 fn find(py: Python<'_>) -> PyResult<Asker> {
     let sys = py.import("sys")?;
-    let main = sys.getattr("modules")?.get_item("__main__")?;
-    let script = main.getattr("__file__").or_else(|_| sys.getattr("argv")?.get_item(0));
-    let script = script.and_then(|script| script.extract::<String>()).ok();
-    let mut asker = Asker { script, ..Asker::default() };
+    let mut asker = Asker { script: script(py), ..Asker::default() };
     let mut frame = sys.call_method1("_getframe", (0,));
     while let Ok(found) = frame {
         if found.is_none() {

@@ -45,6 +45,7 @@ pub fn export_environment(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         // The child may work in another folder.
         let own = match name {
             "MAGIC_MODULE_LOCK" => settings.lock.as_ref(),
+            "MAGIC_MODULE_REGISTRY" => settings.registry.as_ref(),
             "MAGIC_MODULE_CACHE_DIR" => Some(&settings.cache_dir),
             _ => None,
         };
@@ -122,7 +123,29 @@ pub fn mount_said(py: Python<'_>) -> PyResult<()> {
     for mount in settings.mounts.iter().chain(&lock) {
         outcome = outcome.and(make(py, mount).map(drop));
     }
+    if settings.auto_install.is_some() {
+        outcome = outcome.and(mount_registry(py));
+    }
     outcome
+}
+
+/// Mounts what the registry approves, by its lock, behind all else. Whether the lock says what the
+/// file says, and whether it is enough to mount it, was found out once for both as they are.
+fn mount_registry(py: Python<'_>) -> PyResult<()> {
+    let session = session(py)?;
+    let registry = session.engine.settings.registry.as_ref();
+    if let Some((lock, true)) = registry.and_then(|file| session.engine.store.plain_lock(file)) {
+        return make(py, &of_lock(lock)).map(drop);
+    }
+    py.import("magic_module._py.auto")?.call_method0("mount_registry").map(drop)
+}
+
+/// Notes that the lock of a registry is what the registry says, and that it is enough to mount it.
+#[pyfunction]
+pub fn _note_plain_lock(py: Python<'_>) -> PyResult<()> {
+    let session = session(py)?;
+    let Some(registry) = &session.engine.settings.registry else { return Ok(()) };
+    py.detach(|| session.engine.store.note_plain_lock(registry)).or_raise(py)
 }
 
 fn of_lock(lock: PathBuf) -> Exported {

@@ -8,7 +8,7 @@ use crate::name::{UrlText, closest};
 use crate::notation;
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::state::session;
-use crate::settings::{parse_size, text_of_mounts};
+use crate::settings::{AutoInstall, parse_size, text_of_mounts};
 
 #[pyfunction]
 pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
@@ -22,6 +22,7 @@ pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         lock: settings.lock.as_ref().map(|lock| lock.to_string_lossy()),
         mounts: text_of_mounts(&settings.mounts),
         registry: settings.registry.as_ref().map(|path| path.to_string_lossy()),
+        auto_install: settings.auto_install.map(AutoInstall::as_str),
         start: settings.start,
         cache_dir: settings.cache_dir.to_string_lossy(),
         cache_limit: settings.cache_limit,

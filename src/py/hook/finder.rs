@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::absolute;
+use super::auto;
 use super::elsewhere::{Asking, Wanted, in_folders, is_asking, is_real, known_to_finders};
 use super::filter::{Finder, Ours, Place, serves_behind};
 use super::folders::{any_in_trees, joined, only_folder, submodule, virtual_namespace};
@@ -239,6 +240,9 @@ fn find_behind<'py>(wanted: Wanted<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny
     }
     if !wanted.name.contains('.') {
         absolute::explain(py, session, wanted.name)?;
+        if let Some(spec) = auto::find(session, wanted)? {
+            return Ok(Some(spec));
+        }
         missing::explain(py, session, wanted.name)?;
     }
     Ok(None)

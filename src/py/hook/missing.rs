@@ -17,7 +17,14 @@ pub fn explain(py: Python<'_>, session: &Session, name: &str) -> PyResult<()> {
     if !session.has_view() || !is_import(py)? || !is_last(py)? {
         return Ok(());
     }
-    let Some(note) = session.missing(name) else { return Ok(()) };
+    match session.missing(name) {
+        Some(note) => Err(raised(py, name, &note)?),
+        None => Ok(()),
+    }
+}
+
+/// What an import raises, with a note.
+pub fn raised(py: Python<'_>, name: &str, note: &str) -> PyResult<PyErr> {
     let message = format!("No module named '{name}'");
     let raised = |message: &str| {
         let error = PyModuleNotFoundError::type_object(py).call1((message,))?;
@@ -26,15 +33,15 @@ pub fn explain(py: Python<'_>, session: &Session, name: &str) -> PyResult<()> {
     };
     let error = raised(&message)?;
     // Before Python 3.11 there are no notes.
-    let error = match error.call_method1(intern!(py, "add_note"), (&note,)) {
+    let error = match error.call_method1(intern!(py, "add_note"), (note,)) {
         Ok(_) => error,
         Err(_) => raised(&format!("{message}; {note}"))?,
     };
-    Err(PyErr::from_value(error))
+    Ok(PyErr::from_value(error))
 }
 
 /// True if nobody is asked after us.
-fn is_last(py: Python<'_>) -> PyResult<bool> {
+pub fn is_last(py: Python<'_>) -> PyResult<bool> {
     let finders = py.import(intern!(py, "sys"))?.getattr(intern!(py, "meta_path"))?;
     let last = finders.cast::<PyList>()?.iter().next_back();
     Ok(last.is_some_and(|last| {

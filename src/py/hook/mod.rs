@@ -10,11 +10,12 @@
 //! loader     spec ─▶ bytes, extension modules         code      spec ─▶ code
 //! ready      unit ─▶ one that can be used     (here an import waits, with its own lock only)
 //! whole      a unit that a foreign loader opens       successor the version that took its place
-//! watched    modules of others that are mended
+//! watched    modules of others that are mended        auto      brings a name that nobody knows
 //! compiling  helpers that compile together            absolute  why nobody knows a name
 //! ```
 
 mod absolute;
+mod auto;
 mod code;
 mod compiling;
 mod elsewhere;

@@ -120,7 +120,7 @@ pub fn is_import(py: Python<'_>) -> PyResult<bool> {
     Ok(frame.getattr(intern!(py, "f_code"))?.is(importing.bind(py)))
 }
 
-fn frame_at(py: Python<'_>, depth: usize) -> PyResult<Bound<'_, PyAny>> {
+pub fn frame_at(py: Python<'_>, depth: usize) -> PyResult<Bound<'_, PyAny>> {
     static FRAME: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let frame_at =
         FRAME.get_or_try_init(py, || py.import("sys")?.getattr("_getframe").map(Bound::unbind))?;

@@ -186,6 +186,7 @@ fn settings(options: &Options) -> Settings {
         lock: None,
         mounts: Vec::new(),
         registry: None,
+        auto_install: None,
         start: true,
         manifest_url: None,
         public_keys: Vec::new(),

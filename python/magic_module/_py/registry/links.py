@@ -193,7 +193,7 @@ def _lock(
         return registry.lock_path, registry.inputs(), {}
     asked = inputs(of, ["magic-module", "registry", "lock"], missing.values())
     try:
-        return _resolved(asked), asked, {}
+        return resolved(asked), asked, {}
     except OfflineError:
         raise
     except (ResolverError, ConfigurationError) as error:
@@ -203,15 +203,16 @@ def _lock(
     failed: dict[str, Exception] = {}
     for name, wanted in missing.items():
         try:
-            _resolved(inputs(of, asked.command, [wanted]))
+            resolved(inputs(of, asked.command, [wanted]))
         except MagicModuleError as error:
             failed[name] = error
     rest = [wanted for name, wanted in missing.items() if name not in failed]
     asked = inputs(of, asked.command, rest)
-    return (_resolved(asked) if rest else None), asked, failed
+    return (resolved(asked) if rest else None), asked, failed
 
 
-def _resolved(asked: Inputs) -> Path:
+def resolved(asked: Inputs) -> Path:
+    """A lock in the cache that was made of `asked`, once."""
     lock = _native._script_folder(f"links 1\n{asked.digest}") / LOCK
     if not lock.is_file():
         if _native._settings()["offline"]:
