@@ -8,6 +8,7 @@
 //! shared. So the owned paths are the links of a view, and the index of the names that can be
 //! imported, in one.
 
+mod knots;
 mod owners;
 mod start;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::{Digest, UnitName, UrlText, Version};
 use crate::wheel::Scheme;
 
+pub use knots::{Groups, is_library, joined, knots};
 pub use owners::{FileEntry, Owner, Owners, WRITTEN};
 pub use start::{Start, StartFile, runs_at_start};
 
@@ -36,6 +38,9 @@ pub struct Resolved {
     /// The projects by their folders, each with the digest of its `pyproject.toml`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub projects: BTreeMap<String, Digest>,
+    /// Units that cannot live apart, as far as that is known before they are unpacked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub knots: Groups,
     /// What wheels have an interpreter do when it starts.
     #[serde(default, skip_serializing_if = "Start::is_empty")]
     pub start: Start,

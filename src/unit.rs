@@ -16,9 +16,10 @@ use crate::layout::{Found, Layout, Suffixes};
 use crate::manifest::Record;
 use crate::mount::Mount;
 use crate::name::{Digest, FilePath, Key, UnitName, Version};
+use crate::store::Reuse;
 use crate::store::code::{CodePack, Interpreter, Trust};
 use crate::store::generation::Active;
-use crate::store::tree::{Scrutiny, Tree, TreeFile, folder_of};
+use crate::store::tree::{Scrutiny, Stamp, Tree, TreeFile, folder_of};
 
 /// So often is a file mended for one read: where there are no locks, somebody else may replace
 /// the tree right after that.
@@ -197,6 +198,14 @@ impl Unit {
     /// Looks at the tree on disk, once per process: compares stamps, hashes what
     /// differs, mends what the blobs can mend.
     pub fn prepare(&self, scrutiny: Scrutiny) -> Result<Readiness> {
+        let ready = self.prepare_tree(scrutiny)?;
+        if matches!(ready, Readiness::Ready) && self.knot(scrutiny, Reuse::WhatIsHere)?.is_none() {
+            return Ok(Readiness::Missing);
+        }
+        Ok(ready)
+    }
+
+    fn prepare_tree(&self, scrutiny: Scrutiny) -> Result<Readiness> {
         if self.tree.lock().is_some() {
             return Ok(Readiness::Ready);
         }
@@ -232,6 +241,58 @@ impl Unit {
         self.set_tree(tree);
         self.tell(|| Finding::Whole);
         Ok(Readiness::Ready)
+    }
+
+    /// The knot that it is seen in, made anew of its trees where it is damaged; `Some(None)` if it
+    /// stands alone. `None`: a tree that belongs to it is not here.
+    fn knot(&self, scrutiny: Scrutiny, reuse: Reuse) -> Result<Option<Option<Arc<Tree>>>> {
+        let Ok(mount) = self.mount() else { return Ok(Some(None)) };
+        let (Some(knot), Some(view)) = (mount.supply.knot_of(&self.name), mount.supply.view())
+        else {
+            return Ok(Some(None));
+        };
+        let store = &self.engine.store;
+        if reuse == Reuse::WhatIsHere {
+            if let Some(tree) = knot.tree.lock().clone() {
+                return Ok(Some(Some(tree)));
+            }
+            let is_there = store.check_folder(&store.knots())?;
+            let opened = if is_there { Tree::open_knot(store, &knot.digest)? } else { None };
+            if let Some(mut tree) = opened {
+                let checked = tree.check(store, scrutiny);
+                if checked.damaged.is_empty() {
+                    if checked.changed {
+                        let _ = tree.write_index(store);
+                    }
+                    return Ok(Some(Some(knot.tree.lock().insert(Arc::new(tree)).clone())));
+                }
+            }
+        }
+        // Other trees than those that it was made of are here: it is tied anew.
+        let composed = knot.compose(store, &view.resolved, reuse)?;
+        let Some(tree) = composed.filter(|tree| tree.digest == knot.digest) else {
+            return Ok(None);
+        };
+        Ok(Some(Some(knot.tree.lock().insert(Arc::new(tree)).clone())))
+    }
+
+    /// What is seen of a file through the view is, in a knot, another name of it, or a copy.
+    fn look_in_knot(&self, path: &str) -> Result<()> {
+        let Some(Some(knot)) = self.knot(self.engine.scrutiny(), Reuse::WhatIsHere)? else {
+            return Ok(());
+        };
+        let Some(at) = knot.position(path) else { return Ok(()) };
+        let [own, seen] = [&self.folder, &knot.folder].map(|folder| {
+            fs_err::symlink_metadata(folder.join(path)).ok().map(|it| Stamp::of(&it).inode)
+        });
+        // On one file system; without inodes all are hashed.
+        if own.is_some_and(|inode| inode != 0) && own == seen {
+            return Ok(());
+        }
+        if knot.verify_file(&knot.files[at]).is_ok() {
+            return Ok(());
+        }
+        self.knot(self.engine.scrutiny(), Reuse::Nothing).map(drop)
     }
 
     fn refuse(&self, tree: &Tree, damaged: &[usize], cause: &Error) -> Error {
@@ -274,7 +335,7 @@ impl Unit {
         let Some(at) = tree.position(path) else { return Err(self.no_file(path)) };
         for _ in 0..MENDINGS {
             match at_file(&tree, &tree.files[at]) {
-                Ok(found) => return Ok(found),
+                Ok(found) => return self.look_in_knot(path).map(|()| found),
                 Err(error) => self.mend(&tree, at).map_err(|_| error)?,
             }
             tree = self.tree().ok_or_else(|| self.not_ready())?;

@@ -9,6 +9,7 @@
 //! A tree is built under a lock by one process, aside, and named when it is whole.
 //! Nothing here asks the network: what cannot be made is told to the caller.
 
+mod compose;
 mod copies;
 mod fill;
 mod packs;
@@ -24,6 +25,7 @@ use crate::store::lock::Exclusive;
 use crate::store::tree::{Kept, Scrutiny, Stamp, Tree, folder_of};
 use crate::store::{Reuse, Store, aside, disk, in_the_way, make_folders, make_way, rename_onto};
 
+pub use compose::compose;
 pub use copies::{link, make_executable};
 use fill::fill;
 use packs::{Declared, Packs};

@@ -84,6 +84,7 @@ fn furnished(wheels: &[(&str, Contents)], home: &Home, small: &[(&str, &str)]) -
         owners: Owners::of(&scheme(), &files),
         editable: Vec::new(),
         projects: BTreeMap::new(),
+        knots: Vec::new(),
         start: crate::resolved::Start::default(),
     };
     let contents = named.iter().map(|(unit, contents)| (unit.clone(), (*contents).clone()));
@@ -105,7 +106,7 @@ fn links(plan: &Plan) -> Vec<String> {
     let line = |(path, entry): (&FilePath, &Entry)| {
         let path = path.as_str().replace("lib/python3.12/site-packages/", "site/");
         match entry {
-            Entry::Tree { path: inside, digest } => {
+            Entry::Tree { path: inside, digest } | Entry::Knot { path: inside, digest } => {
                 assert!(inside.as_str().ends_with(path.trim_start_matches("site/")));
                 Some(format!("{path} {}", &digest.to_hex()[..4]))
             }

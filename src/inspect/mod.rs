@@ -10,6 +10,7 @@
 //! wheel when that is unpacked. Of a wheel that was taken whole, each file was hashed.
 
 mod contents;
+pub mod elf;
 mod pieces;
 mod tail;
 mod whole;

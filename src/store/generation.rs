@@ -104,6 +104,12 @@ pub struct State {
     /// Versions that the newest manifest takes back.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub yanked: Yanked,
+    /// Folders in which the trees of several units are seen together, with these units.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub knots: BTreeMap<Digest, BTreeSet<UnitName>>,
+    /// Units whose libraries find each other, as unpacking has shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ties: Vec<BTreeSet<UnitName>>,
 }
 
 /// Reasons by unit and version.

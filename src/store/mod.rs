@@ -7,6 +7,7 @@
 //!   trees/<digest>/…            one immutable directory per tree, shaped like site-packages
 //!   trees/<digest>.index        what it holds, stamps, and what it can be rebuilt from
 //!   lazy/<sha256>/<file name>   data files that are fetched when they are asked for
+//!   knots/<digest>/…            files of several trees together; an index as theirs
 //!   views/<identity>/…          one environment of links for each lock
 //!   views/<identity>.index      what stands in it
 //!   wheels/<sha256>             what is in a wheel, whether the wheel is here or not
@@ -50,8 +51,8 @@ const CACHEDIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
 const ANOTHER_PLACE: &str = "set MAGIC_MODULE_CACHE_DIR to a directory that you may write";
 
 /// The directories below `v1`.
-const FOLDERS: [&str; 9] =
-    ["blobs", "trees", "lazy", "views", "wheels", "scripts", "mounts", "locks", "tmp"];
+const FOLDERS: [&str; 10] =
+    ["blobs", "trees", "knots", "lazy", "views", "wheels", "scripts", "mounts", "locks", "tmp"];
 
 /// Where everything is, and who may be trusted with it.
 #[derive(Debug, Clone)]
@@ -92,6 +93,11 @@ impl Store {
     /// The folder of the trees and their indexes.
     pub fn trees(&self) -> PathBuf {
         self.root.join("trees")
+    }
+
+    /// The folder of the knots and their indexes.
+    pub fn knots(&self) -> PathBuf {
+        self.root.join("knots")
     }
 
     /// The folder of the views and their indexes.

@@ -121,6 +121,8 @@ struct Survey {
     manifests: BTreeSet<Digest>,
     /// The locks that mounts are of.
     locks: BTreeSet<PathBuf>,
+    /// Those that views lead into.
+    knots: BTreeSet<Digest>,
 }
 
 /// A mount of a lock that nobody used for long. Nobody can bind to it until it has gone.
@@ -161,7 +163,9 @@ impl Survey {
                 survey.forgotten.push(forgotten);
                 continue;
             }
-            survey.manifests.extend(folder.state()?.manifest);
+            let state = folder.state()?;
+            survey.manifests.extend(state.manifest);
+            survey.knots.extend(state.knots.into_keys());
             survey.locks.extend(folder.described()?["lock"].as_str().map(PathBuf::from));
             survey.look_at(&folder)?;
             survey.folders.push(folder);
@@ -230,7 +234,8 @@ impl Survey {
         let code = self.folders.iter().map(MountFolder::code).collect();
         let views =
             self.folders.iter().filter_map(|folder| Digest::new(&name_of(&folder.path)).ok());
-        Ok(References { trees, blobs, lazy, wheels, code, views: views.collect() })
+        let (views, knots) = (views.collect(), self.knots.clone());
+        Ok(References { trees, blobs, lazy, wheels, code, views, knots })
     }
 }
 
@@ -252,6 +257,7 @@ struct References {
     wheels: BTreeSet<Digest>,
     code: Vec<PathBuf>,
     views: BTreeSet<Digest>,
+    knots: BTreeSet<Digest>,
 }
 
 fn unreadable(folder: &MountFolder, number: u64) -> Error {
@@ -308,6 +314,13 @@ impl Broom {
         let goes = |name: &str, keep: &BTreeSet<Digest>| {
             Digest::new(name).is_ok_and(|digest| !keep.contains(&digest))
         };
+        // Who leads somewhere goes before what is there.
+        self.sweep_folder(&store.views(), |name| {
+            goes(name.trim_end_matches(".index"), &keep.views)
+        })?;
+        self.sweep_folder(&store.knots(), |name| {
+            goes(name.trim_end_matches(".index"), &keep.knots)
+        })?;
         for entry in entries(&store.trees())? {
             let name = name_of(&entry);
             if goes(name.trim_end_matches(".index"), &keep.trees) {
@@ -320,9 +333,6 @@ impl Broom {
         }
         self.sweep_folder(&store.lazy(), |name| goes(name, &keep.lazy))?;
         self.sweep_folder(&store.wheels(), |name| goes(name, &keep.wheels))?;
-        self.sweep_folder(&store.views(), |name| {
-            goes(name.trim_end_matches(".index"), &keep.views)
-        })?;
         for folder in &keep.code {
             self.sweep_folder(folder, |name| {
                 let tree = name.get(..64).and_then(|digest| Digest::new(digest).ok());
@@ -334,6 +344,7 @@ impl Broom {
             let is_old = match name.split_once('.') {
                 Some((tree, "tree")) => goes(tree, &keep.trees),
                 Some((identity, "view")) => goes(identity, &keep.views),
+                Some((knot, "knot")) => goes(knot, &keep.knots),
                 _ => false,
             };
             if is_old && Exclusive::try_take(&lock)?.is_some() {
@@ -366,7 +377,8 @@ impl Broom {
     fn sweep_tmp(&mut self, store: &Store) -> Result<()> {
         for entry in entries(&store.tmp())? {
             let name = name_of(&entry);
-            let of_lock = name.rsplit_once('.').filter(|(_, what)| ["tree", "view"].contains(what));
+            let of_lock =
+                name.rsplit_once('.').filter(|(_, what)| ["tree", "view", "knot"].contains(what));
             let dead = match of_lock {
                 Some((maker, what)) => {
                     let digest = maker.split('.').next().unwrap_or(maker);

@@ -155,6 +155,11 @@ pub fn folder_of(store: &Store, digest: &Digest) -> PathBuf {
     store.trees().join(digest.to_hex())
 }
 
+/// Where the knot with this digest is, or would be.
+pub fn knot_of(store: &Store, digest: &Digest) -> PathBuf {
+    store.knots().join(digest.to_hex())
+}
+
 /// Where its index is, or would be.
 pub fn index_of(store: &Store, digest: &Digest) -> PathBuf {
     store.trees().join(format!("{digest}.index"))
@@ -164,14 +169,20 @@ impl Tree {
     /// Reads the index. `None`: there is no such tree, or its index is damaged,
     /// which comes to the same: it will be built again.
     pub fn open(store: &Store, digest: &Digest) -> Result<Option<Self>> {
-        let folder = folder_of(store, digest);
-        let bytes = match disk::read_private(&index_of(store, digest), INDEX_LIMIT) {
+        Self::open_at(store, folder_of(store, digest), digest)
+    }
+
+    /// The same for a knot, which has the form of a tree.
+    pub fn open_knot(store: &Store, digest: &Digest) -> Result<Option<Self>> {
+        Self::open_at(store, knot_of(store, digest), digest)
+    }
+
+    fn open_at(store: &Store, folder: PathBuf, digest: &Digest) -> Result<Option<Self>> {
+        let path = folder.with_extension("index");
+        let bytes = match disk::read_private(&path, INDEX_LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if disk::is_damage(&error) => return Ok(None),
-            Err(error) => {
-                let path = index_of(store, digest);
-                return Err(Error::store("cannot read a tree's index", &path, &error));
-            }
+            Err(error) => return Err(Error::store("cannot read a tree's index", &path, &error)),
         };
         if !store.check_folder(&folder)? {
             return Ok(None);
@@ -188,6 +199,13 @@ impl Tree {
     pub fn new(digest: Digest, folder: PathBuf, mut files: Vec<TreeFile>) -> Self {
         files.sort_unstable_by(|one, other| one.path.as_str().cmp(other.path.as_str()));
         Self { digest, folder, files, same_boot: true }
+    }
+
+    /// What a tree of these files is called.
+    pub fn digest_of<'a>(files: impl Iterator<Item = &'a TreeFile>) -> Digest {
+        let mut lines: Vec<String> = files.map(TreeFile::line).collect();
+        lines.sort_unstable();
+        Digest::of(lines.concat().as_bytes())
     }
 
     /// The blobs that it can be made from again.
@@ -270,7 +288,8 @@ impl Tree {
             let _ = writeln!(body, "{mtime} {ctime} {inode} {source} {entry}");
         }
         let text = format!("{FORMAT}\n{}\n{body}", Digest::of(body.as_bytes()));
-        write_aside(&store.tmp(), &index_of(store, &self.digest), text.as_bytes(), Sync::Later)
+        let path = self.folder.with_extension("index");
+        write_aside(&store.tmp(), &path, text.as_bytes(), Sync::Later)
     }
 
     /// The files that are not what they should be, by position. Files that differ from

@@ -13,8 +13,9 @@
 //!   path NUL file NUL size NUL sha256 LF             as does `run`: it can be executed
 //! ```
 //!
-//! A view is built aside under a lock and renamed; it is never changed, and nobody may write to
-//! its folders. After another boot all of it is compared once: written pages may be lost.
+//! A view is built aside under a lock and renamed, and nobody may write to its folders. It changes
+//! in one way only: links into trees become links into a knot, each by a rename. After another
+//! boot all of it is compared once: written pages may be lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -25,7 +26,7 @@ use std::time::SystemTime;
 use super::lock::Exclusive;
 use super::{
     Store, Sync, aside, boot, create_file, disk, in_the_way, make_folders, make_way,
-    open_to_others, unused, write_aside,
+    open_to_others, rename_onto, unused, write_aside,
 };
 use crate::error::{Error, Kind, Result};
 use crate::name::{Digest, FilePath, folders, parents};
@@ -51,6 +52,13 @@ pub enum Entry {
         /// The tree.
         digest: Digest,
         /// In the tree.
+        path: FilePath,
+    },
+    /// The same for a knot.
+    Knot {
+        /// The knot.
+        digest: Digest,
+        /// In the knot.
         path: FilePath,
     },
     /// A link to what stands beside it.
@@ -120,6 +128,56 @@ pub fn build(store: &Store, identity: &Digest, plan: &Plan) -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Lets the links of a view lead into knots: `knot` tells for a path into which, where it belongs to
+/// one. Each link is replaced by a rename: a path of the view is never absent.
+pub fn tie(store: &Store, identity: &Digest, knot: impl Fn(&str) -> Option<Digest>) -> Result<()> {
+    let folder = folder_of(store, identity);
+    let _lock = Exclusive::wait(&store.locks().join(format!("{identity}.view")))?;
+    let Some(index) = Index::read(store, identity)? else { return Ok(()) };
+    let Some(listing) = index.listing() else { return Ok(()) };
+    let mut tied = String::with_capacity(listing.len());
+    let mut changes = BTreeMap::new();
+    for line in listing.split_terminator('\n') {
+        match line.split_once("\0link\0").and_then(|(path, target)| {
+            let up = out_of_views(path);
+            let inside = target.strip_prefix(&up)?;
+            let is_ours = inside.starts_with("trees/") || inside.starts_with("knots/");
+            let target = format!("{up}knots/{}/{path}", knot(path).filter(|_| is_ours)?);
+            Some((path, target))
+        }) {
+            Some((path, target)) => {
+                let _ = writeln!(tied, "{path}\0link\0{target}");
+                if !line.ends_with(&target) {
+                    changes.insert(path, target);
+                }
+            }
+            None => {
+                tied.push_str(line);
+                tied.push('\n');
+            }
+        }
+    }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let mut open = BTreeSet::new();
+    let replace = |(path, target): (&&str, &String)| -> io::Result<()> {
+        let place = folder.join(path);
+        if let Some(above) = place.parent()
+            && open.insert(above.to_owned())
+        {
+            disk::reopen(above)?;
+        }
+        let aside = aside(&store.tmp(), identity, "link");
+        make_link(target, &aside)?;
+        rename_onto(&aside, &place)
+    };
+    let replaced = changes.iter().try_for_each(replace);
+    let closed = open.iter().try_for_each(|above| close(above));
+    replaced.and(closed).map_err(|error| cannot_build(&folder, &error))?;
+    write_index(store, identity, &tied)
+}
+
 /// What was added to a view, changed in it, or removed from it, by its path below the prefix.
 pub fn changed(store: &Store, identity: &Digest) -> Result<Vec<String>> {
     let Some(index) = Index::read(store, identity)? else { return Ok(Vec::new()) };
@@ -128,6 +186,17 @@ pub fn changed(store: &Store, identity: &Digest) -> Result<Vec<String>> {
 }
 
 impl Plan {
+    /// Lets links into trees lead into knots: `knot` tells for a path into which.
+    pub fn tie(&mut self, knot: impl Fn(&str) -> Option<Digest>) {
+        for (place, entry) in &mut self.0 {
+            if let Entry::Tree { path, .. } = entry
+                && let Some(digest) = knot(place.as_str())
+            {
+                *entry = Entry::Knot { digest, path: path.clone() };
+            }
+        }
+    }
+
     /// As the index has it.
     fn listing(&self) -> Result<String> {
         let mut listing = String::new();
@@ -158,9 +227,10 @@ impl Entry {
     fn target(&self, path: &FilePath) -> Option<String> {
         let target = match self {
             Self::Tree { digest, path: inside } => {
-                // Out of the view's own folders, then out of the view, then out of all views.
-                let up = path.as_str().matches('/').count() + 2;
-                format!("{}trees/{digest}/{inside}", "../".repeat(up))
+                format!("{}trees/{digest}/{inside}", out_of_views(path.as_str()))
+            }
+            Self::Knot { digest, path: inside } => {
+                format!("{}knots/{digest}/{inside}", out_of_views(path.as_str()))
             }
             Self::Beside(path) => path.to_string(),
             Self::Outside(path) => path.to_str()?.to_owned(),
@@ -168,6 +238,11 @@ impl Entry {
         };
         (!target.contains(char::is_control)).then_some(target)
     }
+}
+
+/// Out of the view's own folders, then out of the view, then out of all views.
+fn out_of_views(path: &str) -> String {
+    "../".repeat(path.matches('/').count() + 2)
 }
 
 fn refused(why: String) -> Error {

@@ -15,6 +15,8 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::events::ForkLock;
@@ -24,6 +26,7 @@ use crate::name::{Digest, Namespace, SafeUrl, UnitName, UrlText, Version};
 use crate::origin::{BoxFuture, Freshness};
 use crate::policy::Policy;
 use crate::resolved::Resolved;
+use crate::store::tree::Tree;
 
 /// Where a supply comes from, as the caller of `mount()` said it.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,6 +107,16 @@ impl View {
     }
 }
 
+/// A folder in which the trees of several units are seen together.
+pub struct Knot {
+    /// Names it.
+    pub digest: Digest,
+    /// What it is made of, in the order of their names.
+    pub members: Vec<(UnitName, Digest)>,
+    /// As this process has found it.
+    pub tree: Mutex<Option<Arc<Tree>>>,
+}
+
 /// What has to be waited for.
 pub type Asking<'a, T> = BoxFuture<'a, Result<T>>;
 
@@ -165,6 +178,22 @@ pub trait Supply: Send + Sync {
     /// The folder through which its trees are seen, if there is one.
     fn view(&self) -> Option<&Arc<View>> {
         None
+    }
+
+    /// The knot that a unit is seen in, if it is in one.
+    fn knot_of(&self, _unit: &UnitName) -> Option<Arc<Knot>> {
+        None
+    }
+
+    /// True if paths in this knot mean those of the view.
+    fn has_knot(&self, _digest: &Digest) -> bool {
+        false
+    }
+
+    /// Trees of these units have come: those that cannot live apart are seen together from now on.
+    /// Returns units that are not here, and whose libraries they need.
+    fn tie(&self, _units: &[UnitName]) -> Asking<'_, Vec<UnitName>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     /// Whether bytes may be fetched from `url`; `what` says what is not here.

@@ -59,14 +59,24 @@ impl Session {
     pub async fn fetch(&self, mount: &Arc<Mount>, members: &[Member], label: &str) -> Result<u64> {
         let _kept = self.keep().await?;
         let progress = Progress::new(label, self.engine.events.clone());
-        let made = self.materialize(members, &progress, Reuse::WhatIsHere).await;
-        let bytes = made.inspect_err(|error| {
-            if error.kind() == Kind::Integrity {
-                let units: Vec<_> = members.iter().map(|it| it.unit.name.clone()).collect();
-                mount.supply.distrust(&units);
+        let mut members = members.to_vec();
+        let mut bytes = 0;
+        // What the libraries of a tree need of others shows when it is unpacked.
+        loop {
+            let made = self.materialize(&members, &progress, Reuse::WhatIsHere).await;
+            bytes += made.inspect_err(|error| {
+                if error.kind() == Kind::Integrity {
+                    let units: Vec<_> = members.iter().map(|it| it.unit.name.clone()).collect();
+                    mount.supply.distrust(&units);
+                }
+            })?;
+            let names: Vec<_> = members.iter().map(|it| it.unit.name.clone()).collect();
+            let missing = mount.supply.tie(&names).await?;
+            if !self.add_needed(mount, &mut members, missing).await? {
+                break;
             }
-        })?;
-        match self.activate(mount, members) {
+        }
+        match self.activate(mount, &members) {
             // A cache that cannot be written serves what it has.
             Err(error) if error.kind() == Kind::Store && bytes == 0 => Ok(0),
             done => done.map(|()| bytes),

@@ -83,13 +83,19 @@ impl Session {
         Ok(located.map_or(Standing::Nothing, Standing::Located))
     }
 
-    /// The view that `folder` lies in, its mount, and the folder relative to it.
+    /// The view that `folder` lies in, its mount, and the folder relative to it. A folder of a knot
+    /// is that of a view which leads there.
     fn view_at(&self, folder: &Path) -> Option<(Arc<Mount>, Arc<View>, String)> {
-        let below = folder.strip_prefix(self.engine.store.views()).ok()?;
+        let store = &self.engine.store;
+        let knot = folder.strip_prefix(store.knots()).ok();
+        let below = knot.or_else(|| folder.strip_prefix(store.views()).ok())?;
         let mut parts = below.components();
-        let identity = Digest::new(parts.next()?.as_os_str().to_str()?).ok()?;
+        let digest = Digest::new(parts.next()?.as_os_str().to_str()?).ok()?;
         let inside = parts.as_path().to_str()?.replace('\\', "/");
-        let mount = self.find_mount(|mount| mount.identity == identity)?;
+        let mount = self.find_mount(|mount| match knot {
+            Some(_) => mount.supply.has_knot(&digest),
+            None => mount.identity == digest,
+        })?;
         let view = mount.supply.view()?.clone();
         Some((mount, view, inside))
     }

@@ -110,10 +110,11 @@ impl Entry {
 }
 
 impl Entry {
-    /// True for a folder of a tree or of a view; else it is a mount's.
+    /// True for a folder of a tree, of a view or of a knot; else it is a mount's.
     fn is_of_files(&self, session: &Session) -> bool {
         let store = &session.engine.store;
-        self.folder.starts_with(store.trees()) || self.folder.starts_with(store.views())
+        let folders = [store.trees(), store.views(), store.knots()];
+        folders.iter().any(|folder| self.folder.starts_with(folder))
     }
 
     /// A unit of the mount whose folder this is.

@@ -154,11 +154,12 @@ fn cached<'py>(
     Ok(PyString::new(py, &text).into_any())
 }
 
-/// True if `path` lies in a tree or a view of the store, and is written as the store writes it.
+/// True if `path` lies in a tree, a view or a knot of the store, and is written as the store writes it.
 pub fn in_trees(session: &Session, path: &str) -> bool {
     let below = session.engine.store.root().to_str().and_then(|root| path.strip_prefix(root));
     let below = below.and_then(|below| below.strip_prefix(MAIN_SEPARATOR));
+    let folders = ["trees", "views", "knots"];
     let below =
-        below.and_then(|below| below.strip_prefix("trees").or_else(|| below.strip_prefix("views")));
+        below.and_then(|below| folders.iter().find_map(|folder| below.strip_prefix(folder)));
     below.is_some_and(|below| below.starts_with(MAIN_SEPARATOR) && !below.contains(".."))
 }

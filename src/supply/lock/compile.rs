@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::choose::{Chooser, Chosen, Request, Required, Requirements};
+use super::knots::knot_at;
 use super::projects::{self, Found};
 use super::records::record_of;
 use super::{Compiled, LockSupply, Source, index};
@@ -19,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::furnish::{self, Home};
 use crate::name::{Digest, DistributionName, UnitName};
 use crate::pylock::Pylock;
-use crate::resolved::{Distribution, FileEntry, Owners, Resolved, Start};
+use crate::resolved::{Distribution, FileEntry, Owners, Resolved, Start, knots};
 use crate::store::Store;
 use crate::store::view;
 use crate::supply::View;
@@ -51,6 +52,9 @@ pub(super) fn read(store: &Store, digest: &Digest) -> Result<Resolved> {
     })?;
     Ok(read.resolved)
 }
+
+/// The files of all wheels, where an installer puts them.
+type Placed = Vec<(UnitName, Vec<FileEntry>)>;
 
 /// A wheel that was chosen, and what is in it.
 pub(super) struct Inspected {
@@ -93,6 +97,9 @@ impl LockSupply {
         let required = beside(move || chooser.require(&asked)).await?;
         let (mut resolved, files) = resolve(&chosen, &inspected, &projects, required)?;
         resolved.start = self.start(&inspected, &files, &resolved.owners, &chosen.scheme).await?;
+        let requires = resolved.units.iter().map(|(unit, it)| (unit, &it.requires)).collect();
+        let added = &resolved.start.folders;
+        resolved.knots = knots(&chosen.scheme, &files, &resolved.owners, added, &requires);
         let contents = inspected.into_iter().map(|it| (it.unit, it.contents));
         let contents: BTreeMap<UnitName, Contents> =
             contents.chain(projects.into_iter().map(|it| (it.unit, it.contents))).collect();
@@ -135,7 +142,10 @@ impl LockSupply {
             version,
             own_package: Some(package),
         };
-        let plan = furnish::plan(&resolved, contents, &home, &BTreeMap::new())?;
+        let state = self.folder.state()?;
+        let mut plan = furnish::plan(&resolved, contents, &home, &BTreeMap::new())?;
+        plan.tie(|path| knot_at(&state.knots, &resolved, path));
+        self.learn_knots(&state, &resolved);
         let folder = view::build(store, &self.identity, &plan)?;
         let document =
             Document { manifest: 1, namespace: "", modules: BTreeMap::new(), resolved: &resolved };
@@ -156,7 +166,7 @@ fn resolve(
     inspected: &[Inspected],
     projects: &[Found],
     mut required: Required,
-) -> Result<(Resolved, Vec<(UnitName, Vec<FileEntry>)>)> {
+) -> Result<(Resolved, Placed)> {
     let scheme = &chosen.scheme;
     let mut units = BTreeMap::new();
     let mut files = Vec::new();
@@ -175,8 +185,9 @@ fn resolve(
         units.insert(unit.clone(), distribution);
     }
     let (editable, projects) = projects::listed(&chosen.editable, projects);
-    let (owners, start) = (Owners::of(scheme, &files), Start::default());
-    Ok((Resolved { scheme: scheme.clone(), units, owners, editable, projects, start }, files))
+    let (owners, start, knots) = (Owners::of(scheme, &files), Start::default(), Vec::new());
+    let scheme = scheme.clone();
+    Ok((Resolved { scheme, units, owners, editable, projects, knots, start }, files))
 }
 
 fn files_of(contents: &Contents, scheme: &Scheme) -> Result<Vec<FileEntry>> {

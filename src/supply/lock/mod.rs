@@ -11,6 +11,7 @@
 pub mod choose;
 mod compile;
 pub mod index;
+mod knots;
 mod projects;
 mod records;
 mod starting;
@@ -20,10 +21,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use super::{Answer, Asking, Supply, View};
+use parking_lot::Mutex;
+
+use super::{Answer, Asking, Knot, Supply, View};
 use crate::distribution::Metadata;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::events::ForkLock;
 use crate::index::Units;
 use crate::lockfile;
 use crate::manifest::{Manifest, Modules};
@@ -34,6 +38,7 @@ use crate::pylock::{self, SIZE_LIMIT};
 use crate::store::generation::{Generation, MountFolder};
 use crate::store::{disk, view, wheels};
 use choose::Launch;
+use knots::Knots;
 
 /// A lock, and what is wanted of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +80,7 @@ pub struct LockSupply {
     identity: Digest,
     folder: MountFolder,
     compiled: OnceLock<Compiled>,
+    knots: Mutex<Knots>,
 }
 
 /// What was made of the lock.
@@ -113,6 +119,7 @@ impl LockSupply {
             identity,
             folder: MountFolder::new(&engine.store, &identity),
             compiled: OnceLock::new(),
+            knots: Mutex::default(),
         })
     }
 
@@ -137,7 +144,8 @@ impl LockSupply {
         if let Some(compiled) = self.compiled.get() {
             return Ok(Some(compiled));
         }
-        let Some(document) = self.folder.state()?.manifest else { return Ok(None) };
+        let state = self.folder.state()?;
+        let Some(document) = state.manifest else { return Ok(None) };
         let Ok(resolved) = compile::read(&self.engine.store, &document) else { return Ok(None) };
         if !projects::are_unchanged(&resolved) {
             return Ok(None);
@@ -145,6 +153,7 @@ impl LockSupply {
         let Some(folder) = view::open(&self.engine.store, &self.identity)? else {
             return Ok(None);
         };
+        self.learn_knots(&state, &resolved);
         let view = Arc::new(View { folder, resolved });
         Ok(Some(self.compiled.get_or_init(|| Compiled { document, view })))
     }
@@ -232,6 +241,23 @@ impl Supply for LockSupply {
 
     fn view(&self) -> Option<&Arc<View>> {
         self.compiled.get().map(|compiled| &compiled.view)
+    }
+
+    fn knot_of(&self, unit: &UnitName) -> Option<Arc<Knot>> {
+        self.known_knot(unit)
+    }
+
+    fn has_knot(&self, digest: &Digest) -> bool {
+        self.has_known_knot(digest)
+    }
+
+    fn tie(&self, units: &[UnitName]) -> Asking<'_, Vec<UnitName>> {
+        let units = units.to_vec();
+        Box::pin(async move { self.tie_units(&units).await })
+    }
+
+    fn locks(&self) -> Vec<&dyn ForkLock> {
+        vec![&self.knots]
     }
 
     fn may_fetch(&self, url: &SafeUrl, what: &dyn Fn() -> String) -> Result<()> {

@@ -57,6 +57,28 @@ impl Session {
         Ok(())
     }
 
+    /// Adds units whose libraries those of `members` need, with what they require. False: all are
+    /// among them.
+    pub async fn add_needed(
+        &self,
+        mount: &Arc<Mount>,
+        members: &mut Vec<Member>,
+        missing: Vec<UnitName>,
+    ) -> Result<bool> {
+        let before = members.len();
+        for name in missing {
+            let Some(view) = mount.supply.view() else { break };
+            if members.iter().all(|member| member.unit.name != name) {
+                let unit = self.unit_in_view(mount, view, &name)?;
+                members.push(self.record_for(mount, &unit).await?);
+            }
+        }
+        if members.len() > before {
+            self.add_required(mount, members).await?;
+        }
+        Ok(members.len() > before)
+    }
+
     /// What a record makes usable that stands in `manifest`.
     pub(crate) async fn member_of(
         &self,

@@ -1,0 +1,157 @@
+"""Wheels whose libraries find each other by `..`: their trees are seen together, in one folder."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from kit import process
+from kit.compiler import suffix
+from kit.interpreter import environment
+from kit.locks import Lock, run, whole
+from kit.wheels import Wheel, native_tag, wheel
+from origins import Origin
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what libraries need is read of ELF alone")
+
+MODULE = r"""
+#define _GNU_SOURCE
+#include <Python.h>
+#include <dlfcn.h>
+@DECLARED@
+static int start(PyObject *module) {
+    int number = -1;
+    @FOUND@
+    return PyModule_AddIntConstant(module, "NUMBER", number);
+}
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, start}, {0, NULL}};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "core", NULL, 0, NULL, slots};
+PyMODINIT_FUNC PyInit_core(void) { return PyModuleDef_Init(&definition); }
+"""
+OPENED = """
+    void *library = dlopen("@NAME@", RTLD_NOW);
+    int (*called)(void) = library ? (int (*)(void))dlsym(library, "@CALLED@") : NULL;
+    if (called) number = called();
+"""
+BESIDE = """
+    Dl_info own;
+    char path[4096];
+    dladdr((void *)start, &own);
+    int length = strrchr(own.dli_fname, '/') - own.dli_fname;
+    snprintf(path, sizeof path, "%.*s/../near/libnear.so", length, own.dli_fname);
+    void *library = dlopen(path, RTLD_NOW);
+    int (*called)(void) = library ? (int (*)(void))dlsym(library, "near") : NULL;
+    if (called) number = called();
+"""
+
+
+def compiled(folder: Path, name: str, source: str, *options: str) -> bytes:
+    compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")
+    if shutil.which(compiler[0]) is None:
+        compiler = [shutil.which("cc") or pytest.skip("no C compiler on this machine")]
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        pytest.skip("no Python.h on this machine")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.c").write_text(source)
+    include = f"-I{sysconfig.get_path('include')}"
+    line = [*compiler, "-shared", "-fPIC", include, f"{name}.c", "-o", name, f"-Wl,-soname,{name}", *options]
+    subprocess.run(line, cwd=folder, check=True)
+    return (folder / name).read_bytes()
+
+
+def module(folder: Path, found: str, *options: str, declared: str = "") -> bytes:
+    return compiled(folder, "core.so", MODULE.replace("@FOUND@", found).replace("@DECLARED@", declared), *options)
+
+
+def library(folder: Path, name: str, number: int) -> bytes:
+    return compiled(folder, f"lib{name}.so", f"int {name}(void) {{ return {number}; }}")
+
+
+def opened(name: str) -> str:
+    return OPENED.replace("@NAME@", f"lib{name}.so").replace("@CALLED@", name)
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Wheel]:
+    """Pairs: linked; found at run time by a search path, by the own place, in one package; and an unrelated one."""
+    folder = tmp_path_factory.mktemp("compiled")
+    core, tag = f"core{suffix()}", native_tag()
+    linked_to = library(folder, "part", 1)
+    linked = module(
+        folder,
+        "number = part();",
+        *("-L.", "-l:libpart.so", "-Wl,-rpath,$ORIGIN/../part.libs"),
+        declared="int part(void);",
+    )
+    searched = module(folder, opened("hidden"), "-Wl,-rpath,$ORIGIN/../../../../lib")
+    placed = module(folder, BESIDE)
+    split = module(folder, opened("more"), "-Wl,-rpath,$ORIGIN/deep/lib")
+    return [
+        wheel("linked", "1", {"linked/__init__.py": "", f"linked/{core}": linked}, tag=tag),
+        wheel("part", "1", {"part.py": "", "part.libs/libpart.so": linked_to}, tag=tag),
+        wheel(
+            "searched", "1", {"searched/__init__.py": "", f"searched/{core}": searched}, requires=["hidden"], tag=tag
+        ),
+        wheel("hidden", "1", data={"data/lib/libhidden.so": library(folder, "hidden", 2)}, tag=tag),
+        wheel("placed", "1", {"placed/__init__.py": "", f"placed/{core}": placed}, requires=["near"], tag=tag),
+        wheel("near", "1", {"near/__init__.py": "", "near/libnear.so": library(folder, "near", 3)}, tag=tag),
+        wheel("split", "1", {"split/__init__.py": "", f"split/{core}": split}, requires=["split-more"], tag=tag),
+        wheel(
+            "split-more",
+            "1",
+            {"split/more.py": "NAME = __name__", "split/deep/lib/libmore.so": library(folder, "more", 4)},
+        ),
+        wheel("split-late", "1", {"split/late.py": "from . import core, more; NUMBER = core.NUMBER"}),
+        wheel("alone", "1", {"alone.py": ""}),
+    ]
+
+
+PROGRAM = """
+import os, sys
+import linked.core, searched.core, placed.core, split.core, split.more
+print(linked.core.NUMBER, searched.core.NUMBER, placed.core.NUMBER, split.core.NUMBER, split.more.NAME)
+print(linked.core.__file__.startswith(sys.prefix), os.path.realpath(linked.core.__file__).split(os.sep)[-7])
+"""
+SAID = "1 2 3 4 split.more\nTrue knots\n"
+
+
+def knots(cache: Path) -> list[Path]:
+    return sorted(path for path in (cache / "v1" / "knots").iterdir() if path.is_dir())
+
+
+def test_libraries_find_those_of_other_wheels(tmp_path: Path, cache: Path, wheels: list[Wheel]) -> None:
+    folder = tmp_path / "project" / "wheels"
+    folder.mkdir(parents=True)
+    with Origin(folder) as origin:
+        lock = Lock(tmp_path / "project", wheels, url=origin.url)
+        assert run(lock, cache, "-c", PROGRAM).stdout == SAID
+        everything = {"linked", "part", "searched", "hidden", "placed", "near", "split", "split_more"}
+        assert whole(origin) == everything
+        offline = {"MAGIC_MODULE_OFFLINE": "1"}
+        assert run(lock, cache, "-c", PROGRAM, settings=offline).stdout == SAID
+        before = knots(cache)
+        assert len(before) == 4
+        # What comes later belongs to the knot of its package from then on.
+        assert run(lock, cache, "-c", "import split.late; print(split.late.NUMBER)").stdout == "4\n"
+        assert len(set(knots(cache)) - set(before)) == 1
+    # Damage is mended from the trees, and a knot that is gone is made again.
+    damaged = next(path for knot in knots(cache) for path in knot.rglob("libpart.so"))
+    damaged.chmod(0o644)
+    damaged.unlink()
+    damaged.write_bytes(b"damage")
+    for knot in [knot for knot in knots(cache) if next(knot.rglob("libhidden.so"), None)]:
+        shutil.rmtree(knot)
+    assert run(lock, cache, "-c", PROGRAM, settings=offline).stdout == SAID
+    # No process holds the older one.
+    line = [sys.executable, "-m", "magic_module", "prune"]
+    process.run(line, environment(cache, None, {}), tmp_path, 0)
+    assert len(knots(cache)) == 4
+    assert run(lock, cache, "-c", f"import split.late\n{PROGRAM}", settings=offline).stdout == SAID
+    changed = [sys.executable, "-m", "magic_module", "doctor", "--lock", str(lock.path)]
+    assert "made anew" not in process.run(changed, environment(cache, None, {}), tmp_path, None).stdout
