@@ -94,8 +94,8 @@ class Stack:
         with urllib.request.urlopen(url) as answer, target.open("wb") as file:
             shutil.copyfileobj(answer, file)
 
-    def served(self) -> Origin:
-        origin = Origin(self.wheels, DELAY, LINK)
+    def served(self, delay: float = DELAY, link: float = LINK) -> Origin:
+        origin = Origin(self.wheels, delay, link)
         self.lock = self.folder / "pylock.toml"
         self.lock.write_text(re.sub(r'https?://[^"]+/([^"/]+\.whl)"', rf'{origin.url}/\1"', self.asked))
         return origin

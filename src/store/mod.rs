@@ -37,7 +37,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-use crate::name::{Digest, Hasher};
+use crate::name::{Digest, Hasher, UrlText};
 use crate::settings::Settings;
 use crate::status::{Status, own_user};
 use lock::Shared;
@@ -157,6 +157,13 @@ impl Store {
         }
         let note = self.scripts().join(hasher.finish().to_hex()).join("plain");
         Some((lock, note))
+    }
+
+    /// True for a wheel that was built here, and lies beside the lock that names it.
+    pub fn has_built(&self, url: &UrlText) -> bool {
+        let url = url::Url::parse(url.as_str()).ok().filter(|url| url.scheme() == "file");
+        let path = url.and_then(|url| url.to_file_path().ok());
+        path.is_some_and(|path| path.starts_with(self.scripts()))
     }
 
     pub(crate) fn scripts(&self) -> PathBuf {

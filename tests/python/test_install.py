@@ -182,3 +182,14 @@ def test_the_environment_itself(world: World, lock: Lock) -> None:
     distribution = importlib.metadata.Distribution.at(site / "tool-3.1.dist-info")
     assert distribution.files is not None
     assert all(Path(str(file.locate())).is_file() for file in distribution.files)
+
+
+def test_a_policy_is_asked(world: World, lock: Lock) -> None:
+    policy = world.work / "modules.toml"
+    policy.write_text('[policy]\nallow = ["alpha"]\n')
+    target = str(world.path / "there")
+    line = ("--lock", str(lock.path), "--into", target)
+    install(world, "alpha", *line, MAGIC_MODULE_REGISTRY=str(policy))
+    refused = install(world, "tool", *line, status=1, MAGIC_MODULE_REGISTRY=str(policy)).stderr
+    assert "tool 3.1 may not be fetched" in refused and "policy.allow" in refused
+    assert not Path(target, "tool").exists()

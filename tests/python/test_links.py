@@ -165,3 +165,49 @@ def test_links_from_an_index_a_private_index_and_a_repository(desk: Desk) -> Non
     (desk.world.work / "links.json").write_text(json.dumps(document))
     again = desk.world.run(SHOW, args=["links.json"], env={"MAGIC_MODULE_OFFLINE": "1", "GITHUB_TOKEN": TOKEN})
     assert again.json["run"] == shown["run"]
+
+
+@with_uv
+def test_what_a_policy_forbids_is_not_built(desk: Desk) -> None:
+    git = f"git+{desk.with_token(desk.repository.url)}@v1.0"
+    links = {"links": {"internal": {"pip_name": git}}}
+    (desk.world.work / "links.json").write_text(json.dumps(links))
+    policy = desk.world.work / "modules.toml"
+    named = {"MAGIC_MODULE_REGISTRY": str(policy)}
+    policy.write_text('[policy]\ndeny = ["internal"]\n')
+    refused = desk.world.run(SHOW, args=["links.json"], env=named).json["internal"][0]
+    assert refused.startswith("internal ") and "policy.deny[0]" in refused
+    assert not list(desk.world.cache.rglob("*.whl"))
+    policy.write_text(f'[policy]\nsources = ["{desk.repository.url}"]\n')
+    assert desk.world.run(SHOW, args=["links.json"], env=named).json["run"]["internal"][3] == 7
+
+
+DOCUMENT = """
+imports:
+  json:
+    module: json
+  plain:
+    module: plain
+    pip_name: plain==1.0
+links:
+  my_link:
+    module: internal
+    pip_name: git+{repository}@v1.0
+    options:
+      b: 5
+      currency: EUR
+  priced:
+    module: corp.links
+    pip_name: corp --index-url {private}
+"""
+
+
+@with_uv
+def test_the_same_in_yaml(desk: Desk) -> None:
+    pytest.importorskip("yaml", reason="NOT TESTED: PyYAML is missing here, which reads links in YAML")
+    text = DOCUMENT.format(repository=desk.with_token(desk.repository.url), private=desk.with_token(desk.private.url))
+    (desk.world.work / "links.yaml").write_text(text)
+    shown = desk.world.run(SHOW, args=["links.yaml"]).json
+    assert [shown[name][0] for name in ("json", "plain", "my_link", "priced")] == [None] * 4
+    assert shown["run"]["my_link"] == ["u1", "my_link", {"a": 1, "b": 5, "currency": "EUR"}, 7]
+    assert shown["run"]["priced"][3] == 6

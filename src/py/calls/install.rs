@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::lock::opened;
+use crate::name::{SafeUrl, Version};
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::session;
 use crate::uses::install::{Target, Wanted};
@@ -33,4 +35,14 @@ pub fn _install_into(
     session.close(&mount);
     let done = done?;
     Ok(done.into_iter().map(|it| (it.name, it.version, it.already)).collect())
+}
+
+/// Whether what comes from a repository may be fetched and built.
+#[pyfunction]
+pub fn _allow_build(py: Python<'_>, name: String, version: &str, url: &str) -> PyResult<()> {
+    let session = session(py)?;
+    let wrong = |why: &dyn std::fmt::Display| PyValueError::new_err(why.to_string());
+    let version = Version::new(version).map_err(|why| wrong(&why))?;
+    let url = SafeUrl::new(url).map_err(|why| wrong(&why))?;
+    block(py, session, None, async move |session| session.allow_build(&name, &version, url).await)
 }

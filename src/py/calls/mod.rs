@@ -64,6 +64,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(exported::_note_plain_lock, module)?,
         wrap_pyfunction!(exported::_start, module)?,
         wrap_pyfunction!(exported::_unpickled, module)?,
+        wrap_pyfunction!(install::_allow_build, module)?,
         wrap_pyfunction!(install::_install_into, module)?,
         wrap_pyfunction!(lock::_index_lock, module)?,
         wrap_pyfunction!(lock::_nearest_lock, module)?,

@@ -45,7 +45,7 @@ impl LockSupply {
         if let Some(rules) = administrator.rules()? {
             let kept = |sha256: &_| matches!(wheels::read(store, sha256), Ok(Some(_)));
             let is_known = |wheel: &&Wheel| wheel.sha256.as_ref().is_some_and(kept);
-            for wheel in wheels.iter().filter(|wheel| !is_known(wheel)) {
+            for wheel in wheels.iter().filter(|it| !is_known(it) && !store.has_built(&it.url)) {
                 rules.may_ask(&self.resolve(&wheel.url)?)?;
             }
         }

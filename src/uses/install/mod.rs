@@ -88,6 +88,8 @@ impl Session {
             return Ok(done);
         }
         let _kept = self.keep().await?;
+        // What is wanted by itself comes first: whoever allows fetching looks at it so.
+        missing.reverse();
         let members = self.members(mount, &view, &missing).await?;
         let progress = Progress::new("install", self.engine.events.clone());
         self.materialize(&members, &progress, Reuse::WhatIsHere).await?;

@@ -69,9 +69,10 @@ def _wheel(package: dict[str, Any], asked: Inputs, folder: Path) -> dict[str, An
     if vcs.get("type") != "git":
         hint = "lock a wheel, or a repository of git"
         raise RequirementError(f"cannot build {name}: its repository is of {vcs.get('type')}; {hint}", hint=hint)
+    place = str(vcs.get("url") or Path(str(vcs.get("path"))).as_uri())
+    _native._allow_build(name, str(package.get("version") or vcs.get("commit-id")), place)
     with tempfile.TemporaryDirectory(prefix="magic-module-") as scratch:
         sources, made = Path(scratch, "sources"), Path(scratch, "made")
-        place = str(vcs.get("url") or vcs.get("path"))
         variables: dict[str, str | None] = dict(asked.git_logins())
         for line in (
             ["git", "clone", "--quiet", "--no-checkout", "--", place, str(sources)],
