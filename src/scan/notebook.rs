@@ -75,11 +75,14 @@ const OWN_EXTENSIONS: [&str; 3] = ["autoreload", "storemagic", "cythonmagic"];
 /// Reads the cells of a notebook; those of other languages, and of the shell, import nothing.
 pub fn scan(name: &str, bytes: &[u8], facts: &Facts) -> Result<Script> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let notebook: Notebook = serde_json::from_slice(bytes).map_err(|error| {
-        refused(name, "it is not a notebook")
-            .caused_by(&error)
-            .hint("open it in Jupyter and save it again")
-    })?;
+    let no_notebook =
+        || refused(name, "it is not a notebook").hint("open it in Jupyter and save it again");
+    // Of a list, serde would take the first element for the first field.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(no_notebook());
+    }
+    let notebook: Notebook =
+        serde_json::from_slice(bytes).map_err(|error| no_notebook().caused_by(&error))?;
     let mut script = Script::default();
     let about = notebook.metadata;
     let language = [about.language_info.name, about.kernelspec.language]

@@ -64,11 +64,8 @@ fn has_code(folder: &Path, suffixes: &[String], levels: usize) -> bool {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => {
-                if !name.contains('.') && name != "__pycache__" {
-                    below.push(entry.path());
-                }
-            }
+            Ok(kind) if kind.is_dir() && (name.contains('.') || name == "__pycache__") => {}
+            Ok(kind) if kind.is_dir() => below.push(entry.path()),
             Ok(_) if suffixes.iter().any(|suffix| name.ends_with(suffix.as_str())) => return true,
             _ => {}
         }

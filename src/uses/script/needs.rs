@@ -76,7 +76,7 @@ pub fn report(
         report.unclear.extend(unclear);
     }
     report.needs = sorting.needs.into_values().collect();
-    report.needs.sort_by(|one, other| one.import.to_lowercase().cmp(&other.import.to_lowercase()));
+    report.needs.sort_by_key(|need| need.import.to_lowercase());
     report
 }
 
