@@ -17,6 +17,13 @@ from measure import Failure
 
 LIST = Path(__file__).with_name("peers.txt")
 HOME = Path(sys.prefix).parent / "bench-peers"
+CHECKERS = {
+    # It asks for a version of docopt that has no wheel, and for Jupyter, which it uses for notebooks only.
+    "pipreqs": "pipreqs==0.5.0 --no-deps docopt-ng==0.9.0 yarg==0.1.9 requests==2.34.2 charset-normalizer==3.5.3 "
+    "urllib3==2.8.0 certifi==2026.10.18 idna==3.20",
+    "deptry": "deptry==0.25.1 click==8.5.1 packaging==26.3 requirements-parser==0.13.1 tomli==2.5.0",
+}
+"""Whom the checking of scripts is compared with; they fetch nothing."""
 PATIENCE = 120.0
 """Seconds after which an installation counts as hung."""
 
@@ -51,7 +58,7 @@ def _scripts() -> str:
 @functools.cache
 def _installed(peer: str) -> tuple[Path, str]:
     """The peer's environment, and why it is none. A failure is not remembered beyond this run."""
-    home, pins = HOME / peer, pinned()[peer]
+    home, pins = HOME / peer, {**pinned(), **CHECKERS}[peer]
     stamp = home / ".made-from"
     made_from = f"{sys.version}\n{pins}"
     if stamp.is_file() and stamp.read_text() == made_from:

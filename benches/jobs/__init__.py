@@ -5,6 +5,7 @@ from types import ModuleType
 from jobs import (
     catalogue,
     cells,
+    check,
     cold,
     crowd,
     durable,
@@ -38,6 +39,7 @@ JOBS: dict[str, ModuleType] = {
     "transfers": transfers,
     "unpacking": unpacking,
     "upgrading": upgrading,
+    "check": check,
     "durable": durable,
     "catalogue": catalogue,
     "crowd": crowd,

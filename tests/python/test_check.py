@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import magic_module as mm
+from kit import interpreter
+from kit.locks import Lock
+from origins import Origin
+
+pytestmark = pytest.mark.once
 
 SCHEMA = Path(__file__).parents[2] / "docs/reference/check.schema.json"
 
@@ -167,3 +174,53 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         mm.check_script(tmp_path / "gone.py")
     with pytest.raises(mm.errors.StoreError, match=r"cannot read the script gone\.py"):
         mm.check_script("gone.py")
+
+
+def test_what_a_lock_has_is_provided_and_fetched(served: tuple[Lock, Origin], cache: Path, tmp_path: Path) -> None:
+    lock, origin = served
+    script = tmp_path / "uses.py"
+    script.write_text("import os, alpha, gone\nfrom space import one, two\nimport space.deep.three\n")
+    named = ("--lock", str(lock.path))
+    ended = interpreter.command_line("check", str(script), *named, "--json", cache=cache)
+    [told] = ended.json["scripts"]
+    assert {need["import"]: (need["state"], need["distribution"]) for need in told["needs"]} == {
+        "os": ("standard", None),
+        "alpha": ("provided", "alpha"),
+        "gone": ("unknown", "gone"),
+        "space.one": ("provided", "space-one"),
+        "space.two": ("provided", "space-two"),
+        "space.deep": ("provided", "space.three"),
+    }
+    assert told["available"] == ["alpha", "space.three", "space-one", "space-two"] and told["missing"] == ["gone"]
+    origin.take()
+    ended = interpreter.command_line("fetch", "--imports-of", str(script), *named, "--json", cache=cache)
+    assert ended.json["names"] == ["alpha", "space.deep", "space.one", "space.two"]
+    taken = {request.path.strip("/").partition("-")[0] for request in origin.take()}
+    assert taken == {"alpha", "beta", "space_one", "space_two", "space_three"}
+
+
+def test_the_standard_library_is_read_as_python_reads_it() -> None:
+    library = Path(os.__file__).parent
+    ours, theirs, files = set(), set(), 0
+    for path in [*(library / name for name in ("asyncio", "email", "importlib", "xml")), *library.glob("*.py")]:
+        for need in mm.check_script(path).needs:
+            top = need["import"].partition(".")[0]
+            ours |= {f"{place}:{top}" for place in need["places"]}
+        for file in [path] if path.is_file() else path.rglob("*.py"):
+            files += 1
+            theirs |= {f"{file}:{found}" for found in imported(file)}
+    assert files > 250 and theirs - ours == set()
+    calls = ("import_module", "__import__", "find_spec", "find_loader", "importorskip")
+    for more in ours - theirs:
+        file, line, _ = more.rsplit(":", 2)
+        text = Path(file).read_text("utf-8").splitlines()[int(line) - 1]
+        assert any(call in text for call in calls), (more, text)
+
+
+def imported(file: Path) -> Iterator[str]:
+    """`LINE:NAME` of each absolute import."""
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (f"{alias.lineno}:{alias.name.partition('.')[0]}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield f"{node.lineno}:{node.module.partition('.')[0]}"

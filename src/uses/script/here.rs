@@ -100,6 +100,15 @@ impl<'a> SearchPath<'a> {
         form(folder, name, &self.suffixes)
     }
 
+    /// How a name is there, in the first folder that has it.
+    pub fn form(&self, name: &str) -> Option<Form> {
+        let forms = self.interpreter.path.iter().filter_map(|it| form(it, name, &self.suffixes));
+        forms.fold(None, |best, it| match (best, it) {
+            (Some(Form::Regular), _) | (_, Form::Regular) => Some(Form::Regular),
+            _ => Some(Form::Namespace),
+        })
+    }
+
     /// What is installed under a name; `likely` are distributions that may have it.
     pub fn installed(&self, name: &str, likely: &[String]) -> Option<Installed> {
         let mut namespace = None;

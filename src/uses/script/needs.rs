@@ -1,6 +1,6 @@
 //! Imports become needs: grouped by what would be installed for them, each with its state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::here::{Form, SearchPath};
@@ -39,6 +39,7 @@ pub fn report(
         surroundings,
         path: SearchPath::new(interpreter),
         declared: Vec::new(),
+        keys: HashMap::new(),
         known: BTreeMap::new(),
         needs: BTreeMap::new(),
     };
@@ -120,6 +121,7 @@ struct Sorting<'a> {
     path: SearchPath<'a>,
     /// Requirements that the script at hand states.
     declared: Vec<String>,
+    keys: HashMap<String, String>,
     known: BTreeMap<Key, Need>,
     needs: BTreeMap<(String, &'static str), Need>,
 }
@@ -157,33 +159,60 @@ impl Sorting<'_> {
     }
 
     /// The names that one import needs: what `from` takes may be a module of another distribution.
-    fn keys(&self, import: &Import) -> Vec<String> {
+    fn keys(&mut self, import: &Import) -> Vec<String> {
         let parts = import.names.iter().filter(|name| *name != "*");
         let mut whole: Vec<String> =
             parts.map(|name| format!("{}.{name}", import.module)).collect();
         if whole.is_empty() {
             whole.push(import.module.clone());
         }
-        whole.iter().map(|name| self.key(name)).collect()
+        whole
+            .into_iter()
+            .map(|name| match self.keys.get(&name) {
+                Some(key) => key.clone(),
+                None => {
+                    let key = self.key(&name);
+                    self.keys.insert(name, key.clone());
+                    key
+                }
+            })
+            .collect()
     }
 
+    /// The part of a name that says what has to be installed for it.
     fn key(&self, name: &str) -> String {
         let top = name.split('.').next().unwrap_or(name);
         if self.interpreter.standard.contains(top) || ALWAYS.contains(&top) {
             return top.to_owned();
         }
-        if self.surroundings.namespace(name).is_some() {
+        let prefixes = || {
             let ends = name.match_indices('.').map(|(at, _)| at).chain([name.len()]);
-            let mut prefixes = Vec::from_iter(ends).into_iter().rev().map(|end| &name[..end]);
-            let unit = prefixes.find_map(|prefix| self.surroundings.provided(prefix)?.unit);
-            if let Some(unit) = unit {
+            ends.map(|end| &name[..end])
+        };
+        if self.surroundings.namespace(name).is_some() {
+            let unit = |prefix: &str| self.surroundings.provided(prefix)?.unit;
+            if let Some(unit) = Vec::from_iter(prefixes()).into_iter().rev().find_map(unit) {
                 return unit;
             }
         }
-        match user_entry(&self.interpreter.names, name) {
+        let known = match user_entry(&self.interpreter.names, name) {
             Some((prefix, _)) => prefix.to_owned(),
             None => known::distribution(name).map_or_else(|| top.to_owned(), |it| it.import),
+        };
+        // What is here tells a namespace apart better than tables do.
+        let below = |prefix: &&str| prefix.len() > known.len();
+        if self.path.form(&known) == Some(Form::Namespace) {
+            let regular = |prefix: &&str| self.path.form(prefix) == Some(Form::Regular);
+            let found = prefixes().filter(below).find(regular);
+            return found.or_else(|| prefixes().find(below)).unwrap_or(&known).to_owned();
         }
+        if self.surroundings.provided(&known).is_none() {
+            let provided = |prefix: &&str| self.surroundings.provided(prefix).is_some();
+            if let Some(prefix) = prefixes().filter(below).find(provided) {
+                return prefix.to_owned();
+            }
+        }
+        known
     }
 
     fn decide(&self, name: &str, roots: &[PathBuf]) -> Need {
