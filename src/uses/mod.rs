@@ -11,6 +11,7 @@
 //! allow     whether it may be fetched                publish   makes what a mount reads
 //! install   plain files in a folder, of a lock
 //! script    what a script needs, and whether it is here
+//! kept      what takes the space
 //! ```
 
 pub mod activate;
@@ -22,6 +23,7 @@ pub mod data;
 pub mod describe;
 pub mod diagnose;
 pub mod install;
+pub mod kept;
 pub mod load;
 pub mod moves;
 pub mod newer;

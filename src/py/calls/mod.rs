@@ -93,6 +93,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(settings::_closest, module)?,
         wrap_pyfunction!(types::__getattr__, module)?,
         wrap_pyfunction!(verify::_cache_usage, module)?,
+        wrap_pyfunction!(verify::_journal, module)?,
+        wrap_pyfunction!(verify::_kept, module)?,
         wrap_pyfunction!(verify::cache_dir, module)?,
         wrap_pyfunction!(verify::_keep_only, module)?,
         wrap_pyfunction!(verify::prune, module)?,

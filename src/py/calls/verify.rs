@@ -9,6 +9,7 @@ use crate::py::bridge::dict::dict;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::{know_tags, session};
+use crate::uses::kept::Kept;
 use crate::uses::prune::KnownMount;
 use crate::uses::verify::Verified;
 
@@ -84,6 +85,26 @@ pub fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         limit: usage.limit,
         mounts: mounts?,
     ))
+}
+
+/// The folder of the audit log, and its files, the oldest first.
+#[pyfunction]
+pub fn _journal(py: Python<'_>) -> PyResult<(Option<String>, Vec<String>)> {
+    let journal = &session(py)?.engine.journal;
+    let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    let files = journal.files()?;
+    Ok((journal.folder().map(text), files.iter().map(|file| text(file)).collect()))
+}
+
+/// The units of the cache that are in use.
+#[pyfunction]
+pub fn _kept(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
+    let session = session(py)?;
+    let kept = py.detach(|| session.kept()).or_raise(py)?;
+    let shown = |it: &Kept| {
+        Ok(dict!(py, name: &it.name, version: &it.version, bytes: it.bytes, used: it.used))
+    };
+    kept.iter().map(shown).collect()
 }
 
 fn known<'py>(py: Python<'py>, mount: &KnownMount) -> PyResult<Bound<'py, PyDict>> {

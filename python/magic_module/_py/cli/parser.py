@@ -84,6 +84,11 @@ def command_line() -> argparse.ArgumentParser:
         help="of a lock, only what `run --trace-to FILE` has seen, with what it requires",
     )
     add("keep.cache", "cache", "Tell where the cache is and what is in it.")
+    stats = add("stats.stats", "stats", "Tell what was requested, refused and failed, and what takes the space.")
+    stats.add_argument("--since", metavar="TIME", help="only what is not older: 7d, 12h, 30m, 2w")
+    stats.add_argument(
+        "--unused-for", type=_days, default=30, metavar="DAYS", help="what nobody used for so long (default: 30)"
+    )
     run = add("run.run", "run", "Run a program with the packages of a lock, fetching what it imports as it does.")
     run.usage = "%(prog)s [options] SCRIPT | -m MODULE | -c CODE [argument ...]"
     run.add_argument("--extra", action="append", default=[], metavar="NAME", help="of the lock's project")
