@@ -334,6 +334,7 @@ def mount_lock(
     extras: Sequence[str] = ...,
     groups: Sequence[str] = ...,
     first: bool = False,
+    build: bool = False,
     unhashed: bool = False,
     export: bool = False,
 ) -> Mount:
@@ -347,6 +348,7 @@ def mount_lock(
         extras: optional dependencies of the lock's project that are wanted, too.
         groups: dependency groups (PEP 735) that are wanted beside the lock's default ones.
         first: serve its packages before what is installed.
+        build: have uv or pip build what has no wheel, once; this runs code of the package.
         unhashed: take wheels without a digest in the lock, too; what comes first is noted.
         export: every process that is started from now on has the mount, too, until it is closed.
 

@@ -47,6 +47,9 @@ pub struct Exported {
     /// Of the lock's project.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// What has no wheel is built.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub build: bool,
     /// Wheels without a digest, too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unhashed: bool,

@@ -11,6 +11,7 @@
 //!   views/<identity>/…          one environment of links for each lock
 //!   views/<identity>.index      what stands in it
 //!   wheels/<sha256>             what is in a wheel, whether the wheel is here or not
+//!   builds/<sha256>/NAME.whl    a wheel that was built here; builds/<key>.key names it
 //!   scripts/<sha256>/           the lock that a script's own metadata was resolved to
 //!   mounts/<identity>/          generations, highest serial, code packs
 //!   locks/                      who builds a tree, who is bound to a generation
@@ -51,8 +52,10 @@ const CACHEDIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
 const ANOTHER_PLACE: &str = "set MAGIC_MODULE_CACHE_DIR to a directory that you may write";
 
 /// The directories below `v1`.
-const FOLDERS: [&str; 10] =
-    ["blobs", "trees", "knots", "lazy", "views", "wheels", "scripts", "mounts", "locks", "tmp"];
+const FOLDERS: [&str; 11] = [
+    "blobs", "trees", "knots", "lazy", "views", "wheels", "builds", "scripts", "mounts", "locks",
+    "tmp",
+];
 
 /// Where everything is, and who may be trusted with it.
 #[derive(Debug, Clone)]
@@ -164,6 +167,10 @@ impl Store {
         let url = url::Url::parse(url.as_str()).ok().filter(|url| url.scheme() == "file");
         let path = url.and_then(|url| url.to_file_path().ok());
         path.is_some_and(|path| path.starts_with(self.scripts()))
+    }
+
+    pub(crate) fn builds(&self) -> PathBuf {
+        self.root.join("builds")
     }
 
     pub(crate) fn scripts(&self) -> PathBuf {

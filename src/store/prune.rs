@@ -333,6 +333,10 @@ impl Broom {
         }
         self.sweep_folder(&store.lazy(), |name| goes(name, &keep.lazy))?;
         self.sweep_folder(&store.wheels(), |name| goes(name, &keep.wheels))?;
+        self.sweep_folder(&store.builds(), |name| {
+            let named = name.strip_suffix(".key").map(|_| wheel_of_key(&store.builds().join(name)));
+            named.map_or_else(|| goes(name, &keep.wheels), |wheel| goes(&wheel, &keep.wheels))
+        })?;
         for folder in &keep.code {
             self.sweep_folder(folder, |name| {
                 let tree = name.get(..64).and_then(|digest| Digest::new(digest).ok());
@@ -421,6 +425,12 @@ impl Broom {
         self.pruned.removed.extend(label);
         true
     }
+}
+
+/// The digest of the wheel that was built for a key.
+fn wheel_of_key(path: &Path) -> String {
+    let text = disk::read_private(path, 4096).unwrap_or_default();
+    String::from_utf8_lossy(&text).chars().take(64).collect()
 }
 
 fn name_of(path: &Path) -> String {

@@ -27,6 +27,7 @@ fn chosen(
         extras: &extras,
         groups: &groups,
         unhashed: true,
+        build: false,
     })
 }
 

@@ -1,6 +1,6 @@
 """The program of a helper interpreter: it chooses the wheels of a lock for this interpreter.
 
-    ─▶ {"do": "choose", "lock": {…}, "file": "/a/pylock.toml", "extras": […], "groups": […], "unhashed": false}
+    ─▶ {"do": "choose", "lock": {…}, "file": "/a/pylock.toml", "extras": […], "groups": […], "unhashed": …, "build": …}
     ◀─ {"scheme": {…}, "python": "3.12.1", "packages": [{"kind": "wheel", …}, {"kind": "directory", …}]}
     ─▶ {"do": "require", "distributions": {"pandas": {"name": "pandas", "requires_dist": […]}}, "beside": ["mine"]}
     ◀─ {"requires": {"pandas": ["numpy"]}, "missing": {}, "unread": {}}
@@ -24,6 +24,7 @@ import os
 import pathlib
 import platform
 import re
+import shutil
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -86,7 +87,7 @@ def chosen(request: Mapping[str, Any], document: Mapping[str, Any], tags: Sequen
             tags=tags, extras=extras, dependency_groups=[*(lock.default_groups or []), *groups]
         )
         for package, source in selected:
-            entry = Entry(package, place_of[id(package)], folder, tags, request["unhashed"])
+            entry = Entry(package, place_of[id(package)], folder, tags, request)
             answers.append(entry.answer(source))
     except PylockSelectError as error:
         hint = f"{LOCK_IT_HERE}, and ask for extras and groups that go together"
@@ -155,9 +156,10 @@ def named(what: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]:
 class Entry:
     """One package that the lock has for this interpreter."""
 
-    def __init__(self, package: Any, place: str, folder: str, tags: Sequence[Any], unhashed: bool) -> None:
-        self.package, self.place, self.folder = package, place, folder
-        self.tags, self.unhashed = tags, unhashed
+    def __init__(self, package: Any, place: str, folder: str, tags: Sequence[Any], request: Mapping[str, Any]) -> None:
+        self.package, self.place, self.folder, self.tags = package, place, folder, tags
+        self.unhashed: bool = request["unhashed"]
+        self.build: bool = request["build"]
         self.label = f"{package.name} {package.version}" if package.version else package.name
 
     def answer(self, source: Any) -> dict[str, Any]:
@@ -166,16 +168,17 @@ class Entry:
         if package.directory is not None:
             return self.directory(source)
         if package.vcs is not None:
-            raise self.unbuilt(f"{source.type} repository")
+            return self.repository(source)
         if package.archive is not None:
             name = re.split(r"[/\\]", source.path)[-1] if source.path else file_name(source.url)
             if not name.endswith(".whl"):
-                raise self.unbuilt(f"source archive {name}")
+                return self.archive(source, name, "archive")
             return self.wheel(source, name, "archive")
         if package.sdist is source:
-            if package.wheels:
+            # A source that the lock has; not the one that stands for none.
+            if package.wheels and not (self.build and source.hashes):
                 raise self.unfit([wheel.filename for wheel in package.wheels], source)
-            raise self.unbuilt(f"source archive {source.filename}")
+            return self.archive(source, source.filename, "sdist")
         at = next(index for index, wheel in enumerate(package.wheels) if wheel is source)
         return self.wheel(source, source.filename, f"wheels[{at}]")
 
@@ -201,6 +204,29 @@ class Entry:
             raise RefusedError("manifest", why, "make the lock anew", place)
         if tags.isdisjoint(self.tags):
             raise self.unfit([name])
+        return self.common("wheel") | {"version": str(version)} | self.pinned(source, place)
+
+    def archive(self, source: Any, name: str, key: str) -> dict[str, Any]:
+        """A source archive that is to be built."""
+        if not self.build:
+            raise self.unbuilt(f"source archive {name}")
+        place = f"{self.place}.{key}"
+        answer = self.common("archive") | self.pinned(source, place) | {"file": name}
+        return answer | {"subdirectory": getattr(source, "subdirectory", None) or "", "uv": uv()}
+
+    def repository(self, source: Any) -> dict[str, Any]:
+        """A commit that is to be built."""
+        if not self.build:
+            raise self.unbuilt(f"{source.type} repository")
+        if source.type != "git":
+            hint = "lock a wheel or a source archive of it instead"
+            raise RefusedError("policy", f"{self.label} lies in a {source.type} repository", hint, self.place)
+        url = source.url or pathlib.Path(os.path.normpath(os.path.join(self.folder, source.path))).as_uri()
+        answer = self.common("repository") | {"url": re.sub("^git[+]", "", url), "commit": source.commit_id}
+        return answer | {"subdirectory": source.subdirectory or "", "uv": uv()}
+
+    def pinned(self, source: Any, place: str) -> dict[str, Any]:
+        """Where an artifact is, and what it must be."""
         sha256 = source.hashes.get("sha256")
         if sha256 is None and not self.unhashed:
             hint = (
@@ -210,8 +236,7 @@ class Entry:
         if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
             why = f"the sha256 of {self.label} is not 64 hexadecimal digits"
             raise RefusedError("manifest", why, "make the lock anew", f"{place}.hashes.sha256")
-        answer = self.common("wheel") | {"version": str(version), "size": source.size}
-        return answer | {"url": self.url(source, place), "sha256": sha256 and sha256.lower()}
+        return {"url": self.url(source, place), "size": source.size, "sha256": sha256 and sha256.lower()}
 
     def common(self, kind: str) -> dict[str, Any]:
         """What every answer has."""
@@ -230,7 +255,7 @@ class Entry:
     def unbuilt(self, what: str, hint: str | None = None) -> RefusedError:
         """It has no wheel at all."""
         hint = hint or (
-            "lock a version that has wheels (`--only-binary`), or build a wheel (`uv build --wheel`) and lock that"
+            "have it built here with `build=True` (`--build`), or lock a version that has wheels (`--only-binary`)"
         )
         return RefusedError("policy", f"{self.label} would have to be built from its {what}", hint, self.place)
 
@@ -265,6 +290,12 @@ class Entry:
             return None
         least, ours, name = min(needed)
         return f"{name} {least[0]}.{least[1]} or newer is needed, and this system has {ours[0]}.{ours[1]}"
+
+
+@functools.cache
+def uv() -> str | None:
+    """The uv that builds; without one, pip does."""
+    return os.environ.get("UV") or shutil.which("uv")
 
 
 def system(tag: Any) -> tuple[tuple[str, ...], tuple[int, int]] | None:

@@ -9,6 +9,10 @@ use crate::supply::lock::choose::Launch;
 const PROGRAM: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/python/magic_module/_py/lock.py"));
 
+/// The program that builds what has no wheel.
+pub const BUILDER: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/python/magic_module/_py/building.py"));
+
 /// Only an interpreter can be a helper: a program that embeds Python would start itself.
 /// `package` is our own, as it is installed.
 pub fn launch(py: Python<'_>, interpreter: &Path, package: &Path) -> PyResult<Option<Launch>> {

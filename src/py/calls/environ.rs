@@ -80,6 +80,7 @@ pub fn exported(request: &MountRequest) -> Exported {
             lock: Some(source.path.clone()),
             extras: source.extras.clone(),
             groups: source.groups.clone(),
+            build: source.build,
             unhashed: source.unhashed,
             ..common
         },

@@ -153,9 +153,9 @@ fn of_lock(lock: PathBuf) -> Exported {
 }
 
 fn make(py: Python<'_>, mount: &Exported) -> PyResult<Mount> {
-    let Exported { extras, groups, first, unhashed, .. } = mount.clone();
+    let Exported { extras, groups, first, build, unhashed, .. } = mount.clone();
     if let Some(lock) = mount.lock.clone() {
-        return mount_lock(py, lock, extras, groups, first, unhashed, false);
+        return mount_lock(py, lock, extras, groups, first, build, unhashed, false);
     }
     let url = mount.manifest_url.clone().unwrap_or_else(|| UrlText::new(""));
     let fail = mount.max_age.as_deref() == Some("fail");

@@ -14,7 +14,7 @@ use crate::fetch::Freshness;
 use crate::lockfile;
 use crate::mount::{Mount as CoreMount, MountRequest};
 use crate::name::{Digest, Namespace};
-use crate::py::bridge::choosing::launch;
+use crate::py::bridge::choosing::{BUILDER, launch};
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::{session, version};
@@ -34,6 +34,7 @@ use crate::supply::{Source, View, lock};
 ///     extras: optional dependencies of the lock's project that are wanted, too.
 ///     groups: dependency groups (PEP 735) that are wanted beside the lock's default ones.
 ///     first: serve its packages before what is installed.
+///     build: have uv or pip build what has no wheel, once; this runs code of the package.
 ///     unhashed: take wheels without a digest in the lock, too; what comes first is noted.
 ///     export: every process that is started from now on has the mount, too, until it is closed.
 ///
@@ -49,17 +50,19 @@ use crate::supply::{Source, View, lock};
 /// Example:
 ///     >>> mm.mount_lock("pylock.toml")
 #[pyfunction]
-#[pyo3(signature = (path, *, extras=Vec::new(), groups=Vec::new(), first=false, unhashed=false, export=false))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of the public function")]
+#[pyo3(signature = (path, *, extras=Vec::new(), groups=Vec::new(), first=false, build=false, unhashed=false, export=false))]
 pub fn mount_lock(
     py: Python<'_>,
     path: PathBuf,
     extras: Vec<String>,
     groups: Vec<String>,
     first: bool,
+    build: bool,
     unhashed: bool,
     export: bool,
 ) -> PyResult<Mount> {
-    let source = source(py, path, extras, groups, unhashed)?;
+    let source = source(py, path, extras, groups, build, unhashed)?;
     let mount = mount_source(py, source, first)?;
     if export {
         hand_down(py, &mount.0.request)?;
@@ -72,6 +75,7 @@ fn source(
     path: PathBuf,
     extras: Vec<String>,
     groups: Vec<String>,
+    build: bool,
     unhashed: bool,
 ) -> PyResult<lock::Source> {
     let (interpreter, package) = (interpreter(py)?, package(py)?);
@@ -80,6 +84,8 @@ fn source(
         extras,
         groups,
         unhashed,
+        build,
+        builder: BUILDER,
         launch: launch(py, &interpreter, &package)?,
         environment: environment(py)?,
         interpreter,
@@ -110,7 +116,7 @@ pub fn opened(
 #[pyfunction]
 pub fn _index_lock(py: Python<'_>, path: PathBuf) -> PyResult<(PathBuf, usize)> {
     let session = session(py)?;
-    let source = source(py, path, Vec::new(), Vec::new(), false)?;
+    let source = source(py, path, Vec::new(), Vec::new(), false, false)?;
     let lock = source.path.clone();
     let mount = session.mount(request(source, false)).or_raise(py)?;
     let view = ready(py, session, &mount)?;

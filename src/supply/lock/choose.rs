@@ -61,6 +61,8 @@ pub struct Request<'a> {
     pub groups: &'a [String],
     /// Wheels without a sha256 are taken, too.
     pub unhashed: bool,
+    /// What has no wheel may be built.
+    pub build: bool,
 }
 
 /// What a lock means for an interpreter.
@@ -72,6 +74,8 @@ pub struct Chosen {
     pub python: String,
     /// In the order of the lock.
     pub packages: Vec<Package>,
+    /// What has no wheel yet, by its place among `packages`.
+    pub unbuilt: BTreeMap<usize, Build>,
     /// Projects that are worked on, in the order of the lock.
     pub editable: Vec<Editable>,
 }
@@ -85,8 +89,28 @@ pub struct Package {
     pub version: Option<Version>,
     /// The index that it came from, if the lock tells.
     pub index: Option<UrlText>,
-    /// What is fetched.
+    /// What is fetched; of what has no wheel yet, the source.
     pub wheel: Wheel,
+}
+
+/// How a wheel comes to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    /// What is built.
+    pub from: From,
+    /// A folder of it.
+    pub subdirectory: String,
+    /// The uv that builds; else pip does.
+    pub uv: Option<PathBuf>,
+}
+
+/// What a wheel is built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum From {
+    /// A source archive with this name.
+    Archive(String),
+    /// The commit of a git repository.
+    Commit(String),
 }
 
 /// A project that is imported as it lies.
@@ -166,26 +190,54 @@ impl Chooser {
             "extras": request.extras,
             "groups": request.groups,
             "unhashed": request.unhashed,
+            "build": request.build,
         }))?;
         let ChosenAnswer { scheme, python, packages: answers } = answer;
         let (mut packages, mut editable) = (Vec::new(), Vec::new());
+        let mut unbuilt = BTreeMap::new();
         for answer in answers {
             match answer {
                 PackageAnswer::Directory { name, path, version } => {
                     editable.push(Editable { name, path, version });
                 }
                 PackageAnswer::Wheel { name, version, index, url, size, sha256 } => {
-                    packages.push(Package {
-                        name,
-                        version,
-                        index,
-                        wheel: Wheel { url, size, sha256 },
-                    });
+                    let wheel = Wheel { url, size, sha256 };
+                    packages.push(Package { name, version, index, wheel });
+                }
+                PackageAnswer::Archive {
+                    name,
+                    version,
+                    index,
+                    url,
+                    size,
+                    sha256,
+                    file,
+                    subdirectory,
+                    uv,
+                } => {
+                    let from = From::Archive(file);
+                    unbuilt.insert(packages.len(), Build { from, subdirectory, uv });
+                    let wheel = Wheel { url, size, sha256 };
+                    packages.push(Package { name, version, index, wheel });
+                }
+                PackageAnswer::Repository {
+                    name,
+                    version,
+                    index,
+                    url,
+                    commit,
+                    subdirectory,
+                    uv,
+                } => {
+                    let from = From::Commit(commit);
+                    unbuilt.insert(packages.len(), Build { from, subdirectory, uv });
+                    let wheel = Wheel { url, size: None, sha256: None };
+                    packages.push(Package { name, version, index, wheel });
                 }
             }
         }
         self.beside = editable.iter().map(|it| it.name.to_string()).collect();
-        Ok(Chosen { scheme, python, packages, editable })
+        Ok(Chosen { scheme, python, packages, unbuilt, editable })
     }
 
     /// Finds what comes with what, among `distributions`. What was chosen and is no wheel is not
@@ -312,6 +364,28 @@ enum PackageAnswer {
         url: UrlText,
         size: Option<u64>,
         sha256: Option<Digest>,
+    },
+    Archive {
+        #[serde(deserialize_with = "distribution")]
+        name: DistributionName,
+        version: Option<Version>,
+        index: Option<UrlText>,
+        url: UrlText,
+        size: Option<u64>,
+        sha256: Option<Digest>,
+        file: String,
+        subdirectory: String,
+        uv: Option<PathBuf>,
+    },
+    Repository {
+        #[serde(deserialize_with = "distribution")]
+        name: DistributionName,
+        version: Option<Version>,
+        index: Option<UrlText>,
+        url: UrlText,
+        commit: String,
+        subdirectory: String,
+        uv: Option<PathBuf>,
     },
     Directory {
         #[serde(deserialize_with = "distribution")]

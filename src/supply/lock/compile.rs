@@ -69,7 +69,8 @@ impl LockSupply {
         self.engine.store.create()?;
         let store = self.engine.store.clone();
         let _kept = beside(move || store.keep()).await?;
-        let (mut chooser, chosen) = self.choose().await?;
+        let (mut chooser, mut chosen) = self.choose().await?;
+        self.build(&mut chosen).await?;
         let editable = chosen.editable.iter();
         let projects: Vec<Found> =
             editable.map(|it| projects::find(&self.source.path, it)).collect::<Result<_>>()?;
@@ -122,6 +123,7 @@ impl LockSupply {
                 extras: &source.extras,
                 groups: &source.groups,
                 unhashed: source.unhashed,
+                build: source.build,
             })?;
             Ok((chooser, chosen))
         })

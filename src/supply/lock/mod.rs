@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Its identity is the digest of (the lock's bytes, where its paths count from, the interpreter
-//! and its platform, our own package, extras and groups). A process keeps the lock that it began with.
+//! and its platform, our own package, extras and groups, what may be built). A process keeps the lock that it began with.
 
+mod build;
 pub mod choose;
 mod compile;
 pub mod index;
@@ -51,6 +52,10 @@ pub struct Source {
     pub groups: Vec<String>,
     /// A wheel may come without a digest; what comes first is noted.
     pub unhashed: bool,
+    /// What has no wheel may be built, which runs code of the package.
+    pub build: bool,
+    /// The program that builds.
+    pub builder: &'static str,
     /// Who chooses the wheels. `None`: this program embeds Python, and knows no interpreter.
     pub launch: Option<Launch>,
     /// Tells interpreters apart that need other wheels, or another view.
@@ -312,5 +317,8 @@ fn identity(source: &Source, text: &[u8]) -> Digest {
         list.iter().for_each(|one| add(one.as_bytes()));
     }
     add(&[u8::from(source.unhashed)]);
+    if source.build {
+        add(b"build");
+    }
     hasher.finish()
 }

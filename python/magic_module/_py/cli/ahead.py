@@ -20,7 +20,8 @@ def traced(options: argparse.Namespace) -> list[str]:
         raise WrongUsage("there is no lock to run the script with: give --lock FILE")
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace"
-        command = [sys.executable, "-m", "magic_module", "--lock", str(lock), "run", "--trace-to", str(trace), script]
+        flags = ["--trace-to", str(trace), *(["--build"] if options.build else [])]
+        command = [sys.executable, "-m", "magic_module", "--lock", str(lock), "run", *flags, script]
         # What the script writes is not the answer of this command.
         status = subprocess.run(command, stdout=sys.stderr, check=False).returncode
         names = names_in(trace) if trace.is_file() else []

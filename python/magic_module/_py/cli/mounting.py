@@ -26,7 +26,7 @@ def provide(options: argparse.Namespace, names: Sequence[str] = (), *, needed: b
     if options.lock is not None:
         if is_manifests:
             raise WrongUsage("--lock has packages of its own: it goes with no manifest and no namespace")
-        _native.mount_lock(options.lock)
+        _native.mount_lock(options.lock, build=getattr(options, "build", False))
         return ""
     if settings["lock"] is not None or settings["mounts"] != "[]":
         # They are mounted already, unless this interpreter was started without the start line.

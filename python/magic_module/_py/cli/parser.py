@@ -56,6 +56,7 @@ def command_line() -> argparse.ArgumentParser:
     add("describe.info", "info", "Tell what is known about a unit.").add_argument("name", metavar="NAME")
     fetch = add("moves.fetch", "fetch", "Download units and what they require; import nothing.")
     fetch.add_argument("names", metavar="NAME[==VERSION]", nargs="*")
+    _add_build(fetch)
     which = fetch.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="every unit that there is")
     which.add_argument("--trace-of", metavar="SCRIPT", help="run a script with the lock, and keep what it imports")
@@ -93,6 +94,7 @@ def command_line() -> argparse.ArgumentParser:
     run.usage = "%(prog)s [options] SCRIPT | -m MODULE | -c CODE [argument ...]"
     run.add_argument("--extra", action="append", default=[], metavar="NAME", help="of the lock's project")
     run.add_argument("--group", action="append", default=[], metavar="NAME", help="of the lock's project")
+    _add_build(run)
     run.add_argument("--allow-unhashed", action="store_true", help="take wheels without a digest, too")
     run.add_argument(
         "--trace", action="store_true", help="tell at exit what was used, how large it was, and who pulled it"
@@ -120,6 +122,12 @@ def command_line() -> argparse.ArgumentParser:
     add("doctor.doctor", "doctor", "Check settings, directory and manifest; say what is wrong and how to mend it.")
     add("demo.demo", "demo", "Tell the whole story in a temporary folder, and check that it is so.")
     return top
+
+
+def _add_build(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--build", action="store_true", help="have uv or pip build what has no wheel, once; this runs its code"
+    )
 
 
 def _add_registry(registry: argparse.ArgumentParser, common: _Parser) -> None:

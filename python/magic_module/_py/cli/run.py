@@ -29,10 +29,15 @@ def run(options: argparse.Namespace) -> Answer:
             options,
             f"no lock to run with: there is no {LOCK} here or above; make one: magic-module lock NAME -o {LOCK}",
         )
-    special = bool(options.extra or options.group or options.allow_unhashed)
+    special = bool(options.extra or options.group or options.build or options.allow_unhashed)
     _native._skip_start()
     mount = _native.mount_lock(
-        lock, extras=options.extra, groups=options.group, unhashed=options.allow_unhashed, export=special
+        lock,
+        extras=options.extra,
+        groups=options.group,
+        build=options.build,
+        unhashed=options.allow_unhashed,
+        export=special,
     )
     view = mount.view
     if view is None:
