@@ -52,7 +52,15 @@ class Helper:
 
     def choose(self, *packages: Json, top: Json | None = None, **options: Any) -> Json:
         lock = {"lock-version": "1.0", "created-by": "hand", "packages": list(packages)} | (top or {})
-        request = {"do": "choose", "lock": lock, "file": str(self.file), "extras": [], "groups": [], "unhashed": False}
+        request = {
+            "do": "choose",
+            "lock": lock,
+            "file": str(self.file),
+            "extras": [],
+            "groups": [],
+            "unhashed": False,
+            "build": False,
+        }
         return self.ask(request | options)
 
     def packages(self, *packages: Json, top: Json | None = None, **options: Any) -> list[Json]:
@@ -202,7 +210,7 @@ def test_what_would_have_to_be_built_is_named(helper: Helper, entry: Json, sourc
     error = helper.refuse(package("b"), entry)
     assert error["message"].startswith(source)
     assert (error["kind"], error["path"]) == ("policy", "packages[1]")
-    assert "uv build --wheel" in error["hint"]
+    assert ("uv build --wheel" if "directory" in entry else "--build") in error["hint"]
     assert helper.names(package("b"), entry | {"marker": "python_version < '3'"}) == ["b"]
 
 

@@ -29,7 +29,7 @@ SILENT = {
     "PIP_NO_INPUT": "1",
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
 }
-ERROR = re.compile(r"([\w.]+(Error|Exception)\b|.*\berror:)")
+ERROR = re.compile(r"[\w.]+(Error|Exception)\b|.+: (fatal )?error:")
 """The end of a traceback, or what a compiler says."""
 INSTALL = "install what it asks for, or lock a version that has wheels"
 

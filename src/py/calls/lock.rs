@@ -101,7 +101,7 @@ pub fn opened(
     session: &'static Arc<Session>,
     path: PathBuf,
 ) -> PyResult<Arc<CoreMount>> {
-    let source = source(py, path, Vec::new(), Vec::new(), false)?;
+    let source = source(py, path, Vec::new(), Vec::new(), false, false)?;
     let mount = session.mount(request(source, false)).or_raise(py)?;
     match ready(py, session, &mount) {
         Ok(_) => Ok(mount),
