@@ -277,7 +277,9 @@ class ScriptReport:
             >>> print(mm.check_script("strategy.py").message())
         """
     def install(self) -> tuple[bool, str]:
-        """Install what is missing, where that is allowed; it is not by default.
+        """Bring what is missing, where `MAGIC_MODULE_AUTO_INSTALL` allows it; by default nothing does.
+
+        It is brought as an import would bring it: within the policy, and mounted in this process.
 
         Returns:
             Whether everything is here now, and one sentence.

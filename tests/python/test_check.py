@@ -98,6 +98,19 @@ def test_a_script_that_has_all_says_so() -> None:
     assert report.install() == (True, "nothing is missing")
 
 
+def test_what_is_missing_is_brought_only_as_an_import_would_be(cache: Path) -> None:
+    step = """
+import magic_module as mm
+mm.on_request(lambda request: "deny")
+result = mm.check_script("import talib, our_own_thing\\n").install()
+"""
+    with interpreter.Interpreter(cache, settings={"MAGIC_MODULE_AUTO_INSTALL": "ask"}) as child:
+        success, message = child.do(step)
+    assert not success
+    assert "`import talib` is refused, because TA-Lib may not be fetched: whoever was asked said no" in message
+    assert "our-own-thing may have it, to judge by the name alone, and nobody approved that" in message
+
+
 def test_what_the_script_says_itself_comes_before_the_tables() -> None:
     block = '# /// script\n# dependencies = ["opencv-python-headless>=4"]\n# ///\nimport cv2\n'
     need = needs(mm.check_script(block))["cv2"]

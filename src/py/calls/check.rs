@@ -90,7 +90,9 @@ impl ScriptReport {
         self.0.message()
     }
 
-    /// Install what is missing, where that is allowed; it is not by default.
+    /// Bring what is missing, where `MAGIC_MODULE_AUTO_INSTALL` allows it; by default nothing does.
+    ///
+    /// It is brought as an import would bring it: within the policy, and mounted in this process.
     ///
     /// Returns:
     ///     Whether everything is here now, and one sentence.
@@ -98,8 +100,10 @@ impl ScriptReport {
     /// Example:
     ///     >>> success, message = mm.check_script("strategy.py").install()
     fn install(&self, py: Python<'_>) -> PyResult<(bool, String)> {
-        let module = py.import("magic_module._py.lacking")?;
-        module.call_method1("install", (self.0.missing(), self.0.wanted()))?.extract()
+        let imports: Vec<&str> = self.0.absent().map(|need| need.import.as_str()).collect();
+        let script = self.0.path.as_deref().map(|path| path.to_string_lossy());
+        let arguments = (imports, self.0.wanted(), script.unwrap_or_default());
+        py.import("magic_module._py.lacking")?.call_method1("install", arguments)?.extract()
     }
 
     /// The parts `ok`, `missing`, `available`.
