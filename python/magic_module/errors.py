@@ -28,10 +28,15 @@ Only `UnitNotFoundError` is a `ModuleNotFoundError`: an `except ModuleNotFoundEr
 hides an outage or a damaged download.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
 
 from magic_module import _native
+
+TYPE_CHECKING = False  # as type checkers know it; `typing` is not imported for it
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "ConfigurationError",

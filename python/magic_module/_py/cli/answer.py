@@ -1,23 +1,28 @@
 """What a command found, and how people read it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from magic_module._native import _shown as shown
+
+TYPE_CHECKING = False  # as type checkers know it; importing `typing` is a tenth of what a command takes
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class WrongUsage(Exception):
     """What was asked for cannot be meant, which only the command itself finds out: exit status 2."""
 
 
-@dataclass
 class Answer:
     """What a command found: `data` for machines, `lines` for people, and whether the answer is no."""
 
-    data: dict[str, Any] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-    status: int = 0
+    # No dataclass: making one takes longer than most commands.
+    def __init__(self, data: dict[str, Any] | None = None, lines: list[str] | None = None, status: int = 0) -> None:
+        self.data = data or {}
+        self.lines = lines or []
+        self.status = status
 
 
 def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]:

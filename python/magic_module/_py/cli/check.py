@@ -1,11 +1,16 @@
 """What scripts need, and whether that is here: `check`, and the names that `fetch --imports-of` fetches."""
 
+from __future__ import annotations
+
 import argparse
-from typing import Any
 
 from magic_module import _native
 from magic_module._py.cli.answer import Answer
 from magic_module.errors import MagicModuleError
+
+TYPE_CHECKING = False  # as type checkers know it; importing `typing` is a tenth of what a command takes
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def check(options: argparse.Namespace) -> Answer:
@@ -48,10 +53,10 @@ def provided(script: str) -> list[str]:
 
 def provide_lock(options: argparse.Namespace) -> None:
     """Mounts what the options name, so that what it has counts; without a lock or a manifest nothing has to be."""
-    from magic_module._py.cli.mounting import provide
-
     settings = _native._settings()
     if (options.lock, options.manifest_url) != (None, None) or settings["lock"] or settings["mounts"] != "[]":
+        from magic_module._py.cli.mounting import provide
+
         provide(options, needed=False)
 
 

@@ -1,12 +1,27 @@
 """Every command and option of `magic-module`, and the function that runs it."""
 
+from __future__ import annotations
+
 import argparse
-from typing import Any, NoReturn
+import functools
 
 from magic_module import _native
 
+TYPE_CHECKING = False  # as type checkers know it; importing `typing` is a tenth of what a command takes
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        # Every option that is added makes a formatter, which would ask how wide the terminal is.
+        super().__init__(**options, formatter_class=functools.partial(argparse.HelpFormatter, width=80))
+
+    def format_help(self) -> str:
+        """As wide as the terminal."""
+        self.formatter_class = argparse.HelpFormatter
+        return super().format_help()
+
     def error(self, message: str) -> NoReturn:
         """One line instead of the whole usage."""
         self.exit(2, f"{self.prog}: {_native._shown(message, 1500)}; see {self.prog} --help\n")
