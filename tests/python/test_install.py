@@ -17,6 +17,7 @@ from kit import typed
 from kit.locks import Lock
 from kit.package_index import PackageIndex
 from kit.process import Result
+from kit.repository import Repository
 from kit.resolvers import UV, with_uv
 from kit.wheels import wheel
 from kit.world import World
@@ -193,3 +194,13 @@ def test_a_policy_is_asked(world: World, lock: Lock) -> None:
     refused = install(world, "tool", *line, status=1, MAGIC_MODULE_REGISTRY=str(policy)).stderr
     assert "tool 3.1 may not be fetched" in refused and "policy.allow" in refused
     assert not Path(target, "tool").exists()
+
+
+@with_uv
+def test_what_comes_from_a_repository_is_built(world: World, index: PackageIndex) -> None:
+    repository = Repository(world.path, "internal", {"internal.py": "VALUE = 7\n"})
+    try:
+        install(world, f"internal @ git+{repository.url}", "--into", str(world.path / "there"))
+    finally:
+        repository.close()
+    assert (world.path / "there" / "internal.py").read_text() == "VALUE = 7\n"

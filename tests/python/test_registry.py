@@ -248,6 +248,8 @@ def test_json_of_the_older_shape_is_read_and_written() -> None:
     )
     again = registry(found.to_json(), "again.json")
     assert again.to_dict() == found.to_dict()
+    twice = '{"modules": {"a": {"pypi_name": "a"}, "a": {"pypi_name": "b"}}}'
+    assert refused(twice, "twice.json") == "cannot use FILE: a stands there twice; keep one of them"
     listed = registry(json.dumps({"modules": list(OLD["modules"].values())}), "listed.json")
     assert listed.to_dict() == found.to_dict()
 

@@ -134,11 +134,14 @@ def _lock_for(names: Sequence[str]) -> tuple[Path, list[str]]:
     if approved is not None:
         return approved
     from magic_module._py.locking import making
+    from magic_module._py.locking.inputs import inputs
     from magic_module._py.locking.request import Request
+    from magic_module._py.registry import building
 
     lock = _native._script_folder("\n".join(["install 1", *names])) / "pylock.toml"
     making.make(Request(names=tuple(names), output=str(lock), upgrade=()), frozenset(), lambda _: None)
-    return lock, [_name(each) for each in names]
+    wanted = [_name(each) for each in names]
+    return building.ready(lock, inputs("the command line", (), ())), wanted
 
 
 def _approved(names: Sequence[str]) -> tuple[Path, list[str]] | None:

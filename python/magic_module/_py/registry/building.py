@@ -10,15 +10,16 @@ The lock itself stays as it is, so that it means the same everywhere.
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from magic_module import _native
 from magic_module._py.locking import pip, reading, running, uv
 from magic_module._py.locking.inputs import Inputs
-from magic_module.errors import OfflineError, RequirementError, StoreError
+from magic_module.errors import ManifestError, OfflineError, RequirementError, StoreError
 
 LOCK = "pylock.toml"
 
@@ -69,17 +70,21 @@ def _wheel(package: dict[str, Any], asked: Inputs, folder: Path) -> dict[str, An
     if vcs.get("type") != "git":
         hint = "lock a wheel, or a repository of git"
         raise RequirementError(f"cannot build {name}: its repository is of {vcs.get('type')}; {hint}", hint=hint)
+    commit, inside = str(vcs.get("commit-id")), PurePosixPath(str(vcs.get("subdirectory") or "."))
+    if not re.fullmatch("[0-9a-fA-F]{40}|[0-9a-fA-F]{64}", commit) or inside.is_absolute() or ".." in inside.parts:
+        hint = "make the lock anew"
+        raise ManifestError(f"cannot build {name}: the lock has no commit, or a folder elsewhere; {hint}", hint=hint)
     place = str(vcs.get("url") or Path(str(vcs.get("path"))).as_uri())
-    _native._allow_build(name, str(package.get("version") or vcs.get("commit-id")), place)
+    _native._allow_build(name, str(package.get("version") or commit), place)
     with tempfile.TemporaryDirectory(prefix="magic-module-") as scratch:
         sources, made = Path(scratch, "sources"), Path(scratch, "made")
         variables: dict[str, str | None] = dict(asked.git_logins())
         for line in (
             ["git", "clone", "--quiet", "--no-checkout", "--", place, str(sources)],
-            ["git", "-C", str(sources), "checkout", "--quiet", "--detach", str(vcs.get("commit-id"))],
+            ["git", "-C", str(sources), "checkout", "--quiet", "--detach", commit],
         ):
             running.run(line, what="git", act=f"fetch {name}", changes=variables, hide=asked.secrets.hide)
-        project = str(sources / str(vcs.get("subdirectory") or "."))
+        project = str(sources / inside)
         running.run(_builder(project, str(made)), what="building", act=f"build {name}", hide=asked.secrets.hide)
         wheel = next(made.glob("*.whl"))
         data = wheel.read_bytes()

@@ -131,8 +131,16 @@ def _refuse_twins(modules: Mapping[str, Any], place: str, of: str) -> None:
 
 
 def _json(text: str, of: str) -> Any:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise wrong(of, twice, "stands there twice", "keep one of them")
+        return found
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         hint = f"mend {of}"
         raise ConfigurationError(f"cannot read {of}: it is not JSON: {error}; {hint}", path=of, hint=hint) from None

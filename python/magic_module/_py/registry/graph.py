@@ -17,18 +17,19 @@ def ordered(roots: Iterable[str], needs: Callable[[str], Iterable[str]]) -> list
     """
     done: dict[str, str] = {}
     for root in roots:
-        # Each step of a way down from the root: a name, and what of its needs is still to be looked at.
-        way = [(root, iter(needs(root)))] if normal(root) not in done else []
+        if normal(root) in done:
+            continue
+        # The way down from the root: by its normal name each, and what of its needs is still to be looked at.
+        way = {normal(root): (root, iter(needs(root)))}
         while way:
-            name, rest = way[-1]
+            key, (name, rest) = next(reversed(way.items()))
             following = next((each for each in rest if normal(each) not in done), None)
             if following is None:
-                done[normal(name)] = name
-                way.pop()
-                continue
-            names = [each for each, _ in way]
-            if normal(following) in map(normal, names):
-                at = [normal(each) for each in names].index(normal(following))
-                raise CycleError(" → ".join([*names[at:], names[at]]))
-            way.append((following, iter(needs(following))))
+                done[key] = name
+                del way[key]
+            elif (further := normal(following)) in way:
+                names = [each for each, _ in way.values()][list(way).index(further) :]
+                raise CycleError(" → ".join([*names, names[0]]))
+            else:
+                way[further] = (following, iter(needs(following)))
     return list(done.values())
