@@ -6,17 +6,14 @@ names ─ are they there already? ─ the registry's lock, a lock that is given,
 ```
 """
 
-import importlib.metadata
 import os
 import sys
-import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from magic_module import _native
-from magic_module._py.locking.changes import normal
 from magic_module.errors import ConfigurationError, PolicyError
 
 SUCCESS = "success"
@@ -82,6 +79,8 @@ def _target(into: str | os.PathLike[str] | None) -> tuple[str, tuple[str, str, s
     """The folder of what is imported, and where it is no single folder those of scripts, data and headers."""
     if into is not None:
         return os.path.abspath(into), None
+    import sysconfig
+
     paths = sysconfig.get_paths()
     marker = os.path.join(paths["stdlib"], "EXTERNALLY-MANAGED")
     if sys.prefix == sys.base_prefix and os.path.exists(marker):
@@ -93,10 +92,14 @@ def _target(into: str | os.PathLike[str] | None) -> tuple[str, tuple[str, str, s
 
 def _there(names: Sequence[str], site: str) -> Iterator[Installed]:
     """What meets the names, and all that it requires, if the folder has it all; else nothing."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
     if not os.path.isdir(site):
         return
+    import importlib.metadata
+
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    from magic_module._py.locking.changes import normal
+
     known: dict[str, Any] = {}
     for distribution in importlib.metadata.distributions(path=[site]):
         name = distribution.metadata["Name"]
@@ -139,7 +142,9 @@ def _lock_for(names: Sequence[str]) -> tuple[Path, list[str]]:
     from magic_module._py.registry import building
 
     lock = _native._script_folder("\n".join(["install 1", *names])) / "pylock.toml"
-    making.make(Request(names=tuple(names), output=str(lock), upgrade=()), frozenset(), lambda _: None)
+    making.make(
+        Request(names=tuple(names), output=str(lock), upgrade=(), says_indexes=False), frozenset(), lambda _: None
+    )
     wanted = [_name(each) for each in names]
     return building.ready(lock, inputs("the command line", (), ())), wanted
 

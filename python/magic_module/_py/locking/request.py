@@ -24,6 +24,8 @@ class Request:
     """A `pyproject.toml`."""
     script: str | None = None
     """A script with PEP 723 metadata."""
+    says_indexes: bool = True
+    """The lock tells which index each package came from; where nobody will compare that, it need not."""
     inputs: Inputs | None = None
     """What a registry, or a list of links, names."""
     output: str = "pylock.toml"

@@ -60,12 +60,15 @@ class Uv:
             header = ["--custom-compile-command", request.command()]
             _, said = self._compile(request, [*options, *form, *header, *keep])
             text = aside.read_text("utf-8")
+            warnings = [line for line in said if line.startswith("warning:")]
+            if not request.says_indexes:
+                return text, warnings
             new = Lock(text, request.output)
             pins = Path(folder, "pins.txt")
             pins.write_text("".join(f"{pin}\n" for _, pin in new.pins()), "utf-8")
             form = ["--format", "requirements.txt", "--emit-index-annotation", "--no-header", "--no-annotate"]
             printed, _ = self._compile(request, [*options, *form, "--constraints", str(pins)])
-        return _with_indexes(text, _indexes(printed)), [line for line in said if line.startswith("warning:")]
+        return _with_indexes(text, _indexes(printed)), warnings
 
     def _compile(self, request: Request, options: Sequence[str]) -> tuple[str, list[str]]:
         line = [self.program, "pip", "compile", "--no-progress", "--color", "never", *options]
