@@ -4,6 +4,10 @@ Loops in one process, in turns; the loop itself (some 10 ns) is in both sides. T
 asks for every name that the built-in and frozen importers do not know: our finder before `PathFinder`, in a process
 that only imported the product. The second is a top-level name that nobody knows, in a process where a unit of a named
 namespace was imported: our finder before `PathFinder` and the one behind it, which looks who imports.
+
+The last two are whole imports that fail, of a name that nobody knows, caught as code does that can do without: in a
+package, and in the user's own file. Each process says how long one takes; those with `MAGIC_MODULE_AUTO_INSTALL=ask`
+and those without take turns. The user's file asks what has the name once, before the clock starts.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from origin import Origin
 from workplace import Workplace, remove
 
 MOST = 0.3
+MOST_OPTIONAL = 1.2
 
 SCRIPT = """
 import json, sys, time
@@ -43,6 +48,35 @@ print(json.dumps(pairs))
 """
 
 
+OPTIONAL = """
+import json, sys, time
+import magic_module
+magic_module.cache_dir()
+sys.path.append({folder!r})
+import optional
+optional.loop(200)
+print(json.dumps(min(optional.loop(2_000) for _ in range(5))))
+"""
+
+TRYING = """
+import time
+
+def loop(count):
+    begin = time.perf_counter_ns()
+    for _ in range(count):
+        try:
+            import qqq_nobody_has_this
+        except ImportError:
+            pass
+    return (time.perf_counter_ns() - begin) / count / 1e9
+"""
+
+
+def optional_row(whose: str) -> Row:
+    what = f"a missing optional import of {whose}, with automatic installing on"
+    return Row(what, "the same with it off", f"≤ {MOST_OPTIONAL:.1f}×")
+
+
 def row() -> Row:
     return Row("a miss in `find_spec` for a foreign name", "`BuiltinImporter.find_spec`", f"≤ {MOST:.1f}×")
 
@@ -61,9 +95,26 @@ def run(workplace: Workplace) -> list[Row]:
             compared(workplace, row(), cache, origin.manifest_url, "magic_module", 1),
             compared(workplace, unknown_row(), cache, origin.manifest_url, "magic_module.known", 2),
         ]
+        for whose, folder in (("a package", "site-packages"), ("the user's own file", "own")):
+            rows.append(optional(workplace, optional_row(whose), folder, cache))
     remove(site)
     remove(cache)
     return rows
+
+
+def optional(workplace: Workplace, empty: Row, name: str, cache: Path) -> Row:
+    folder = workplace.folder("optional") / name
+    folder.mkdir(parents=True)
+    (folder / "optional.py").write_text(TRYING)
+    line = workplace.python(OPTIONAL.format(folder=str(folder)))
+
+    def once(**more: str) -> float:
+        return float(measure.run(line, workplace.environment(cache, **more), capture=True).json)
+
+    ours, theirs = measure.interleave(
+        workplace.rounds(15, 5), lambda: once(MAGIC_MODULE_AUTO_INSTALL="ask"), lambda: once()
+    )
+    return empty.compared(Side(ours), Side(theirs), MOST_OPTIONAL, nanoseconds)
 
 
 def compared(workplace: Workplace, empty: Row, cache: Path, url: str, module: str, finders: int) -> Row:

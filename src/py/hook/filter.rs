@@ -1,5 +1,7 @@
 //! Which names our finders look at: every import of a program comes by, and most pass over this.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use parking_lot::RwLock;
 use pyo3::prelude::*;
 
@@ -37,6 +39,8 @@ struct Filter {
     behind: bool,
 }
 
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
 static FILTER: RwLock<Filter> =
     RwLock::new(Filter { tops: Vec::new(), first: false, behind: false });
 
@@ -60,6 +64,12 @@ pub fn refresh_filter(session: &Session) {
         }
     }
     *FILTER.write() = filter;
+    CHANGES.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How often mounts came or went: what was found out about a missing name holds until then.
+pub fn changes() -> u64 {
+    CHANGES.load(Ordering::Relaxed)
 }
 
 /// The names that we require ourselves, and a view has, too: perhaps it comes first with them.
