@@ -231,3 +231,60 @@ fn head(text: &str) -> Vec<(String, String)> {
         .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::layout::Suffixes;
+    use crate::scan::Facts;
+
+    fn interpreter(site: &Path) -> Interpreter {
+        let text = String::new;
+        Interpreter {
+            standard: BTreeSet::new(),
+            built_in: BTreeSet::new(),
+            library: PathBuf::from("/library"),
+            path: vec![site.to_path_buf()],
+            suffixes: Suffixes(vec![".cpython-312-x86_64-linux-gnu.so".into(), ".so".into()]),
+            facts: Facts { version: (3, 12), platform: text(), os_name: text(), system: text() },
+            names: BTreeMap::new(),
+        }
+    }
+
+    fn write(folder: &Path, path: &str, text: &str) {
+        let path = folder.join(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn what_is_on_the_path_names_its_distribution() {
+        let folder = tempfile::tempdir().unwrap();
+        let site = folder.path();
+        let metadata = |name: &str| format!("Metadata-Version: 2.5\nName: {name}\nVersion: 1.0\n");
+        for file in ["one/__init__.py", "two.py", "three.so", "four/__init__.py", "shared/five.py"]
+        {
+            write(site, file, "");
+        }
+        write(site, "Dist_One-1.0.dist-info/METADATA", &metadata("Dist.One"));
+        write(site, "Dist_One-1.0.dist-info/RECORD", "one/__init__.py,,\n\"two.py\",,\n");
+        let named = metadata("dist-two") + "Import-Name: three ; private\nImport-Name: other\n";
+        write(site, "dist_two-1.0.dist-info/METADATA", &named);
+        write(site, "dist_three-1.0.egg-info/PKG-INFO", &metadata("dist-three"));
+        write(site, "dist_three-1.0.egg-info/top_level.txt", "four\n");
+        write(site, "dist_four-1.0.dist-info/METADATA", &metadata("dist-four"));
+        write(site, "dist_four-1.0.dist-info/RECORD", "shared/five.py,,\n");
+        let interpreter = interpreter(site);
+        let path = SearchPath::new(&interpreter);
+        let name = |import: &str| path.installed(import, &[])?.distribution.map(|(name, _)| name);
+        let names = ["one", "two", "three", "four", "shared.five"].map(name);
+        let expected = ["Dist.One", "Dist.One", "dist-two", "dist-three", "dist-four"];
+        assert_eq!(names, expected.map(|name| Some(name.to_owned())));
+        assert_eq!(path.installed("other", &[]), None, "metadata alone is no module");
+        assert_eq!(path.form("shared"), Some(Form::Namespace));
+        assert_eq!(path.form("one"), Some(Form::Regular));
+        assert_eq!(path.version_of("DIST-one"), Some(("Dist.One".into(), "1.0".into())));
+    }
+}
