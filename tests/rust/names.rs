@@ -1,7 +1,5 @@
 //! How often the tables name the right distribution, on names that were chosen before there was a table.
 
-#![expect(clippy::unwrap_used, reason = "a test may")]
-
 use std::collections::BTreeMap;
 
 use magic_module::known::{distribution, normalized};
