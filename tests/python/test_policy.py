@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -14,6 +15,7 @@ import pytest
 from kit.interpreter import Interpreter
 from kit.locks import Lock
 from kit.wheels import wheel
+from magic_module._py import asking
 
 pytestmark = pytest.mark.once
 
@@ -162,3 +164,25 @@ def test_what_was_allowed_and_did_not_come_is_written_down(place: Place) -> None
         (place.lock.folder / "wheels" / "gamma-3.0-py3-none-any.whl").unlink()
         python.fail("import gamma")
     assert [line["decision"] for line in place.lines()] == ["allowed", "failed"]
+
+
+@pytest.mark.parametrize(("typed", "verdict"), [("y\n", "once"), ("ALWAYS\n", "always"), ("\n", "deny"), ("", "deny")])
+def test_a_terminal_is_asked(monkeypatch: pytest.MonkeyPatch, typed: str, verdict: str) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    monkeypatch.setattr("sys.stderr", screen)
+    wanted = asking.request(
+        "al\x1b[2Jpha", "alpha", "1.0", "https://h/a.whl", 2048, ["beta"], "/x.py", None, "policy.default"
+    )
+    assert asking.ask(None, wanted) == verdict
+    assert screen.getvalue() == (
+        "magic-module: fetch alpha 1.0 (2.0 KiB, from https://h/a.whl, with beta, "
+        "for `import al\\u{1b}[2Jpha`, in /x.py)? "
+        "[y]es, [a]lways in this process, [N]o "
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    assert asking.ask(None, wanted) is None, "there is nobody"

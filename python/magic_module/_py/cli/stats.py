@@ -4,7 +4,7 @@ import argparse
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def _told(data: dict[str, Any]) -> Iterator[str]:
         yield from _section(title, rows, (2,))
 
 
-def _section(title: str, rows: list[tuple[str, ...]], right: tuple[int, ...]) -> Iterator[str]:
+def _section(title: str, rows: Sequence[tuple[str, ...]], right: tuple[int, ...]) -> Iterator[str]:
     if rows:
         more = f" ({SHOWN} of {len(rows)})" if len(rows) > SHOWN else ""
         yield f"{title}{more}:"
