@@ -109,18 +109,21 @@ async fn ask(
         while running.len() < AT_A_TIME
             && let Some((at, asked)) = waiting.next()
         {
-            let progress = &progress;
+            let (progress, store) = (&progress, store.clone());
             running.push(async move {
-                let tail = tail::read(fetcher, &asked, policy, progress).await;
-                tail.map(|tail| (at, asked, tail))
+                let tail = match tail::read(fetcher, &asked, policy, progress).await? {
+                    Tail::Contents(contents) => {
+                        let keep = move || kept::keep(&store, &contents).map(|()| contents);
+                        Tail::Contents(threads::beside(keep).await.unwrap_or_else(|| Err(ended()))?)
+                    }
+                    whole @ Tail::Whole { .. } => whole,
+                };
+                Ok::<_, Error>((at, asked, tail))
             });
         }
         let Some(done) = running.next().await else { break };
         match done? {
-            (at, _, Tail::Contents(contents)) => {
-                kept::keep(store, &contents)?;
-                seen.push((at, *contents));
-            }
+            (at, _, Tail::Contents(contents)) => seen.push((at, *contents)),
             (at, asked, Tail::Whole { size, has_ranges }) => {
                 if !has_ranges {
                     events.notice(no_ranges(&asked.url));

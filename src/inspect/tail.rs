@@ -18,6 +18,7 @@ use crate::events::Progress;
 use crate::fetch::{Fetcher, Piece, Range as Wanted};
 use crate::name::Digest;
 use crate::policy::Policy;
+use crate::threads;
 use crate::unpack::{Outline, Refusal};
 use crate::wheel::{Contents, WheelFile};
 
@@ -117,17 +118,9 @@ impl Asking<'_> {
                 self.add(&mut pieces, missing).await?;
             }
         }
-        let mut texts = BTreeMap::new();
-        for (name, path) in &dist_info.texts {
-            texts.insert(*name, outline.extract(&mut pieces, path, TEXT_LIMIT)?);
-        }
-        joined(&outline, &dist_info, &texts).map(|files| Contents {
-            sha256,
-            size: pieces.length(),
-            dist_info: dist_info.folder,
-            files,
-            texts: texts.iter().map(|(name, it)| ((*name).to_owned(), text_of(it))).collect(),
-        })
+        // Reading it takes longer than asking for it: other wheels are asked for meanwhile.
+        let read = move || contents(pieces, &outline, dist_info, sha256);
+        threads::beside(read).await.unwrap_or(Err(Odd::Strange))
     }
 
     /// The first request.
@@ -191,6 +184,26 @@ fn together(mut spans: Vec<Range<u64>>) -> Vec<Range<u64>> {
         }
     }
     merged
+}
+
+/// What is in a wheel of which all is here that tells it.
+fn contents(
+    mut pieces: Pieces,
+    outline: &Outline,
+    dist_info: DistInfo,
+    sha256: Digest,
+) -> Result<Contents, Odd> {
+    let mut texts = BTreeMap::new();
+    for (name, path) in &dist_info.texts {
+        texts.insert(*name, outline.extract(&mut pieces, path, TEXT_LIMIT)?);
+    }
+    joined(outline, &dist_info, &texts).map(|files| Contents {
+        sha256,
+        size: pieces.length(),
+        dist_info: dist_info.folder,
+        files,
+        texts: texts.iter().map(|(name, it)| ((*name).to_owned(), text_of(it))).collect(),
+    })
 }
 
 /// Every file with its digest. Where directory and `RECORD` do not agree in all, the wheel itself

@@ -108,15 +108,16 @@ impl LockSupply {
     }
 
     async fn choose(&self) -> Result<(Chooser, Chosen)> {
-        let source = self.source.clone();
-        let lock = Pylock::parse(&source.path, &self.text)?;
+        let (source, text) = (self.source.clone(), self.text.clone());
         let launch = source.launch.clone().ok_or_else(|| {
             let what = "cannot choose the wheels of a lock: this program embeds Python, and no interpreter is known";
             Error::new(Kind::Configuration, what)
                 .hint("mount the lock once in an interpreter of the same version, with the same cache directory")
         })?;
         beside(move || {
+            // It imports what it needs while the lock is read.
             let mut chooser = Chooser::start(&launch)?;
+            let lock = Pylock::parse(&source.path, &text)?;
             let chosen = chooser.choose(&Request {
                 lock: &lock,
                 file: &source.path,
