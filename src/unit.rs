@@ -1,6 +1,8 @@
 //! A unit as one process sees it: its layout, known before anything is downloaded,
 //! and its tree, once it is there.
 
+mod ahead;
+
 use std::path::{MAIN_SEPARATOR_STR, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -20,6 +22,7 @@ use crate::store::Reuse;
 use crate::store::code::{CodePack, Interpreter, Trust};
 use crate::store::generation::Active;
 use crate::store::tree::{Scrutiny, Stamp, Tree, TreeFile, folder_of};
+use ahead::Ahead;
 
 /// So often is a file mended for one read: where there are no locks, somebody else may replace
 /// the tree right after that.
@@ -82,6 +85,8 @@ pub struct Unit {
     /// What [`Unit::of_tree`] read of the tree: [`Unit::prepare`] need not read it again.
     unchecked: Mutex<Option<Tree>>,
     code: OnceLock<CodePack>,
+    /// What is hashed beside the import.
+    ahead: OnceLock<Option<Arc<Ahead>>>,
 }
 
 /// What stands between a unit and its use.
@@ -146,6 +151,7 @@ impl Unit {
             tree: Mutex::new(None),
             unchecked: Mutex::new(tree),
             code: OnceLock::new(),
+            ahead: OnceLock::new(),
         }
     }
 
@@ -326,6 +332,11 @@ impl Unit {
 
     /// Makes sure of a file that is opened by its path.
     pub fn verify_file(&self, path: &str) -> Result<PathBuf> {
+        if let (Some(Some(ahead)), Some(tree)) = (self.ahead.get(), self.tree())
+            && ahead.is_good(&tree, path)
+        {
+            return Ok(tree.folder.join(path));
+        }
         self.look(path, |tree, file| tree.verify_file(file).map(|()| tree.folder.join(path)))
     }
 
@@ -374,7 +385,16 @@ impl Unit {
             &python.code,
             self.trust(&mount),
         );
-        Ok(self.code.get_or_init(|| code))
+        let code = self.code.get_or_init(|| code);
+        self.ahead.get_or_init(|| Ahead::start(&self.tree()?, code.loaded()));
+        Ok(code)
+    }
+
+    /// Notes that an extension module is loaded, so that the next process hashes it ahead.
+    pub fn note_loaded(&self, path: &str) {
+        if let (Some(code), Some(source)) = (self.code.get(), self.digest_of(path)) {
+            code.note_loaded(path, &source);
+        }
     }
 
     /// What a project's lock holds to its digests is compiled here: the lock pins sources.

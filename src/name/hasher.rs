@@ -7,7 +7,9 @@
 //!
 //! What is verified is hashed on its way, never read a second time.
 
+use std::cell::Cell;
 use std::io::{self, BufReader, Read, Write};
+use std::time::{Duration, Instant};
 
 use sha2::Digest as _;
 
@@ -16,6 +18,27 @@ use super::Digest;
 /// The largest buffer that a stream is copied through, in bytes.
 const BUFFER: u64 = 256 << 10;
 
+/// From this size on a piece is worth being counted, in bytes: looking at the clock costs as much
+/// as hashing some fifty.
+const COUNTED: usize = 4 << 10;
+
+thread_local! {
+    /// What this thread has hashed in such pieces, and the time that it took.
+    static HASHED: Cell<(u64, Duration)> = const { Cell::new((0, Duration::ZERO)) };
+}
+
+/// How many bytes this thread has hashed, but for small pieces, and how long that took, with what
+/// it waited for others that hash for it.
+pub fn hashed() -> (u64, Duration) {
+    HASHED.get()
+}
+
+/// Adds to [`hashed`].
+pub fn count_hashed(bytes: u64, time: Duration) {
+    let (before, taken) = HASHED.get();
+    HASHED.set((before.saturating_add(bytes), taken + time));
+}
+
 /// Takes bytes, piece by piece, and ends in their digest.
 #[derive(Debug, Clone, Default)]
 pub struct Hasher(sha2::Sha256);
@@ -23,7 +46,12 @@ pub struct Hasher(sha2::Sha256);
 impl Hasher {
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
+        if bytes.len() < COUNTED {
+            return self.0.update(bytes);
+        }
+        let from = Instant::now();
         self.0.update(bytes);
+        count_hashed(bytes.len() as u64, from.elapsed());
     }
 
     /// The digest of all that was taken.

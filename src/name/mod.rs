@@ -30,7 +30,7 @@ use std::fmt;
 
 pub use digest::Digest;
 pub use distribution::DistributionName;
-pub use hasher::{Hasher, Hashing};
+pub use hasher::{Hasher, Hashing, count_hashed, hashed};
 pub use key::Key;
 pub use path::{FilePath, folded, folders, is_control_or_directional, parents};
 pub use similar::{closest, similar};

@@ -11,6 +11,9 @@
 //!          source, check = sha256(binding, all of the entry but check), path, code
 //! ```
 //!
+//! An entry without code says that an extension module was loaded: the next process hashes it
+//! ahead. It chooses nothing but the order of work.
+//!
 //! The highest bit of a path's length marks code that the author published, where all
 //! other code was compiled here. A project's lock pins sources only, so what it holds is
 //! never taken from published code.
@@ -188,6 +191,22 @@ impl CodePack {
     /// True if there is code of this source; whether it is undamaged is seen when it is used.
     pub fn lists(&self, path: &str, source: &Digest) -> bool {
         self.held.entries.get(path).is_some_and(|entry| entry.source == *source)
+    }
+
+    /// Notes that an extension module was loaded: it stands among the others, without code.
+    pub fn note_loaded(&self, path: &str, source: &Digest) {
+        if !self.lists(path, source) {
+            self.add(path, source, &[]);
+        }
+    }
+
+    /// The extension modules that were loaded, in the order in which they first were.
+    pub fn loaded(&self) -> Vec<String> {
+        let entries = self.held.entries.iter().filter(|(_, entry)| entry.code.is_empty());
+        let mut found: Vec<(usize, &String)> =
+            entries.map(|(path, entry)| (entry.code.start, path)).collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, path)| path.clone()).collect()
     }
 
     fn check(&self, lengths: [u8; 8], path: &str, source: &Digest, code: &[u8]) -> Digest {

@@ -368,6 +368,12 @@ impl Tree {
         file.compare(&path, &Digest::of(&bytes)).map(|()| bytes)
     }
 
+    /// What `lstat` says of a file now; `None` where it is gone.
+    pub fn stamp_of(&self, file: &TreeFile) -> Option<Stamp> {
+        let path = self.folder.join(file.path.as_str());
+        fs_err::symlink_metadata(path).ok().map(|metadata| Stamp::of(&metadata))
+    }
+
     /// Hashes one file that somebody else will open by its path (`dlopen`).
     pub fn verify_file(&self, file: &TreeFile) -> Result<()> {
         let path = self.folder.join(file.path.as_str());

@@ -88,6 +88,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(requests::on_request, module)?,
         wrap_pyfunction!(settings::_parse_size, module)?,
         wrap_pyfunction!(settings::_settings, module)?,
+        wrap_pyfunction!(settings::_hashed, module)?,
         wrap_pyfunction!(settings::_parse_toml, module)?,
         wrap_pyfunction!(settings::_shown, module)?,
         wrap_pyfunction!(settings::_closest, module)?,

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::error::{SENTENCE, shown};
-use crate::name::{UrlText, closest};
+use crate::name::{UrlText, closest, hashed};
 use crate::notation;
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::state::session;
@@ -34,6 +34,14 @@ pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         key_password: settings.key_password.is_some(),
         verify: if settings.verify_full { "full" } else { "default" },
     ))
+}
+
+/// How many bytes this thread has hashed, and for how many seconds: what a load costs that
+/// verifies.
+#[pyfunction]
+pub fn _hashed() -> (u64, f64) {
+    let (bytes, time) = hashed();
+    (bytes, time.as_secs_f64())
 }
 
 /// Text of a stranger, as it may be shown to people.

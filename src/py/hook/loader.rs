@@ -57,7 +57,9 @@ pub fn _ready_extension<'py>(
     let path = relative(unit, &origin)?;
     let sha256 = unit.digest_of(&path).map(|digest| digest.to_hex());
     audit::raise(py, ("magic_module.load", fullname, origin, sha256))?;
-    verified(py, handle.get(), &path)
+    verified(py, handle.get(), &path)?;
+    unit.note_loaded(&path);
+    Ok(())
 }
 
 /// Fetches a unit whose files are about to be read by their paths.
