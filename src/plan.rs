@@ -238,7 +238,8 @@ mod tests {
         let (plan, digest) = (plan(), record.tree_digest());
         assert_eq!(urls(&plan), [""; 0]);
         let tree =
-            assemble::build(&store, &digest, &record, &plan.sources, Reuse::WhatIsHere).unwrap();
+            assemble::build(&store, &digest, &record, &plan.sources, Reuse::WhatIsHere, None)
+                .unwrap();
         assert_eq!(tree.read(&tree.files[0]).unwrap(), [0]);
         let mut tree = Tree::open(&store, &digest).unwrap().unwrap();
         fs_err::remove_file(tree.folder.join("a/0.py")).unwrap();

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::packs::{Declared, Packs};
-use super::{Source, make_folder, stamp_of};
+use super::{Placed, Source, make_folder, stamp_of};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{File, Record};
 use crate::name::{Digest, FilePath};
@@ -33,13 +33,15 @@ const ROOM: u64 = 33 << 20;
 
 type Job<'a> = (&'a File, &'a Source);
 
-/// Makes all files that are not lazy, and tells what all are in the tree.
+/// Makes all files that are not lazy and not placed yet, and tells what all are in the tree.
 pub(super) fn fill(
     store: &Store,
-    aside: &Path,
+    placed: &mut Placed,
     record: &Record,
     sources: &BTreeMap<FilePath, Source>,
 ) -> Result<Vec<TreeFile>> {
+    let Placed { aside, files: early } = placed;
+    let aside = aside.as_path();
     let files = || record.files.iter().filter(|file| !file.lazy);
     let lazy = record.files.iter().filter(|file| file.lazy).map(TreeFile::new);
     let mut folders: BTreeSet<&str> = files().map(|file| file.path.parent()).collect();
@@ -53,11 +55,19 @@ pub(super) fn fill(
             Error::new(Kind::Store, format!("nothing in the cache holds {}", file.path))
                 .path(file.path.as_str())
         })?;
-        jobs.push((file, source));
+        if !early.contains_key(&file.path) {
+            jobs.push((file, source));
+        }
     }
     // Neighbours in a pack stay together, so that each thread reads forwards.
     jobs.sort_by(|a, b| (a.1.packed(), &a.0.path).cmp(&(b.1.packed(), &b.0.path)));
     let mut declared = Declared::of(record);
+    // Whatever was unpacked before: nothing is made of a pack that is not sound.
+    let packs: BTreeSet<&Digest> = early.values().filter_map(TreeFile::blob).collect();
+    for pack in packs {
+        declared.open(store, pack)?;
+    }
+    let lazy = lazy.chain(early.drain().map(|(_, file)| file));
     if jobs.len() < ENOUGH_FOR_THREADS {
         let placed = place_all(&mut Packs::new(store, &declared), aside, &jobs)?;
         return Ok(lazy.chain(placed).collect());

@@ -11,10 +11,11 @@
 
 mod compose;
 mod copies;
+mod early;
 mod fill;
 mod packs;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,8 @@ use crate::store::{Reuse, Store, aside, disk, in_the_way, make_folders, make_way
 
 pub use compose::compose;
 pub use copies::{link, make_executable};
+pub use early::Early;
+use early::Placed;
 use fill::fill;
 use packs::{Declared, Packs};
 
@@ -56,13 +59,15 @@ impl Source {
 
 /// Builds the tree of `record`; another process may have done so meanwhile. Without reuse it is
 /// built even where a good one stands; who has that one's files open keeps them. A pack is
-/// good if it holds what the record says and nothing else.
+/// good if it holds what the record says and nothing else. Some files
+/// may have been unpacked `early`.
 pub fn build(
     store: &Store,
     digest: &Digest,
     record: &Record,
     sources: &BTreeMap<FilePath, Source>,
     reuse: Reuse,
+    early: Option<Early>,
 ) -> Result<Tree> {
     store.create()?;
     let _lock = Exclusive::wait(&store.locks().join(format!("{digest}.tree")))?;
@@ -71,14 +76,11 @@ pub fn build(
     {
         return Ok(tree);
     }
-    // Where there are no locks, others build it at the same time.
-    let aside = aside(&store.tmp(), digest, "tree");
-    let built = fill(store, &aside, record, sources).and_then(|files| {
-        name(store, &aside, Tree::new(*digest, folder_of(store, digest), files), reuse)
-    });
-    // Named, or of no use.
-    let _ = remove(&aside);
-    built
+    // Where there are no locks, others build it at the same time. What is not named is removed.
+    let nothing = || Placed { aside: aside(&store.tmp(), digest, "tree"), files: HashMap::new() };
+    let mut placed = early.and_then(Early::finish).unwrap_or_else(nothing);
+    let files = fill(store, &mut placed, record, sources)?;
+    name(store, &placed.aside, Tree::new(*digest, folder_of(store, digest), files), reuse)
 }
 
 /// The tree that stands, if nothing in it is damaged.

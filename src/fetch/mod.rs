@@ -23,6 +23,7 @@ mod work;
 
 use std::collections::HashSet;
 use std::future::Future;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
@@ -69,6 +70,15 @@ pub struct Artifact {
     pub size: u64,
     /// Names the blob; anything else is refused.
     pub sha256: Digest,
+}
+
+/// What is told of one blob.
+#[derive(Debug, Clone, Copy)]
+pub enum Told<'a> {
+    /// This process writes it, beginning now, to this file. What is there of it was not verified.
+    Begun(&'a Digest, &'a Path),
+    /// It is there, and verified.
+    Arrived(&'a Digest),
 }
 
 /// What an operation cost.
@@ -139,14 +149,14 @@ impl Fetcher {
         self.blobs_one_by_one(artifacts, policy, progress, reuse, |_| ()).await
     }
 
-    /// The same; `arrived` is told of each blob as soon as it is there, on whatever thread.
+    /// The same; `tell` is told of each blob on its way, on whatever thread.
     pub async fn blobs_one_by_one(
         &self,
         artifacts: &[Artifact],
         policy: Policy,
         progress: &Arc<Progress>,
         reuse: Reuse,
-        arrived: impl Fn(&Digest) + Send + std::marker::Sync + 'static,
+        tell: impl Fn(Told<'_>) + Send + std::marker::Sync + 'static,
     ) -> Result<Fetched> {
         let mut seen = HashSet::new();
         let glance = self.blobs.glance(artifacts.len());
@@ -155,7 +165,7 @@ impl Fetcher {
         };
         let (here, mut missing): (Vec<&Artifact>, Vec<&Artifact>) =
             artifacts.iter().partition(|artifact| is_here(artifact));
-        here.iter().for_each(|artifact| arrived(&artifact.sha256));
+        here.iter().for_each(|artifact| tell(Told::Arrived(&artifact.sha256)));
         missing.retain(|artifact| seen.insert(artifact.sha256));
         if missing.is_empty() {
             return Ok(Fetched::default());
@@ -186,7 +196,7 @@ impl Fetcher {
             policy,
             progress: progress.clone(),
             reuse,
-            arrived: Box::new(arrived),
+            tell: Box::new(tell),
             bytes: AtomicU64::new(0),
             requests: AtomicU64::new(0),
         };

@@ -13,7 +13,7 @@ use super::download::Ended;
 use super::lane::{Lane, Running};
 use super::once::{Leader, Outcome, Role};
 use super::room::Room;
-use super::{Artifact, Fetched, Limits, Shared, download, lane};
+use super::{Artifact, Fetched, Limits, Shared, Told, download, lane};
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
 use crate::name::Digest;
@@ -36,8 +36,8 @@ pub(super) struct Operation {
     pub(super) policy: Policy,
     pub(super) progress: Arc<Progress>,
     pub(super) reuse: Reuse,
-    /// Told of each blob that is there.
-    pub(super) arrived: Box<dyn Fn(&Digest) + Send + std::marker::Sync>,
+    /// Who is told of each blob.
+    pub(super) tell: Box<dyn Fn(Told<'_>) + Send + std::marker::Sync>,
     /// Of each blob on its own.
     pub sync: Sync,
     pub(super) bytes: AtomicU64,
@@ -100,7 +100,7 @@ impl Operation {
 
     async fn one(&self, lane: &Lane, artifact: &Artifact) -> Result<()> {
         self.bring(lane, artifact).await?;
-        (self.arrived)(&artifact.sha256);
+        (self.tell)(Told::Arrived(&artifact.sha256));
         Ok(())
     }
 
@@ -179,6 +179,7 @@ impl Operation {
                     continue;
                 }
             };
+            (self.tell)(Told::Begun(&artifact.sha256, writer.part()));
             match self.download(lane, writer, artifact, leader, shown, &mut place).await? {
                 Ended::Done => return Ok(true),
                 Ended::Crowded(pause) => {

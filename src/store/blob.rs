@@ -294,6 +294,11 @@ impl BlobWriter {
         write().map_err(|error| self.failed(&error))
     }
 
+    /// Where its bytes are until they have their name.
+    pub(crate) fn part(&self) -> &Path {
+        &self.part
+    }
+
     /// Back to the beginning: what was written came from an answer that is void.
     pub fn restart(&mut self) -> Result<()> {
         let rewind = || io::Seek::rewind(&mut self.file.file()?);

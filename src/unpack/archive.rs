@@ -70,8 +70,18 @@ pub(super) fn read_at<R: Read + Seek>(
     at: u64,
     bytes: &mut [u8],
 ) -> Result<(), Refusal> {
-    reader.seek(SeekFrom::Start(at)).map_err(Refusal::Read)?;
+    seek_to(reader, at).map_err(Refusal::Read)?;
     reader.read_exact(bytes).map_err(Refusal::from_read)
+}
+
+/// What is in a buffer already is not read once more.
+pub(super) fn seek_to<R: Seek>(reader: &mut R, at: u64) -> io::Result<()> {
+    let here = reader.stream_position()?;
+    match (at.checked_signed_diff(here), at == here) {
+        (_, true) => Ok(()),
+        (Some(by), _) => reader.seek_relative(by),
+        (None, _) => reader.seek(SeekFrom::Start(at)).map(drop),
+    }
 }
 
 /// Where the bytes of one file are.

@@ -9,12 +9,12 @@ use super::fields::{ALL_32, Fields, zip64_of};
 use crate::name::FilePath;
 
 const CENTRAL: usize = 46;
-const LOCAL: usize = 30;
+pub(super) const LOCAL: usize = 30;
 
 /// Flags that change nothing in what an entry means: how hard deflate tried (1, 2),
 /// sizes that follow the bytes (3), and a name in UTF-8 (11).
 const HARMLESS: u64 = 1 << 1 | 1 << 2 | DESCRIPTOR | UTF_8;
-const DESCRIPTOR: u64 = 1 << 3;
+pub(super) const DESCRIPTOR: u64 = 1 << 3;
 const UTF_8: u64 = 1 << 11;
 const ENCRYPTED: u64 = 1 | 1 << 6 | 1 << 13;
 

@@ -1,10 +1,10 @@
 //! The bytes of one entry: exactly as many as declared, from exactly as many as declared.
 
-use std::io::{BufRead, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, Read, Seek, Write};
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use super::archive::{Entry, Refusal, rule};
+use super::archive::{Entry, Refusal, rule, seek_to};
 use super::header::Method;
 use crate::name::FilePath;
 
@@ -17,7 +17,7 @@ pub(super) fn extract<R: BufRead + Seek>(
     entry: &Entry,
     target: &mut dyn Write,
 ) -> Result<(), Refusal> {
-    reader.seek(SeekFrom::Start(entry.at)).map_err(Refusal::Read)?;
+    seek_to(reader, entry.at).map_err(Refusal::Read)?;
     let mut input = reader.take(entry.compressed);
     let mut output = Output { path, entry, target, crc: Crc::new(), left: entry.size };
     match entry.method {

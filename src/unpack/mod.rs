@@ -17,6 +17,7 @@
 //! honest wheels hold files that compress 235:1.
 
 mod archive;
+mod arriving;
 mod end;
 mod fields;
 mod frame;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use archive::{Directory, Entry, Limits, Refusal};
+pub use arriving::{Ahead, Arriving, Found};
 pub use frame::FRAME_LIMIT;
 pub use outline::{Outline, Outlined};
 
@@ -40,6 +42,9 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::PackFormat;
 use crate::name::{Digest, FilePath, Hashing, folders};
 use crate::store::disk;
+
+/// So much of an archive is read at once, in bytes.
+const BUFFER: usize = 32 << 10;
 
 /// Whether an archive lies in a zstd frame.
 #[derive(Clone, Copy)]
@@ -117,7 +122,7 @@ impl Pack {
             }
         };
         if !is_framed {
-            return Self::over(Box::new(BufReader::new(file)), label, limits);
+            return Self::over(Box::new(buffered(file)), label, limits);
         }
         let bytes = frame::read(&mut file).map_err(|refusal| refused(label, refusal))?;
         Self::unframe(&bytes, label, limits, names)
@@ -150,7 +155,7 @@ impl Pack {
             (self.directory.clone(), self.label.clone(), self.memory.clone());
         let reader: Box<dyn Source> = match memory.clone() {
             Some(memory) => Box::new(io::Cursor::new(memory)),
-            None => Box::new(BufReader::new(file_at(path)?)),
+            None => Box::new(buffered(file_at(path)?)),
         };
         Ok(Self { directory, reader, label, memory })
     }
@@ -254,6 +259,11 @@ fn limits_of<'a>(declared: impl Iterator<Item = (&'a FilePath, u64)>) -> (Limits
     // A folder's name ends in a slash.
     let names = paths.chain(folders.iter().map(|folder| folder.len() + 1)).sum::<usize>();
     (Limits { entries, bytes }, names as u64)
+}
+
+/// For a reader that goes forwards, over entries that are mostly small.
+pub fn buffered<R: Read>(file: R) -> BufReader<R> {
+    BufReader::with_capacity(BUFFER, file)
 }
 
 fn file_at(path: &Path) -> Result<fs_err::File> {

@@ -1,6 +1,7 @@
 //! From members of a closure to their trees: planned, fetched, built.
 
 use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,10 +10,10 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::Member;
-use crate::assemble;
+use crate::assemble::{self, Early};
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
-use crate::fetch::Artifact;
+use crate::fetch::{Artifact, Told};
 use crate::manifest::{PackFormat, Record};
 use crate::mount::Mount;
 use crate::name::{Digest, Key};
@@ -132,9 +133,14 @@ impl Session {
         let fetched = async {
             let (begun, policy) = (Instant::now(), mount.supply.policy());
             // Nobody waits any more once all are built that can be.
-            let arrived = move |digest: &Digest| _ = sender.send(*digest);
+            let tell = move |told: Told<'_>| {
+                _ = sender.send(match told {
+                    Told::Begun(digest, part) => (*digest, Some(part.to_owned())),
+                    Told::Arrived(digest) => (*digest, None),
+                });
+            };
             let fetched =
-                self.engine.fetcher.blobs_one_by_one(&artifacts, policy, progress, reuse, arrived);
+                self.engine.fetcher.blobs_one_by_one(&artifacts, policy, progress, reuse, tell);
             let fetched =
                 fetched.await.map_err(|error| error.or_name(first.unit.full_name.clone()))?;
             Ok(fetched.bytes + code.large(fetched.bytes, begun.elapsed()).await)
@@ -155,43 +161,41 @@ impl Session {
         Ok(sources + small)
     }
 
-    /// Builds each tree as soon as all that it is made of is there. When nothing arrives any
-    /// more, what is missing failed: nobody waits for it.
+    /// Builds each tree as soon as all that it is made of is there; a large wheel is unpacked while
+    /// it comes. When nothing arrives any more, what is missing failed: nobody waits for it.
     async fn build_all(
         &self,
         members: &[Member],
         plans: &[Plan],
         reuse: Reuse,
-        mut arrivals: mpsc::UnboundedReceiver<Digest>,
+        mut arrivals: mpsc::UnboundedReceiver<(Digest, Option<PathBuf>)>,
     ) -> Result<()> {
-        let wanted = |plan: &Plan| plan.wanted.iter().map(|it| it.sha256).collect();
-        let mut waiting: Vec<(&Member, &Plan, HashSet<Digest>)> =
-            members.iter().zip(plans).map(|(member, plan)| (member, plan, wanted(plan))).collect();
+        let mut waiting: Vec<Waiting<'_>> =
+            members.iter().zip(plans).map(|(member, plan)| Waiting::new(member, plan)).collect();
         let turns = Semaphore::new(BUILDERS);
         let mut running = FuturesUnordered::new();
         let mut outcome = Ok(());
         loop {
-            let is_whole = |it: &mut (&Member, &Plan, HashSet<Digest>)| it.2.is_empty();
-            for (member, plan, _) in waiting.extract_if(.., is_whole) {
-                running.push(self.build_one(member, plan, reuse, &turns));
+            for it in waiting.extract_if(.., |it| it.missing.is_empty()) {
+                running.push(self.build_one(it, reuse, &turns));
             }
             tokio::select! {
                 Some(built) = running.next() => outcome = outcome.and(built),
-                Some(digest) = arrivals.recv(), if !waiting.is_empty() => {
-                    waiting.iter_mut().for_each(|(.., missing)| _ = missing.remove(&digest));
+                Some((digest, part)) = arrivals.recv(), if !waiting.is_empty() => {
+                    for it in &mut waiting {
+                        match &part {
+                            Some(part) => it.begin(&self.engine.store, &digest, part),
+                            None => _ = it.missing.remove(&digest),
+                        }
+                    }
                 }
                 else => return outcome,
             }
         }
     }
 
-    async fn build_one(
-        &self,
-        member: &Member,
-        plan: &Plan,
-        reuse: Reuse,
-        turns: &Semaphore,
-    ) -> Result<()> {
+    async fn build_one(&self, waiting: Waiting<'_>, reuse: Reuse, turns: &Semaphore) -> Result<()> {
+        let Waiting { member, plan, early, .. } = waiting;
         // What comes in frames has all the memory there is for it.
         let is_framed = member.record.packs.iter().any(|it| it.format == PackFormat::ZipZstd);
         let _turn = turns.acquire_many(if is_framed { BUILDERS as u32 } else { 1 }).await;
@@ -199,7 +203,7 @@ impl Session {
         let tag = self.python.code.tag();
         let is_compiled = member.record.packs.iter().any(|pack| pack.is_code_for(&tag));
         let (member, plan) = (member.clone(), plan.clone());
-        let built = threads::beside(move || build(&store, &member, &plan, reuse)).await;
+        let built = threads::beside(move || build(&store, &member, &plan, reuse, early)).await;
         let ended = || Error::new(Kind::Store, "building a tree ended unexpectedly");
         unit.set_tree(built.ok_or_else(ended)??);
         if !is_compiled {
@@ -261,7 +265,39 @@ impl Session {
     }
 }
 
-fn build(store: &Store, member: &Member, plan: &Plan, reuse: Reuse) -> Result<Tree> {
-    assemble::build(store, &member.unit.digest, &member.record, &plan.sources, reuse)
+/// A tree that is built when all that is missing has arrived.
+struct Waiting<'a> {
+    member: &'a Member,
+    plan: &'a Plan,
+    missing: HashSet<Digest>,
+    early: Option<Early>,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(member: &'a Member, plan: &'a Plan) -> Self {
+        let missing = plan.wanted.iter().map(|it| it.sha256).collect();
+        Self { member, plan, missing, early: None }
+    }
+
+    /// A blob begins to arrive in `part`. If it is all that the tree is made of, it is unpacked
+    /// meanwhile.
+    fn begin(&mut self, store: &Store, digest: &Digest, part: &Path) {
+        let is_all = self.missing.len() == 1 && self.missing.contains(digest);
+        let is_new = || self.plan.sources.values().all(|source| source.fresh);
+        if self.early.is_none() && is_all && is_new() {
+            let Member { unit, record, .. } = self.member;
+            self.early = Early::start(store, &unit.digest, record, part);
+        }
+    }
+}
+
+fn build(
+    store: &Store,
+    member: &Member,
+    plan: &Plan,
+    reuse: Reuse,
+    early: Option<Early>,
+) -> Result<Tree> {
+    assemble::build(store, &member.unit.digest, &member.record, &plan.sources, reuse, early)
         .map_err(|error| error.or_name(member.unit.full_name.clone()))
 }
