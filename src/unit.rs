@@ -335,7 +335,7 @@ impl Unit {
         if let (Some(Some(ahead)), Some(tree)) = (self.ahead.get(), self.tree())
             && ahead.is_good(&tree, path)
         {
-            return Ok(tree.folder.join(path));
+            return self.look_in_knot(path).map(|()| tree.folder.join(path));
         }
         self.look(path, |tree, file| tree.verify_file(file).map(|()| tree.folder.join(path)))
     }

@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 
 import measure
-from jobs.locks import Stack
 from measure import Ended, Row, Side, interleave, milliseconds
+from stack import Stack
 from workplace import Workplace, remove
 
 NAMES = ["pandas", "matplotlib", "requests", "httpx", "attrs", "click", "openpyxl"]

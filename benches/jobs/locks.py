@@ -7,19 +7,15 @@ its default.
 
 from __future__ import annotations
 
-import concurrent.futures
-import os
-import re
 import shutil
 import sys
-import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import measure
-from measure import Ended, Failure, Row, Side, interleave, megabytes, milliseconds
+from measure import Ended, Row, Side, interleave, megabytes, milliseconds
 from origin import Origin
+from stack import Stack
 from workplace import Workplace, remove
 
 NAMES = [
@@ -27,11 +23,22 @@ NAMES = [
     *("statsmodels", "seaborn", "pyarrow", "boto3", "plotly", "pillow", "lxml", "cryptography", "protobuf", "numba"),
     *("google-cloud-storage", "google-cloud-bigquery", "pytest", "attrs", "click", "ruamel.yaml", "zope.interface"),
     *("opencv-python-headless", "ipykernel", "nbconvert", "hypothesis", "coverage", "setuptools"),
+    *("mkl", "tbb", "casadi", "eigenpy", "zope.component", "notebook-shim", "sphinxcontrib-applehelp"),
 ]
-FEWER = ["pandas", "requests", "attrs", "click", "ruamel.yaml", "zope.interface", "fastapi", "httpx"]
-DELAY, LINK = 0.02, 1e9
+FEWER = ["pandas", "scikit-learn", "requests", "attrs", "click", "ruamel.yaml", "zope.interface", "fastapi", "httpx"]
 REQUESTS = "import requests"
 PANDAS = "import pandas"
+BOTH = "import pandas, sklearn.linear_model"
+
+# What a load costs, and what of it was hashing, or waiting for who hashes beside it.
+COUNTED = """
+import time
+from magic_module import _native
+before, begin = _native._hashed(), time.perf_counter()
+import pandas
+took, after = time.perf_counter() - begin, _native._hashed()
+print([after[0] - before[0], after[1] - before[1], took])
+"""
 
 
 def row() -> Row:
@@ -43,83 +50,11 @@ def run(workplace: Workplace) -> list[Row]:
     workplace.size("packages named in the lock", len(NAMES), len(FEWER))
     whole, alone = Stack(workplace, names), Stack(workplace, ["pandas"])
     with whole.served() as origin:
-        rows = [started(whole, origin), mounted(whole, origin), *imported(whole, origin), warm(whole, origin)]
+        rows = [started(whole, origin), mounted(whole, origin), *imported(whole, origin)]
+        rows += [run_with(whole, origin), *indexed(whole, origin), *second(whole, origin), *warm(whole, origin)]
     with alone.served() as origin:
         rows.append(cold_pandas(alone, origin))
     return rows
-
-
-class Stack:
-    """A lock, and a folder with its wheels."""
-
-    def __init__(self, workplace: Workplace, names: list[str]) -> None:
-        self.workplace = workplace
-        self.folder = workplace.folder("stack")
-        self.wheels = self.folder / "wheels"
-        self.wheels.mkdir(parents=True)
-        self.uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-        if not Path(self.uv).exists():
-            raise Failure("uv is not installed")
-        asked = self.folder / "pylock.asked.toml"
-        compile_lock = [
-            self.uv,
-            "pip",
-            "compile",
-            "--quiet",
-            "--python",
-            sys.executable,
-            "-",
-            "--format",
-            "pylock.toml",
-        ]
-        requirements = self.folder / "requirements.in"
-        requirements.write_text("\n".join(names))
-        compile_lock = [self.uv, "pip", "compile", "--quiet", "--python", sys.executable, "--format", "pylock.toml"]
-        try:
-            measure.run([*compile_lock, str(requirements), "-o", str(asked)], self.environment())
-        except Failure as failure:
-            raise Failure(f"no package index: {failure}") from None
-        self.asked = asked.read_text()
-        urls = re.findall(r'url = "(https?://[^"]+\.whl)"', self.asked)
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            list(pool.map(self._download, urls))
-        self.count = self.asked.count("[[packages]]")
-
-    def environment(self, **more: str) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "SSL_"))}
-        return kept | self.workplace.environment() | more
-
-    def _download(self, url: str) -> None:
-        target = self.wheels / url.rsplit("/", 1)[1]
-        with urllib.request.urlopen(url) as answer, target.open("wb") as file:
-            shutil.copyfileobj(answer, file)
-
-    def served(self, delay: float = DELAY, link: float = LINK) -> Origin:
-        origin = Origin(self.wheels, delay, link)
-        self.lock = self.folder / "pylock.toml"
-        self.lock.write_text(re.sub(r'https?://[^"]+/([^"/]+\.whl)"', rf'{origin.url}/\1"', self.asked))
-        return origin
-
-    def ours(self, body: str, cache: Path) -> Ended:
-        program = f"import magic_module; magic_module.mount_lock({str(self.lock)!r}); {body}"
-        return measure.run(self.workplace.python(program), self.workplace.environment(cache))
-
-    def known(self) -> Path:
-        """A cache in which it is known what is in the wheels, and nothing else is."""
-        cache = self.workplace.folder("known")
-        self.ours("pass", cache)
-        return cache
-
-    def installed(self, body: str) -> Ended:
-        """uv with an empty cache: the whole lock, then the import."""
-        home, cache = self.workplace.folder("installed"), self.workplace.folder("uv-cache")
-        environment = self.environment(UV_CACHE_DIR=str(cache))
-        measure.run([self.uv, "venv", "--quiet", "--python", sys.executable, str(home)], environment)
-        install = f"{self.uv} pip install --quiet --python {home}/bin/python -r {self.lock}"
-        ended = measure.run(["sh", "-c", f'{install} && exec {home}/bin/python -c "{body}"'], environment)
-        remove(home)
-        remove(cache)
-        return ended
 
 
 def started(stack: Stack, origin: Origin) -> Row:
@@ -192,7 +127,84 @@ def imported(stack: Stack, origin: Origin) -> list[Row]:
     ]
 
 
-def warm(stack: Stack, origin: Origin) -> Row:
+def run_with(stack: Stack, origin: Origin) -> Row:
+    """Ours knows what is in all wheels; theirs has to find that out for five of them."""
+    known = stack.known()
+    stack.make_index()
+
+    def ours() -> Ended:
+        cache = stack.workplace.folder("cache")
+        shutil.copytree(known, cache, symlinks=True)
+        ended = stack.ours(REQUESTS, cache)
+        remove(cache)
+        return ended
+
+    def theirs() -> Ended:
+        cache = stack.workplace.folder("uv-cache")
+        index = ["--no-config", "--default-index", f"{origin.url}/simple/"]
+        command = [stack.uv, "run", "--quiet", "--no-project", "--python", sys.executable, *index]
+        environment = stack.workplace.environment(UV_CACHE_DIR=str(cache))
+        ended = measure.run([*command, "--with", "requests", "python", "-c", REQUESTS], environment)
+        remove(cache)
+        return ended
+
+    one, other = (Side([it.wall for it in side]) for side in interleave(stack.workplace.rounds(7, 3), ours, theirs))
+    empty = Row("cold `import requests` from a lock, index known", "`uv run --with requests`, nothing cached", "≤ 1.2×")
+    return empty.compared(one, other, 1.2, milliseconds, ["uv's index has the metadata of each wheel beside it"])
+
+
+def indexed(stack: Stack, origin: Origin) -> list[Row]:
+    """What is in all wheels, against resolving them: both ask once or twice for each."""
+    stack.make_index()
+    asked = stack.folder / "pinned.in"
+    asked.write_text("\n".join(f"{name}=={version}" for name, (version, _) in stack.packages().items()))
+    taken: list[int] = []
+
+    def ours() -> Ended:
+        cache = stack.workplace.folder("cache")
+        origin.take()
+        ended = stack.ours("pass", cache)
+        taken.append(origin.take_bytes())
+        remove(cache)
+        return ended
+
+    def theirs() -> Ended:
+        cache = stack.workplace.folder("uv-cache")
+        index = ["--no-config", "--default-index", f"{origin.url}/simple/"]
+        command = [stack.uv, "pip", "compile", "--quiet", "--python", sys.executable, *index, str(asked)]
+        environment = stack.workplace.environment(UV_CACHE_DIR=str(cache))
+        ended = measure.run([*command, "-o", str(stack.folder / "compiled.txt")], environment)
+        remove(cache)
+        return ended
+
+    one, other = (Side([it.wall for it in side]) for side in interleave(stack.workplace.rounds(7, 3), ours, theirs))
+    count = len(stack.packages())
+    rows = Row(f"a lock's first mount: {count} wheels indexed", "`uv pip compile` of them, empty cache", "≤ 1.0×")
+    size = Row("the same: bytes", "-", "≤ 10 MB")
+    return [
+        rows.compared(one, other, 1.0, milliseconds, ["20 ms a request; uv's index has metadata beside each wheel"]),
+        size.judged(megabytes(max(taken)), max(taken) <= 10e6),
+    ]
+
+
+def second(stack: Stack, origin: Origin) -> list[Row]:
+    """Another lock, of which every wheel was used before."""
+    body = "import pandas, requests"
+    cache = stack.workplace.folder("cache")
+    stack.ours(body, cache)
+    trees = cache / "v1" / "trees"
+    before = {path: path.stat().st_mtime_ns for path in trees.iterdir()}
+    origin.take()
+    stack.ours(body, cache, stack.without("ruamel-yaml"))
+    requests = origin.take()
+    again = [path for path in trees.iterdir() if path.stat().st_mtime_ns != before.get(path) and path.is_dir()]
+    remove(cache)
+    empty = Row("another lock of the same wheels, and its imports", "the first", "no byte fetched, no tree made")
+    got = f"{sum(size for _, size in requests)} bytes, {len(again)} trees"
+    return [empty.judged(got, not requests and not again)]
+
+
+def warm(stack: Stack, origin: Origin) -> list[Row]:
     """Start and import, everything there and compiled."""
     cache = stack.known()
     home = stack.workplace.folder("real")
@@ -200,14 +212,21 @@ def warm(stack: Stack, origin: Origin) -> Row:
     measure.run([stack.uv, "venv", "--quiet", "--python", sys.executable, str(home)], environment)
     python = str(home / "bin" / "python")
     measure.run([stack.uv, "pip", "install", "--quiet", "--python", python, "-r", str(stack.lock)], environment)
-    results = interleave(
-        stack.workplace.rounds(20, 5),
-        lambda: stack.ours(PANDAS, cache),
-        lambda: measure.run([python, "-c", PANDAS], stack.workplace.environment()),
-    )
-    ours, theirs = (Side([ended.wall for ended in side]) for side in results)
-    empty = Row("warm start and `import pandas` from a lock", "the real virtual environment", "≤ 0.9×")
-    return empty.compared(ours, theirs, 0.9, milliseconds)
+    rows = []
+    for body, what in ((PANDAS, "`import pandas`"), (BOTH, "import of pandas and scikit-learn")):
+        results = interleave(
+            stack.workplace.rounds(20, 5),
+            lambda body=body: stack.ours(body, cache),
+            lambda body=body: measure.run([python, "-c", body], stack.workplace.environment()),
+        )
+        ours, theirs = (Side([ended.wall for ended in side]) for side in results)
+        empty = Row(f"warm start and {what} from a lock", "the real virtual environment", "≤ 0.9×")
+        rows.append(empty.compared(ours, theirs, 0.9, milliseconds))
+    loads = [stack.ours(COUNTED, cache, capture=True).json for _ in range(stack.workplace.rounds(9, 3))]
+    shares = sorted(hashing / took for _, hashing, took in loads)
+    share = shares[len(shares) // 2]
+    empty = Row("hashing in a warm `import pandas` from a lock, by a counter", "the load", "≤ 5 %")
+    return [*rows, empty.judged(f"{100 * share:.1f} %", share <= 0.05, [f"{megabytes(loads[0][0])} hashed"])]
 
 
 def cold_pandas(stack: Stack, origin: Origin) -> Row:
