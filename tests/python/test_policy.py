@@ -15,6 +15,7 @@ import pytest
 from kit.interpreter import Interpreter
 from kit.locks import Lock
 from kit.wheels import wheel
+from kit.world import World
 from magic_module._py import asking
 
 pytestmark = pytest.mark.once
@@ -93,6 +94,24 @@ def test_what_is_allowed_brings_what_it_requires_and_is_written_down(place: Plac
     with place.python("[policy]\ndeny = ['alpha']") as python:
         assert python.do("import alpha; result = alpha.VALUE") == 2, "what is in the cache is not asked about"
     assert place.lines() == lines
+
+
+def test_units_of_a_manifest_are_judged_too(world: World) -> None:
+    server = world.serve()
+    world.publish({"alpha.py": "VALUE = 1\n__version__ = '1'", "beta.py": ""}, "acme")
+    registry = world.path / "modules.toml"
+    registry.write_text("[policy]\ndeny = ['acme.alpha>=2', 'acme.beta']")
+    settings = {"MAGIC_MODULE_REGISTRY": str(registry)}
+    with Interpreter(world.cache, settings=settings) as python:
+        python.do(f"import magic_module as mm; mm.mount('acme', {server.manifest_url!r})")
+        assert python.do("import acme.alpha; result = acme.alpha.VALUE") == 1
+        for act in ("import acme.beta", "mm.prefetch('acme.beta')"):
+            failure = python.fail(act)
+            assert failure.kind == "PolicyError" and "acme.beta 0" in failure.sentence, failure
+        world.publish({"alpha.py": "VALUE = 2\n__version__ = '2'", "beta.py": ""}, "acme")
+        failure = python.fail("mm.upgrade('acme.alpha')")
+        assert failure.kind == "PolicyError" and "acme.alpha 2 may not be fetched" in failure.sentence
+        assert python.do("result = acme.alpha.VALUE") == 1
 
 
 def test_who_is_asked(place: Place) -> None:
