@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use metadata::Recorded;
-pub use plain::{Plain, Written, plain};
+pub use plain::{Copied, Plain, Written, plain};
 
 use crate::error::{Error, Kind, Result};
 use crate::name::{BadName, FilePath, UnitName};

@@ -20,10 +20,21 @@ use crate::wheel::{Contents, Scheme};
 /// One distribution, laid out.
 #[derive(Debug)]
 pub struct Plain {
-    /// What is copied as it is, and whether it can be run.
-    pub copied: Vec<(FilePath, bool)>,
+    /// What is copied as it is.
+    pub copied: Vec<Copied>,
     /// What is written.
     pub written: Vec<(FilePath, Written)>,
+}
+
+/// A file of the wheel.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Below the prefix of an environment.
+    pub path: FilePath,
+    /// In bytes.
+    pub size: u64,
+    /// It can be run.
+    pub executable: bool,
 }
 
 /// A file that is not the wheel's.
@@ -66,8 +77,12 @@ pub fn plain(
         .collect();
     let copied = files.into_iter().zip(&contents.files);
     let copied = copied.filter(|(file, _)| !written.contains_key(&file.path));
-    let copied = copied.map(|(file, from)| (file.path, from.executable)).collect();
-    Ok(Plain { copied, written: written.into_iter().collect() })
+    let copied = copied.map(|(file, from)| Copied {
+        path: file.path,
+        size: from.size,
+        executable: from.executable,
+    });
+    Ok(Plain { copied: copied.collect(), written: written.into_iter().collect() })
 }
 
 /// A script that says `#!python` is for whoever installs it to complete.

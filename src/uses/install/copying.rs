@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{Laid, Target};
-use crate::store::{create_file, disk};
+use crate::store::create_file;
 use crate::threads;
 use crate::wheel::Scheme;
 
@@ -28,7 +28,8 @@ struct Job {
 }
 
 enum Source {
-    File(PathBuf),
+    /// And how many bytes it has, so that the system need not be asked for the end.
+    File(PathBuf, u64),
     Bytes(Vec<u8>),
 }
 
@@ -37,10 +38,10 @@ impl Work {
     pub fn new(laid: impl Iterator<Item = (Laid, Target)>, scheme: &Scheme) -> Self {
         let mut jobs = Vec::new();
         for (Laid { from, plain, .. }, target) in laid {
-            jobs.extend(plain.copied.into_iter().map(|(path, executable)| Job {
-                source: Source::File(from.join(path.as_str())),
-                target: target.at(scheme, &path),
-                executable,
+            jobs.extend(plain.copied.into_iter().map(|it| Job {
+                source: Source::File(from.join(it.path.as_str()), it.size),
+                target: target.at(scheme, &it.path),
+                executable: it.executable,
             }));
             jobs.extend(plain.written.into_iter().map(|(path, it)| Job {
                 source: Source::Bytes(it.bytes),
@@ -79,16 +80,15 @@ impl Work {
         let mut file = create_file(&job.target, if job.executable { 0o755 } else { 0o644 })?;
         match &job.source {
             Source::Bytes(bytes) => io::Write::write_all(&mut file, bytes),
-            Source::File(from) => {
-                let (mut input, _) = disk::open(from)?;
+            Source::File(from, size) => {
+                let mut input = fs_err::File::open(from)?;
                 if self.clones.load(Ordering::Relaxed) {
                     if clone(&input, &file).is_ok() {
                         return Ok(());
                     }
                     self.clones.store(false, Ordering::Relaxed);
                 }
-                // Through the plain files, which have the system copy.
-                io::copy(input.file_mut(), file.file_mut()).map(drop)
+                copy(&mut input, &mut file, *size)
             }
         }
     }
@@ -97,6 +97,28 @@ impl Work {
 #[cfg(target_os = "linux")]
 fn clone(from: &fs_err::File, target: &fs_err::File) -> io::Result<()> {
     Ok(rustix::fs::ioctl_ficlone(target.file(), from.file())?)
+}
+
+/// Has the system copy, where it does so between these two.
+#[cfg(target_os = "linux")]
+fn copy(from: &mut fs_err::File, target: &mut fs_err::File, size: u64) -> io::Result<()> {
+    let mut left = size;
+    while left > 0 {
+        let share = usize::try_from(left).unwrap_or(usize::MAX);
+        match rustix::fs::copy_file_range(from.file(), None, target.file(), None, share) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(copied) => left -= copied as u64,
+            // Nothing was copied yet where it cannot be done so.
+            Err(_) if left == size => return io::copy(from, target).map(drop),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn copy(from: &mut fs_err::File, target: &mut fs_err::File, _: u64) -> io::Result<()> {
+    io::copy(from.file_mut(), target.file_mut()).map(drop)
 }
 
 #[cfg(not(target_os = "linux"))]

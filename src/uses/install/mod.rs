@@ -220,7 +220,7 @@ fn put(view: &View, target: &Target, laid: Vec<Laid>) -> Result<()> {
     let names: BTreeMap<String, Vec<PathBuf>> = laid
         .iter()
         .map(|it| {
-            let copied = it.plain.copied.iter().map(|(path, _)| path);
+            let copied = it.plain.copied.iter().map(|it| &it.path);
             let all = copied.chain(it.plain.written.iter().map(|(path, _)| path));
             (it.name.clone(), all.map(|path| target.at(scheme, path)).collect())
         })
