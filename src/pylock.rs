@@ -14,7 +14,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::name::{DistributionName, UnitName};
 use crate::notation;
+use crate::resolved::ByName;
 
 /// The largest lock, in bytes; a thousand packages with fifty wheels each are a third of it.
 pub const SIZE_LIMIT: u64 = 64 << 20;
@@ -63,6 +65,33 @@ impl Pylock {
             }
         }
         Ok(Self { document: notation::json(toml::Value::Table(table)) })
+    }
+
+    /// What `[tool.magic-module.optional]` says: what optional imports of which package do.
+    pub fn optional(&self, path: &Path) -> Result<ByName> {
+        let Some(table) = self.document.pointer("/tool/magic-module/optional") else {
+            return Ok(ByName::new());
+        };
+        let wrong = |at: &str, why: &str| {
+            let at = format!("tool.magic-module.optional{at}");
+            Error::new(
+                Kind::Manifest,
+                format!("cannot read the lock {}: {at} {why}", path.display()),
+            )
+            .path(at)
+            .hint("write a table: pyarrow = \"deny\", and so on")
+        };
+        let table = table.as_object().ok_or_else(|| wrong("", "is no table"))?;
+        let read = |(name, value): (&String, &Value)| {
+            let at = format!(".{name}");
+            let unit = DistributionName::new(name)
+                .and_then(|name| UnitName::of_distribution(&name))
+                .map_err(|why| wrong(&at, "names no package").caused_by(&why))?;
+            let value = value.as_str().and_then(|value| value.parse().ok());
+            let known = "must be \"fetch\", \"present-only\" or \"deny\"";
+            Ok((unit, value.ok_or_else(|| wrong(&at, known))?))
+        };
+        table.iter().map(read).collect()
     }
 
     /// All of it; dates as ISO 8601 writes them.

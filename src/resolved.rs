@@ -9,6 +9,7 @@
 //! imported, in one.
 
 mod knots;
+mod optional;
 mod owners;
 mod start;
 
@@ -20,6 +21,7 @@ use crate::name::{Digest, UnitName, UrlText, Version};
 use crate::wheel::Scheme;
 
 pub use knots::{Groups, is_library, joined, knots};
+pub use optional::{ByName, Optional};
 pub use owners::{FileEntry, Owner, Owners, WRITTEN};
 pub use start::{Start, StartFile, runs_at_start};
 
@@ -41,6 +43,9 @@ pub struct Resolved {
     /// Units that cannot live apart, as far as that is known before they are unpacked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub knots: Groups,
+    /// What optional imports of single units do.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub optional: ByName,
     /// What wheels have an interpreter do when it starts.
     #[serde(default, skip_serializing_if = "Start::is_empty")]
     pub start: Start,

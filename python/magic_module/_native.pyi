@@ -338,6 +338,7 @@ def mount_lock(
     first: bool = False,
     build: bool = False,
     unhashed: bool = False,
+    optional: Literal["fetch", "present-only", "deny"] = "fetch",
     export: bool = False,
 ) -> Mount:
     """Make every package of a lock importable; one that is imported is fetched then.
@@ -352,6 +353,8 @@ def mount_lock(
         first: serve its packages before what is installed.
         build: have uv or pip build what has no wheel, once; this runs code of the package.
         unhashed: take wheels without a digest in the lock, too; what comes first is noted.
+        optional: what an import does that the package could do without: "fetch", "present-only" or
+            "deny"; `[tool.magic-module.optional]` of the lock says it for single packages.
         export: every process that is started from now on has the mount, too, until it is closed.
 
     Returns:
@@ -362,6 +365,7 @@ def mount_lock(
         RequirementError: it is for another Python or platform, or something in it has to be built.
         FetchError: what is in its wheels cannot be found out.
         StoreError: the lock cannot be read, or the cache directory cannot be used.
+        ValueError: `optional` is none of the three.
 
     Example:
         >>> mm.mount_lock("pylock.toml")
@@ -654,6 +658,8 @@ def _unit_file(name: str, path: str) -> Path: ...
 def _index_lock(path: str | PathLike[str]) -> tuple[Path, int]: ...
 def _nearest_lock(here: str | PathLike[str]) -> Path | None: ...
 def _skip_start() -> None: ...
+def _watch_imports() -> None: ...
+def _imports() -> tuple[list[tuple[str, bool]], list[str]]: ...
 def _nearest_registry(here: str | PathLike[str]) -> Path | None: ...
 def _allow_build(name: str, version: str, url: str) -> None: ...
 def _install_into(

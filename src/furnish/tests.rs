@@ -85,6 +85,7 @@ fn furnished(wheels: &[(&str, Contents)], home: &Home, small: &[(&str, &str)]) -
         editable: Vec::new(),
         projects: BTreeMap::new(),
         knots: Vec::new(),
+        optional: BTreeMap::new(),
         start: crate::resolved::Start::default(),
     };
     let contents = named.iter().map(|(unit, contents)| (unit.clone(), (*contents).clone()));

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::layout::{Found, Suffixes, joined};
 use crate::mount::Mount;
 use crate::name::{UnitName, closest, is_identifier};
-use crate::resolved::Owner;
+use crate::resolved::{Optional, Owner};
 use crate::supply::{Answer, View};
 use crate::unit::Unit;
 
@@ -135,6 +135,18 @@ impl Session {
             };
             let (lock, resolved) = (lock.path.display(), &view.resolved);
             let children = resolved.owners.children(&resolved.scheme.site);
+            let stem = Self::stem_in(view, name);
+            let source = format!("{stem}.py");
+            let mut owners = [&stem, &source].into_iter().map(|it| resolved.owners.owner(it));
+            if let Some(Some(Owner::Unit(unit))) = owners.find(Option::is_some)
+                && mount.supply.optional(unit) != Optional::Fetch
+            {
+                let title = mount.supply.title(unit);
+                let what = "withheld from imports that a package could do without";
+                let place =
+                    "optional= of mount_lock(), or [tool.magic-module.optional] of the lock";
+                return Some(format!("{title} of the lock {lock} is {what}: {place}"));
+            }
             let unit = mount.supply.unit_called(name);
             if let Some(it) = unit.as_ref().and_then(|unit| resolved.units.get(unit)) {
                 let own = |owner: &Owner<'_>| matches!(owner, Owner::Unit(it) if Some(*it) == unit.as_ref());

@@ -53,6 +53,9 @@ pub struct Exported {
     /// Wheels without a digest, too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unhashed: bool,
+    /// What optional imports do, if not `fetch`: `present-only` or `deny`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optional: Option<String>,
     /// Before what is installed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub first: bool,
@@ -64,6 +67,10 @@ pub fn parse(text: &str) -> Result<Vec<Exported>> {
     let mounts: Vec<Exported> = serde_json::from_str(text)
         .map_err(|error| bad("is not a list of mounts").caused_by(&error))?;
     for mount in &mounts {
+        let known = ["fetch", "present-only", "deny"];
+        if mount.optional.as_ref().is_some_and(|it| !known.contains(&it.as_str())) {
+            return Err(bad("has an optional that is none of fetch, present-only and deny"));
+        }
         match (&mount.manifest_url, &mount.lock) {
             (Some(_), None) => {}
             (None, Some(lock)) if lock.is_absolute() => {}
@@ -114,6 +121,7 @@ mod tests {
             r#"[{"lock":"pylock.toml"}]"#,
             r#"[{"lock":"/a","manifest_url":"https://h"}]"#,
             r#"[{"lock":"/a","colour":1}]"#,
+            r#"[{"lock":"/a","optional":"never"}]"#,
             r#"[{"namespace":"a b","manifest_url":"https://h"}]"#,
         ] {
             let error = parse(text).unwrap_err().to_string();

@@ -8,6 +8,7 @@
 //! A kind of supply is a folder here, which implements [`Supply`], and a variant of [`Source`].
 //! Nothing else asks which kind there is.
 
+mod imports;
 pub mod lock;
 pub mod manifest;
 
@@ -25,8 +26,10 @@ use crate::manifest::{Manifest, Modules, Record};
 use crate::name::{Digest, Namespace, SafeUrl, UnitName, UrlText, Version};
 use crate::origin::{BoxFuture, Freshness};
 use crate::policy::Policy;
-use crate::resolved::Resolved;
+use crate::resolved::{Optional, Resolved};
 use crate::store::tree::Tree;
+
+pub use imports::{Importer, Imports};
 
 /// Where a supply comes from, as the caller of `mount()` said it.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +84,8 @@ pub struct View {
     pub folder: PathBuf,
     /// What there is to link to.
     pub resolved: Resolved,
+    /// Who imported what.
+    pub imports: Imports,
 }
 
 impl View {
@@ -178,6 +183,16 @@ pub trait Supply: Send + Sync {
     /// The folder through which its trees are seen, if there is one.
     fn view(&self) -> Option<&Arc<View>> {
         None
+    }
+
+    /// True if it treats some imports otherwise than as if all were installed.
+    fn withholds(&self) -> bool {
+        false
+    }
+
+    /// What optional imports of a unit do.
+    fn optional(&self, _unit: &UnitName) -> Optional {
+        Optional::Fetch
     }
 
     /// The knot that a unit is seen in, if it is in one.

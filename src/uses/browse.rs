@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::layout::{Found, Layout, joined};
 use crate::manifest::Body;
 use crate::mount::Mount;
-use crate::name::{Digest, prefixes};
+use crate::name::{Digest, UnitName, prefixes};
 use crate::resolved::Owner;
 use crate::session::{Located, Serving, Session, Standing};
 use crate::supply::View;
@@ -98,6 +98,13 @@ impl Session {
         })?;
         let view = mount.supply.view()?.clone();
         Some((mount, view, inside))
+    }
+
+    /// The unit whose file or folder a path in a view is, and its mount.
+    pub fn owner_of(&self, path: &Path) -> Option<(Arc<Mount>, UnitName)> {
+        let (mount, view, inside) = self.view_at(path)?;
+        let Some(Owner::Unit(unit)) = view.resolved.owners.owner(&inside) else { return None };
+        Some((mount, unit.clone()))
     }
 
     /// True for a path in the view of a mount.

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::session::Session;
 use crate::unit::Unit;
 use crate::uses::activate::Member;
@@ -49,4 +49,19 @@ impl Session {
         unit.mount()?.folder.mark_checked(&self.python.environment, &unit.digest);
         Ok(())
     }
+}
+
+/// An error if a unit requires what its lock denies by name.
+pub fn is_not_denied(unit: &Unit) -> Result<()> {
+    let Ok(mount) = unit.mount() else { return Ok(()) };
+    let Some(view) = mount.supply.view() else { return Ok(()) };
+    let Some(needed) = view.resolved.denied_need(&unit.name) else { return Ok(()) };
+    let (who, needed) = (&unit.full_name, mount.supply.title(needed));
+    let lock = mount.request.source.as_lock().map(|lock| lock.path.display().to_string());
+    let lock = lock.unwrap_or_default();
+    let what = format!("{who} requires {needed}, which the lock {lock} denies");
+    Err(Error::new(Kind::Policy, what)
+        .name(who.clone())
+        .path(lock)
+        .hint(format!("remove {needed} from [tool.magic-module.optional] of the lock")))
 }

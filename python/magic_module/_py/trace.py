@@ -35,6 +35,8 @@ class _Used:
         self.sizes: dict[str, int] = {}
         """What was downloaded, by its digest: an attempt that fails is made again."""
         self.who = ""
+        self.place: tuple[str, int] | None = None
+        """The file and the line that `who` tells."""
 
     @property
     def bytes(self) -> int:
@@ -65,6 +67,7 @@ class Trace:
             unit, version, _ = arguments
             used = self._used.setdefault(unit, _Used())
             used.version = version
+            used.place = used.place or _line(sys._getframe(1))
             used.who = used.who or self._place(sys._getframe(1))
             for name in self._fetched.pop(get_ident(), ()):
                 if name != unit:
@@ -75,12 +78,8 @@ class Trace:
 
     def _place(self, frame: FrameType | None) -> str:
         """The line that imports: of the program or of a package, not of what makes imports work."""
-        while frame is not None:
-            name = frame.f_globals.get("__name__")
-            if not isinstance(name, str) or name.partition(".")[0] not in _MACHINERY:
-                return f"{self._shown(frame.f_code.co_filename)}:{frame.f_lineno}"
-            frame = frame.f_back
-        return COMMAND_LINE
+        place = _line(frame)
+        return COMMAND_LINE if place is None else f"{self._shown(place[0])}:{place[1]}"
 
     def _shown(self, file: str) -> str:
         """Relative to the environment, or to where the program began."""
@@ -98,7 +97,19 @@ class Trace:
         rows = [(name, it.version, size(it.bytes), it.who) for name, it in used]
         fetched = [it.bytes for _, it in used if it.bytes]
         total = f"{count(len(used), 'package')} used, {len(fetched)} downloaded: {size(sum(fetched))}"
-        return [*(table(rows, right=(2,)) if rows else []), total]
+        return [*(table(rows, right=(2,)) if rows else []), total, *self._optional()]
+
+    def _optional(self) -> list[str]:
+        """What was decided of optional imports, and those without which the program would have run as it did."""
+        from magic_module import _native
+
+        decided, spare = _native._imports()
+        lines = [f"{name} {'is' if found else 'is not'} found by optional imports" for name, found in decided]
+        denied = [name for name in spare if name in self._used and _is_guarded(self._used[name].place)]
+        if denied:
+            lines += ["not needed; to leave it out, write into the lock:", "", "[tool.magic-module.optional]"]
+            lines += [f'{_key(name)} = "deny"' for name in sorted(denied, key=str.lower)]
+        return lines
 
     def tell(self) -> None:
         """Tells it; a forked child, which did not begin it, tells nothing."""
@@ -117,6 +128,43 @@ class Trace:
             say(sys.stderr, f"magic-module: cannot write the trace to {self._target}: {error.strerror or error}\n")
 
 
+def _line(frame: FrameType | None) -> tuple[str, int] | None:
+    """Where something is imported, in a file that is not part of what makes imports work."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if not isinstance(name, str) or name.partition(".")[0] not in _MACHINERY:
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return None
+
+
+def _is_guarded(place: tuple[str, int] | None) -> bool:
+    """True for an import under a `try` that goes on without it."""
+    import ast
+
+    if place is None:
+        return False
+    try:
+        with open(place[0], "rb") as file:
+            tree = ast.parse(file.read())
+    except (OSError, SyntaxError, ValueError):
+        return False
+    caught = ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try) and node.body[0].lineno <= place[1] <= (node.body[-1].end_lineno or 0):
+            for handler in node.handlers:
+                if handler.type is None or any(
+                    isinstance(part, ast.Name) and part.id in caught for part in ast.walk(handler.type)
+                ):
+                    return True
+    return False
+
+
+def _key(name: str) -> str:
+    """A name as a key of TOML."""
+    return f'"{name}"' if "." in name else name
+
+
 def _version_in(url: str) -> str:
     """Of a wheel: the second part of its name."""
     parts = url.rpartition("/")[2].split("-")
@@ -128,6 +176,9 @@ def begin() -> None:
     target = sys._xoptions.get(OPTION)
     if target is None:
         return
+    from magic_module import _native
+
     trace = Trace(None if target is True else target)
+    _native._watch_imports()
     sys.addaudithook(trace)
     atexit.register(trace.tell)

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use crate::mount::MountRequest;
 use crate::name::{SafeUrl, UrlText};
 use crate::py::bridge::errors::OrRaise;
+use crate::resolved::Optional;
 use crate::settings::{Exported, parse_mounts, text_of_mounts};
 use crate::supply::Source;
 use crate::supply::manifest::WhenOld;
@@ -59,6 +60,15 @@ pub fn without_login(request: &MountRequest) -> Exported {
     mount
 }
 
+fn said(optional: Optional) -> Option<String> {
+    let text = match optional {
+        Optional::Fetch => return None,
+        Optional::PresentOnly => "present-only",
+        Optional::Deny => "deny",
+    };
+    Some(text.to_owned())
+}
+
 /// A mount as this process has it, for its own children.
 pub fn exported(request: &MountRequest) -> Exported {
     let common = Exported {
@@ -82,6 +92,7 @@ pub fn exported(request: &MountRequest) -> Exported {
             groups: source.groups.clone(),
             build: source.build,
             unhashed: source.unhashed,
+            optional: said(source.optional),
             ..common
         },
     }

@@ -153,9 +153,10 @@ fn of_lock(lock: PathBuf) -> Exported {
 }
 
 fn make(py: Python<'_>, mount: &Exported) -> PyResult<Mount> {
-    let Exported { extras, groups, first, build, unhashed, .. } = mount.clone();
+    let Exported { extras, groups, first, build, unhashed, optional, .. } = mount.clone();
     if let Some(lock) = mount.lock.clone() {
-        return mount_lock(py, lock, extras, groups, first, build, unhashed, false);
+        let optional = optional.as_deref().unwrap_or("fetch");
+        return mount_lock(py, lock, extras, groups, first, build, unhashed, optional, false);
     }
     let url = mount.manifest_url.clone().unwrap_or_else(|| UrlText::new(""));
     let fail = mount.max_age.as_deref() == Some("fail");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::environ::hand_down;
@@ -21,6 +22,7 @@ use crate::py::bridge::state::{session, version};
 use crate::py::hook::filter::refresh_filter;
 use crate::py::hook::finder::inherit;
 use crate::py::hook::watched::mend_loaded;
+use crate::resolved::Optional;
 use crate::session::Session;
 use crate::supply::{Source, View, lock};
 
@@ -36,6 +38,8 @@ use crate::supply::{Source, View, lock};
 ///     first: serve its packages before what is installed.
 ///     build: have uv or pip build what has no wheel, once; this runs code of the package.
 ///     unhashed: take wheels without a digest in the lock, too; what comes first is noted.
+///     optional: what an import does that the package could do without: "fetch", "present-only" or
+///         "deny"; `[tool.magic-module.optional]` of the lock says it for single packages.
 ///     export: every process that is started from now on has the mount, too, until it is closed.
 ///
 /// Returns:
@@ -46,12 +50,13 @@ use crate::supply::{Source, View, lock};
 ///     RequirementError: it is for another Python or platform, or something in it has to be built.
 ///     FetchError: what is in its wheels cannot be found out.
 ///     StoreError: the lock cannot be read, or the cache directory cannot be used.
+///     ValueError: `optional` is none of the three.
 ///
 /// Example:
 ///     >>> mm.mount_lock("pylock.toml")
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of the public function")]
-#[pyo3(signature = (path, *, extras=Vec::new(), groups=Vec::new(), first=false, build=false, unhashed=false, export=false))]
+#[pyo3(signature = (path, *, extras=Vec::new(), groups=Vec::new(), first=false, build=false, unhashed=false, optional="fetch", export=false))]
 pub fn mount_lock(
     py: Python<'_>,
     path: PathBuf,
@@ -60,9 +65,13 @@ pub fn mount_lock(
     first: bool,
     build: bool,
     unhashed: bool,
+    optional: &str,
     export: bool,
 ) -> PyResult<Mount> {
-    let source = source(py, path, extras, groups, build, unhashed)?;
+    let mut source = source(py, path, extras, groups, build, unhashed)?;
+    source.optional = optional.parse().map_err(|()| {
+        PyValueError::new_err("optional must be 'fetch', 'present-only' or 'deny'")
+    })?;
     let mount = mount_source(py, source, first)?;
     if export {
         hand_down(py, &mount.0.request)?;
@@ -86,6 +95,7 @@ fn source(
         unhashed,
         build,
         builder: BUILDER,
+        optional: Optional::Fetch,
         launch: launch(py, &interpreter, &package)?,
         environment: environment(py)?,
         interpreter,

@@ -6,6 +6,7 @@
 //! prefetch   fetches by name               data       one file of a unit
 //! moves      upgrade and rollback          verify     the cache: verify, prune, usage
 //! pin        the project's lock            events     listeners
+//! imports    who imported what
 //! requests   who is asked before
 //! publish    makes what a mount reads      keys       signs it
 //! doctor     what is wrong                 settings   the environment
@@ -21,6 +22,7 @@ mod doctor;
 mod environ;
 mod events;
 mod exported;
+mod imports;
 mod install;
 mod keys;
 mod known;
@@ -54,6 +56,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(describe::info, module)?,
         wrap_pyfunction!(doctor::_diagnose, module)?,
         wrap_pyfunction!(events::on_event, module)?,
+        wrap_pyfunction!(imports::_imports, module)?,
+        wrap_pyfunction!(imports::_watch_imports, module)?,
         wrap_pyfunction!(keys::_key_needs_password, module)?,
         wrap_pyfunction!(keys::_keygen, module)?,
         wrap_pyfunction!(known::_known, module)?,

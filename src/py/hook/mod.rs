@@ -26,6 +26,7 @@ mod folders;
 mod install;
 mod loader;
 mod missing;
+pub mod optional;
 mod ready;
 mod resolve;
 pub mod spec;

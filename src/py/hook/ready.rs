@@ -25,7 +25,7 @@ use crate::py::bridge::state::session;
 use crate::py::bridge::{audit, installed, notices};
 use crate::session::Session;
 use crate::unit::Unit;
-use crate::uses::check::Need;
+use crate::uses::check::{Need, is_not_denied};
 
 /// Makes sure that a unit can be used.
 pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Session>> {
@@ -34,6 +34,7 @@ pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Sessi
         return Ok(session);
     }
     let unit = &handle.unit;
+    is_not_denied(unit).or_raise(py)?;
     installed::check(py, unit)?;
     match py.detach(|| session.need_of(unit)).or_raise(py)? {
         Need::Nothing => {}

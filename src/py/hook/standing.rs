@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use super::optional::is_withheld;
 use crate::error::{Error, Kind};
 use crate::mount::Mount;
 use crate::name::UnitName;
@@ -24,6 +25,10 @@ pub fn standing(
     let mut learnt: Vec<UnitName> = Vec::new();
     loop {
         let error = match session.standing_in(folder, name) {
+            Ok(Standing::Located(located)) => {
+                let withheld = is_withheld(py, session, folder, &located)?;
+                return Ok(if withheld { Standing::Nothing } else { Standing::Located(located) });
+            }
             Ok(standing) => return Ok(standing),
             Err(error) => error,
         };

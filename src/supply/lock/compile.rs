@@ -20,10 +20,10 @@ use crate::error::{Error, Kind, Result};
 use crate::furnish::{self, Home};
 use crate::name::{Digest, DistributionName, UnitName};
 use crate::pylock::Pylock;
-use crate::resolved::{Distribution, FileEntry, Owners, Resolved, Start, knots};
+use crate::resolved::{ByName, Distribution, FileEntry, Owners, Resolved, Start, knots};
 use crate::store::Store;
 use crate::store::view;
-use crate::supply::View;
+use crate::supply::{Imports, View};
 use crate::threads;
 use crate::wheel::{Contents, Scheme, Wheel};
 
@@ -69,7 +69,7 @@ impl LockSupply {
         self.engine.store.create()?;
         let store = self.engine.store.clone();
         let _kept = beside(move || store.keep()).await?;
-        let (mut chooser, mut chosen) = self.choose().await?;
+        let (mut chooser, mut chosen, optional) = self.choose().await?;
         self.build(&mut chosen).await?;
         let editable = chosen.editable.iter();
         let projects: Vec<Found> =
@@ -100,6 +100,7 @@ impl LockSupply {
         resolved.start = self.start(&inspected, &files, &resolved.owners, &chosen.scheme).await?;
         let requires = resolved.units.iter().map(|(unit, it)| (unit, &it.requires)).collect();
         let added = &resolved.start.folders;
+        resolved.optional = optional;
         resolved.knots = knots(&chosen.scheme, &files, &resolved.owners, added, &requires);
         let contents = inspected.into_iter().map(|it| (it.unit, it.contents));
         let contents: BTreeMap<UnitName, Contents> =
@@ -107,7 +108,7 @@ impl LockSupply {
         self.keep(resolved, &contents)
     }
 
-    async fn choose(&self) -> Result<(Chooser, Chosen)> {
+    async fn choose(&self) -> Result<(Chooser, Chosen, ByName)> {
         let (source, text) = (self.source.clone(), self.text.clone());
         let launch = source.launch.clone().ok_or_else(|| {
             let what = "cannot choose the wheels of a lock: this program embeds Python, and no interpreter is known";
@@ -118,6 +119,7 @@ impl LockSupply {
             // It imports what it needs while the lock is read.
             let mut chooser = Chooser::start(&launch)?;
             let lock = Pylock::parse(&source.path, &text)?;
+            let optional = lock.optional(&source.path)?;
             let chosen = chooser.choose(&Request {
                 lock: &lock,
                 file: &source.path,
@@ -126,7 +128,7 @@ impl LockSupply {
                 unhashed: source.unhashed,
                 build: source.build,
             })?;
-            Ok((chooser, chosen))
+            Ok((chooser, chosen, optional))
         })
         .await
     }
@@ -160,7 +162,10 @@ impl LockSupply {
         // For people: the identity says neither.
         let lock = self.source.path.to_string_lossy();
         let _ = self.folder.describe(&serde_json::json!({"namespace": "", "lock": lock}));
-        Ok(Compiled { document, view: Arc::new(View { folder, resolved }) })
+        Ok(Compiled {
+            document,
+            view: Arc::new(View { folder, resolved, imports: Imports::default() }),
+        })
     }
 }
 
@@ -190,7 +195,19 @@ fn resolve(
     let (editable, projects) = projects::listed(&chosen.editable, projects);
     let (owners, start, knots) = (Owners::of(scheme, &files), Start::default(), Vec::new());
     let scheme = scheme.clone();
-    Ok((Resolved { scheme, units, owners, editable, projects, knots, start }, files))
+    Ok((
+        Resolved {
+            scheme,
+            units,
+            owners,
+            editable,
+            projects,
+            knots,
+            optional: BTreeMap::new(),
+            start,
+        },
+        files,
+    ))
 }
 
 fn files_of(contents: &Contents, scheme: &Scheme) -> Result<Vec<FileEntry>> {

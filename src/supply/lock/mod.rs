@@ -24,7 +24,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use super::{Answer, Asking, Knot, Supply, View};
+use super::{Answer, Asking, Imports, Knot, Supply, View};
 use crate::distribution::Metadata;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -36,6 +36,7 @@ use crate::name::{Digest, DistributionName, Hasher, SafeUrl, UnitName, UrlText};
 use crate::origin::Freshness;
 use crate::policy::Policy;
 use crate::pylock::{self, SIZE_LIMIT};
+use crate::resolved::Optional;
 use crate::store::generation::{Generation, MountFolder};
 use crate::store::{disk, view, wheels};
 use choose::Launch;
@@ -56,6 +57,8 @@ pub struct Source {
     pub build: bool,
     /// The program that builds.
     pub builder: &'static str,
+    /// What optional imports do, but of units of which the lock says it.
+    pub optional: Optional,
     /// Who chooses the wheels. `None`: this program embeds Python, and knows no interpreter.
     pub launch: Option<Launch>,
     /// Tells interpreters apart that need other wheels, or another view.
@@ -159,7 +162,7 @@ impl LockSupply {
             return Ok(None);
         };
         self.learn_knots(&state, &resolved);
-        let view = Arc::new(View { folder, resolved });
+        let view = Arc::new(View { folder, resolved, imports: Imports::default() });
         Ok(Some(self.compiled.get_or_init(|| Compiled { document, view })))
     }
 }
@@ -248,6 +251,16 @@ impl Supply for LockSupply {
         self.compiled.get().map(|compiled| &compiled.view)
     }
 
+    fn withholds(&self) -> bool {
+        let by_name = self.view().is_some_and(|view| !view.resolved.optional.is_empty());
+        by_name || self.source.optional != Optional::Fetch
+    }
+
+    fn optional(&self, unit: &UnitName) -> Optional {
+        let by_name = self.view().and_then(|view| view.resolved.optional.get(unit));
+        by_name.copied().unwrap_or(self.source.optional)
+    }
+
     fn knot_of(&self, unit: &UnitName) -> Option<Arc<Knot>> {
         self.known_knot(unit)
     }
@@ -262,7 +275,8 @@ impl Supply for LockSupply {
     }
 
     fn locks(&self) -> Vec<&dyn ForkLock> {
-        vec![&self.knots]
+        let view = self.view().map(|view| view.lock());
+        view.into_iter().chain([&self.knots as &dyn ForkLock]).collect()
     }
 
     fn may_fetch(&self, url: &SafeUrl, what: &dyn Fn() -> String) -> Result<()> {
@@ -319,6 +333,11 @@ fn identity(source: &Source, text: &[u8]) -> Digest {
     add(&[u8::from(source.unhashed)]);
     if source.build {
         add(b"build");
+    }
+    match source.optional {
+        Optional::Fetch => {}
+        Optional::PresentOnly => add(b"present-only"),
+        Optional::Deny => add(b"deny"),
     }
     hasher.finish()
 }
