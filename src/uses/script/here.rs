@@ -77,6 +77,7 @@ fn has_code(folder: &Path, suffixes: &[String], levels: usize) -> bool {
 pub struct SearchPath<'a> {
     interpreter: &'a Interpreter,
     suffixes: Vec<String>,
+    forms: RefCell<HashMap<String, Option<Form>>>,
     distributions: RefCell<HashMap<PathBuf, Vec<Record>>>,
 }
 
@@ -92,7 +93,7 @@ impl<'a> SearchPath<'a> {
     pub fn new(interpreter: &'a Interpreter) -> Self {
         let suffixes = interpreter.suffixes.all().map(|(suffix, _)| suffix.to_owned());
         let suffixes = suffixes.chain([".pyc".to_owned()]).collect();
-        Self { interpreter, suffixes, distributions: RefCell::default() }
+        Self { interpreter, suffixes, forms: RefCell::default(), distributions: RefCell::default() }
     }
 
     /// What a folder beside the script has of the name.
@@ -102,6 +103,16 @@ impl<'a> SearchPath<'a> {
 
     /// How a name is there, in the first folder that has it.
     pub fn form(&self, name: &str) -> Option<Form> {
+        // Asked for every name that is taken out of a package, of which a folder has thousands.
+        if let Some(known) = self.forms.borrow().get(name) {
+            return *known;
+        }
+        let found = self.form_now(name);
+        self.forms.borrow_mut().insert(name.to_owned(), found);
+        found
+    }
+
+    fn form_now(&self, name: &str) -> Option<Form> {
         let forms = self.interpreter.path.iter().filter_map(|it| form(it, name, &self.suffixes));
         forms.fold(None, |best, it| match (best, it) {
             (Some(Form::Regular), _) | (_, Form::Regular) => Some(Form::Regular),
