@@ -57,7 +57,7 @@ print(json.dumps({"requires": {"a": ["b"]}, "missing": {"b": ["c"]}, "unread": {
     let said: serde_json::Value = serde_json::from_str(&chosen.python).unwrap();
     let request = serde_json::json!({
         "do": "choose", "lock": {"lock-version": "1.0", "packages": []}, "file": "/a/pylock.toml",
-        "extras": ["web"], "groups": ["dev"], "unhashed": true});
+        "extras": ["web"], "groups": ["dev"], "unhashed": true, "build": false});
     assert_eq!(said, serde_json::json!([request, ["/a b"], []]));
     assert_eq!(
         (&chosen.scheme.site[..], &chosen.scheme.scripts[..], &chosen.scheme.headers[..]),
