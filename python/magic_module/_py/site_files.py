@@ -9,8 +9,11 @@ and is run here, against the view. As with `site`, a line that fails ends its ow
 import os
 import site
 import sys
-from types import CodeType
-from typing import Any
+
+# Every start reads this file: it loads nothing that only types need.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
 
 
 def run(folder: str, files: list[tuple[str, str, str]]) -> None:
@@ -46,7 +49,7 @@ def _run_lines(folder: str, name: str, text: str, title: str) -> None:
                 return
 
 
-def _run_line(code: CodeType, known: dict[str, Any], sitedir: str) -> None:
+def _run_line(code: "CodeType", known: dict[str, object], sitedir: str) -> None:
     """A line of a namespace package reads `sitedir` from the frame that runs it."""
     exec(code, known, {"sitedir": sitedir})
 
