@@ -1,13 +1,14 @@
 //! Files of a tree that are unpacked while their wheel is on its way.
 //!
 //! ```text
-//! part file, growing ─ entry whose bytes are all here ─ its digest is the record's ─▶ tmp/<tree>.tree/
+//! part file, growing ─ entry whose bytes are all here ─ its digest is the record's ─▶ tmp/<wheel>.early/
 //!     └─ whole and verified ─▶ the tree is built there: what is missing, checked as ever
 //! ```
 //!
 //! Nothing here is trusted: a file is kept only if it has the digest that the tree needs, and the
 //! tree is named only when the whole wheel was found to be sound. What is odd ends the reading
-//! ahead, and costs nothing but that.
+//! ahead, and costs nothing but that. Who unpacks a wheel holds its lock: what a process left that
+//! was killed goes when the next one begins.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,8 @@ use std::time::Duration;
 use super::copies::{create, make_executable};
 use super::{make_folder, remove, stamp_of};
 use crate::manifest::{Pack, PackFormat, Record};
-use crate::name::{Digest, FilePath};
+use crate::name::FilePath;
+use crate::store::lock::Exclusive;
 use crate::store::tree::{Kept, TreeFile};
 use crate::store::{Store, aside, disk};
 use crate::threads;
@@ -43,6 +45,15 @@ pub struct Placed {
     pub aside: PathBuf,
     /// By their paths in the tree.
     pub files: HashMap<FilePath, TreeFile>,
+    /// While it is held, nobody takes the folder for one that was left.
+    _lock: Option<Exclusive>,
+}
+
+impl Placed {
+    /// Nothing yet, in a folder that is made with the first file.
+    pub fn new(aside: PathBuf, lock: Option<Exclusive>) -> Self {
+        Self { aside, files: HashMap::new(), _lock: lock }
+    }
 }
 
 struct Work {
@@ -56,7 +67,7 @@ struct Work {
 impl Early {
     /// Begins with a tree of which nothing is here but what arrives in `part`; `None` where that
     /// does not pay.
-    pub fn start(store: &Store, tree: &Digest, record: &Record, part: &Path) -> Option<Self> {
+    pub fn start(store: &Store, record: &Record, part: &Path) -> Option<Self> {
         let [pack @ Pack { format: PackFormat::Wheel, .. }] = record.packs.as_slice() else {
             return None;
         };
@@ -68,10 +79,16 @@ impl Early {
             let kept = Kept::InPack { pack: pack.sha256, entry: file.entry().clone() };
             (file.entry().clone(), TreeFile { kept: Some(kept), ..TreeFile::new(file) })
         });
+        let lock = Exclusive::try_take(&store.locks().join(format!("{}.early", pack.sha256)));
+        let lock = lock.ok().flatten()?;
+        if lock.is_real() {
+            disk::remove_left(&store.tmp(), &pack.sha256.to_hex(), "early");
+        }
+        let aside = aside(&store.tmp(), pack.sha256, "early");
         let stop = Arc::new(AtomicBool::new(false));
         let work = Work {
             part: part.to_owned(),
-            placed: Placed { aside: aside(&store.tmp(), tree, "tree"), files: HashMap::new() },
+            placed: Placed::new(aside, Some(lock)),
             wanted: wanted.collect(),
             stop: stop.clone(),
         };

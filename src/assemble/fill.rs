@@ -40,7 +40,7 @@ pub(super) fn fill(
     record: &Record,
     sources: &BTreeMap<FilePath, Source>,
 ) -> Result<Vec<TreeFile>> {
-    let Placed { aside, files: early } = placed;
+    let Placed { aside, files: early, .. } = placed;
     let aside = aside.as_path();
     let files = || record.files.iter().filter(|file| !file.lazy);
     let lazy = record.files.iter().filter(|file| file.lazy).map(TreeFile::new);

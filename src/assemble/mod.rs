@@ -15,7 +15,7 @@ mod early;
 mod fill;
 mod packs;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -70,14 +70,17 @@ pub fn build(
     early: Option<Early>,
 ) -> Result<Tree> {
     store.create()?;
-    let _lock = Exclusive::wait(&store.locks().join(format!("{digest}.tree")))?;
+    let lock = Exclusive::wait(&store.locks().join(format!("{digest}.tree")))?;
     if reuse == Reuse::WhatIsHere
         && let Some(tree) = whole(store, digest)?
     {
         return Ok(tree);
     }
     // Where there are no locks, others build it at the same time. What is not named is removed.
-    let nothing = || Placed { aside: aside(&store.tmp(), digest, "tree"), files: HashMap::new() };
+    if lock.is_real() {
+        disk::remove_left(&store.tmp(), &digest.to_hex(), "tree");
+    }
+    let nothing = || Placed::new(aside(&store.tmp(), digest, "tree"), None);
     let mut placed = early.and_then(Early::finish).unwrap_or_else(nothing);
     let files = fill(store, &mut placed, record, sources)?;
     name(store, &placed.aside, Tree::new(*digest, folder_of(store, digest), files), reuse)

@@ -160,6 +160,18 @@ pub fn is_damage(error: &io::Error) -> bool {
         )
 }
 
+/// Removes `NAME.….SUFFIX` from a folder: what processes left that were killed. Whoever calls it
+/// holds the lock under which such are made. What cannot be removed stays until the cache is pruned.
+pub fn remove_left(folder: &Path, name: &str, suffix: &str) {
+    for path in list(folder).unwrap_or_default() {
+        let found = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
+        let rest = found.strip_prefix(name).and_then(|rest| rest.strip_suffix(suffix));
+        if rest.is_some_and(|rest| rest.starts_with('.') && rest.ends_with('.')) {
+            let _ = remove(&path);
+        }
+    }
+}
+
 /// True if the error says that there is nothing.
 pub fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)

@@ -44,6 +44,8 @@ pub struct Usage {
 
 /// How long a download may go on before pruning gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What is built in `tmp`, under a lock of that name.
+const BUILT: [&str; 4] = ["tree", "early", "view", "knot"];
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Removes what nothing refers to; above `limit` (bytes) also what previous trees are made from.
@@ -349,6 +351,7 @@ impl Broom {
                 Some((tree, "tree")) => goes(tree, &keep.trees),
                 Some((identity, "view")) => goes(identity, &keep.views),
                 Some((knot, "knot")) => goes(knot, &keep.knots),
+                Some((wheel, "early")) => goes(wheel, &keep.wheels),
                 _ => false,
             };
             if is_old && Exclusive::try_take(&lock)?.is_some() {
@@ -381,8 +384,7 @@ impl Broom {
     fn sweep_tmp(&mut self, store: &Store) -> Result<()> {
         for entry in entries(&store.tmp())? {
             let name = name_of(&entry);
-            let of_lock =
-                name.rsplit_once('.').filter(|(_, what)| ["tree", "view", "knot"].contains(what));
+            let of_lock = name.rsplit_once('.').filter(|(_, what)| BUILT.contains(what));
             let dead = match of_lock {
                 Some((maker, what)) => {
                     let digest = maker.split('.').next().unwrap_or(maker);

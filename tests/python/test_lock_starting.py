@@ -23,7 +23,11 @@ WHEELS = [
     wheel(
         "adds", "1", {"adds.pth": "# a folder\nadds_more/lib\nadds_more/gone\n", "adds_more/lib/added.py": "NAME = 1"}
     ),
-    wheel("fails", "1", {"a_fails.pth": "import os; os.environ['BEFORE'] = 'b'\nimport nowhere\nimport antigravity\n"}),
+    wheel(
+        "fails",
+        "1",
+        {"a_fails.pth": "import os; os.environ['BEFORE'] = 'b'\nimport os; os.nowhere\nimport antigravity\n"},
+    ),
     wheel("exits", "1", {"b_exits.pth": "import sys; sys.exit(3)\n"}),
     wheel("hook", "1", {"c_hook.pth": "\nimport hook; hook.started()\n", "hook.py": "def started(): print('hook')"}),
     wheel("old-one", "1", {"old_one-nspkg.pth": NAMESPACE, "old/one.py": "NAME = __name__"}),
@@ -33,7 +37,7 @@ WHEELS = [
 ]
 
 REPORTED = (
-    "magic-module: line 2 of a_fails.pth of fails failed: ModuleNotFoundError: No module named 'nowhere'; "
+    "magic-module: line 2 of a_fails.pth of fails failed: AttributeError: module 'os' has no attribute 'nowhere'; "
     "the rest of that file was not run\n"
     "magic-module: line 1 of b_exits.pth of exits wanted to exit; the rest of that file was not run\n"
 )

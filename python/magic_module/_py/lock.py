@@ -25,6 +25,7 @@ import pathlib
 import platform
 import re
 import shutil
+import subprocess
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -294,8 +295,13 @@ class Entry:
 
 @functools.cache
 def uv() -> str | None:
-    """The uv that builds; without one, pip does."""
-    return os.environ.get("UV") or shutil.which("uv")
+    """The uv that builds; without one that runs, pip does: a version manager's name for it may only complain."""
+    program = os.environ.get("UV") or shutil.which("uv")
+    try:
+        asked = program and subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True)
+    except OSError:
+        return None
+    return program if asked and asked.returncode == 0 else None
 
 
 def system(tag: Any) -> tuple[tuple[str, ...], tuple[int, int]] | None:

@@ -7,6 +7,7 @@ use super::*;
 use crate::assemble::Source;
 use crate::error::Kind;
 use crate::manifest::{Manifest, Place};
+use crate::name::Digest;
 use crate::settings::Settings;
 use crate::store::Reuse;
 
@@ -60,8 +61,7 @@ impl Desk {
     }
 
     fn start(&self) -> Early {
-        let tree = self.record.tree_digest();
-        Early::start(&self.store, &tree, &self.record, &self.part()).unwrap()
+        Early::start(&self.store, &self.record, &self.part()).unwrap()
     }
 
     fn build(&self, early: Early) -> crate::error::Result<crate::store::tree::Tree> {
@@ -119,6 +119,26 @@ fn files_are_unpacked_before_the_rest_of_their_wheel_has_come() {
     for file in &tree.files {
         tree.read(file).unwrap();
     }
+    assert!(desk.is_clean());
+}
+
+#[test]
+fn what_a_process_left_that_was_killed_goes_when_the_next_one_begins() {
+    if !enough_cores() {
+        return;
+    }
+    let desk = desk();
+    let (wheel, tree) = (desk.record.packs[0].sha256, desk.record.tree_digest());
+    let left = [format!("{wheel}.7.1.early"), format!("{tree}.7.2.tree")];
+    for name in &left {
+        fs_err::create_dir_all(desk.store.tmp().join(name).join("a")).unwrap();
+    }
+    fs_err::write(desk.part(), &desk.wheel).unwrap();
+    let early = desk.start();
+    // Whoever is at it keeps others from it.
+    assert!(Early::start(&desk.store, &desk.record, &desk.part()).is_none());
+    desk.store.blobs().insert(&desk.wheel).unwrap();
+    desk.build(early).unwrap();
     assert!(desk.is_clean());
 }
 

@@ -285,8 +285,8 @@ impl<'a> Waiting<'a> {
         let is_all = self.missing.len() == 1 && self.missing.contains(digest);
         let is_new = || self.plan.sources.values().all(|source| source.fresh);
         if self.early.is_none() && is_all && is_new() {
-            let Member { unit, record, .. } = self.member;
-            self.early = Early::start(store, &unit.digest, record, part);
+            let Member { record, .. } = self.member;
+            self.early = Early::start(store, record, part);
         }
     }
 }

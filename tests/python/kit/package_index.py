@@ -29,8 +29,7 @@ class PackageIndex:
 
     def __init__(self, folder: Path, password: str | None = None, token: str | None = None) -> None:
         self.folder = folder
-        self.password = password
-        self.login = f"{token}:" if token is not None else None if password is None else f"{USER}:{password}"
+        self.password, self.token = password, token
         self._pages: dict[str, list[dict[str, Any]]] = {}
         folder.mkdir(parents=True)
         self.server = Origin(folder, {"*": self._answer})
@@ -66,8 +65,10 @@ class PackageIndex:
         self.server.close()
 
     def _answer(self, reply: Reply) -> None:
-        wanted = base64.b64encode((self.login or "").encode()).decode()
-        if self.login is not None and reply.request.headers.get("authorization") != f"Basic {wanted}":
+        login = f"{USER}:{self.password}" if self.token is None else f"{self.token}:"
+        wanted = base64.b64encode(login.encode()).decode()
+        is_private = (self.password, self.token) != (None, None)
+        if is_private and reply.request.headers.get("authorization") != f"Basic {wanted}":
             reply.whole(401, b"who are you?\n", {"WWW-Authenticate": 'Basic realm="index"'})
             return
         top, _, name = reply.request.path.strip("/").partition("/")
