@@ -162,11 +162,13 @@ impl Store {
         Some((lock, note))
     }
 
-    /// True for a wheel that was built here, and lies beside the lock that names it.
+    /// True for a wheel that was built here: it lies in the cache.
     pub fn has_built(&self, url: &UrlText) -> bool {
         let url = url::Url::parse(url.as_str()).ok().filter(|url| url.scheme() == "file");
         let path = url.and_then(|url| url.to_file_path().ok());
-        path.is_some_and(|path| path.starts_with(self.scripts()))
+        path.is_some_and(|path| {
+            [self.scripts(), self.builds()].iter().any(|it| path.starts_with(it))
+        })
     }
 
     pub(crate) fn builds(&self) -> PathBuf {

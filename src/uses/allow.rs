@@ -14,7 +14,7 @@ use crate::audit::{Request, Verdict, asker, consent};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Artifact;
 use crate::journal::{Decision, Entry};
-use crate::name::{SafeUrl, UnitName, Version};
+use crate::name::{SafeUrl, UnitName};
 use crate::plan::{Plan, Wanted};
 use crate::policy::{Asked, Audit, Judgement, Rules};
 use crate::session::Session;
@@ -89,29 +89,6 @@ impl Session {
             self.note(&rules, one, Decision::Allowed, rule, None)?;
         }
         Ok(())
-    }
-
-    /// Whether what comes from a repository may be fetched and built. What is built then lies in
-    /// the cache, and is not asked about once more.
-    pub async fn allow_build(&self, name: &str, version: &Version, url: SafeUrl) -> Result<()> {
-        let Some(rules) = self.engine.administrator.rules()? else { return Ok(()) };
-        let files = [(url, 0)];
-        let asked = Asked { name, version, files: &files, required_by: None };
-        let Judgement::Ask(rule) = rules.judge(&asked)? else { return Ok(()) };
-        let verdict = consent(Request {
-            distribution: name.to_owned(),
-            version: version.to_string(),
-            source: files[0].0.to_string(),
-            size: 0,
-            requires: Vec::new(),
-            rule: rule.clone(),
-            asker: asker(),
-        });
-        match verdict.await {
-            Some(Verdict::Once | Verdict::Always) => Ok(()),
-            Some(Verdict::Deny) => Err(rules.refused(&asked, &rule, "whoever was asked said no")),
-            None => Err(rules.unasked(&asked, &rule)),
-        }
     }
 
     /// The rule that allows it.

@@ -150,6 +150,23 @@ def test_a_build_that_fails(cache: Path, tmp_path: Path, more: str, said: str) -
     assert "install what it asks for, or lock a version that has wheels" in ended.stderr
 
 
+@pytest.mark.parametrize("entry", [Source.archive, Source.repository])
+def test_a_policy_is_asked_before_anything_is_built(
+    entry: Callable[[Source], str], cache: Path, tmp_path: Path
+) -> None:
+    source, registry = Source(tmp_path), tmp_path / "modules.toml"
+    registry.write_text("[policy]\ndeny = ['alpha']\n")
+    ended = failed(source, entry(source), cache, MAGIC_MODULE_REGISTRY=str(registry))
+    assert f'policy.deny[0] of {registry} is "alpha"' in ended.stderr
+    registry.write_text("[policy]\nallow = ['alpha<2']\n")
+    lock = source.folder / "pylock.toml"
+    settings = {"MAGIC_MODULE_REGISTRY": str(registry)}
+    ended = run(
+        None, cache, "--build", "--lock", str(lock), "-c", "import alpha; print(alpha.VALUE)", settings=settings
+    )
+    assert (ended.stdout, source.builds()) == ("42\n", 1), ended
+
+
 @with_uv
 def test_a_build_that_makes_two_wheels(cache: Path, tmp_path: Path) -> None:
     """Pip takes the one that it was told of, and leaves the other behind."""

@@ -211,9 +211,8 @@ class Entry:
         """A source archive that is to be built."""
         if not self.build:
             raise self.unbuilt(f"source archive {name}")
-        place = f"{self.place}.{key}"
-        answer = self.common("archive") | self.pinned(source, place) | {"file": name}
-        return answer | {"subdirectory": getattr(source, "subdirectory", None) or "", "uv": uv()}
+        answer = self.common("wheel") | self.pinned(source, f"{self.place}.{key}")
+        return answer | self.built({"archive": name}, getattr(source, "subdirectory", None))
 
     def repository(self, source: Any) -> dict[str, Any]:
         """A commit that is to be built."""
@@ -223,8 +222,12 @@ class Entry:
             hint = "lock a wheel or a source archive of it instead"
             raise RefusedError("policy", f"{self.label} lies in a {source.type} repository", hint, self.place)
         url = source.url or pathlib.Path(os.path.normpath(os.path.join(self.folder, source.path))).as_uri()
-        answer = self.common("repository") | {"url": re.sub("^git[+]", "", url), "commit": source.commit_id}
-        return answer | {"subdirectory": source.subdirectory or "", "uv": uv()}
+        answer = self.common("wheel") | {"url": re.sub("^git[+]", "", url), "size": None, "sha256": None}
+        return answer | self.built({"commit": source.commit_id}, source.subdirectory)
+
+    def built(self, what: dict[str, str], subdirectory: str | None) -> dict[str, Any]:
+        """How a wheel is made of what the answer names."""
+        return {"build": {"from": what, "subdirectory": subdirectory or "", "uv": uv()}}
 
     def pinned(self, source: Any, place: str) -> dict[str, Any]:
         """Where an artifact is, and what it must be."""

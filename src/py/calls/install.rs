@@ -37,12 +37,14 @@ pub fn _install_into(
     Ok(done.into_iter().map(|it| (it.name, it.version, it.already)).collect())
 }
 
-/// Whether what comes from a repository may be fetched and built.
+/// Whether a source may be fetched and built.
 #[pyfunction]
 pub fn _allow_build(py: Python<'_>, name: String, version: &str, url: &str) -> PyResult<()> {
     let session = session(py)?;
     let wrong = |why: &dyn std::fmt::Display| PyValueError::new_err(why.to_string());
     let version = Version::new(version).map_err(|why| wrong(&why))?;
     let url = SafeUrl::new(url).map_err(|why| wrong(&why))?;
-    block(py, session, None, async move |session| session.allow_build(&name, &version, url).await)
+    block(py, session, None, async move |session| {
+        session.engine.administrator.may_build(&name, &version, url).await
+    })
 }

@@ -20,7 +20,8 @@ use super::compile::beside;
 use super::{LockSupply, Source};
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
-use crate::name::{Digest, Hasher, SafeUrl, UrlText};
+use crate::name::{Digest, Hasher, SafeUrl, UrlText, Version};
+use crate::policy::Policy;
 use crate::settings::own_variables;
 use crate::store::lock::Exclusive;
 use crate::store::{Store, Sync, aside, disk, make_folders, write_aside};
@@ -36,22 +37,34 @@ const KEY_LIMIT: u64 = 4096;
 impl LockSupply {
     /// Gives every package a wheel.
     pub(super) async fn build(&self, chosen: &mut Chosen) -> Result<()> {
-        for (place, build) in std::mem::take(&mut chosen.unbuilt) {
-            let package = chosen.packages[place].clone();
-            chosen.packages[place].wheel = self.built(&package, build).await?;
+        for package in &mut chosen.packages {
+            if let Some(build) = package.build.take() {
+                package.wheel = self.built(package, build).await?;
+            }
         }
         Ok(())
     }
 
     async fn built(&self, package: &Package, build: Build) -> Result<Wheel> {
         let url = self.resolve(&package.wheel.url)?;
+        let version = match (&package.version, &build.from) {
+            (Some(version), _) => version.clone(),
+            // No rule knows which version that is: one that has bounds does not allow it.
+            (None, From::Archive(text) | From::Commit(text)) => {
+                Version::new(text).map_err(|why| {
+                    let what = format!("the lock has no version of {}", package.name);
+                    Error::new(Kind::Manifest, what).caused_by(&why).hint("make the lock anew")
+                })?
+            }
+        };
+        self.engine.administrator.may_build(package.name.as_str(), &version, url.clone()).await?;
         let archive = match &build.from {
             From::Archive(_) => Some(self.archive(package, &url).await?),
             From::Commit(_) => None,
         };
         let (source, store) = (self.source.clone(), self.engine.store.clone());
-        let (title, offline) = (package.name.to_string(), self.engine.settings.offline);
-        let work = Work { build, url, archive, title, offline, store, source };
+        let (title, policy) = (package.name.to_string(), self.policy());
+        let work = Work { build, url, archive, title, policy, store, source };
         beside(move || work.wheel()).await
     }
 
@@ -64,9 +77,6 @@ impl LockSupply {
             return Ok(known);
         }
         self.may_fetch(url, &|| format!("the source of {} is not here", package.name))?;
-        if let Some(rules) = self.engine.administrator.rules()? {
-            rules.may_ask(url)?;
-        }
         let progress = Progress::new(package.name.to_string(), self.engine.events.clone());
         let limit = package.wheel.size.unwrap_or(LIMIT);
         let (got, _) = self.engine.fetcher.unpinned(url, limit, self.policy(), &progress).await?;
@@ -91,7 +101,7 @@ struct Work {
     /// The blob of the source archive.
     archive: Option<Digest>,
     title: String,
-    offline: bool,
+    policy: Policy,
     store: Store,
     source: Source,
 }
@@ -113,14 +123,8 @@ impl Work {
         if let Some(wheel) = self.known(&named) {
             return Ok(wheel);
         }
-        if self.offline && self.archive.is_none() {
-            let what = format!(
-                "{} is not built yet, and MAGIC_MODULE_OFFLINE forbids to ask {}",
-                self.title, self.url
-            );
-            return Err(Error::new(Kind::Offline, what)
-                .url(&self.url)
-                .hint("unset MAGIC_MODULE_OFFLINE once"));
+        if self.archive.is_none() {
+            self.policy.may_ask(&self.url, || format!("{} is not built yet", self.title))?;
         }
         let folder = aside(&self.store.tmp(), key, "build");
         make_folders(&folder).map_err(|error| self.cannot_keep(&folder, &error))?;
@@ -181,7 +185,7 @@ impl Work {
         for variable in own_variables() {
             command.env_remove(variable);
         }
-        if self.offline {
+        if self.policy.is_offline() {
             command.env("UV_OFFLINE", "1").env("PIP_NO_INDEX", "1");
         }
         let answer = ask(command, &request.to_string())

@@ -74,8 +74,6 @@ pub struct Chosen {
     pub python: String,
     /// In the order of the lock.
     pub packages: Vec<Package>,
-    /// What has no wheel yet, by its place among `packages`.
-    pub unbuilt: BTreeMap<usize, Build>,
     /// Projects that are worked on, in the order of the lock.
     pub editable: Vec<Editable>,
 }
@@ -91,10 +89,12 @@ pub struct Package {
     pub index: Option<UrlText>,
     /// What is fetched; of what has no wheel yet, the source.
     pub wheel: Wheel,
+    /// How a wheel is made of that.
+    pub build: Option<Build>,
 }
 
 /// How a wheel comes to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Build {
     /// What is built.
     pub from: From,
@@ -105,7 +105,8 @@ pub struct Build {
 }
 
 /// What a wheel is built from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum From {
     /// A source archive with this name.
     Archive(String),
@@ -194,50 +195,19 @@ impl Chooser {
         }))?;
         let ChosenAnswer { scheme, python, packages: answers } = answer;
         let (mut packages, mut editable) = (Vec::new(), Vec::new());
-        let mut unbuilt = BTreeMap::new();
         for answer in answers {
             match answer {
                 PackageAnswer::Directory { name, path, version } => {
                     editable.push(Editable { name, path, version });
                 }
-                PackageAnswer::Wheel { name, version, index, url, size, sha256 } => {
+                PackageAnswer::Wheel { name, version, index, url, size, sha256, build } => {
                     let wheel = Wheel { url, size, sha256 };
-                    packages.push(Package { name, version, index, wheel });
-                }
-                PackageAnswer::Archive {
-                    name,
-                    version,
-                    index,
-                    url,
-                    size,
-                    sha256,
-                    file,
-                    subdirectory,
-                    uv,
-                } => {
-                    let from = From::Archive(file);
-                    unbuilt.insert(packages.len(), Build { from, subdirectory, uv });
-                    let wheel = Wheel { url, size, sha256 };
-                    packages.push(Package { name, version, index, wheel });
-                }
-                PackageAnswer::Repository {
-                    name,
-                    version,
-                    index,
-                    url,
-                    commit,
-                    subdirectory,
-                    uv,
-                } => {
-                    let from = From::Commit(commit);
-                    unbuilt.insert(packages.len(), Build { from, subdirectory, uv });
-                    let wheel = Wheel { url, size: None, sha256: None };
-                    packages.push(Package { name, version, index, wheel });
+                    packages.push(Package { name, version, index, wheel, build });
                 }
             }
         }
         self.beside = editable.iter().map(|it| it.name.to_string()).collect();
-        Ok(Chosen { scheme, python, packages, unbuilt, editable })
+        Ok(Chosen { scheme, python, packages, editable })
     }
 
     /// Finds what comes with what, among `distributions`. What was chosen and is no wheel is not
@@ -364,28 +334,7 @@ enum PackageAnswer {
         url: UrlText,
         size: Option<u64>,
         sha256: Option<Digest>,
-    },
-    Archive {
-        #[serde(deserialize_with = "distribution")]
-        name: DistributionName,
-        version: Option<Version>,
-        index: Option<UrlText>,
-        url: UrlText,
-        size: Option<u64>,
-        sha256: Option<Digest>,
-        file: String,
-        subdirectory: String,
-        uv: Option<PathBuf>,
-    },
-    Repository {
-        #[serde(deserialize_with = "distribution")]
-        name: DistributionName,
-        version: Option<Version>,
-        index: Option<UrlText>,
-        url: UrlText,
-        commit: String,
-        subdirectory: String,
-        uv: Option<PathBuf>,
+        build: Option<Build>,
     },
     Directory {
         #[serde(deserialize_with = "distribution")]
