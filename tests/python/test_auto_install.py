@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from kit import process
+from kit import process, resolvers
 from kit.package_index import PackageIndex
-from kit.resolvers import UV, with_uv
+from kit.resolvers import with_uv
 from kit.wheels import wheel
 from kit.world import World
 
@@ -59,11 +58,7 @@ class Desk:
         self.registry = world.work / "modules.toml"
         self.registry.write_text(MODULES)
         world.extra = {
-            "UV_CACHE_DIR": str(world.path / "uv"),
-            "PIP_CONFIG_FILE": os.devnull,
-            "PATH": os.defpath,
-            "UV": UV or str(world.path / "none"),
-            "UV_DEFAULT_INDEX": self.index.url,
+            **resolvers.settings(world.path, self.index.url),
             "MAGIC_MODULE_REGISTRY": str(self.registry),
             "XDG_DATA_HOME": str(world.path / "data"),
         }

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from packaging.pylock import Pylock
 
-from kit import sentences, typed
+from kit import resolvers, sentences, typed
 from kit.package_index import PackageIndex
 from kit.process import Result
 from kit.resolvers import UV, with_uv
@@ -50,13 +50,7 @@ class Desk:
         self.resolver = resolver
         self.folder = world.work
         self.indexes: list[PackageIndex] = []
-        world.extra = {
-            "UV_CACHE_DIR": str(world.path / "uv"),
-            "PIP_CACHE_DIR": str(world.path / "pip"),
-            "PIP_CONFIG_FILE": os.devnull,
-            "PATH": os.defpath,
-            "UV": UV if resolver == "uv" else str(world.path / "none"),
-        }
+        world.extra = resolvers.settings(world.path, uv=UV if resolver == "uv" else None)
         self.main = self.index().add(wheel("alpha", "1.0", {"alpha.py": ""}, requires=["beta"]), wheel("beta", "1.0"))
 
     def index(self, password: str | None = None) -> PackageIndex:

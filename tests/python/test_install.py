@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kit import typed
+from kit import resolvers, typed
 from kit.locks import Lock
 from kit.package_index import PackageIndex
 from kit.process import Result
@@ -134,12 +134,7 @@ def test_a_file_of_somebody_else_stays_and_nothing_is_half_there(world: World) -
 def index(world: World) -> Iterator[PackageIndex]:
     made = PackageIndex(world.path / "index")
     made.add(wheel("alpha", "1.0", {"alpha.py": ""}, requires=["beta>=1"]), wheel("beta", "1.0", {"beta.py": ""}))
-    world.extra = {
-        "UV_CACHE_DIR": str(world.path / "uv"),
-        "PIP_CONFIG_FILE": os.devnull,
-        "UV": UV,
-        "UV_DEFAULT_INDEX": made.url,
-    }
+    world.extra = resolvers.settings(world.path, made.url)
     yield made
     made.close()
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 import magic_module as mm
+from kit import resolvers
 from kit.package_index import PackageIndex
 from kit.repository import Repository
-from kit.resolvers import UV, with_uv
+from kit.resolvers import with_uv
 from kit.wheels import wheel
 from kit.world import World
 
@@ -106,12 +107,9 @@ class Desk:
         self.public.add(wheel("plain", "1.0", {"plain.py": "VALUE = 5\n" + RUN}), wheel("corp", "99.0"))
         self.private.add(wheel("corp", "1.0", {"corp/__init__.py": "", "corp/links.py": "VALUE = 6\n" + RUN}))
         self.world.extra = {
-            "UV_CACHE_DIR": str(world.path / "uv"),
-            "PIP_CONFIG_FILE": os.devnull,
+            **resolvers.settings(world.path, self.public.url),
             "PATH": os.environ["PATH"],
             "GIT_CONFIG_GLOBAL": os.devnull,
-            "UV": UV,
-            "UV_DEFAULT_INDEX": self.public.url,
             "GITHUB_TOKEN": TOKEN,
         }
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kit import typed
+from kit import resolvers, typed
 from kit.package_index import PackageIndex
 from kit.process import Result
-from kit.resolvers import UV, with_uv
+from kit.resolvers import with_uv
 from kit.wheels import wheel
 from kit.world import World
 
@@ -28,14 +27,7 @@ class Desk:
         self.world = world
         self.public = PackageIndex(world.path / "public")
         self.private = PackageIndex(world.path / "private", token=TOKEN)
-        world.extra = {
-            "UV_CACHE_DIR": str(world.path / "uv"),
-            "PIP_CONFIG_FILE": os.devnull,
-            "PATH": os.defpath,
-            "UV": UV or str(world.path / "none"),
-            "UV_DEFAULT_INDEX": self.public.url,
-            "PIP_INDEX_URL": self.public.url,
-        }
+        world.extra = resolvers.settings(world.path, self.public.url)
 
     @property
     def private_url(self) -> str:

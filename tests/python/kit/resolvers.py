@@ -24,3 +24,15 @@ def _uv() -> str | None:
 
 UV = _uv()
 with_uv = pytest.mark.skipif(UV is None, reason="NOT TESTED: uv is missing here, which resolves locks")
+
+
+def settings(folder: Path, index: str | None = None, uv: str | None = UV) -> dict[str, str | None]:
+    """Variables for resolvers: a cache of their own in ``folder``, nobody's configuration, and one index."""
+    return {
+        "UV_CACHE_DIR": str(folder / "uv"),
+        "PIP_CACHE_DIR": str(folder / "pip"),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PATH": os.defpath,
+        "UV": uv or str(folder / "none"),
+        **({"UV_DEFAULT_INDEX": index, "PIP_INDEX_URL": index} if index else {}),
+    }
