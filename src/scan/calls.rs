@@ -11,8 +11,6 @@ pub struct Aliases(HashMap<String, String>);
 
 /// A call that imports.
 pub struct Called {
-    /// What says it.
-    pub how: &'static str,
     /// The name; `None` where only a running script knows it.
     pub module: Option<String>,
     /// It is only looked for, or the test is skipped without it.
@@ -20,15 +18,15 @@ pub struct Called {
 }
 
 /// Those that import, by their whole name.
-const IMPORTING: [(&str, &str, bool); 8] = [
-    ("importlib.import_module", "import_module", false),
-    ("importlib.__import__", "__import__", false),
-    ("builtins.__import__", "__import__", false),
-    ("__import__", "__import__", false),
-    ("importlib.util.find_spec", "find_spec", true),
-    ("importlib.find_loader", "find_spec", true),
-    ("pkgutil.find_loader", "find_spec", true),
-    ("pytest.importorskip", "importorskip", true),
+const IMPORTING: [(&str, bool); 8] = [
+    ("importlib.import_module", false),
+    ("importlib.__import__", false),
+    ("builtins.__import__", false),
+    ("__import__", false),
+    ("importlib.util.find_spec", true),
+    ("importlib.find_loader", true),
+    ("pkgutil.find_loader", true),
+    ("pytest.importorskip", true),
 ];
 
 impl Aliases {
@@ -62,12 +60,12 @@ impl Aliases {
             Expr::Attribute(attribute) => attribute.attr.as_str(),
             _ => return None,
         };
-        let known = |(whole, _, _): &(&str, _, _)| whole.rsplit('.').next() == Some(last);
+        let known = |(whole, _): &(&str, _)| whole.rsplit('.').next() == Some(last);
         if !self.0.contains_key(last) && !IMPORTING.iter().any(known) {
             return None;
         }
         let name = self.whole(&call.func)?;
-        let (_, how, optional) = *IMPORTING.iter().find(|(whole, _, _)| *whole == name)?;
+        let (_, optional) = *IMPORTING.iter().find(|(whole, _)| *whole == name)?;
         let keyword = |wanted: &str| {
             let named = |it: &&ruff_python_ast::Keyword| {
                 it.arg.as_ref().is_some_and(|arg| arg.as_str() == wanted)
@@ -79,7 +77,7 @@ impl Aliases {
             Expr::StringLiteral(text) => Some(text.value.to_str().to_owned()),
             _ => None,
         };
-        Some(Called { how, module, optional })
+        Some(Called { module, optional })
     }
 }
 

@@ -122,7 +122,7 @@ fn compared(left: &Expr, op: CmpOp, right: &Expr, facts: &Facts) -> Truth {
     let Some(wanted) = numbers(right) else { return Truth::Open };
     let order = there.cmp(&wanted[..wanted.len().min(there.len())].to_vec());
     // (3, 12, …) is greater than (3, 12): only where both are of one length they can be equal.
-    let longer = left_is_longer(left) && wanted.len() >= 2;
+    let longer = left_is_longer(left);
     let holds = match op {
         CmpOp::GtE => order.is_ge(),
         CmpOp::Gt if longer => order.is_ge(),

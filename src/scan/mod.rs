@@ -44,8 +44,6 @@ pub struct Import {
     pub names: Vec<String>,
     /// Where it stands.
     pub place: Place,
-    /// What says it: `import`, `import_module`, `find_spec`, `importorskip`, `%load_ext`.
-    pub how: &'static str,
     /// The script goes on without it.
     pub optional: bool,
     /// It is for other platforms or versions than these, or for type checkers: the condition.

@@ -69,7 +69,7 @@ impl Walker<'_> {
         });
     }
 
-    fn add(&mut self, at: usize, how: &'static str, module: &str, names: Vec<String>, lazy: bool) {
+    fn add(&mut self, at: usize, module: &str, names: Vec<String>, lazy: bool) {
         let around = &self.around;
         let is_found = around.found.iter().any(|found| {
             module == found
@@ -79,7 +79,6 @@ impl Walker<'_> {
             module: module.to_owned(),
             names,
             place: self.lines.place(at),
-            how,
             optional: around.optional || is_found,
             only: around.only.clone(),
             deferred: around.deferred || lazy,
@@ -127,7 +126,7 @@ impl Walker<'_> {
                     if let Some(other) = &alias.asname {
                         self.aliases.add(other.as_str(), name.to_owned());
                     }
-                    self.add(alias.start().to_usize(), "import", name, Vec::new(), import.is_lazy);
+                    self.add(alias.start().to_usize(), name, Vec::new(), import.is_lazy);
                 }
             }
             Stmt::ImportFrom(import) if import.level == 0 => {
@@ -139,7 +138,7 @@ impl Walker<'_> {
                 }
                 let names = import.names.iter().map(|it| it.name.to_string()).collect();
                 let at = import.start().to_usize();
-                self.add(at, "import", module.as_str(), names, import.is_lazy);
+                self.add(at, module.as_str(), names, import.is_lazy);
             }
             Stmt::Try(block) => {
                 let goes_on = guards::goes_on(block);
@@ -216,7 +215,7 @@ impl Walker<'_> {
 
     fn magic(&mut self, at: usize, value: &str) {
         if let Some(extension) = notebook::loaded_extension(value) {
-            self.add(at, "%load_ext", extension, Vec::new(), false);
+            self.add(at, extension, Vec::new(), false);
         } else {
             self.shell(at, value);
         }
@@ -245,7 +244,7 @@ impl<'b> Visitor<'b> for Walker<'_> {
                 Some(name) if name.split('.').all(|part| !part.is_empty()) => {
                     let before = self.around.optional;
                     self.around.optional |= called.optional;
-                    self.add(at, called.how, &name, Vec::new(), false);
+                    self.add(at, &name, Vec::new(), false);
                     self.around.optional = before;
                 }
                 Some(_) => {}

@@ -98,6 +98,7 @@ fn conditions_are_weighed_for_this_interpreter() {
         ("if platform.system() != 'Windows': import a\nelse: import b", "a b~"),
         ("if sys.version_info >= (3, 11): import a\nelse: import b", "a b~"),
         ("if sys.version_info[:2] < (3, 12): import a", "a~"),
+        ("if sys.version_info > (3,): import a\nelse: import b", "a b~"),
         (
             "if sys.version_info < (3, 12): import a\nif sys.version_info > (3, 12): import b",
             "a~ b",

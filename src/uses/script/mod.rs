@@ -117,8 +117,6 @@ pub struct Report {
     pub troubles: Vec<Trouble>,
     /// Places of imports whose names are known only when the script runs.
     pub unclear: Vec<String>,
-    /// What the script installs itself, as notebooks do.
-    pub installs: Vec<String>,
     /// What its own metadata asks for; `None` if it has none.
     pub declared: Option<Vec<String>>,
     /// Which Python its metadata, or the one that checks, asks for.

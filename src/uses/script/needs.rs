@@ -29,7 +29,6 @@ pub fn report(
         needs: Vec::new(),
         troubles: Vec::new(),
         unclear: Vec::new(),
-        installs: Vec::new(),
         declared: None,
         requires_python: format!(">={major}.{minor}"),
     };
@@ -62,7 +61,6 @@ pub fn report(
         }
         sorting.declared = script.metadata.iter().flat_map(|it| it.dependencies.clone()).collect();
         sorting.declared.extend(script.installs.iter().map(|(requirement, _)| requirement.clone()));
-        report.installs.extend(script.installs.iter().map(|(requirement, _)| requirement.clone()));
         let roots = roots(source.path.as_deref(), folder.as_deref());
         for import in &script.imports {
             sorting.add(import, file.as_deref(), &roots);
