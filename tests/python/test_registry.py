@@ -248,6 +248,11 @@ def test_json_of_the_older_shape_is_read_and_written() -> None:
     )
     again = registry(found.to_json(), "again.json")
     assert again.to_dict() == found.to_dict()
+    signed = {"source": "https://h/manifest.json", "public_key": "RWkey"}
+    mirrored = {"pypi_name": "corp", "index": "https://corp.example/simple", "options": {"a": 1}}
+    both = registry(json.dumps({"modules": {"signed": signed, "corp": mirrored}}), "both.json").to_dict()["modules"]
+    assert both["signed"]["public_key"] == ["RWkey"]
+    assert (both["corp"]["index"], both["corp"]["options"]) == ("https://corp.example/simple", {"a": 1})
     twice = '{"modules": {"a": {"pypi_name": "a"}, "a": {"pypi_name": "b"}}}'
     assert refused(twice, "twice.json") == "cannot use FILE: a stands there twice; keep one of them"
     listed = registry(json.dumps({"modules": list(OLD["modules"].values())}), "listed.json")

@@ -79,6 +79,7 @@ ANSWERS: dict[str, str | dict[str, str]] = {
         "dependencies": "list[str]",
         "source": "str | None",
         "index": "str | None",
+        "public_key": "list[str]",
         "options": "dict[str, Any]",
         "system": "dict[str, str]",
         "size": "int | None",

@@ -5,7 +5,6 @@ It stands where a URL has what lets one in: before the `@`, or as a value of the
 
 import os
 import re
-from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
 from magic_module._py.locking.reading import wrong
@@ -80,6 +79,3 @@ def _without_login(url: str) -> str:
     query = urlsplit(bare).query
     values = "&".join(field.partition("=")[0] for field in query.split("&"))
     return bare.replace(query, values) if query else bare
-
-
-Hide = Callable[[str], str]

@@ -86,7 +86,12 @@ def _wheel(package: dict[str, Any], asked: Inputs, folder: Path) -> dict[str, An
             running.run(line, what="git", act=f"fetch {name}", changes=variables, hide=asked.secrets.hide)
         project = str(sources / inside)
         running.run(_builder(project, str(made)), what="building", act=f"build {name}", hide=asked.secrets.hide)
-        wheel = next(made.glob("*.whl"))
+        wheels = list(made.glob("*.whl"))
+        if len(wheels) != 1:
+            hint = "build it by hand, and see what it makes"
+            what = f"cannot build {name}: it made {len(wheels)} wheels where one was expected"
+            raise RequirementError(f"{what}; {hint}", hint=hint)
+        (wheel,) = wheels
         data = wheel.read_bytes()
         target = folder / "wheels" / wheel.name
         target.parent.mkdir(parents=True, exist_ok=True)

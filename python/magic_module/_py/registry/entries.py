@@ -91,6 +91,7 @@ class ApprovedModule:
             "dependencies": list(self.dependencies),
             "source": self.source and shown(self.source),
             "index": self.index and shown(self.index),
+            "public_key": list(self.public_key),
             "options": dict(self.options),
             "system": dict(self.system),
             "size": self.size,
@@ -152,27 +153,29 @@ def old_entry(name: str, said: Mapping[str, Any], of: str) -> ApprovedModule:
     if url is not None:
         _check_source(url, f"modules.{name}.wheel_url", of)
         refuse_kept(url, f"modules.{name}.wheel_url", of)
+    index, requirement, place = text("index"), text("requirement"), f"modules.{name}"
+    for key, value in (("index", index), ("requirement", requirement)):
+        refuse_kept(value or "", f"{place}.{key}", of)
     source = url or (INDEX if project else None)
-    place = f"modules.{name}"
     return ApprovedModule(
         name=name,
         display_name=text("display_name") or name,
         description=text("description") or "",
-        requirement=_requirement(project or name, None, version, source, place, of),
+        requirement=_requirement(project or name, requirement, version, source, place, of),
         version=version,
         dependencies=text.several("dependencies"),
         source=source,
-        index=None,
-        public_key=(),
-        options={},
-        system={},
+        index=index,
+        public_key=text.several("public_key"),
+        options=text.table("options"),
+        system=_system(text),
         locked=None,
         size=None,
     )
 
 
 _NEW = (
-    "display_name", "description", "requirement", "dependencies", "source", "index", "options", "system",
+    "display_name", "description", "requirement", "dependencies", "source", "index", "public_key", "options", "system",
 )  # fmt: skip
 """What both shapes have; a version beside a requirement is what was locked."""
 

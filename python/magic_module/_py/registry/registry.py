@@ -228,9 +228,3 @@ def _distribution(dependency: str, place: str, of: str) -> str:
     except InvalidRequirement:
         why = f"has {dependency!r}, which is neither an entry nor a requirement"
         raise wrong(of, f"{place}.dependencies", why, 'write "name" or "name>=1"') from None
-
-
-def lock_state(path: str | os.PathLike[str] | None = None) -> tuple[str, str]:
-    """Where the lock of a registry lies, and its state."""
-    registry = Registry(path)
-    return str(registry.lock_path), registry.lock_state
