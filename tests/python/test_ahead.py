@@ -76,7 +76,8 @@ def test_a_script_that_fails_and_a_trace_that_is_none(lock: Lock, cache: Path, t
     script.write_text("alpha 1.0 1 KB somewhere\n")
     ended = say(lock, cache, "prune", "--keep-trace", str(script), status=1)
     assert "is not a whole trace; make it anew: magic-module run --trace-to FILE SCRIPT" in ended.stderr
-    script.write_text("nobody 1.0 1 KB somewhere\n1 package used, 1 downloaded: 1 KB\n")
+    more = '\nnot needed; to leave it out, write into the lock:\n\n[tool.magic-module.optional]\nother = "deny"\n'
+    script.write_text(f"nobody 1.0 1 KB somewhere\n1 package used, 1 downloaded: 1 KB\n{more}")
     ended = say(lock, cache, "prune", "--keep-trace", str(script), status=1)
     assert "no package of the lock is called nobody; give the lock that the trace was made with" in ended.stderr
     ended = say(lock, cache, "fetch", status=2)

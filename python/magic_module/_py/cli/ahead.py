@@ -1,6 +1,7 @@
 """Ahead of time: what a program uses is fetched before it runs somewhere else, and nothing but that is kept."""
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,16 +34,16 @@ def traced(options: argparse.Namespace) -> list[str]:
 
 
 def names_in(trace: Path) -> list[str]:
-    """The packages of a trace, as `run --trace-to` wrote it: a line for each, and one that counts them."""
+    """The packages of a trace, as `run --trace-to` wrote it: a line for each, then one that counts them."""
     try:
         lines = trace.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
         hint = "make one: magic-module run --trace-to FILE SCRIPT"
         raise MagicModuleError(f"cannot read the trace {trace}: {why}; {hint}", path=str(trace), hint=hint) from error
-    names = [line.split()[0] for line in lines[:-1] if line.strip()]
-    counted = lines[-1].split(maxsplit=1)[0] if lines and lines[-1].strip() else ""
-    if counted != str(len(names)):
+    end = next((at for at, line in enumerate(lines) if re.match(r"\d+ packages? used, ", line)), None)
+    names = [line.split()[0] for line in lines[:end] if line.strip()]
+    if end is None or int(lines[end].split()[0]) != len(names):
         hint = "make it anew: magic-module run --trace-to FILE SCRIPT"
         raise MagicModuleError(f"{trace} is not a whole trace; {hint}", path=str(trace), hint=hint)
     return names
