@@ -161,15 +161,8 @@ fn requested(mount: &Mount, view: &View, names: &[String]) -> Result<BTreeSet<Un
 
 /// What is requested, and all that it requires; what is required comes first.
 fn closure(view: &View, requested: &BTreeSet<UnitName>) -> Vec<UnitName> {
-    let mut seen: BTreeSet<UnitName> = requested.clone();
-    let mut todo: Vec<UnitName> = requested.iter().cloned().collect();
-    while let Some(name) = todo.pop() {
-        for required in view.resolved.units.get(&name).into_iter().flat_map(|it| &it.requires) {
-            if seen.insert(required.clone()) {
-                todo.push(required.clone());
-            }
-        }
-    }
+    let seen: BTreeSet<UnitName> =
+        requested.iter().flat_map(|it| view.resolved.closure(it)).cloned().collect();
     let (own, needed): (Vec<_>, Vec<_>) = seen.into_iter().partition(|it| requested.contains(it));
     needed.into_iter().chain(own).collect()
 }
@@ -228,9 +221,11 @@ fn put(view: &View, target: &Target, laid: Vec<Laid>) -> Result<()> {
     let targets = staged.iter().map(Staged::target);
     let work = Work::new(laid.into_iter().zip(targets), scheme);
     let done = work.run().map_err(|error| failed(&stage, &error)).and_then(|()| {
+        // None of them has the name of another: what one finds there the others do not change.
+        let there = placing::distributions(&target.site)?;
         let place = |it: &Staged| {
             let files = names.get(&it.name).map_or(&[][..], Vec::as_slice);
-            it.place(target, files, &stage.join("old"))
+            it.place(target, files, &there, &stage.join("old"))
         };
         staged.iter().try_for_each(place)
     });

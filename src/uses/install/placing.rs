@@ -77,12 +77,16 @@ impl Staged {
     }
 
     /// Puts it where it belongs, in place of another version of it; `files` are all of its own.
-    pub fn place(&self, target: &Target, files: &[PathBuf], old: &Path) -> Result<()> {
+    pub fn place(
+        &self,
+        target: &Target,
+        files: &[PathBuf],
+        there: &[There],
+        old: &Path,
+    ) -> Result<()> {
         let own = DistributionName::new(&self.name);
-        let replaced: Vec<There> = distributions(&target.site)?
-            .into_iter()
-            .filter(|there| own.as_ref() == Ok(&there.name))
-            .collect();
+        let is_replaced = |there: &&There| own.as_ref() == Ok(&there.name);
+        let replaced: Vec<&There> = there.iter().filter(is_replaced).collect();
         let mut going: BTreeSet<PathBuf> = BTreeSet::new();
         for there in &replaced {
             going.extend(files_of(there, target)?);
