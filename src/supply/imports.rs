@@ -39,6 +39,13 @@ struct Known {
     spare: BTreeMap<UnitName, bool>,
 }
 
+impl Imports {
+    /// What another thread may hold at a fork.
+    pub fn lock(&self) -> &dyn crate::events::ForkLock {
+        &self.0
+    }
+}
+
 impl View {
     /// An import of `unit`; true if it is withheld. What depends on what is here is decided once.
     pub fn imported(
@@ -84,10 +91,5 @@ impl View {
         let needed: BTreeSet<&UnitName> =
             wanted.iter().flat_map(|(unit, _)| self.resolved.closure(unit)).collect();
         spare.into_iter().map(|(unit, _)| unit).filter(|it| !needed.contains(it)).cloned().collect()
-    }
-
-    /// What another thread may hold at a fork.
-    pub fn lock(&self) -> &dyn crate::events::ForkLock {
-        &self.imports.0
     }
 }

@@ -85,7 +85,7 @@ pub struct View {
     /// What there is to link to.
     pub resolved: Resolved,
     /// Who imported what.
-    pub imports: Imports,
+    pub imports: Arc<Imports>,
 }
 
 impl View {

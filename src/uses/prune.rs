@@ -75,7 +75,7 @@ impl Session {
         }
         for mount in locks {
             let units = names.iter().filter_map(|name| mount.supply.unit_called(name)).collect();
-            keep_units(mount, units)?;
+            keep_units(mount, &units)?;
         }
         Ok(())
     }
@@ -106,20 +106,20 @@ impl Session {
     }
 }
 
-fn keep_units(mount: &Arc<Mount>, mut wanted: BTreeSet<UnitName>) -> Result<()> {
-    let folder = &mount.folder;
+fn keep_units(mount: &Arc<Mount>, named: &BTreeSet<UnitName>) -> Result<()> {
+    let (folder, Some(view)) = (&mount.folder, mount.supply.view()) else { return Ok(()) };
     let _lock = folder.lock()?;
     let Some(base) = folder.find(folder.current()?)? else { return Ok(()) };
-    let mut fresh: Vec<UnitName> = wanted.iter().cloned().collect();
-    while let Some(unit) = fresh.pop() {
-        let required = base.active.iter().filter(|(key, _)| key.unit() == unit.as_str());
-        let required = required.flat_map(|(_, active)| &active.requires);
-        let new: Vec<_> = required.filter(|it| !wanted.contains(*it)).cloned().collect();
-        fresh.extend_from_slice(&new);
-        wanted.extend(new);
-    }
+    let mut wanted: BTreeSet<&UnitName> =
+        named.iter().flat_map(|unit| view.resolved.closure(unit)).collect();
+    // What libraries need besides: no metadata says so.
+    let ties = folder.state()?.ties;
+    let meets = |group: &&BTreeSet<UnitName>| group.iter().any(|it| wanted.contains(it));
+    let tied: Vec<&UnitName> = ties.iter().filter(meets).flatten().collect();
+    wanted.extend(tied.into_iter().flat_map(|unit| view.resolved.closure(unit)));
+    let wanted: BTreeSet<&str> = wanted.into_iter().map(UnitName::as_str).collect();
     let mut active = base.active.clone();
-    active.retain(|key, _| wanted.iter().any(|unit| unit.as_str() == key.unit()));
+    active.retain(|key, _| wanted.contains(key.unit()));
     if active.len() == base.active.len() {
         return Ok(());
     }

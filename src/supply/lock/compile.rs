@@ -23,7 +23,7 @@ use crate::pylock::Pylock;
 use crate::resolved::{ByName, Distribution, FileEntry, Owners, Resolved, Start, knots};
 use crate::store::Store;
 use crate::store::view;
-use crate::supply::{Imports, View};
+use crate::supply::View;
 use crate::threads;
 use crate::wheel::{Contents, Scheme, Wheel};
 
@@ -164,7 +164,7 @@ impl LockSupply {
         let _ = self.folder.describe(&serde_json::json!({"namespace": "", "lock": lock}));
         Ok(Compiled {
             document,
-            view: Arc::new(View { folder, resolved, imports: Imports::default() }),
+            view: Arc::new(View { folder, resolved, imports: self.imports.clone() }),
         })
     }
 }

@@ -162,8 +162,14 @@ fn tie(
         state.knots.insert(knot.digest, members.clone());
         knots.insert(knot.digest, members);
     }
+    // Whoever is killed in between leaves no link to what nobody names.
+    let mut both = state.clone();
+    both.knots.extend(before.knots.clone());
+    if both != before {
+        folder.write_state(&both)?;
+    }
     view::tie(store, identity, |path| knot_at(&state.knots, resolved, path))?;
-    if state != before {
+    if state != both {
         folder.write_state(&state)?;
     }
     Ok(Tied { knots, missing })

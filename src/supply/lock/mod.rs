@@ -87,6 +87,8 @@ pub struct LockSupply {
     url: SafeUrl,
     identity: Digest,
     folder: MountFolder,
+    /// Who imported what, through its view.
+    imports: Arc<Imports>,
     compiled: OnceLock<Compiled>,
     knots: Mutex<Knots>,
 }
@@ -126,6 +128,7 @@ impl LockSupply {
             url,
             identity,
             folder: MountFolder::new(&engine.store, &identity),
+            imports: Arc::default(),
             compiled: OnceLock::new(),
             knots: Mutex::default(),
         })
@@ -162,7 +165,7 @@ impl LockSupply {
             return Ok(None);
         };
         self.learn_knots(&state, &resolved);
-        let view = Arc::new(View { folder, resolved, imports: Imports::default() });
+        let view = Arc::new(View { folder, resolved, imports: self.imports.clone() });
         Ok(Some(self.compiled.get_or_init(|| Compiled { document, view })))
     }
 }
@@ -274,9 +277,9 @@ impl Supply for LockSupply {
         Box::pin(async move { self.tie_units(&units).await })
     }
 
+    /// The same at all times: what is held before a fork is let go after it.
     fn locks(&self) -> Vec<&dyn ForkLock> {
-        let view = self.view().map(|view| view.lock());
-        view.into_iter().chain([&self.knots as &dyn ForkLock]).collect()
+        vec![self.imports.lock(), &self.knots]
     }
 
     fn may_fetch(&self, url: &SafeUrl, what: &dyn Fn() -> String) -> Result<()> {
