@@ -1,5 +1,7 @@
 //! What all mounts of a process share: the store, the settings, the fetcher, the events.
 
+mod allow;
+
 use std::sync::{Arc, OnceLock};
 
 use crate::compile::Compiling;

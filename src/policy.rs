@@ -7,7 +7,7 @@
 //! | a frozen lock    | `magic.lock`, or the mount        | `Mount::locked`                     |
 //! | taken back, old  | the supply's newest document      | `Session::may_fetch`                |
 //! | an administrator | [`Rules`]: `[policy]`             | `Session::allow`, before each fetch |
-//! |                  |                                   | [`Administrator::may_build`]        |
+//! |                  |                                   | `Engine::may_build`                 |
 //! | a limit of size  | the document: each artifact's own | the fetcher, byte by byte           |
 
 mod reading;
@@ -18,9 +18,8 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::audit::{Request, Verdict, asker, consent};
 use crate::error::{Error, Kind, Result};
-use crate::name::{SafeUrl, Version};
+use crate::name::SafeUrl;
 
 pub use rules::{Asked, Audit, Judgement, Otherwise, Place, Rule, Rules};
 
@@ -108,29 +107,6 @@ impl Administrator {
             Ok(rules.or_else(|| self.watched.then(open)).map(Arc::new))
         };
         self.rules.get_or_init(read).clone()
-    }
-
-    /// Whether a source may be fetched and built. The wheel that is built of it lies in the cache, and
-    /// is not asked about once more.
-    pub async fn may_build(&self, name: &str, version: &Version, url: SafeUrl) -> Result<()> {
-        let Some(rules) = self.rules()? else { return Ok(()) };
-        let files = [(url, 0)];
-        let asked = Asked { name, version, files: &files, required_by: None };
-        let Judgement::Ask(rule) = rules.judge(&asked)? else { return Ok(()) };
-        let verdict = consent(Request {
-            distribution: name.to_owned(),
-            version: version.to_string(),
-            source: files[0].0.to_string(),
-            size: 0,
-            requires: Vec::new(),
-            rule: rule.clone(),
-            asker: asker(),
-        });
-        match verdict.await {
-            Some(Verdict::Once | Verdict::Always) => Ok(()),
-            Some(Verdict::Deny) => Err(rules.refused(&asked, &rule, "whoever was asked said no")),
-            None => Err(rules.unasked(&asked, &rule)),
-        }
     }
 
     /// True if it says that nobody is asked.

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::events::{Notice, NoticeKind};
 use crate::manifest::Record;
 use crate::mount::Mount;
-use crate::name::{Digest, SafeUrl};
+use crate::name::Digest;
 use crate::supply::Answer;
 use crate::unit::Unit;
 
@@ -47,14 +47,6 @@ impl Session {
             return Ok(());
         }
         mount.supply.check_age(document).map_err(|error| error.or_name(unit.full_name.clone()))
-    }
-
-    /// Whether an administrator lets bytes come from there.
-    pub fn may_come_from(&self, url: &SafeUrl) -> Result<()> {
-        match self.engine.administrator.rules()? {
-            Some(rules) => rules.may_ask(url),
-            None => Ok(()),
-        }
     }
 
     /// A version that was taken back is not fetched any more.

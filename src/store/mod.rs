@@ -38,7 +38,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-use crate::name::{Digest, Hasher, UrlText};
+use crate::name::{Digest, Hasher, SafeUrl};
 use crate::settings::Settings;
 use crate::status::{Status, own_user};
 use lock::Shared;
@@ -163,8 +163,8 @@ impl Store {
     }
 
     /// True for a wheel that was built here: it lies in the cache.
-    pub fn has_built(&self, url: &UrlText) -> bool {
-        let url = url::Url::parse(url.as_str()).ok().filter(|url| url.scheme() == "file");
+    pub fn has_built(&self, url: &SafeUrl) -> bool {
+        let url = Some(url.real()).filter(|url| url.scheme() == "file");
         let path = url.and_then(|url| url.to_file_path().ok());
         path.is_some_and(|path| {
             [self.scripts(), self.builds()].iter().any(|it| path.starts_with(it))

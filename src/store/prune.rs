@@ -45,7 +45,7 @@ pub struct Usage {
 /// How long a download may go on before pruning gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What is built in `tmp`, under a lock of that name.
-const BUILT: [&str; 4] = ["tree", "early", "view", "knot"];
+const BUILT: [&str; 5] = ["tree", "early", "view", "knot", "build"];
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Removes what nothing refers to; above `limit` (bytes) also what previous trees are made from.
@@ -336,8 +336,13 @@ impl Broom {
         self.sweep_folder(&store.lazy(), |name| goes(name, &keep.lazy))?;
         self.sweep_folder(&store.wheels(), |name| goes(name, &keep.wheels))?;
         self.sweep_folder(&store.builds(), |name| {
-            let named = name.strip_suffix(".key").map(|_| wheel_of_key(&store.builds().join(name)));
-            named.map_or_else(|| goes(name, &keep.wheels), |wheel| goes(&wheel, &keep.wheels))
+            // A key that names no wheel is of no use.
+            let is_needed =
+                |text: &str| Digest::new(text).is_ok_and(|it| keep.wheels.contains(&it));
+            match name.ends_with(".key") {
+                true => !is_needed(&wheel_of_key(&store.builds().join(name))),
+                false => !is_needed(name),
+            }
         })?;
         for folder in &keep.code {
             self.sweep_folder(folder, |name| {
@@ -352,6 +357,7 @@ impl Broom {
                 Some((identity, "view")) => goes(identity, &keep.views),
                 Some((knot, "knot")) => goes(knot, &keep.knots),
                 Some((wheel, "early")) => goes(wheel, &keep.wheels),
+                Some((key, "build")) => !store.builds().join(format!("{key}.key")).exists(),
                 _ => false,
             };
             if is_old && Exclusive::try_take(&lock)?.is_some() {

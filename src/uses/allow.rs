@@ -10,13 +10,12 @@
 //! What something allowed requires comes with it, unless a rule forbids it. What is whole in the
 //! cache is not asked about.
 
-use crate::audit::{Request, Verdict, asker, consent};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Artifact;
-use crate::journal::{Decision, Entry};
+use crate::journal::Decision;
 use crate::name::{SafeUrl, UnitName};
 use crate::plan::{Plan, Wanted};
-use crate::policy::{Asked, Audit, Judgement, Rules};
+use crate::policy::{Asked, Judgement, Rules};
 use crate::session::Session;
 use crate::unit::Unit;
 use crate::uses::activate::Member;
@@ -43,10 +42,6 @@ impl<'a> Lacking<'a> {
     fn bytes(&self) -> u64 {
         self.files.iter().map(|(_, size)| *size).sum()
     }
-
-    fn source(&self) -> String {
-        self.files.first().map(|(url, _)| url.to_string()).unwrap_or_default()
-    }
 }
 
 impl Session {
@@ -60,16 +55,16 @@ impl Session {
         let Some(rules) = self.engine.administrator.rules()? else { return Ok(()) };
         let mut lacking = Vec::with_capacity(missing.len());
         for (member, plan) in missing.iter().zip(plans) {
-            // Asked about before it was built.
-            let is_built = |wanted: &Wanted| self.engine.store.has_built(&wanted.url);
-            if !plan.wanted.is_empty() && plan.wanted.iter().all(is_built) {
-                continue;
-            }
             let mount = member.unit.mount()?;
             let url = |wanted: &Wanted| Ok((mount.supply.resolve(&wanted.url)?, wanted.size));
+            let files = plan.wanted.iter().map(url).collect::<Result<Vec<_>>>()?;
+            // Asked about before it was built.
+            if !files.is_empty() && files.iter().all(|(url, _)| self.engine.store.has_built(url)) {
+                continue;
+            }
             lacking.push(Lacking {
                 unit: &member.unit,
-                files: plan.wanted.iter().map(url).collect::<Result<_>>()?,
+                files,
                 sha256: plan.wanted.first().map(|it| it.sha256.to_hex()).unwrap_or_default(),
                 required_by: required_by(closure, &member.unit.name),
             });
@@ -77,16 +72,15 @@ impl Session {
         let mut allowed = Vec::with_capacity(lacking.len());
         for one in &lacking {
             match self.judge(&rules, one, &lacking).await {
-                Ok(rule) => allowed.push(rule),
-                Err(error) => {
-                    let rule = error.details().path.clone().unwrap_or_default();
-                    self.note(&rules, one, Decision::Refused, &rule, Some(&error))?;
-                    return Err(error);
+                Ok(rule) => allowed.push(Ok(rule)),
+                refused => {
+                    self.engine.note_judged(&rules, &one.asked(), &one.sha256, &refused)?;
+                    return refused.map(drop);
                 }
             }
         }
         for (one, rule) in lacking.iter().zip(&allowed) {
-            self.note(&rules, one, Decision::Allowed, rule, None)?;
+            self.engine.note_judged(&rules, &one.asked(), &one.sha256, rule)?;
         }
         Ok(())
     }
@@ -96,25 +90,9 @@ impl Session {
         let asked = one.asked();
         let total = all.iter().map(Lacking::bytes).sum();
         rules.may_total(&asked, total)?;
-        let rule = match rules.judge(&asked)? {
-            Judgement::Allowed(rule) => return Ok(rule),
-            Judgement::Ask(rule) => rule,
-        };
         let others = all.iter().filter(|it| it.required_by.is_some());
-        let verdict = consent(Request {
-            distribution: one.unit.full_name.clone(),
-            version: one.unit.version.to_string(),
-            source: one.source(),
-            size: total,
-            requires: others.map(|it| it.unit.full_name.clone()).collect(),
-            rule: rule.clone(),
-            asker: asker(),
-        });
-        match verdict.await {
-            Some(Verdict::Once | Verdict::Always) => Ok("on_request".to_owned()),
-            Some(Verdict::Deny) => Err(rules.refused(&asked, &rule, "whoever was asked said no")),
-            None => Err(rules.unasked(&asked, &rule)),
-        }
+        let requires = others.map(|it| it.unit.full_name.clone()).collect();
+        self.engine.allowed(rules, &asked, total, requires).await
     }
 
     /// Whether a unit may be fetched without anybody being asked.
@@ -139,14 +117,12 @@ impl Session {
             sha256: artifact.sha256.to_hex(),
             required_by: Some(&unit.full_name),
         };
-        match rules.judge(&one.asked()) {
-            Ok(_) => self.note(&rules, &one, Decision::Allowed, "policy.default", None),
-            Err(error) => {
-                let rule = error.details().path.clone().unwrap_or_default();
-                self.note(&rules, &one, Decision::Refused, &rule, Some(&error))?;
-                Err(error)
-            }
-        }
+        // Whoever is to be asked was, when the unit came.
+        let judged = rules.judge(&one.asked()).map(|judgement| match judgement {
+            Judgement::Allowed(rule) | Judgement::Ask(rule) => rule,
+        });
+        self.engine.note_judged(&rules, &one.asked(), &one.sha256, &judged)?;
+        judged.map(drop)
     }
 
     /// Writes down that what was allowed did not come.
@@ -165,36 +141,7 @@ impl Session {
             sha256: String::new(),
             required_by: None,
         };
-        let _ = self.note(&rules, &one, Decision::Failed, "", Some(error));
-    }
-
-    fn note(
-        &self,
-        rules: &Rules,
-        one: &Lacking<'_>,
-        decision: Decision,
-        rule: &str,
-        error: Option<&Error>,
-    ) -> Result<()> {
-        let written = self.engine.journal.write(
-            &asker(),
-            Entry {
-                decision,
-                distribution: &one.unit.full_name,
-                version: one.unit.version.as_str(),
-                source: one.source(),
-                sha256: one.sha256.clone(),
-                bytes: one.bytes(),
-                rule,
-                error: error.map(Error::without_hint).unwrap_or_default(),
-            },
-        );
-        match written {
-            Err(error) if rules.audit == Audit::Required => {
-                Err(rules.refused(&one.asked(), "policy.audit", &error.to_string()))
-            }
-            _ => Ok(()),
-        }
+        let _ = self.engine.note(&rules, &one.asked(), "", Decision::Failed, "", Some(error));
     }
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -156,15 +158,21 @@ def test_a_policy_is_asked_before_anything_is_built(
 ) -> None:
     source, registry = Source(tmp_path), tmp_path / "modules.toml"
     registry.write_text("[policy]\ndeny = ['alpha']\n")
-    ended = failed(source, entry(source), cache, MAGIC_MODULE_REGISTRY=str(registry))
+    settings = {"MAGIC_MODULE_REGISTRY": str(registry), "XDG_DATA_HOME": str(tmp_path / "data")}
+    ended = failed(source, entry(source), cache, **settings)
     assert f'policy.deny[0] of {registry} is "alpha"' in ended.stderr
     registry.write_text("[policy]\nallow = ['alpha<2']\n")
     lock = source.folder / "pylock.toml"
-    settings = {"MAGIC_MODULE_REGISTRY": str(registry)}
     ended = run(
         None, cache, "--build", "--lock", str(lock), "-c", "import alpha; print(alpha.VALUE)", settings=settings
     )
     assert (ended.stdout, source.builds()) == ("42\n", 1), ended
+    (log,) = (tmp_path / "data").rglob("audit*.jsonl")
+    noted = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line["decision"], line["distribution"], line["rule"]) for line in noted] == [
+        ("refused", "alpha", "policy.deny[0]"),
+        ("allowed", "alpha", "policy.allow[0]"),
+    ]
 
 
 @with_uv
@@ -181,8 +189,13 @@ def test_sources_that_are_not_what_the_lock_says(cache: Path, tmp_path: Path) ->
     (source.folder / "alpha-1.0.tar.gz").write_bytes(b"something else")
     ended = failed(source, entry, cache)
     assert "alpha-1.0.tar.gz is not what the lock says" in ended.stderr
-    ended = failed(source, source.repository().replace('commit-id = "', 'commit-id = "0000'), cache)
+    repository = source.repository()
+    ended = failed(source, re.sub('commit-id = "....', 'commit-id = "0000', repository), cache)
     assert "git checkout ended with status" in ended.stderr
+    ended = failed(source, repository.replace('commit-id = "', 'commit-id = "--upload-pack='), cache)
+    assert "the commit of alpha 1.0 is not 40 or 64 hexadecimal digits" in ended.stderr
+    ended = failed(source, repository.replace('"python"', '"../elsewhere"'), cache)
+    assert "the subdirectory of alpha 1.0 is not below its source" in ended.stderr
     # A server that asks for a password is not waited for.
     ended = failed(source, 'vcs = { type = "hg", url = "https://h/a", commit-id = "00" }', cache)
     assert "alpha 1.0 lies in a hg repository; lock a wheel or a source archive" in ended.stderr

@@ -221,12 +221,19 @@ class Entry:
         if source.type != "git":
             hint = "lock a wheel or a source archive of it instead"
             raise RefusedError("policy", f"{self.label} lies in a {source.type} repository", hint, self.place)
+        if not re.fullmatch("[0-9a-fA-F]{40}|[0-9a-fA-F]{64}", source.commit_id):
+            why = f"the commit of {self.label} is not 40 or 64 hexadecimal digits"
+            raise RefusedError("manifest", why, "make the lock anew", f"{self.place}.vcs.commit-id")
         url = source.url or pathlib.Path(os.path.normpath(os.path.join(self.folder, source.path))).as_uri()
         answer = self.common("wheel") | {"url": re.sub("^git[+]", "", url), "size": None, "sha256": None}
         return answer | self.built({"commit": source.commit_id}, source.subdirectory)
 
     def built(self, what: dict[str, str], subdirectory: str | None) -> dict[str, Any]:
         """How a wheel is made of what the answer names."""
+        inside = pathlib.PurePosixPath(subdirectory or ".")
+        if inside.is_absolute() or ".." in inside.parts:
+            why = f"the subdirectory of {self.label} is not below its source"
+            raise RefusedError("manifest", why, "make the lock anew", self.place)
         return {"build": {"from": what, "subdirectory": subdirectory or "", "uv": uv()}}
 
     def pinned(self, source: Any, place: str) -> dict[str, Any]:

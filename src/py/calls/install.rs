@@ -45,6 +45,6 @@ pub fn _allow_build(py: Python<'_>, name: String, version: &str, url: &str) -> P
     let version = Version::new(version).map_err(|why| wrong(&why))?;
     let url = SafeUrl::new(url).map_err(|why| wrong(&why))?;
     block(py, session, None, async move |session| {
-        session.engine.administrator.may_build(&name, &version, url).await
+        session.engine.may_build(&name, &version, url).await
     })
 }

@@ -57,7 +57,7 @@ impl LockSupply {
                 })?
             }
         };
-        self.engine.administrator.may_build(package.name.as_str(), &version, url.clone()).await?;
+        self.engine.may_build(package.name.as_str(), &version, url.clone()).await?;
         let archive = match &build.from {
             From::Archive(_) => Some(self.archive(package, &url).await?),
             From::Commit(_) => None,
@@ -118,13 +118,15 @@ impl Work {
     fn wheel(&self) -> Result<Wheel> {
         let (builds, key) = (self.store.builds(), self.key());
         let named = builds.join(format!("{key}.key"));
-        make_folders(&builds).map_err(|error| self.cannot_keep(&builds, &error))?;
-        let _lock = Exclusive::wait(&self.store.locks().join(format!("{key}.build")))?;
+        let lock = Exclusive::wait(&self.store.locks().join(format!("{key}.build")))?;
         if let Some(wheel) = self.known(&named) {
             return Ok(wheel);
         }
         if self.archive.is_none() {
             self.policy.may_ask(&self.url, || format!("{} is not built yet", self.title))?;
+        }
+        if lock.is_real() {
+            disk::remove_left(&self.store.tmp(), &key.to_hex(), "build");
         }
         let folder = aside(&self.store.tmp(), key, "build");
         make_folders(&folder).map_err(|error| self.cannot_keep(&folder, &error))?;
@@ -170,8 +172,7 @@ impl Work {
         match (&self.build.from, &self.archive) {
             (From::Archive(name), Some(blob)) => {
                 let archive = folder.join(Path::new(name).file_name().unwrap_or_default());
-                fs_err::copy(self.store.blobs().path(blob), &archive)
-                    .map_err(|error| self.cannot_keep(&archive, &error))?;
+                self.copy(blob, &archive)?;
                 request["archive"] = json!(archive);
             }
             (From::Commit(commit), _) => {
@@ -199,6 +200,22 @@ impl Work {
                     .fold(failed, |error, line| error.caused_by(&io::Error::other(line))))
             }
         }
+    }
+
+    /// What is built was hashed while it was copied.
+    fn copy(&self, blob: &Digest, archive: &Path) -> Result<()> {
+        let path = self.store.blobs().path(blob);
+        let copied = fs_err::symlink_metadata(&path).and_then(|metadata| {
+            disk::copy(&path, metadata.len(), &mut fs_err::File::create(archive)?)
+        });
+        if copied.map_err(|error| self.cannot_keep(archive, &error))? == *blob {
+            return Ok(());
+        }
+        self.store.blobs().remove(blob)?;
+        let what = format!("the source of {} was damaged in the cache", self.title);
+        Err(Error::new(Kind::Integrity, what)
+            .name(&self.title)
+            .hint("try again: it is fetched anew"))
     }
 
     /// The wheel first, then what names it.

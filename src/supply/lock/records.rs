@@ -42,11 +42,11 @@ impl LockSupply {
     /// What is in wheels, in their order.
     pub(super) async fn contents(&self, wheels: &[Wheel]) -> Result<Vec<Contents>> {
         let Engine { fetcher, store, events, administrator, .. } = &*self.engine;
-        if let Some(rules) = administrator.rules()? {
+        if administrator.rules()?.is_some() {
             let kept = |sha256: &_| matches!(wheels::read(store, sha256), Ok(Some(_)));
             let is_known = |wheel: &&Wheel| wheel.sha256.as_ref().is_some_and(kept);
-            for wheel in wheels.iter().filter(|it| !is_known(it) && !store.has_built(&it.url)) {
-                rules.may_ask(&self.resolve(&wheel.url)?)?;
+            for wheel in wheels.iter().filter(|it| !is_known(it)) {
+                self.engine.may_come_from(&self.resolve(&wheel.url)?)?;
             }
         }
         inspect(fetcher, store, wheels, self.policy(), events).await

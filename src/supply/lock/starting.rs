@@ -76,7 +76,8 @@ impl LockSupply {
             let what = || {
                 format!("{label}, which runs code when an interpreter starts, is not in the cache")
             };
-            self.may_fetch(&url, &what).map_err(|error| error.name(label.clone()))?;
+            let may = self.may_fetch(&url, &what).and_then(|()| self.engine.may_come_from(&url));
+            may.map_err(|error| error.name(label.clone()))?;
             artifacts.push(Artifact { label, url, size, sha256 });
         }
         let progress = Progress::new("what runs at the start", self.engine.events.clone());

@@ -221,7 +221,7 @@ impl Session {
         let Wanted { url, size, sha256 } = wanted.clone();
         let label = unit.full_name.clone();
         let url = mount.supply.resolve(&url).map_err(|error| error.or_name(&label))?;
-        self.may_come_from(&url).map_err(|error| error.or_name(&label))?;
+        self.engine.may_come_from(&url).map_err(|error| error.or_name(&label))?;
         Ok(Artifact { label, url, size, sha256 })
     }
 
