@@ -26,6 +26,23 @@ WHEELS = [
     wheel("deep", "1", {"deep.py": ""}),
     wheel("extra", "1", {"extra/__init__.py": TRY.format("further"), "extra/part.py": ""}),
     wheel("further", "1", {"further.py": ""}),
+    wheel(
+        "instrument",
+        "1",
+        {
+            "instrument.py": """
+import importlib.util, sys
+class Hook:
+    def find_spec(self, name, path=None, target=None):
+        sys.meta_path.remove(self)
+        try:
+            return importlib.util.find_spec(name)
+        finally:
+            sys.meta_path.insert(0, self)
+sys.meta_path.insert(0, Hook())
+"""
+        },
+    ),
 ]
 PROGRAM = "import host, host.late; print(host.HAS, host.late.SPEC is not None)"
 OWN = "import extra.part, host; print(host.HAS, extra.further is not None)"
@@ -57,6 +74,14 @@ def test_what_the_lock_denies_is_not_there_for_those_that_could_do_without(tmp_p
         assert said.stdout.startswith("extra ")
         assert "extra of the lock " in said.stdout
         assert "[tool.magic-module.optional]" in said.stdout
+
+
+def test_who_imports_is_whoever_stands_behind_the_hook_of_a_package(tmp_path: Path, cache: Path) -> None:
+    lock = Lock(tmp_path / "project", WHEELS)
+    with_table(lock, extra="deny", further="deny")
+    program = "import instrument, importlib.util; print(importlib.util.find_spec('further') is not None)"
+    hooked = run(lock, cache, "-c", f"{program}\nimport host, extra\nprint(host.HAS, extra.further is not None)")
+    assert hooked.stdout == "True\nFalse False\n"
 
 
 def test_a_policy_for_all_goes_to_children_and_is_decided_once(tmp_path: Path, cache: Path) -> None:

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use super::frames::importer;
 use super::import_lock::busy;
 use crate::audit::{Asker, Request, Verdict};
 use crate::name::DistributionName;
@@ -86,7 +87,15 @@ pub fn asker(py: Python<'_>, session: &Session) -> Asker {
     if settings.registry.is_none() && settings.auto_install.is_none() {
         return Asker::default();
     }
-    find(py).unwrap_or_default()
+    let mut asker = Asker { script: script(py), ..Asker::default() };
+    // A call that fetches is no import, wherever it stands.
+    if let Ok(Some(code)) = importer(py)
+        && code.import.is_some()
+    {
+        asker.import = code.import;
+        asker.importer = Some(code.file);
+    }
+    asker
 }
 
 /// The program that runs.
@@ -95,37 +104,4 @@ pub fn script(py: Python<'_>) -> Option<String> {
     let main = sys.getattr("modules").ok()?.get_item("__main__").ok()?;
     let script = main.getattr("__file__").or_else(|_| sys.getattr("argv")?.get_item(0));
     script.and_then(|script| script.extract::<String>()).ok()
-}
-
-fn find(py: Python<'_>) -> PyResult<Asker> {
-    let sys = py.import("sys")?;
-    let mut asker = Asker { script: script(py), ..Asker::default() };
-    let mut frame = sys.call_method1("_getframe", (0,));
-    while let Ok(found) = frame {
-        if found.is_none() {
-            break;
-        }
-        let next = found.getattr("f_back");
-        let code = found.getattr("f_code")?;
-        let function: String = code.getattr("co_name")?.extract()?;
-        if function == "_find_and_load" {
-            asker.import = found.getattr("f_locals")?.get_item("name")?.extract().ok();
-            asker.importer = importer(next?)?;
-            break;
-        }
-        frame = next;
-    }
-    Ok(asker)
-}
-
-/// The file whose code imports: the first frame that is not the import system's own.
-fn importer(mut frame: Bound<'_, PyAny>) -> PyResult<Option<String>> {
-    while !frame.is_none() {
-        let file: String = frame.getattr("f_code")?.getattr("co_filename")?.extract()?;
-        if !file.starts_with("<frozen importlib") {
-            return Ok(Some(file));
-        }
-        frame = frame.getattr("f_back")?;
-    }
-    Ok(None)
 }

@@ -11,6 +11,7 @@
 //! errors       kinds ─▶ exception classes
 //! audit        what is about to happen ─▶ audit events
 //! consent      who is asked whether something may be fetched
+//! frames       who imports
 //! choosing     how the helper starts that chooses wheels
 //! dict         answers ─▶ dicts
 //! notices      what was noticed ─▶ warnings
@@ -22,6 +23,7 @@ pub mod choosing;
 pub mod consent;
 pub mod dict;
 pub mod errors;
+pub mod frames;
 pub mod import_lock;
 pub mod installed;
 pub mod listeners;

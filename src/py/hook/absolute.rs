@@ -7,10 +7,9 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
 
 use crate::mount::Mount;
+use crate::py::bridge::frames::importer;
 use crate::session::Session;
 use crate::supply::Answer;
 
@@ -19,7 +18,7 @@ pub fn explain(py: Python<'_>, session: &Session, name: &str) -> PyResult<()> {
     if session.find_mount(is_named_and_bound).is_none() {
         return Ok(());
     }
-    let Some(asking) = importing_module(py)? else { return Ok(()) };
+    let Some(asking) = importer(py)?.map(|code| code.module) else { return Ok(()) };
     for mount in session.mounts().iter().filter(|mount| is_named_and_bound(mount)) {
         if mount.namespace.strip(&asking).is_none() || !knows(py, mount, name)? {
             continue;
@@ -37,31 +36,6 @@ pub fn explain(py: Python<'_>, session: &Session, name: &str) -> PyResult<()> {
 
 fn is_named_and_bound(mount: &Mount) -> bool {
     !mount.namespace.is_empty() && mount.is_bound()
-}
-
-/// The name of the module whose import statement is being executed.
-fn importing_module(py: Python<'_>) -> PyResult<Option<String>> {
-    static GET_FRAME: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    // Where C code alone is running there is no frame.
-    let Ok(mut frame) = GET_FRAME.import(py, "sys", "_getframe")?.call0() else { return Ok(None) };
-    while !frame.is_none() {
-        let globals = frame.getattr(intern!(py, "f_globals"))?;
-        let name = globals.cast::<PyDict>()?.get_item(intern!(py, "__name__"))?;
-        let name = name.as_ref().and_then(|name| name.extract::<&str>().ok()).unwrap_or_default();
-        if !is_import_system(name) {
-            return Ok(Some(name.to_owned()));
-        }
-        frame = frame.getattr(intern!(py, "f_back"))?;
-    }
-    Ok(None)
-}
-
-/// `importlib`, whose frozen parts have two names.
-fn is_import_system(name: &str) -> bool {
-    matches!(
-        name.split('.').next(),
-        Some("importlib" | "_frozen_importlib" | "_frozen_importlib_external")
-    )
 }
 
 /// True if a mount has a unit of this name, as far as that is known without asking.

@@ -12,12 +12,11 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::elsewhere::{Wanted, in_folders};
 use super::missing;
-use super::whole::{frame_at, is_import};
+use crate::py::bridge::frames::{importer, is_import, is_own};
 use crate::py::bridge::import_lock::{ImportLock, busy};
 use crate::session::Session;
 
@@ -27,8 +26,6 @@ use crate::session::Session;
 struct Known {
     /// Names that are missing for good, with what there is to say.
     notes: HashMap<String, Option<String>>,
-    /// Files, and whether they are the user's own.
-    own: HashMap<String, bool>,
 }
 
 static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
@@ -43,15 +40,15 @@ pub fn find<'py>(
         return Ok(None);
     }
     let Some(importer) = importer(py)? else { return Ok(None) };
-    if !is_own(py, session, &importer)? || !missing::is_last(py)? {
+    if !is_own(py, session, &importer.file)? || !missing::is_last(py)? {
         return Ok(None);
     }
     let known = KNOWN.lock().get_or_insert_default().notes.get(wanted.name).cloned();
     let note = match known {
         Some(note) => note,
         None => {
-            let full = importing(py, wanted.name)?;
-            match provide(py, wanted.name, &full, &importer)? {
+            let full = importer.import.unwrap_or_else(|| wanted.name.to_owned());
+            match provide(py, wanted.name, &full, &importer.file)? {
                 Provided::Mounted => return in_folders(wanted, None),
                 Provided::Nothing(note) => {
                     if full == wanted.name {
@@ -77,67 +74,4 @@ fn provide(py: Python<'_>, name: &str, full: &str, importer: &str) -> PyResult<P
     let auto = py.import("magic_module._py.auto")?;
     let (mounted, note) = auto.call_method1("provide", (name, full, importer))?.extract()?;
     Ok(if mounted { Provided::Mounted } else { Provided::Nothing(note) })
-}
-
-/// The file whose code imports, past the frames of the import system.
-fn importer(py: Python<'_>) -> PyResult<Option<String>> {
-    // `_find_and_load_unlocked` is the frame before.
-    let Ok(mut frame) = frame_at(py, 2) else { return Ok(None) };
-    while !frame.is_none() {
-        let code = frame.getattr(intern!(py, "f_code"))?;
-        let file = code.getattr(intern!(py, "co_filename"))?;
-        let file: &str = file.extract()?;
-        if !file.starts_with("<frozen importlib") && !is_importlib(file) {
-            return Ok(Some(file.to_owned()));
-        }
-        frame = frame.getattr(intern!(py, "f_back"))?;
-    }
-    Ok(None)
-}
-
-/// All that follows `import`: a part of it is imported first, and some distributions share that.
-fn importing(py: Python<'_>, name: &str) -> PyResult<String> {
-    let mut full = name.to_owned();
-    let Ok(mut frame) = frame_at(py, 2) else { return Ok(full) };
-    while !frame.is_none() {
-        let code = frame.getattr(intern!(py, "f_code"))?;
-        let file = code.getattr(intern!(py, "co_filename"))?;
-        if !file.extract::<&str>()?.starts_with("<frozen importlib") {
-            break;
-        }
-        if code.getattr(intern!(py, "co_name"))?.extract::<&str>()? == "_find_and_load" {
-            full = frame.getattr(intern!(py, "f_locals"))?.get_item("name")?.extract()?;
-        }
-        frame = frame.getattr(intern!(py, "f_back"))?;
-    }
-    Ok(full)
-}
-
-fn is_importlib(file: &str) -> bool {
-    file.ends_with("importlib/__init__.py") || file.ends_with(r"importlib\__init__.py")
-}
-
-/// A file of nobody's package: not installed, not of the standard library, not of a mount, and not ours.
-fn is_own(py: Python<'_>, session: &Session, file: &str) -> PyResult<bool> {
-    if let Some(own) = KNOWN.lock().get_or_insert_default().own.get(file) {
-        return Ok(*own);
-    }
-    let sys = py.import(intern!(py, "sys"))?;
-    let modules = sys.getattr("modules")?;
-    let folder_of = |module: &str| {
-        let place = modules.get_item(module).and_then(|module| module.getattr("__file__"));
-        let place = place.and_then(|place| place.extract::<std::path::PathBuf>());
-        place.ok().and_then(|place| place.parent().map(ToOwned::to_owned))
-    };
-    let path = std::path::Path::new(file);
-    let is_below =
-        |folder: Option<std::path::PathBuf>| folder.is_some_and(|it| path.starts_with(it));
-    let is_installed = path.iter().any(|part| part == "site-packages" || part == "dist-packages");
-    let own = !(file.starts_with("<frozen ")
-        || is_installed
-        || is_below(folder_of("os"))
-        || is_below(folder_of("magic_module"))
-        || path.starts_with(session.engine.store.root()));
-    KNOWN.lock().get_or_insert_default().own.insert(file.to_owned(), own);
-    Ok(own)
 }

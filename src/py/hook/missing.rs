@@ -12,7 +12,7 @@ use pyo3::types::PyList;
 use pyo3::{PyTypeInfo, intern};
 
 use super::filter::{Finder, Place, changes};
-use super::whole::is_import;
+use crate::py::bridge::frames::is_import;
 use crate::session::Session;
 
 /// So many notes are kept.

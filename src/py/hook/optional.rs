@@ -9,25 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::whole::frame_at;
+use crate::py::bridge::frames::importer;
 use crate::session::{Located, Session};
 use crate::supply::Importer;
 
 /// Somebody wants to know who imports what.
 static WATCHED: AtomicBool = AtomicBool::new(false);
-
-/// Modules that import for others, each with those below it.
-const MACHINERY: [&str; 6] = [
-    "importlib",
-    "_frozen_importlib",
-    "_frozen_importlib_external",
-    "pkgutil",
-    "runpy",
-    "magic_module",
-];
 
 /// From now on it is noted who imports what.
 pub fn watch() {
@@ -52,11 +41,12 @@ pub fn is_withheld(
     if session.owner_of(folder).is_some_and(|(_, owner)| owner == unit.name) {
         return Ok(false);
     }
-    let (importer, at_top) = match importing(py)? {
-        Some((file, at_top)) => {
-            let owner = session.in_store(Path::new(&file)).and_then(|it| session.owner_of(&it));
+    let (importer, at_top) = match importer(py)? {
+        Some(code) => {
+            let place = session.in_store(Path::new(&code.file));
+            let owner = place.and_then(|place| session.owner_of(&place));
             let own = owner.filter(|(other, _)| Arc::ptr_eq(other, &mount)).map(|(_, unit)| unit);
-            (own, at_top)
+            (own, code.at_top)
         }
         None => (None, true),
     };
@@ -67,22 +57,4 @@ pub fn is_withheld(
         None => Importer::Own,
     };
     Ok(view.imported(&*mount.supply, &session.engine.store, &unit.name, importer, watched))
-}
-
-/// The file that imports, and whether it does so where it is loaded, not in a function.
-fn importing(py: Python<'_>) -> PyResult<Option<(String, bool)>> {
-    let Ok(mut frame) = frame_at(py, 0) else { return Ok(None) };
-    while !frame.is_none() {
-        let globals = frame.getattr(intern!(py, "f_globals"))?;
-        let name = globals.get_item(intern!(py, "__name__")).ok();
-        let name = name.as_ref().and_then(|name| name.extract::<&str>().ok()).unwrap_or_default();
-        if !MACHINERY.contains(&name.split('.').next().unwrap_or_default()) {
-            let code = frame.getattr(intern!(py, "f_code"))?;
-            let function = code.getattr(intern!(py, "co_name"))?;
-            let file = code.getattr(intern!(py, "co_filename"))?.extract()?;
-            return Ok(Some((file, function.extract::<&str>()? == "<module>")));
-        }
-        frame = frame.getattr(intern!(py, "f_back"))?;
-    }
-    Ok(None)
 }

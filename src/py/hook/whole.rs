@@ -14,12 +14,12 @@ use std::sync::Arc;
 use pyo3::exceptions::PyImportError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
 use super::elsewhere::Wanted;
 use super::ready::{ready, verified};
 use super::spec::{UnitHandle, handle, spec_of};
+use crate::py::bridge::frames::asked_by_the_import_system;
 use crate::py::bridge::import_lock::ImportLock;
 use crate::session::{Located, Session};
 
@@ -107,59 +107,4 @@ fn is_for_a_hook(wanted: Wanted<'_, '_>) -> PyResult<bool> {
             .import("magic_module._py.loader")?
             .call_method1("is_importing", (wanted.fullname,))?
             .is_truthy()?)
-}
-
-/// True if the finders are asked by an import, one frame above the search.
-pub fn is_import(py: Python<'_>) -> PyResult<bool> {
-    static IMPORTING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let importing = IMPORTING.get_or_try_init(py, || {
-        let function = py.import("_frozen_importlib")?.getattr("_find_and_load_unlocked")?;
-        function.getattr("__code__").map(Bound::unbind)
-    })?;
-    let Ok(frame) = frame_at(py, 1) else { return Ok(false) };
-    Ok(frame.getattr(intern!(py, "f_code"))?.is(importing.bind(py)))
-}
-
-pub fn frame_at(py: Python<'_>, depth: usize) -> PyResult<Bound<'_, PyAny>> {
-    static FRAME: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let frame_at =
-        FRAME.get_or_try_init(py, || py.import("sys")?.getattr("_getframe").map(Bound::unbind))?;
-    frame_at.bind(py).call1((depth,))
-}
-
-/// Whether the nearest frame outside of `PathFinder` is that of an import, or of a reload.
-fn asked_by_the_import_system(py: Python<'_>) -> PyResult<bool> {
-    // Nearly always it is the import itself.
-    if is_import(py)? {
-        return Ok(true);
-    }
-    // Where C code alone is running there is no frame.
-    let Ok(mut frame) = frame_at(py, 0) else { return Ok(true) };
-    let mut finding = false;
-    while !frame.is_none() {
-        let globals = frame.getattr(intern!(py, "f_globals"))?;
-        let module = globals.get_item(intern!(py, "__name__")).ok();
-        let module = module.as_ref().and_then(|name| name.extract::<&str>().ok());
-        let code = frame.getattr(intern!(py, "f_code"))?;
-        let function = code.getattr(intern!(py, "co_name"))?;
-        let function = function.extract::<&str>()?;
-        match (module, function) {
-            (
-                Some(
-                    "importlib._bootstrap_external"
-                    | "_frozen_importlib_external"
-                    | "magic_module._py.loader",
-                ),
-                _,
-            ) if !finding => {}
-            (Some("importlib._bootstrap" | "_frozen_importlib"), "_find_spec") if !finding => {
-                finding = true;
-            }
-            (Some("importlib._bootstrap" | "_frozen_importlib"), "_find_and_load_unlocked")
-            | (Some("importlib"), "reload") => return Ok(finding),
-            _ => return Ok(false),
-        }
-        frame = frame.getattr(intern!(py, "f_back"))?;
-    }
-    Ok(true)
 }
