@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -13,6 +14,7 @@ import magic_module
 from kit.interpreter import command_line
 from kit.locks import Lock
 from kit.process import Result, environment
+from kit.wheels import native_tag, wheel
 from origins import Origin
 
 pytestmark = pytest.mark.once
@@ -89,6 +91,10 @@ def place(tmp_path: Path) -> Path:
     """A virtual environment that has magic_module, with its start line."""
     folder = tmp_path / "venv"
     venv.create(folder, with_pip=False)
+    return furnished(folder)
+
+
+def furnished(folder: Path) -> Path:
     (site,) = folder.glob("lib/python*/site-packages")
     package = Path(magic_module.__file__).parent
     others = [path for path in sys.path if path.endswith("site-packages")]
@@ -136,3 +142,20 @@ def test_what_cannot_be_activated(lock: Lock, cache: Path, place: Path, tmp_path
     ended = say(lock, cache, "activate", str(place), status=1)
     assert f"{place} does not have magic_module; install it: {place / 'bin' / 'python'} -m pip" in ended.stderr
     assert not list(place.rglob("_magic_module_lock*"))
+
+
+def test_an_environment_of_another_python(cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    for minor in range(10, 14):
+        program = f"python3.{minor}"
+        made = [program, "-m", "venv", "--without-pip", str(folder)]
+        if minor != sys.version_info.minor and shutil.which(program) is not None:
+            if subprocess.run(made, capture_output=True, check=False).returncode == 0:
+                break
+    else:
+        pytest.skip("NOT TESTED: no other Python with venv is on the path")
+    lock = Lock(tmp_path / "project", [wheel("alpha", "1", {"alpha.py": ""}, tag=native_tag())])
+    ended = say(lock, cache, "activate", str(furnished(folder)), status=1)
+    assert f"{lock.path} cannot be mounted in {folder}: " in ended.stderr and "alpha" in ended.stderr
+    assert f"; make a lock for Python 3.{minor}." in ended.stderr
+    assert not list(folder.rglob("_magic_module_lock*"))

@@ -144,6 +144,53 @@ def test_doctor_looks_at_the_lock_and_makes_a_changed_view_anew(tmp_path: Path, 
     assert findings(0)["view"]["ok"]
 
 
+PLANTED = """
+import importlib, importlib.metadata, pkgutil
+import magic_module as mm
+mount = mm.mount_lock({lock!r})
+import space
+for name in ("planted", "package", "space.planted"):
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        print(error)
+site = next(mount.view.glob("lib/*/site-packages"))
+print([it.name for it in pkgutil.iter_modules([str(site)]) if it.name in ("planted", "package")])
+print([it.name for it in pkgutil.iter_modules(space.__path__)])
+print([it.name for it in importlib.metadata.distributions() if it.name == "planted"])
+"""
+
+
+@pytest.mark.once
+def test_modules_that_somebody_put_into_a_view_are_neither_loaded_nor_listed(lock: Lock, cache: Path) -> None:
+    """Metadata, start files and scripts are read by Python and the shell: those are found by `doctor`."""
+    program = PLANTED.format(lock=str(lock.path))
+    said = "".join(f"No module named '{name}'\n" for name in ("planted", "package", "space.planted"))
+    said += "[]\n['one', 'two']\n"
+    assert python(cache, program).stdout == f"{said}[]\n"
+    (view,) = (path for path in (cache / "v1" / "views").iterdir() if path.is_dir())
+    site = next(view.glob("lib/*/site-packages"))
+    evil = "raise SystemExit('planted')"
+    planted = {
+        **{site / name: evil for name in ("planted.py", "package/__init__.py", "space/planted.py")},
+        site / "planted-1.dist-info" / "METADATA": "Metadata-Version: 2.1\nName: planted\nVersion: 1\n",
+        site / "planted.pth": f"import sys; {evil}\n",
+        view / "bin" / "planted": evil,
+    }
+    for folder in (view / "bin", site, site / "space"):
+        folder.chmod(0o755)
+    for path, text in planted.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert python(cache, program).stdout == f"{said}['planted']\n"
+    found = say(lock, cache, "doctor", "--json", status=1).json["findings"]
+    (changed,) = (it["message"] for it in found if it["check"] == "view")
+    names = ("bin/planted", "planted.pth", "package", "planted-1.dist-info", "planted.py", "space/planted.py")
+    assert all(name in changed for name in names), changed
+    assert python(cache, program).stdout == f"{said}[]\n"
+    assert not any(path.exists() for path in planted)
+
+
 def test_doctor_explains_the_start_line(lock: Lock, cache: Path) -> None:
     view = Path(
         python(cache, f"import magic_module as mm; print(mm.mount_lock({str(lock.path)!r}).view)").stdout.strip()

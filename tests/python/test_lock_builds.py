@@ -19,6 +19,7 @@ from kit.locks import run
 from kit.process import Result
 from kit.resolvers import UV, with_uv
 from kit.wheels import wheel
+from origins import Origin, faults
 
 pytestmark = [
     pytest.mark.once,
@@ -196,8 +197,24 @@ def test_sources_that_are_not_what_the_lock_says(cache: Path, tmp_path: Path) ->
     assert "the commit of alpha 1.0 is not 40 or 64 hexadecimal digits" in ended.stderr
     ended = failed(source, repository.replace('"python"', '"../elsewhere"'), cache)
     assert "the subdirectory of alpha 1.0 is not below its source" in ended.stderr
-    # A server that asks for a password is not waited for.
     ended = failed(source, 'vcs = { type = "hg", url = "https://h/a", commit-id = "00" }', cache)
     assert "alpha 1.0 lies in a hg repository; lock a wheel or a source archive" in ended.stderr
     ended = failed(source, source.archive().replace('alpha-1.0.tar.gz"', 'beta.tar.gz"'), cache)
     assert "beta.tar.gz" in ended.stderr
+
+
+def test_a_repository_that_asks_for_a_password_is_not_waited_for(cache: Path, tmp_path: Path) -> None:
+    """Nor is a program asked that would show a window."""
+    source = Source(tmp_path)
+    asked = tmp_path / "asked"
+    program = tmp_path / "ask"
+    program.write_text(f"#!/bin/sh\necho >> {asked}\nread answer < /dev/tty\necho secret\n")
+    program.chmod(0o755)
+    (tmp_path / "site").mkdir()
+    with Origin(tmp_path / "site", faults={"*": faults.unauthorized}) as origin:
+        entry = f'vcs = {{ type = "git", url = "{origin.url}/alpha.git", commit-id = "{"0" * 40}" }}'
+        ended = failed(source, entry, cache, GIT_ASKPASS=str(program), SSH_ASKPASS=str(program))
+        assert origin.take()
+    assert "cannot build alpha from http://127.0.0.1" in ended.stderr and "git fetch ended with status" in ended.stderr
+    assert "check the address, and that git can log in there without asking" in ended.stderr
+    assert not asked.exists()

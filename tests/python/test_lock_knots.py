@@ -14,11 +14,14 @@ import pytest
 from kit import process
 from kit.compiler import suffix
 from kit.interpreter import environment
-from kit.locks import Lock, run, whole
+from kit.locks import Lock, python, run, whole
 from kit.wheels import Wheel, native_tag, wheel
 from origins import Origin
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what libraries need is read of ELF alone")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform != "linux", reason="what libraries need is read of ELF alone"),
+]
 
 MODULE = r"""
 #define _GNU_SOURCE
@@ -155,3 +158,48 @@ def test_libraries_find_those_of_other_wheels(tmp_path: Path, cache: Path, wheel
     assert run(lock, cache, "-c", f"import split.late\n{PROGRAM}", settings=offline).stdout == SAID
     changed = [sys.executable, "-m", "magic_module", "doctor", "--lock", str(lock.path)]
     assert "made anew" not in process.run(changed, environment(cache, None, {}), tmp_path, None).stdout
+
+
+def test_processes_that_tie_one_knot_at_once(tmp_path: Path, cache: Path, wheels: list[Wheel]) -> None:
+    lock = Lock(tmp_path / "project", wheels)
+    run(lock, cache, "-c", "pass")
+    assert knots(cache) == []
+    program = f"print(flush=True)\ninput()\n{PROGRAM}"
+    line = [sys.executable, "-m", "magic_module", "run", "--lock", str(lock.path), "-c", program]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = [subprocess.Popen(line, env=environment(cache, None, {}), text=True, **pipes) for _ in range(3)]
+    for each in started:
+        assert each.stdout is not None and each.stdout.readline() == "\n"
+    for each in started:
+        assert each.stdin is not None
+        each.stdin.write("\n")
+        each.stdin.flush()
+    assert [(*each.communicate(), each.returncode) for each in started] == [(SAID, "", 0)] * 3
+    links = [path for path in (cache / "v1" / "views").rglob("*") if path.is_symlink()]
+    used = {knot for knot in knots(cache) if any(path.resolve().is_relative_to(knot) for path in links)}
+    assert len(used) == 4, "each knot of the view is whole, whoever tied it"
+    assert list((cache / "v1" / "tmp").iterdir()) == []
+    assert run(lock, cache, "-c", PROGRAM, settings={"MAGIC_MODULE_OFFLINE": "1"}).stdout == SAID
+
+
+def test_locks_share_a_knot_and_find_no_library_in_each_other(tmp_path: Path, cache: Path, wheels: list[Wheel]) -> None:
+    by_name = {each.name: each for each in wheels}
+    both = [by_name["searched"], by_name["hidden"]]
+    one = Lock(tmp_path / "one", [by_name["linked"], *both])
+    two = Lock(tmp_path / "two", [by_name["part"], *both])
+    mounts = "".join(f"mm.mount_lock({str(lock.path)!r})\n" for lock in (one, two))
+    program = f"""
+import magic_module as mm
+{mounts}
+import part, searched.core
+try:
+    import linked.core
+except ImportError as error:
+    print(error)
+print(searched.core.NUMBER)
+"""
+    # As the linker says it, where an installed wheel lacks a library.
+    said = "libpart.so: cannot open shared object file: No such file or directory\n2\n"
+    assert python(cache, program).stdout == said
+    assert run(two, cache, "-c", "import searched.core; print(searched.core.NUMBER)").stdout == "2\n"
+    assert len(knots(cache)) == 1, "a knot has its name from its trees, not from a lock"

@@ -70,6 +70,7 @@ def test_a_start_runs_what_wheels_say_and_no_failure_ends_it(tmp_path: Path, cac
     assert places == ["magic_module.pth"]
 
 
+@pytest.mark.once
 def test_a_program_that_mounts_a_lock_runs_it_once(tmp_path: Path, cache: Path) -> None:
     lock = Lock(tmp_path / "project", WHEELS)
     program = f"""
@@ -83,6 +84,7 @@ print(any(str(mount.view) in entry for entry in sys.path))
     assert (ended.stdout, ended.stderr) == ("hook\n/adds_more/lib\n/adds_more/lib\nFalse\n", REPORTED)
 
 
+@pytest.mark.once
 def test_what_is_not_what_the_wheel_was_said_to_have_is_not_run(tmp_path: Path, cache: Path) -> None:
     record = "liar.pth,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,26\nliar-1.dist-info/RECORD,,\n"
     liar = wheel("liar", "1", {"liar.pth": "import sys; print('liar')\n"}, record=record)
@@ -92,6 +94,7 @@ def test_what_is_not_what_the_wheel_was_said_to_have_is_not_run(tmp_path: Path, 
     assert "IntegrityError: " in ended.stderr and "liar.pth" in ended.stderr
 
 
+@pytest.mark.once
 def test_entry_points_are_called_where_python_calls_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
