@@ -65,7 +65,7 @@ impl Reusable {
     pub(crate) fn add(&mut self, tree: &Tree) {
         for file in tree.files.iter().filter(|file| !file.lazy) {
             if let Some(kept) = file.kept.clone() {
-                let path = tree.folder.join(file.path.as_str());
+                let path = tree.place().join(file.path.as_str());
                 self.0.insert(file.sha256, Source { kept, file: Some(path), fresh: false });
             }
         }

@@ -3,6 +3,7 @@
 //! Every variable stands in the reference table of `docs/reference/settings.md`.
 //! What a `mount()` call pins, no variable overrides.
 
+mod caches;
 mod mounts;
 
 use std::collections::BTreeMap;
@@ -82,6 +83,8 @@ pub struct Settings {
     pub start: bool,
     /// `MAGIC_MODULE_CACHE_DIR`, else the platform's cache directory for `magic_module`.
     pub cache_dir: PathBuf,
+    /// What else it names, separated as in `PATH`: caches that are looked into and never written.
+    pub further_caches: Vec<PathBuf>,
     /// `MAGIC_MODULE_CACHE_LIMIT`: bytes, or with a suffix K, M, G (powers of 1024).
     pub cache_limit: Option<u64>,
     /// `MAGIC_MODULE_TRUSTED_OWNERS`: user ids whose read-only caches are trusted.
@@ -177,18 +180,7 @@ impl Settings {
         let path = |name: &str| -> Result<Option<PathBuf>> {
             get(name).filter(|path| !is_blank(path)).map(|path| expanded(name, path)).transpose()
         };
-        let cache_dir = match path("MAGIC_MODULE_CACHE_DIR")? {
-            Some(dir) => absolute("MAGIC_MODULE_CACHE_DIR", dir)?,
-            None => default_cache_dir()?,
-        };
-        // Python would be given its path as text, and that text would name another folder.
-        if cache_dir.to_str().is_none() {
-            return Err(cache_error(format!(
-                "the path of the cache directory, {}, is not valid UTF-8",
-                cache_dir.display()
-            ))
-            .hint("set MAGIC_MODULE_CACHE_DIR to a directory whose path is"));
-        }
+        let (cache_dir, further_caches) = caches::named_by(get("MAGIC_MODULE_CACHE_DIR"))?;
         Ok(Self {
             manifest_url: text("MAGIC_MODULE_MANIFEST_URL")?.map(UrlText::new),
             public_keys: text("MAGIC_MODULE_PUBLIC_KEY")?.as_deref().map(split).unwrap_or_default(),
@@ -206,6 +198,7 @@ impl Settings {
                 .map_or(Ok(None), parse_auto_install)?,
             start: text("MAGIC_MODULE_START")?.is_none() || flag("MAGIC_MODULE_START")?,
             cache_dir,
+            further_caches,
             cache_limit: parsed(text("MAGIC_MODULE_CACHE_LIMIT")?, parse_limit)?,
             trusted_owners: parsed(text("MAGIC_MODULE_TRUSTED_OWNERS")?, parse_owners)?
                 .unwrap_or_default(),
@@ -234,25 +227,10 @@ impl Settings {
     }
 }
 
-fn default_cache_dir() -> Result<PathBuf> {
-    directories::ProjectDirs::from("", "", "magic_module")
-        .map(|dirs| dirs.cache_dir().to_path_buf())
-        // One that moves with the working directory is nobody's home.
-        .filter(|dir| dir.is_absolute())
-        .ok_or_else(|| {
-            cache_error("this user has no home directory to keep a cache in")
-                .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")
-        })
-}
-
 /// Where the user's data is kept; `None` for one without a home.
 pub fn data_folder() -> Option<PathBuf> {
     let data = directories::ProjectDirs::from("", "", "magic_module")?.data_local_dir().to_owned();
     data.is_absolute().then_some(data)
-}
-
-fn cache_error(text: impl Into<String>) -> Error {
-    Error::new(Kind::Configuration, text)
 }
 
 fn is_blank(value: &OsStr) -> bool {

@@ -221,7 +221,7 @@ impl Unit {
         let known = known.filter(|_| Tree::is_visible(store, &self.digest));
         let opened = match known {
             Some(tree) => Some(tree),
-            None => Tree::open(store, &self.digest)?,
+            None => store.find_tree(&self.digest)?,
         };
         let Some(mut tree) = opened else { return Ok(Readiness::Missing) };
         let checked = tree.check(store, scrutiny);
@@ -263,7 +263,7 @@ impl Unit {
                 return Ok(Some(Some(tree)));
             }
             let is_there = store.check_folder(&store.knots())?;
-            let opened = if is_there { Tree::open_knot(store, &knot.digest)? } else { None };
+            let opened = if is_there { store.find_knot(&knot.digest)? } else { None };
             if let Some(mut tree) = opened {
                 let checked = tree.check(store, scrutiny);
                 if checked.damaged.is_empty() {
@@ -378,13 +378,12 @@ impl Unit {
             return Ok(code);
         }
         let mount = self.mount()?;
-        let code = CodePack::open(
-            &mount.folder.code(),
-            &mount.identity,
-            &self.digest,
-            &python.code,
-            self.trust(&mount),
-        );
+        let trust = self.trust(&mount);
+        let open = |folder: &PathBuf| {
+            CodePack::open(folder, &mount.identity, &self.digest, &python.code, trust)
+        };
+        let behind = mount.code_behind();
+        let code = open(&mount.folder.code()).before(behind.iter().map(open).collect());
         let code = self.code.get_or_init(|| code);
         self.ahead.get_or_init(|| Ahead::start(&self.tree()?, code.loaded()));
         Ok(code)
@@ -412,7 +411,8 @@ impl Unit {
             return;
         };
         let Ok(mount) = self.mount() else { return };
-        if !CodePack::exists(&mount.folder.code(), &self.digest, &python.code) {
+        let folders = std::iter::once(mount.folder.code()).chain(mount.code_behind());
+        if !folders.into_iter().any(|it| CodePack::exists(&it, &self.digest, &python.code)) {
             compiling.sharing().stands(&tree, &self.shown, mount.supply.site());
         }
     }

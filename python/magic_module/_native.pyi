@@ -71,6 +71,7 @@ class _UsedMount(TypedDict):
 
 class _Usage(TypedDict):
     directory: str
+    behind: list[str]
     bytes: int
     blobs: int
     trees: int

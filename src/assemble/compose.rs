@@ -44,6 +44,10 @@ pub fn compose(
         }
     }
     let digest = Tree::digest_of(files.iter().map(|(at, position)| &parts[*at].files[*position]));
+    if reuse == Reuse::WhatIsHere {
+        // Perhaps it is in a cache behind; then it is here from now on.
+        store.find_knot(&digest)?;
+    }
     let _lock = Exclusive::wait(&store.locks().join(format!("{digest}.knot")))?;
     if reuse == Reuse::WhatIsHere
         && let Some(mut tree) = Tree::open_knot(store, &digest)?
@@ -90,13 +94,14 @@ fn fill(
     for (at, position) in files {
         let tree = &mut parts[*at];
         let mut file = tree.files[*position].clone();
-        let (from, target) = (tree.folder.join(file.path.as_str()), aside.join(file.path.as_str()));
+        let (from, target) =
+            (tree.place().join(file.path.as_str()), aside.join(file.path.as_str()));
         clones = clones && clone_blocks(&from, &target).is_ok();
         if clones {
             if file.executable {
                 make_executable(&target).map_err(|error| cannot_build(&target, &error))?;
             }
-        } else if fs_err::hard_link(&from, &target).is_ok() {
+        } else if tree.behind.is_none() && fs_err::hard_link(&from, &target).is_ok() {
             // What is linked has the tree's mode, which nobody may write to.
             tree.files[*position].stamp = stamp_of(&from)?;
         } else {

@@ -132,9 +132,19 @@ pub fn read_pack(store: &Store, record: &Record, pack: &manifest::Pack) -> Resul
 
 /// Mends `damaged` files from the blobs that are here. Returns the positions that
 /// could not be mended, because their blob is gone or damaged too.
+/// A tree that lies in a further cache is made again in the first.
 pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usize>> {
     store.create()?;
     let _lock = Exclusive::wait(&store.locks().join(format!("{}.tree", tree.digest)))?;
+    if let Some(behind) = tree.behind.clone() {
+        return Ok(match again(store, tree, &behind, damaged)? {
+            Some(whole) => {
+                *tree = whole;
+                Vec::new()
+            }
+            None => damaged.to_vec(),
+        });
+    }
     for at in damaged {
         tree.remove_strangers(store, &tree.files[*at])
             .map_err(|error| cannot_build(&tree.folder, &error))?;
@@ -161,6 +171,27 @@ pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usi
         }
     }
     Ok(left)
+}
+
+/// The tree whose files lie `behind`, with those that are damaged made of blobs. `None`: these are
+/// not here.
+fn again(store: &Store, tree: &Tree, behind: &Path, damaged: &[usize]) -> Result<Option<Tree>> {
+    let placed = Placed::new(aside(&store.tmp(), tree.digest, "tree"), None);
+    let declared = Declared::default();
+    let mut packs = Packs::new(store, &declared);
+    let mut files = tree.files.clone();
+    for (at, file) in files.iter_mut().enumerate().filter(|(_, file)| !file.lazy) {
+        let Some(kept) = file.kept.clone() else { return Ok(None) };
+        let whole = (!damaged.contains(&at)).then(|| behind.join(file.path.as_str()));
+        let target = placed.aside.join(file.path.as_str());
+        make_folder(target.parent().unwrap_or(&placed.aside))?;
+        if packs.place(&target, file, &Source { kept, file: whole, fresh: false }).is_err() {
+            return Ok(None);
+        }
+        file.stamp = stamp_of(&target)?;
+    }
+    let made = Tree::new(tree.digest, tree.folder.clone(), files);
+    name(store, &placed.aside, made, Reuse::Nothing).map(Some)
 }
 
 /// `None` if it cannot be placed aside. Where there are no locks, somebody else may be replacing

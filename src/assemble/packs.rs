@@ -159,7 +159,7 @@ impl<'a> Packs<'a> {
                 return Ok(());
             }
         }
-        if file.executable {
+        if file.executable || !self.store.owns(from) {
             return Err(std::io::ErrorKind::Unsupported.into());
         }
         link(from, target)

@@ -52,6 +52,7 @@ pub async fn inspect(
     events: &Arc<Events>,
 ) -> Result<Vec<Contents>> {
     let is_kept = store.check()? && store.check_folder(&store.wheels())?;
+    let is_kept = is_kept || !store.behind().is_empty();
     let mut found = Vec::with_capacity(wheels.len());
     let mut missing = Vec::new();
     for (at, wheel) in wheels.iter().enumerate() {

@@ -15,6 +15,7 @@ pub use installed::{Installed, OWN_REQUIREMENTS};
 pub use locked::versions_of;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -135,7 +136,13 @@ impl Mount {
     /// them; nothing is read from folders that fail.
     pub fn trust(&self) -> Result<()> {
         let store = &self.engine.store;
-        if !self.trusted.load(Ordering::Relaxed) && store.check()? {
+        if self.trusted.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        for root in store.behind() {
+            store.check_behind(root)?;
+        }
+        if store.check()? {
             let own = [self.folder.path.clone(), self.folder.generations(), self.folder.code()];
             let shared = [store.root().join("blobs"), store.trees(), store.mounts()];
             // Only those of locks have one.
@@ -146,6 +153,13 @@ impl Mount {
             self.trusted.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Where further caches have compiled code of the same mount, for those who trust them.
+    pub fn code_behind(&self) -> Vec<PathBuf> {
+        let store = &self.engine.store;
+        let code = self.folder.code();
+        code.strip_prefix(store.root()).map(|it| store.folders_behind(it)).unwrap_or_default()
     }
 
     /// What this process is bound to, for who only shows it, or has bound the mount before.

@@ -7,6 +7,9 @@
 //! blobs/<2 hex>/<sha256>
 //! ```
 //!
+//! What is not there is looked for in further caches, whose blobs are read where they lie. One of
+//! those that is damaged is hidden by an empty file in its place here.
+//!
 //! The part file is its own lock: whoever finds it locked waits, whoever can lock
 //! it found the rest of a dead writer and starts again. Whoever waits in vain, and where
 //! there are no locks, writes `tmp/<sha256>.<process>.<number>.part` instead.
@@ -18,7 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use super::disk::{self, careful};
 use super::lock::{OpenFile, open_in_place, unsupported};
-use super::{Reuse, Sync, aside, make_folders, rename_onto, sync_folder};
+use super::{Reuse, Sync, aside, cannot_look, make_folders, rename_onto, sync_folder};
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 use crate::status::Status;
@@ -35,6 +38,8 @@ const SUFFIX: &str = "part";
 #[derive(Debug, Clone)]
 pub struct BlobStore {
     root: PathBuf,
+    /// The same of further caches, which are only read.
+    behind: Vec<PathBuf>,
 }
 
 /// What there is to do for a blob.
@@ -73,13 +78,32 @@ pub struct Stamp(Option<SystemTime>, u64, u64);
 impl BlobStore {
     /// `root` is `<cache>/v1`; nothing is touched.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), behind: Vec::new() }
+    }
+
+    /// The same with further caches behind it.
+    #[must_use]
+    pub fn before(self, behind: Vec<PathBuf>) -> Self {
+        Self { behind, ..self }
     }
 
     /// Where the blob is, or would be.
     pub fn path(&self, digest: &Digest) -> PathBuf {
-        let name = digest.to_hex();
-        self.root.join("blobs").join(&name[..2]).join(name)
+        let own = self.own_path(digest);
+        self.path_behind(digest, &own).unwrap_or(own)
+    }
+
+    fn own_path(&self, digest: &Digest) -> PathBuf {
+        path_below(&self.root, digest)
+    }
+
+    /// Where it is in a further cache, unless something stands at `own`.
+    fn path_behind(&self, digest: &Digest, own: &Path) -> Option<PathBuf> {
+        if self.behind.is_empty() || fs_err::symlink_metadata(own).is_ok() {
+            return None;
+        }
+        let paths = self.behind.iter().map(|root| path_below(root, digest));
+        paths.into_iter().find(|path| fs_err::symlink_metadata(path).is_ok_and(|it| it.is_file()))
     }
 
     /// True if the blob is there in full. Its bytes are hashed when they are read.
@@ -91,7 +115,8 @@ impl BlobStore {
     /// The same for many: in a store that is almost empty most folders are missing, and what
     /// would lie in them need not be looked for. Blobs that come later may be overlooked.
     pub fn glance(&self, many: usize) -> Glance<'_> {
-        Glance { blobs: self, folders: if many < ENOUGH_TO_LIST { None } else { self.folders() } }
+        let pays = many >= ENOUGH_TO_LIST && self.behind.is_empty();
+        Glance { blobs: self, folders: if pays { self.folders() } else { None } }
     }
 
     /// Which folders there are; `None` if that cannot be told.
@@ -161,7 +186,7 @@ impl BlobStore {
 
     /// Gives such bytes, all of which the caller has hashed, their name.
     pub fn name(&self, mut writer: BlobWriter, digest: &Digest, sync: Sync) -> Result<()> {
-        writer.target = self.path(digest);
+        writer.target = self.own_path(digest);
         writer.commit(sync)
     }
 
@@ -204,11 +229,17 @@ impl BlobStore {
         }
     }
 
-    /// Removes the blob, if it is there.
+    /// Removes the blob, which is damaged, if it is there.
     pub fn remove(&self, digest: &Digest) -> Result<()> {
-        let path = self.path(digest);
+        let path = self.own_path(digest);
         disk::remove(&path)
-            .map_err(|error| Error::store("cannot remove from the cache", &path, &error))
+            .map_err(|error| Error::store("cannot remove from the cache", &path, &error))?;
+        let Some(behind) = self.path_behind(digest, &path) else { return Ok(()) };
+        let size = fs_err::symlink_metadata(&behind).map_or(0, |it| it.len());
+        if disk::digest(&behind, size).is_ok_and(|found| found == *digest) {
+            return Ok(());
+        }
+        self.begin_apart(digest)?.commit(Sync::Later)
     }
 
     /// Removes what dead writers left, and returns how many bytes that were.
@@ -262,16 +293,17 @@ impl BlobStore {
     }
 
     fn writer(&self, file: OpenFile, part: PathBuf, digest: &Digest) -> BlobWriter {
-        BlobWriter { file, part, target: self.path(digest), committed: false }
+        BlobWriter { file, part, target: self.own_path(digest), committed: false }
     }
+}
+
+fn path_below(root: &Path, digest: &Digest) -> PathBuf {
+    let name = digest.to_hex();
+    root.join("blobs").join(&name[..2]).join(name)
 }
 
 fn cannot_write(part: &Path, error: &io::Error) -> Error {
     Error::store("cannot write to the cache", part, error)
-}
-
-fn cannot_look(path: &Path, error: &io::Error) -> Error {
-    Error::store("cannot look into the cache", path, error)
 }
 
 fn damaged(path: &Path) -> Error {

@@ -82,6 +82,8 @@ pub struct CodePack {
     /// What was there when the pack was opened; what is added is not kept in memory.
     held: Held,
     writer: Mutex<Option<writer::Writer>>,
+    /// Those of further caches, which are only read.
+    behind: Vec<CodePack>,
 }
 
 #[derive(Debug, Default)]
@@ -143,12 +145,20 @@ impl CodePack {
             binding: hasher.finish(),
             held: Held::default(),
             writer: Mutex::default(),
+            behind: Vec::new(),
         };
         // Code that cannot be read is compiled once more.
         if let Ok(bytes) = disk::read_private(&pack.path, LIMIT) {
             pack.held = pack.parse(bytes, trust);
         }
         pack
+    }
+
+    /// The same with what lies in folders of further caches.
+    #[must_use]
+    pub fn before(mut self, behind: Vec<Self>) -> Self {
+        self.behind = behind;
+        self
     }
 
     /// True if there is a pack of this tree, whatever is in it.
@@ -180,6 +190,10 @@ impl CodePack {
 
     /// The marshalled code of `path`, if it was compiled from this source and is undamaged.
     pub fn get(&self, path: &str, source: &Digest) -> Option<Code> {
+        self.own(path, source).or_else(|| self.behind.iter().find_map(|it| it.own(path, source)))
+    }
+
+    fn own(&self, path: &str, source: &Digest) -> Option<Code> {
         let Held { bytes, entries, .. } = &self.held;
         let entry = entries.get(path).filter(|entry| entry.source == *source)?;
         let code = bytes.get(entry.code.clone())?;
@@ -190,7 +204,11 @@ impl CodePack {
 
     /// True if there is code of this source; whether it is undamaged is seen when it is used.
     pub fn lists(&self, path: &str, source: &Digest) -> bool {
-        self.held.entries.get(path).is_some_and(|entry| entry.source == *source)
+        self.all().any(|it| it.held.entries.get(path).is_some_and(|it| it.source == *source))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.behind)
     }
 
     /// Notes that an extension module was loaded: it stands among the others, without code.
@@ -202,11 +220,15 @@ impl CodePack {
 
     /// The extension modules that were loaded, in the order in which they first were.
     pub fn loaded(&self) -> Vec<String> {
-        let entries = self.held.entries.iter().filter(|(_, entry)| entry.code.is_empty());
-        let mut found: Vec<(usize, &String)> =
-            entries.map(|(path, entry)| (entry.code.start, path)).collect();
-        found.sort_unstable();
-        found.into_iter().map(|(_, path)| path.clone()).collect()
+        let mut all = Vec::new();
+        for pack in self.all() {
+            let entries = pack.held.entries.iter().filter(|(_, entry)| entry.code.is_empty());
+            let mut found: Vec<(usize, &String)> =
+                entries.map(|(path, entry)| (entry.code.start, path)).collect();
+            found.sort_unstable();
+            all.extend(found.into_iter().map(|(_, path)| path.clone()));
+        }
+        all
     }
 
     fn check(&self, lengths: [u8; 8], path: &str, source: &Digest, code: &[u8]) -> Digest {
@@ -245,8 +267,9 @@ impl CodePack {
     }
 
     fn has(&self, path: &str) -> bool {
-        let entry = self.held.entries.get(path);
-        entry.is_some_and(|entry| self.get(path, &entry.source).is_some())
+        self.all()
+            .filter_map(|it| it.held.entries.get(path))
+            .any(|entry| self.get(path, &entry.source).is_some())
     }
 
     fn encode(&self, path: &str, source: &Digest, code: &[u8], mark: u32, target: &mut Vec<u8>) {

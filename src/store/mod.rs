@@ -22,6 +22,7 @@
 //! Blobs and generations are synced before they are named; trees and code packs
 //! are derived from them, and a tree is hashed once after every boot.
 
+mod behind;
 pub mod blob;
 pub mod code;
 pub mod disk;
@@ -62,6 +63,8 @@ const FOLDERS: [&str; 11] = [
 pub struct Store {
     cache: PathBuf,
     root: PathBuf,
+    /// The same of further caches.
+    behind: Vec<PathBuf>,
     trusted_owners: Vec<u32>,
     blobs: BlobStore,
 }
@@ -70,10 +73,12 @@ impl Store {
     /// Names the store; touches nothing.
     pub fn new(settings: &Settings) -> Self {
         let root = settings.cache_dir.join("v1");
+        let behind: Vec<_> = settings.further_caches.iter().map(|it| it.join("v1")).collect();
         Self {
             cache: settings.cache_dir.clone(),
-            blobs: BlobStore::new(root.clone()),
+            blobs: BlobStore::new(root.clone()).before(behind.clone()),
             root,
+            behind,
             trusted_owners: settings.trusted_owners.clone(),
         }
     }
@@ -243,7 +248,7 @@ impl Store {
         match fs_err::symlink_metadata(folder) {
             Ok(metadata) => self.check_metadata(folder, &metadata).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Error::store("cannot look into the cache", folder, &error)),
+            Err(error) => Err(cannot_look(folder, &error)),
         }
     }
 
@@ -284,6 +289,10 @@ impl Store {
     fn trusts(&self, owner: u32) -> bool {
         owner == own_user() || owner == 0 || self.trusted_owners.contains(&owner)
     }
+}
+
+fn cannot_look(path: &Path, error: &io::Error) -> Error {
+    Error::store("cannot look into the cache", path, error)
 }
 
 /// A file that others may write to is nobody's verified file.

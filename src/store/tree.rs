@@ -40,6 +40,8 @@ pub struct Tree {
     pub digest: Digest,
     /// Where its files are.
     pub folder: PathBuf,
+    /// Where a link at `folder` leads: the tree lies in a further cache, and is only read.
+    pub behind: Option<PathBuf>,
     /// Sorted by path, as the listing is that the digest covers.
     pub files: Vec<TreeFile>,
     same_boot: bool,
@@ -177,17 +179,25 @@ impl Tree {
         Self::open_at(store, knot_of(store, digest), digest)
     }
 
-    fn open_at(store: &Store, folder: PathBuf, digest: &Digest) -> Result<Option<Self>> {
+    /// The tree that lies in `folder`, in whichever cache.
+    pub(super) fn open_at(store: &Store, folder: PathBuf, digest: &Digest) -> Result<Option<Self>> {
         let path = folder.with_extension("index");
         let bytes = match disk::read_private(&path, INDEX_LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if disk::is_damage(&error) => return Ok(None),
             Err(error) => return Err(Error::store("cannot read a tree's index", &path, &error)),
         };
-        if !store.check_folder(&folder)? {
-            return Ok(None);
-        }
-        Ok(Self::parse(digest, folder, &bytes))
+        let behind = match store.check_folder(&folder) {
+            Ok(true) => None,
+            Ok(false) => return Ok(None),
+            // Perhaps it is a link of ours.
+            Err(error) => match store.adopted(&folder) {
+                None if store.was_adopted(&folder) => return Ok(None),
+                None => return Err(error),
+                behind => behind,
+            },
+        };
+        Ok(Self::parse(digest, folder, &bytes).map(|tree| Self { behind, ..tree }))
     }
 
     /// True if there is an index, whatever it says: one that was pruned meanwhile is gone.
@@ -198,7 +208,7 @@ impl Tree {
     /// A tree that was built just now, whose stamps are those of its files.
     pub fn new(digest: Digest, folder: PathBuf, mut files: Vec<TreeFile>) -> Self {
         files.sort_unstable_by(|one, other| one.path.as_str().cmp(other.path.as_str()));
-        Self { digest, folder, files, same_boot: true }
+        Self { digest, folder, behind: None, files, same_boot: true }
     }
 
     /// What a tree of these files is called.
@@ -206,6 +216,11 @@ impl Tree {
         let mut lines: Vec<String> = files.map(TreeFile::line).collect();
         lines.sort_unstable();
         Digest::of(lines.concat().as_bytes())
+    }
+
+    /// Where its files lie, links followed.
+    pub fn place(&self) -> &Path {
+        self.behind.as_ref().unwrap_or(&self.folder)
     }
 
     /// The blobs that it can be made from again.
@@ -263,6 +278,7 @@ impl Tree {
         Some(Self {
             digest: *digest,
             folder,
+            behind: None,
             files,
             same_boot: boot_then == boot() && boot_then != "unknown",
         })

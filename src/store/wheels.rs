@@ -6,10 +6,11 @@
 //!                     {"sha256": …, "size": …, "dist_info": …, "files": […], "texts": {…}}
 //! ```
 //!
-//! What is damaged is as if it were not there: it can be asked for again.
+//! What is damaged is as if it were not there: it can be asked for again. What nothing is known of
+//! here is looked for in further caches.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -26,9 +27,15 @@ const LIMIT: u64 = 64 << 20;
 
 /// What is known of a wheel; `None` for nothing.
 pub fn read(store: &Store, wheel: &Digest) -> Result<Option<Contents>> {
+    let known = |bytes: Vec<u8>| parse(&bytes).filter(|contents| contents.sha256 == *wheel);
     let path = path(store, wheel);
     match disk::read_private(&path, LIMIT) {
-        Ok(bytes) => Ok(parse(&bytes).filter(|contents| contents.sha256 == *wheel)),
+        Ok(bytes) => Ok(known(bytes)),
+        Err(error) if disk::is_absent(&error) => {
+            let name = wheel.to_hex();
+            let read = |folder: &PathBuf| disk::read_private(&folder.join(&name), LIMIT).ok();
+            Ok(store.folders_behind(Path::new("wheels")).iter().find_map(|it| known(read(it)?)))
+        }
         Err(error) if disk::is_damage(&error) => Ok(None),
         Err(error) => Err(Error::store("cannot read from the cache", &path, &error)),
     }

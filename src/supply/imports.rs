@@ -9,7 +9,6 @@ use super::{Supply, View};
 use crate::name::UnitName;
 use crate::resolved::Optional;
 use crate::store::Store;
-use crate::store::tree::Tree;
 
 /// By whom a unit is imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +70,7 @@ impl View {
                 let closure = || self.resolved.closure(unit).into_iter();
                 let is_here = |it: &UnitName| {
                     let known = self.resolved.units.get(it);
-                    known.is_some_and(|it| Tree::is_visible(store, &it.tree))
+                    known.is_some_and(|it| store.lists_tree(&it.tree))
                 };
                 !*known.present.entry(unit.clone()).or_insert_with(|| closure().all(is_here))
             }

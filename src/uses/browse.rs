@@ -26,8 +26,12 @@ impl Session {
         if !path.components().any(|part| part.as_os_str() == "v1") {
             return None;
         }
-        let real = fs_err::canonicalize(root).ok()?;
-        let below = |path: &Path| path.strip_prefix(&real).ok().map(|below| root.join(below));
+        let roots =
+            std::iter::once(root).chain(self.engine.store.behind().iter().map(PathBuf::as_path));
+        let real: Vec<_> = roots.filter_map(|root| fs_err::canonicalize(root).ok()).collect();
+        let below = |path: &Path| {
+            real.iter().find_map(|real| path.strip_prefix(real).ok()).map(|below| root.join(below))
+        };
         below(&path).or_else(|| below(&fs_err::canonicalize(&path).ok()?))
     }
 

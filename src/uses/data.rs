@@ -111,6 +111,15 @@ impl Session {
         folders.filter(is_strange).last().map(Path::to_path_buf)
     }
 
+    /// Where it would be in further caches.
+    fn lazy_behind(&self, place: &Path) -> Vec<PathBuf> {
+        let store = &self.engine.store;
+        let below = place.parent().and_then(|folder| folder.strip_prefix(store.root()).ok());
+        let folders = below.map(|below| store.folders_behind(below)).unwrap_or_default();
+        let name = place.file_name().unwrap_or_default();
+        folders.into_iter().map(|folder| folder.join(name)).collect()
+    }
+
     async fn lazy(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, file: &File) -> Result<PathBuf> {
         let place = self.lazy_place(file);
         let whole = || disk::digest(&place, file.size).is_ok_and(|digest| digest == file.sha256);
@@ -118,6 +127,13 @@ impl Session {
         self.engine.store.check_folder(&self.engine.store.lazy())?;
         let strange = self.stranger_above(&place);
         if strange.is_none() && fit && whole() {
+            return Ok(place);
+        }
+        let is_it = |place: &PathBuf| {
+            fs_err::symlink_metadata(place).is_ok_and(|it| has_mode(&it, file.executable))
+                && disk::digest(place, file.size).is_ok_and(|digest| digest == file.sha256)
+        };
+        if let Some(place) = self.lazy_behind(&place).into_iter().find(is_it) {
             return Ok(place);
         }
         let _kept = self.keep().await?;
@@ -157,7 +173,8 @@ impl Session {
         }
         let blob = blobs.path(&file.sha256);
         // All names of a file have one mode, and a blob is never run.
-        if file.executable || link(&blob, &aside).is_err() {
+        let stays = file.executable || !self.engine.store.owns(&blob);
+        if stays || link(&blob, &aside).is_err() {
             disk::copy(&blob, file.size, &mut create_file(&aside, 0o644).map_err(cannot)?)
                 .map_err(cannot)?;
         }

@@ -231,6 +231,8 @@ impl Session {
 
     /// True if a distribution needs no download.
     pub(crate) fn is_cached(&self, it: &Distribution) -> bool {
-        matches!(Tree::open(&self.engine.store, &it.tree), Ok(Some(_)))
+        let store = &self.engine.store;
+        matches!(Tree::open(store, &it.tree), Ok(Some(_)))
+            || (!store.behind().is_empty() && store.lists_tree(&it.tree))
     }
 }

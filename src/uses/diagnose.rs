@@ -62,11 +62,20 @@ impl Session {
         };
         let store = &self.engine.store;
         let folder = store.create().map(|()| format!("the cache is {}", store.cache().display()));
-        vec![
+        let mut findings = vec![
             Finding::new("settings", manifest),
             Finding::new("directory", folder),
             Finding::new("permissions", store.check().map(|_| "only you may write to it".into())),
-        ]
+        ];
+        for (cache, root) in self.engine.settings.further_caches.iter().zip(store.behind()) {
+            let cache = cache.display();
+            let found = store.check_behind(root).map(|is_there| match is_there {
+                true => format!("what is not there is looked for in {cache}"),
+                false => format!("nothing is in {cache}, which is to be looked into"),
+            });
+            findings.push(Finding::new("behind", found));
+        }
+        findings
     }
 
     /// Whether the manifest of a mount can be read, and its units in use are whole.

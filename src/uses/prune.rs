@@ -16,6 +16,8 @@ use crate::store::prune::{Pruned, Usage as Used, mount_folders, prune, usage};
 pub struct Usage {
     /// That of the setting.
     pub directory: PathBuf,
+    /// Further caches of the setting, which nothing of this is in.
+    pub behind: Vec<PathBuf>,
     /// All files of the cache.
     pub used: Used,
     /// In bytes, if the environment sets one.
@@ -99,6 +101,7 @@ impl Session {
         }
         Ok(Usage {
             directory: self.engine.store.cache().to_path_buf(),
+            behind: self.engine.settings.further_caches.clone(),
             used,
             limit: self.engine.settings.cache_limit,
             mounts,

@@ -203,3 +203,17 @@ print(searched.core.NUMBER)
     assert python(cache, program).stdout == said
     assert run(two, cache, "-c", "import searched.core; print(searched.core.NUMBER)").stdout == "2\n"
     assert len(knots(cache)) == 1, "a knot has its name from its trees, not from a lock"
+
+
+def test_knots_and_trees_of_a_cache_behind_are_used_where_they_lie(
+    tmp_path: Path, cache: Path, wheels: list[Wheel]
+) -> None:
+    lock = Lock(tmp_path / "project", wheels)
+    assert run(lock, cache, "-c", PROGRAM).stdout == SAID
+    shutil.rmtree(tmp_path / "project" / "wheels")
+    own = tmp_path / "own"
+    settings = {"MAGIC_MODULE_OFFLINE": "1", "MAGIC_MODULE_CACHE_DIR": f"{own}:{cache}"}
+    for _ in range(2):
+        assert run(lock, own, "-c", PROGRAM, settings=settings).stdout == SAID
+    assert [path.readlink() for path in knots(own)] == knots(cache)
+    assert list((own / "v1" / "blobs").iterdir()) == [], "not even what the lock is compiled to"

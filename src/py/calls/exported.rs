@@ -44,15 +44,12 @@ pub fn export_environment(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     for name in own_variables().iter().filter_map(|name| name.to_str()) {
         // The child may work in another folder.
         let own = match name {
-            "MAGIC_MODULE_LOCK" => settings.lock.as_ref(),
-            "MAGIC_MODULE_REGISTRY" => settings.registry.as_ref(),
-            "MAGIC_MODULE_CACHE_DIR" => Some(&settings.cache_dir),
-            _ => None,
+            "MAGIC_MODULE_LOCK" => settings.lock.clone().map(PathBuf::into_os_string),
+            "MAGIC_MODULE_REGISTRY" => settings.registry.clone().map(PathBuf::into_os_string),
+            "MAGIC_MODULE_CACHE_DIR" => Some(settings.caches()),
+            _ => variable(name),
         };
-        match own {
-            Some(path) => environment.set_item(name, path.as_os_str())?,
-            None => environment.set_item(name, variable(name))?,
-        }
+        environment.set_item(name, own)?;
     }
     let mut mounts = handed_down(py)?;
     let of_lock = settings.lock.clone().map(of_lock);

@@ -24,7 +24,7 @@ pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         registry: settings.registry.as_ref().map(|path| path.to_string_lossy()),
         auto_install: settings.auto_install.map(AutoInstall::as_str),
         start: settings.start,
-        cache_dir: settings.cache_dir.to_string_lossy(),
+        cache_dir: settings.caches().to_string_lossy(),
         cache_limit: settings.cache_limit,
         trusted_owners: &settings.trusted_owners,
         offline: settings.offline,

@@ -79,6 +79,7 @@ pub fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let mounts: PyResult<Vec<_>> = usage.mounts.iter().map(|mount| known(py, mount)).collect();
     Ok(dict!(py,
         directory: usage.directory.to_string_lossy(),
+        behind: usage.behind.iter().map(|it| it.to_string_lossy()).collect::<Vec<_>>(),
         bytes: usage.used.bytes,
         blobs: usage.used.blobs,
         trees: usage.used.trees,

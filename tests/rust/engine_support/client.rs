@@ -193,6 +193,7 @@ fn settings(options: &Options) -> Settings {
         pins: BTreeMap::new(),
         allow_http: false,
         cache_dir: options.cache.clone(),
+        further_caches: Vec::new(),
         cache_limit: None,
         trusted_owners: Vec::new(),
         offline: options.offline,

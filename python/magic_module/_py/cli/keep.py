@@ -28,7 +28,8 @@ def prune(options: argparse.Namespace) -> Answer:
         ahead.keep(options)
     report = _native.prune(limit=options.limit)
     line = f"{size(report.bytes)} freed, {count(len(report.removed), 'entry', 'entries')} removed"
-    return Answer(fields(report, REPORT_FIELDS), [*report.problems, line], 0 if report.ok else 1)
+    left = [f"left as it is: {behind}" for behind in _native._cache_usage()["behind"]]
+    return Answer(fields(report, REPORT_FIELDS), [*report.problems, line, *left], 0 if report.ok else 1)
 
 
 def cache(options: argparse.Namespace) -> Answer:
@@ -38,6 +39,7 @@ def cache(options: argparse.Namespace) -> Answer:
     limit = usage["limit"]
     rows = [
         ("directory", str(usage["directory"])),
+        *(("behind it", behind) for behind in usage["behind"]),
         ("size", size(usage["bytes"]) + (f" of {size(limit)}" if limit else "")),
         ("blobs", str(usage["blobs"])),
         ("trees", str(usage["trees"])),
