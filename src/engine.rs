@@ -40,7 +40,10 @@ impl Engine {
         let places = Arc::new(Places::with_registry(settings.registry.clone()));
         let administrator =
             Administrator::new(settings.registry.clone(), settings.auto_install.is_some());
-        let journal = Journal::new(data_folder());
+        let journal = match &settings.space {
+            Some(space) => Journal::of_space(space.folder.clone()),
+            None => Journal::new(data_folder()),
+        };
         let access = Access {
             netrc: settings.netrc.clone(),
             certificates: settings.certificates.clone(),

@@ -86,32 +86,49 @@ struct Line<'a> {
 
 /// Where the lines go.
 #[derive(Debug)]
-pub struct Journal(Option<PathBuf>);
+pub struct Journal {
+    folder: Option<PathBuf>,
+    /// Where that lies is made, too, if it is not there.
+    rooted: bool,
+}
 
 impl Journal {
     /// `data` is the user's data folder; without one nothing can be written.
     pub fn new(data: Option<PathBuf>) -> Self {
-        Self(data.map(|data| data.join("journal")))
+        Self { folder: data.map(|data| data.join("journal")), rooted: true }
+    }
+
+    /// In the folder of a space, which never comes back by this: a program may still run when its
+    /// space has been deleted.
+    pub fn of_space(folder: PathBuf) -> Self {
+        Self { folder: Some(folder.join("journal")), rooted: false }
     }
 
     /// The folder with the files.
     pub fn folder(&self) -> Option<&Path> {
-        self.0.as_deref()
+        self.folder.as_deref()
     }
 
     /// Appends a line.
     pub fn write(&self, asker: &Asker, entry: Entry<'_>) -> Result<()> {
-        let Some(folder) = &self.0 else {
+        let Some(folder) = &self.folder else {
             let why = io::Error::other("this user has no home directory");
             return Err(failed(Path::new("audit.jsonl"), &why));
         };
         let file = folder.join(format!("{}.jsonl", stem(folder)));
-        append(&file, line(asker, entry).as_bytes()).map_err(|error| failed(&file, &error))
+        let make = || match fs_err::create_dir(folder) {
+            Err(_) if self.rooted => make_folders(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        };
+        let text = line(asker, entry);
+        let written = make().and_then(|()| append(&file, text.as_bytes()));
+        written.map_err(|error| failed(&file, &error))
     }
 
     /// Every file that is there, the oldest first.
     pub fn files(&self) -> io::Result<Vec<PathBuf>> {
-        let Some(folder) = &self.0 else { return Ok(Vec::new()) };
+        let Some(folder) = &self.folder else { return Ok(Vec::new()) };
         let mut files = disk::list(folder)?;
         files.retain(|file| file.extension().is_some_and(|it| it == "jsonl"));
         files.sort_by_key(|file| {
@@ -153,9 +170,6 @@ fn line(asker: &Asker, entry: Entry<'_>) -> String {
 }
 
 fn append(file: &Path, line: &[u8]) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        make_folders(folder)?;
-    }
     let size = disk::append(file, line)?;
     if size > LIMIT { rotate(file) } else { Ok(()) }
 }

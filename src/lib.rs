@@ -32,7 +32,7 @@
 //! | floor      | modules                                                                  |
 //! |------------|--------------------------------------------------------------------------|
 //! | 0 words    | `error` `name` `settings` `events` `audit` `descriptor` `threads`        |
-//! |            | `clock` `per_process` `status` `notation`                                |
+//! |            | `clock` `per_process` `status` `notation` `space`                        |
 //! | 1 formats  | `manifest` `index` `layout` `lockfile` `distribution` `wheel` `resolved` |
 //! |            | `policy` `pylock` `project` `known`                                      |
 //! | 2 devices  | `origin` `store`                                                         |
@@ -80,6 +80,7 @@ pub mod scan;
 pub mod session;
 pub mod settings;
 pub mod sign;
+pub mod space;
 mod status;
 pub mod store;
 pub mod supply;

@@ -5,13 +5,16 @@
 
 mod caches;
 mod mounts;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-use crate::name::{UnitName, UrlText, Version};
+use crate::name::{SpaceName, UnitName, UrlText, Version};
+use crate::space::Space;
 
 pub use mounts::{Exported, parse as parse_mounts, text_of as text_of_mounts};
 
@@ -71,11 +74,17 @@ pub struct Settings {
     pub pins: BTreeMap<UnitName, Version>,
     /// `MAGIC_MODULE_ALLOW_HTTP=1`: plain HTTP beyond the loopback.
     pub allow_http: bool,
-    /// `MAGIC_MODULE_LOCK`: a lock that every interpreter mounts when it starts; absolute.
+    /// `MAGIC_MODULE_SPACE`: whose lock, policy, registry and audit log hold.
+    pub space: Option<Space>,
+    /// `MAGIC_MODULE_SPACES_DIR`, else `spaces` in the user's data folder; `None` without a home.
+    pub spaces_dir: Option<PathBuf>,
+    /// `MAGIC_MODULE_LOCK`: a lock that every interpreter mounts when it starts; absolute. In a
+    /// space that of the space.
     pub lock: Option<PathBuf>,
     /// `MAGIC_MODULE_MOUNTS`: what else it mounts then.
     pub mounts: Vec<Exported>,
-    /// `MAGIC_MODULE_REGISTRY`: a `modules.toml`, which says what is approved; absolute.
+    /// `MAGIC_MODULE_REGISTRY`: a `modules.toml`, which says what is approved; absolute. A space
+    /// may have its own.
     pub registry: Option<PathBuf>,
     /// `MAGIC_MODULE_AUTO_INSTALL=registry|ask`.
     pub auto_install: Option<AutoInstall>,
@@ -180,19 +189,34 @@ impl Settings {
         let path = |name: &str| -> Result<Option<PathBuf>> {
             get(name).filter(|path| !is_blank(path)).map(|path| expanded(name, path)).transpose()
         };
+        let absolute_path = |name: &str| path(name)?.map(|it| absolute(name, it)).transpose();
         let (cache_dir, further_caches) = caches::named_by(get("MAGIC_MODULE_CACHE_DIR"))?;
+        let spaces_dir = match absolute_path("MAGIC_MODULE_SPACES_DIR")? {
+            Some(dir) => Some(dir),
+            None => data_folder().map(|data| data.join("spaces")),
+        };
+        let space =
+            parsed(text("MAGIC_MODULE_SPACE")?, |name| parse_space(name, spaces_dir.as_deref()))?;
+        let (lock, registry) = match &space {
+            Some(space) => (Some(space.lock()), space.registry()),
+            None => (None, None),
+        };
         Ok(Self {
+            space,
+            spaces_dir,
             manifest_url: text("MAGIC_MODULE_MANIFEST_URL")?.map(UrlText::new),
             public_keys: text("MAGIC_MODULE_PUBLIC_KEY")?.as_deref().map(split).unwrap_or_default(),
             pins: parsed(text("MAGIC_MODULE_PINS")?, parse_pins)?.unwrap_or_default(),
             allow_http: flag("MAGIC_MODULE_ALLOW_HTTP")?,
-            lock: path("MAGIC_MODULE_LOCK")?
-                .map(|it| absolute("MAGIC_MODULE_LOCK", it))
-                .transpose()?,
+            lock: match lock {
+                Some(own) => Some(own),
+                None => absolute_path("MAGIC_MODULE_LOCK")?,
+            },
             mounts: parsed(text("MAGIC_MODULE_MOUNTS")?, parse_mounts)?.unwrap_or_default(),
-            registry: path("MAGIC_MODULE_REGISTRY")?
-                .map(|it| absolute("MAGIC_MODULE_REGISTRY", it))
-                .transpose()?,
+            registry: match registry {
+                Some(own) => Some(own),
+                None => absolute_path("MAGIC_MODULE_REGISTRY")?,
+            },
             auto_install: word("MAGIC_MODULE_AUTO_INSTALL")?
                 .as_deref()
                 .map_or(Ok(None), parse_auto_install)?,
@@ -305,6 +329,18 @@ pub fn parse_size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(factor)
 }
 
+fn parse_space(name: &str, spaces: Option<&Path>) -> Result<Space> {
+    let name = SpaceName::new(name)
+        .map_err(|why| wrong("MAGIC_MODULE_SPACE", "names no space").caused_by(&why))?;
+    Ok(Space::new(spaces.ok_or_else(no_spaces)?, name))
+}
+
+/// The error where there is no place for spaces.
+pub fn no_spaces() -> Error {
+    Error::new(Kind::Configuration, "this user has no home directory to keep spaces in")
+        .hint("set MAGIC_MODULE_SPACES_DIR to a directory that you may write")
+}
+
 fn parse_owners(text: &str) -> Result<Vec<u32>> {
     split(text)
         .iter()
@@ -352,98 +388,4 @@ fn parse_concurrency(text: &str) -> Result<usize> {
         .ok()
         .filter(|number| (1..=256).contains(number))
         .ok_or_else(|| wrong("MAGIC_MODULE_CONCURRENCY", "must be a number from 1 to 256"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(pairs: &[(&str, &str)]) -> Result<Settings> {
-        Settings::read(|name| {
-            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
-        })
-    }
-
-    #[test]
-    fn defaults_and_values() {
-        let settings = read(&[
-            ("MAGIC_MODULE_CACHE_DIR", "/tmp/x"),
-            ("MAGIC_MODULE_PINS", "alpha==1.1.0, beta==2"),
-            ("MAGIC_MODULE_CACHE_LIMIT", "2G"),
-            ("MAGIC_MODULE_OFFLINE", ""),
-        ])
-        .unwrap();
-        assert_eq!(settings.cache_dir, PathBuf::from("/tmp/x"));
-        assert_eq!(settings.pins.len(), 2);
-        assert_eq!(settings.cache_limit, Some(2 << 30));
-        assert!(!settings.offline && settings.manifest_url.is_none());
-        assert_eq!(settings.concurrency, DEFAULT_CONCURRENCY);
-    }
-
-    #[test]
-    fn spaces_and_capitals_are_no_other_value() {
-        let settings = read(&[
-            ("MAGIC_MODULE_CACHE_DIR", "/x"),
-            ("MAGIC_MODULE_OFFLINE", " True "),
-            ("MAGIC_MODULE_ALLOW_HTTP", "OFF"),
-            ("MAGIC_MODULE_CONCURRENCY", " 8\n"),
-            ("MAGIC_MODULE_PROGRESS", "JSON"),
-            ("MAGIC_MODULE_VERIFY", "Full"),
-            ("MAGIC_MODULE_MANIFEST_URL", "  "),
-            ("MAGIC_MODULE_KEY_PASSWORD", " secret "),
-        ])
-        .unwrap();
-        assert!(settings.offline && !settings.allow_http && settings.verify_full);
-        assert_eq!((settings.concurrency, settings.progress), (8, Show::Json));
-        assert_eq!(settings.manifest_url, None);
-        assert_eq!(settings.key_password.unwrap().reveal(), " secret ");
-    }
-
-    #[test]
-    fn sizes() {
-        for (text, size) in [
-            ("0", Some(0)),
-            ("1048576", Some(1 << 20)),
-            ("7B", Some(7)),
-            ("500M", Some(500 << 20)),
-            ("500MB", Some(500 << 20)),
-            (" 500 mib ", Some(500 << 20)),
-            ("2t", Some(2 << 40)),
-            ("", None),
-            ("M", None),
-            ("-1", None),
-            ("+1", None),
-            ("1.5G", None),
-            ("5BB", None),
-            ("5i", None),
-            ("\u{661}", None),
-            ("99999999999T", None),
-            ("99999999999999999999999", None),
-        ] {
-            assert_eq!(parse_size(text), size, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_value_names_its_variable() {
-        for (name, value) in [
-            ("MAGIC_MODULE_OFFLINE", "maybe"),
-            ("MAGIC_MODULE_PINS", "alpha=1"),
-            ("MAGIC_MODULE_CACHE_LIMIT", "lots"),
-            ("MAGIC_MODULE_CONCURRENCY", "0"),
-            ("MAGIC_MODULE_CONCURRENCY", "-1"),
-            ("MAGIC_MODULE_CONCURRENCY", "99999999999999999999"),
-            ("MAGIC_MODULE_CONCURRENCY", "8 lanes"),
-            ("MAGIC_MODULE_PROGRESS", "loud"),
-            ("MAGIC_MODULE_VERIFY", "off"),
-            ("MAGIC_MODULE_TRUSTED_OWNERS", "root"),
-        ] {
-            let error =
-                read(&[("MAGIC_MODULE_CACHE_DIR", "/x"), (name, value)]).unwrap_err().to_string();
-            assert!(
-                error.starts_with(name) && error.ends_with(&format!("change {name} or unset it")),
-                "{error}"
-            );
-        }
-    }
 }

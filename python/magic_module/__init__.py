@@ -44,9 +44,11 @@ if TYPE_CHECKING:
     from magic_module._py.registry.entries import ApprovedModule
     from magic_module._py.registry.links import Link, load_links
     from magic_module._py.registry.registry import Registry
+    from magic_module._py.spaces.space import Difference, Space
 
 __all__ = [
     "ApprovedModule",
+    "Difference",
     "Installed",
     "Link",
     "ModuleInfo",
@@ -55,6 +57,7 @@ __all__ = [
     "Report",
     "Request",
     "ScriptReport",
+    "Space",
     "Upgrade",
     "__version__",
     "aprefetch",
@@ -92,6 +95,10 @@ def __getattr__(name: str) -> object:
         from magic_module._py.registry.registry import Registry
 
         return Registry
+    if name in ("Difference", "Space"):
+        from magic_module._py.spaces import space
+
+        return getattr(space, name)
     if name in ("Installed", "install"):
         from magic_module._py import installing
 

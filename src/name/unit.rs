@@ -27,6 +27,7 @@ pub const API_NAMES: &[&str] = &[
     "upgrade",
     "verify",
     "ApprovedModule",
+    "Difference",
     "Installed",
     "Link",
     "Mount",
@@ -35,6 +36,7 @@ pub const API_NAMES: &[&str] = &[
     "Report",
     "Request",
     "ScriptReport",
+    "Space",
     "Upgrade",
 ];
 

@@ -5,7 +5,8 @@
 //! they came from. Where that is above a limit, the blobs go that only previous trees
 //! are made from: a rollback still finds these whole, or has them fetched again.
 //!
-//! A lock whose view nobody used for long goes whole: its view, then its mount, then what only it needs.
+//! A lock whose view nobody used for long goes whole: its view, then its mount, then what only it needs. So do
+//! the mounts of a space that was deleted, unless a process is bound to them.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,6 +22,7 @@ use super::{Store, disk, wheels};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Body, Manifest, SIZE_LIMIT};
 use crate::name::Digest;
+use crate::space::is_space;
 
 /// What pruning did.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -127,10 +129,11 @@ struct Survey {
     knots: BTreeSet<Digest>,
 }
 
-/// A mount of a lock that nobody used for long. Nobody can bind to it until it has gone.
+/// A mount of a lock that nobody used for long, or of a space that is gone. Nobody can bind to it
+/// until it has gone.
 struct Forgotten {
     folder: MountFolder,
-    view: Unused,
+    view: Option<Unused>,
     label: String,
     _locks: Vec<Exclusive>,
 }
@@ -139,7 +142,12 @@ impl Forgotten {
     /// `None`: it was used not long ago, or a process is bound to it.
     fn of(store: &Store, folder: &MountFolder) -> Result<Option<Self>> {
         let Ok(identity) = Digest::new(&name_of(&folder.path)) else { return Ok(None) };
-        let Some(view) = Unused::take(store, &identity)? else { return Ok(None) };
+        let described = folder.described()?;
+        let space = described["space"].as_str().filter(|it| !is_space(Path::new(it)));
+        let view = Unused::take(store, &identity, space.is_some())?;
+        if view.is_none() && space.is_none() {
+            return Ok(None);
+        }
         let mut locks = Vec::new();
         for number in folder.numbers()? {
             match Exclusive::try_take(&folder.lock_of(number))? {
@@ -147,10 +155,10 @@ impl Forgotten {
                 None => return Ok(None),
             }
         }
-        let described = folder.described()?;
-        let label = match described["lock"].as_str() {
-            Some(lock) => format!("the view of {lock}"),
-            None => format!("view {}", short(&folder.path)),
+        let label = match (described["lock"].as_str(), space) {
+            (Some(lock), _) => format!("the view of {lock}"),
+            (None, Some(space)) => format!("a mount of {space}"),
+            (None, None) => format!("view {}", short(&folder.path)),
         };
         Ok(Some(Self { folder: folder.clone(), view, label, _locks: locks }))
     }
@@ -369,10 +377,13 @@ impl Broom {
 
     /// The view goes first: without it nobody takes the rest for whole.
     fn forget(&mut self, forgotten: &Forgotten) {
-        let view = forgotten.view.folder();
-        if self.remove(view, Some(forgotten.label.clone()))
-            && self.note(view, 0, None, forgotten.view.gone())
-        {
+        let label = Some(forgotten.label.clone());
+        let Some(unused) = &forgotten.view else {
+            self.remove(&forgotten.folder.path, label);
+            return;
+        };
+        let view = unused.folder();
+        if self.remove(view, label) && self.note(view, 0, None, unused.gone()) {
             self.remove(&forgotten.folder.path, None);
         }
     }

@@ -47,16 +47,16 @@ pub(super) struct Unused {
 }
 
 impl Unused {
-    /// `None`: it was used not long ago, or there is none.
-    pub(super) fn take(store: &Store, identity: &Digest) -> Result<Option<Self>> {
+    /// `None`: it was used not long ago, unless that does not matter; or there is none.
+    pub(super) fn take(store: &Store, identity: &Digest, any: bool) -> Result<Option<Self>> {
         let (folder, index) = (folder_of(store, identity), index_of(store, identity));
         let away = aside(&store.tmp(), identity, "unused");
         let taken = Self { folder, index, away };
-        let take = || match was_unused(&taken.index)? {
+        let take = || match any || was_unused(&taken.index)? {
             true => {
                 fs_err::rename(&taken.index, &taken.away)?;
                 // Somebody may have begun to use it in between.
-                was_unused(&taken.away)
+                Ok(any || was_unused(&taken.away)?)
             }
             false => Ok(false),
         };

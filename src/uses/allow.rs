@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What something allowed requires comes with it, unless a rule forbids it. What is whole in the
-//! cache is not asked about.
+//! cache is not asked about, but in a space: what others brought is not in use there yet.
 
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Artifact;

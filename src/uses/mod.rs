@@ -11,7 +11,7 @@
 //! allow     whether it may be fetched                publish   makes what a mount reads
 //! install   plain files in a folder, of a lock
 //! script    what a script needs, and whether it is here
-//! kept      what takes the space
+//! kept      what takes the space                     space     makes, changes, removes them
 //! ```
 
 pub mod activate;
@@ -33,4 +33,5 @@ pub mod prune;
 pub mod publish;
 #[cfg(feature = "scan")]
 pub mod script;
+pub mod space;
 pub mod verify;

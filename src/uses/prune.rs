@@ -34,6 +34,8 @@ pub struct KnownMount {
     pub manifest_url: Option<String>,
     /// The file of a lock.
     pub lock: Option<String>,
+    /// The folder of the space that it belongs to.
+    pub space: Option<String>,
     /// 64 hexadecimal digits, which name its folder.
     pub identity: String,
     /// The number of the newest one; `None` before a unit was in use.
@@ -93,6 +95,7 @@ impl Session {
                 namespace: said("namespace"),
                 manifest_url: said("manifest_url"),
                 lock: said("lock"),
+                space: said("space"),
                 identity: folder.path.file_name().unwrap_or_default().to_string_lossy().into(),
                 generation: folder.current()?,
                 changed: folder.changed(),

@@ -228,6 +228,8 @@ WEAKEST = {
     "CONCURRENCY": "256",
     "VERIFY": "default",
     "KEY_PASSWORD": "x",
+    "SPACE": "nobodys",
+    "SPACES_DIR": "/nowhere",
     "LOCK": "/nowhere/pylock.toml",
     "MOUNTS": '[{{"namespace": "acme", "manifest_url": "{evil}", "public_key": "{evil_key}"}}]',
     "START": "1",

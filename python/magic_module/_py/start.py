@@ -1,8 +1,8 @@
 """What an interpreter does when it starts: it mounts what the environment says.
 
-`magic_module.pth`, which the wheel ships and every view has, imports this file if `MAGIC_MODULE_LOCK`,
-`MAGIC_MODULE_MOUNTS` or `MAGIC_MODULE_AUTO_INSTALL` is set, and the interpreter heeds the environment (not with `-E` or
-`-I`).
+`magic_module.pth`, which the wheel ships and every view has, imports this file if `MAGIC_MODULE_SPACE`,
+`MAGIC_MODULE_LOCK`, `MAGIC_MODULE_MOUNTS` or `MAGIC_MODULE_AUTO_INSTALL` is set, and the interpreter heeds the
+environment (not with `-E` or `-I`).
 """
 
 import sys

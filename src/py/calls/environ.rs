@@ -45,7 +45,8 @@ pub fn handed_down(py: Python<'_>) -> PyResult<Vec<Exported>> {
     }
 }
 
-fn environ(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+/// `os.environ`.
+pub fn environ(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     py.import("os")?.getattr("environ")
 }
 

@@ -45,6 +45,7 @@ pub fn export_environment(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         // The child may work in another folder.
         let own = match name {
             "MAGIC_MODULE_LOCK" => settings.lock.clone().map(PathBuf::into_os_string),
+            "MAGIC_MODULE_SPACES_DIR" => settings.spaces_dir.clone().map(PathBuf::into_os_string),
             "MAGIC_MODULE_REGISTRY" => settings.registry.clone().map(PathBuf::into_os_string),
             "MAGIC_MODULE_CACHE_DIR" => Some(settings.caches()),
             _ => variable(name),
@@ -115,15 +116,26 @@ pub fn _start(py: Python<'_>) -> PyResult<()> {
 #[pyfunction(name = "_mount_said")]
 pub fn mount_said(py: Python<'_>) -> PyResult<()> {
     let settings = &session(py)?.engine.settings;
-    let lock = settings.lock.clone().map(of_lock);
     let mut outcome = Ok(());
-    for mount in settings.mounts.iter().chain(&lock) {
+    for mount in &settings.mounts {
         outcome = outcome.and(make(py, mount).map(drop));
+    }
+    if settings.lock.is_some() {
+        outcome = outcome.and(mount_own_lock(py).map(drop));
     }
     if settings.auto_install.is_some() {
         outcome = outcome.and(mount_registry(py));
     }
     outcome
+}
+
+/// The mount of the space's lock, or else of the environment's.
+pub fn mount_own_lock(py: Python<'_>) -> PyResult<Mount> {
+    let settings = &session(py)?.engine.settings;
+    if let Some(space) = &settings.space {
+        space.require().or_raise(py)?;
+    }
+    make(py, &of_lock(settings.lock.clone().unwrap_or_default()))
 }
 
 /// Mounts what the registry approves, by its lock, behind all else. Whether the lock says what the

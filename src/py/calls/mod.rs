@@ -11,7 +11,7 @@
 //! publish    makes what a mount reads      keys       signs it
 //! doctor     what is wrong                 settings   the environment
 //! install    plain files in a folder         check      what a script needs
-//! known      import name to distribution
+//! known      import name to distribution   space      what a tenant has of its own
 //! types      what is returned
 //! ```
 
@@ -35,6 +35,7 @@ mod publish;
 mod requests;
 mod search_path;
 mod settings;
+mod space;
 mod types;
 mod verify;
 
@@ -96,6 +97,15 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(settings::_parse_toml, module)?,
         wrap_pyfunction!(settings::_shown, module)?,
         wrap_pyfunction!(settings::_closest, module)?,
+        wrap_pyfunction!(space::_activate_space, module)?,
+        wrap_pyfunction!(space::_change_space, module)?,
+        wrap_pyfunction!(space::_create_space, module)?,
+        wrap_pyfunction!(space::_delete_space, module)?,
+        wrap_pyfunction!(space::_prepare_space, module)?,
+        wrap_pyfunction!(space::_refuse_paths, module)?,
+        wrap_pyfunction!(space::_space_folder, module)?,
+        wrap_pyfunction!(space::_spaces, module)?,
+        wrap_pyfunction!(space::_usage_of_spaces, module)?,
         wrap_pyfunction!(types::__getattr__, module)?,
         wrap_pyfunction!(verify::_cache_usage, module)?,
         wrap_pyfunction!(verify::_journal, module)?,

@@ -19,6 +19,8 @@ pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         public_key: &settings.public_keys,
         pins: settings.pins.iter().map(pin).collect::<Vec<_>>(),
         allow_http: settings.allow_http,
+        space: settings.space.as_ref().map(|space| space.name.as_str()),
+        spaces_dir: settings.spaces_dir.as_ref().map(|path| path.to_string_lossy()),
         lock: settings.lock.as_ref().map(|lock| lock.to_string_lossy()),
         mounts: text_of_mounts(&settings.mounts),
         registry: settings.registry.as_ref().map(|path| path.to_string_lossy()),

@@ -113,6 +113,7 @@ fn known<'py>(py: Python<'py>, mount: &KnownMount) -> PyResult<Bound<'py, PyDict
         namespace: &mount.namespace,
         manifest_url: &mount.manifest_url,
         lock: &mount.lock,
+        space: &mount.space,
         identity: &mount.identity,
         generation: mount.generation,
         directory: mount.directory.to_string_lossy(),

@@ -161,7 +161,9 @@ impl LockSupply {
         self.set_document(Some(document))?;
         // For people: the identity says neither.
         let lock = self.source.path.to_string_lossy();
-        let _ = self.folder.describe(&serde_json::json!({"namespace": "", "lock": lock}));
+        let space = self.engine.settings.space.as_ref().map(|space| &space.folder);
+        let told = serde_json::json!({"namespace": "", "lock": lock, "space": space});
+        let _ = self.folder.describe(&told);
         Ok(Compiled {
             document,
             view: Arc::new(View { folder, resolved, imports: self.imports.clone() }),

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Its identity is the digest of (the lock's bytes, where its paths count from, the interpreter
-//! and its platform, our own package, extras and groups, what may be built). A process keeps the lock that it began with.
+//! and its platform, our own package, extras and groups, what may be built, the space). A process keeps the lock that it began with.
 
 mod build;
 pub mod choose;
@@ -37,6 +37,7 @@ use crate::origin::Freshness;
 use crate::policy::Policy;
 use crate::pylock::{self, SIZE_LIMIT};
 use crate::resolved::Optional;
+use crate::space::Space;
 use crate::store::generation::{Generation, MountFolder};
 use crate::store::{disk, view, wheels};
 use choose::Launch;
@@ -117,7 +118,7 @@ impl LockSupply {
                 };
                 SafeUrl::new(url.as_str()).map_err(failed)
             })?;
-        let identity = identity(source, &text);
+        let identity = identity(source, &text, engine.settings.space.as_ref());
         if let Some(folder) = source.path.parent() {
             engine.places.add(folder.to_owned(), source.prefix.clone());
         }
@@ -316,7 +317,7 @@ impl Supply for LockSupply {
     }
 }
 
-fn identity(source: &Source, text: &[u8]) -> Digest {
+fn identity(source: &Source, text: &[u8], space: Option<&Space>) -> Digest {
     let mut hasher = Hasher::default();
     let mut add = |part: &[u8]| {
         hasher.update(&(part.len() as u64).to_le_bytes());
@@ -341,6 +342,10 @@ fn identity(source: &Source, text: &[u8]) -> Digest {
         Optional::Fetch => {}
         Optional::PresentOnly => add(b"present-only"),
         Optional::Deny => add(b"deny"),
+    }
+    if let Some(space) = space {
+        add(b"space");
+        add(space.mark());
     }
     hasher.finish()
 }

@@ -28,6 +28,7 @@ use crate::name::{Digest, Namespace, SafeUrl, UrlText, Version};
 use crate::origin::Freshness;
 use crate::policy::Policy;
 use crate::sign::Keys;
+use crate::space::Space;
 use crate::store::generation::{MountFolder, State, Yanked};
 use crate::store::lock::Exclusive;
 
@@ -84,7 +85,7 @@ impl ManifestSupply {
         };
         policy.may_come_from(&url)?;
         let keys = Keys::parse(source.public_keys.iter().map(String::as_str))?;
-        let identity = identity(namespace, &url, &keys);
+        let identity = identity(namespace, &url, &keys, engine.settings.space.as_ref());
         Ok(Self {
             engine: engine.clone(),
             namespace: namespace.clone(),
@@ -213,13 +214,14 @@ fn parse_url(text: &UrlText) -> Result<SafeUrl> {
     }
 }
 
-fn identity(namespace: &Namespace, url: &SafeUrl, keys: &Keys) -> Digest {
+fn identity(namespace: &Namespace, url: &SafeUrl, keys: &Keys, space: Option<&Space>) -> Digest {
     let mut text = format!("{namespace}\n{}\n", url.without_credentials());
     for key in keys.texts() {
         text.push_str(key);
         text.push('\n');
     }
-    // The space comes last: there is only the unnamed one.
-    text.push('\n');
-    Digest::of(text.as_bytes())
+    let mut text = text.into_bytes();
+    text.extend_from_slice(space.map_or(&[], Space::mark));
+    text.push(b'\n');
+    Digest::of(&text)
 }

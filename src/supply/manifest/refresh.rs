@@ -123,6 +123,7 @@ impl ManifestSupply {
         self.folder.describe(&serde_json::json!({
             "namespace": self.namespace, "manifest_url": self.url.to_string(),
             "public_keys": self.keys.texts().collect::<Vec<_>>(),
+            "space": self.engine.settings.space.as_ref().map(|space| &space.folder),
         }))?;
         if state.manifest != Some(digest) {
             state.absent.clear();

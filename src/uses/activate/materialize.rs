@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::Member;
+use super::{Member, is_active};
 use crate::assemble::{self, Early};
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
@@ -35,13 +35,16 @@ impl Session {
         progress: &Arc<Progress>,
         reuse: Reuse,
     ) -> Result<u64> {
-        let mut missing = Vec::new();
+        let (mut missing, mut new_here) = (Vec::new(), Vec::new());
         for member in members {
             let ready = member.unit.prepare(self.engine.scrutiny())?;
             if reuse == Reuse::Nothing || !matches!(ready, Readiness::Ready) {
                 missing.push(member.clone());
+            } else if self.is_new_to_space(member) {
+                new_here.push(member.clone());
             }
         }
+        self.allow_from_others(members, &new_here).await?;
         if missing.is_empty() {
             return Ok(0);
         }
@@ -51,6 +54,24 @@ impl Session {
         self.allow(members, &missing, &plans).await?;
         let fetched = self.fetch_or_mend(&missing, &plans, progress, reuse).await;
         fetched.inspect_err(|error| self.note_failure(&missing, error))
+    }
+
+    /// True for what is in the cache, and not yet in use in the space that this process works in.
+    fn is_new_to_space(&self, member: &Member) -> bool {
+        let bound = || member.unit.mount().ok().and_then(|mount| mount.bound());
+        let is_active = || bound().is_some_and(|it| is_active(&it.generation, &member.unit));
+        self.engine.settings.space.is_some() && !is_active()
+    }
+
+    /// What others brought is judged as if it came now: what a space may use does not depend on
+    /// them.
+    async fn allow_from_others(&self, closure: &[Member], members: &[Member]) -> Result<()> {
+        if members.is_empty() {
+            return Ok(());
+        }
+        let all = |_: &Member| Ok(Reusable::default());
+        let plans = self.plans(members, Reuse::Nothing, Packs::Fetched, all)?;
+        self.allow(closure, members, &plans).await
     }
 
     /// What is allowed is fetched; a second time from elsewhere, where that may help.

@@ -24,6 +24,15 @@ _STUB = ast.parse((Path(magic_module.__file__).parent / "_native.pyi").read_text
 _KINDS = {each.name: _fields(each) for each in _STUB.body if isinstance(each, ast.ClassDef)}
 
 
+_CHANGED = {
+    "space": "str",
+    "lock": "str",
+    "resolver": "str | None",
+    "packages": "int",
+    "written": "bool",
+    "changes": "list[dict[str, Any]]",
+}
+
 #: What every command answers: one of the stub's objects, or fields with their types.
 ANSWERS: dict[str, str | dict[str, str]] = {
     "publish": "_Published",
@@ -103,6 +112,24 @@ ANSWERS: dict[str, str | dict[str, str]] = {
         "findings": "list[dict[str, Any]]",
     },
     "registry init": {"registry": "str"},
+    "space create": {"space": "str", "folder": "str", "resolver": "str | None", "packages": "int"},
+    "space list": {"folder": "str", "spaces": "list[dict[str, Any]]"},
+    "space show": {
+        "name": "str",
+        "folder": "str",
+        "lock": "str",
+        "registry": "str | None",
+        "journal": "str",
+        "requirements": "list[str]",
+        "packages": "list[dict[str, Any]]",
+        "bytes": "int",
+        "used": "int | None",
+    },
+    "space delete": {"space": "str", "folder": "str"},
+    "space lock": _CHANGED,
+    "space add": _CHANGED,
+    "space remove": _CHANGED,
+    "space diff": {"here": "str", "there": "str", "differences": "list[dict[str, Any]]"},
     "demo": {"ok": "bool", "acts": "list[dict[str, Any]]"},
 }
 _ERROR = {"schema": "int", "type": "str", "message": "str", "name": "str | None", "url": "str | None",

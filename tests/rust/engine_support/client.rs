@@ -183,6 +183,8 @@ pub fn request(options: &Options) -> MountRequest {
 
 fn settings(options: &Options) -> Settings {
     Settings {
+        space: None,
+        spaces_dir: None,
         lock: None,
         mounts: Vec::new(),
         registry: None,

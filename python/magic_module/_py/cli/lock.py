@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from magic_module import _native
@@ -11,7 +11,7 @@ from magic_module._native import _shown as shown
 from magic_module._py.cli import inputs
 from magic_module._py.cli.answer import Answer, WrongUsage, count, move, table
 from magic_module._py.locking import making, script
-from magic_module._py.locking.changes import normal
+from magic_module._py.locking.changes import Change, normal
 from magic_module._py.locking.request import Request
 from magic_module._py.locking.running import ResolverError
 from magic_module._py.progress import is_terminal, say
@@ -65,19 +65,25 @@ def told(request: Request, made: making.Made, found: str | None = None) -> list[
     if made.is_new:
         lines.append(f"{shown(request.output)}: {count(made.packages, 'package')}, resolved by {made.resolver}")
         return lines
-    rows = []
-    for change in made.changes:
+    changed = rows(made.changes)
+    if not changed:
+        return [*lines, f"{shown(request.output)}: nothing changed"]
+    summary = f"{count(made.packages, 'package')}, {len(changed)} changed, resolved by {made.resolver}"
+    return [*lines, *table(changed), f"{shown(request.output)}: {summary}"]
+
+
+def rows(changes: Iterable[Change]) -> list[tuple[str, str]]:
+    """What became of each package."""
+    told = []
+    for change in changes:
         if change.old_version is None:
             what = f"{change.new_version}, added"
         elif change.new_version is None:
             what = f"{change.old_version}, removed"
         else:
             what = move(change.old_version, change.new_version)
-        rows.append((change.name, what))
-    if not rows:
-        return [*lines, f"{shown(request.output)}: nothing changed"]
-    summary = f"{count(made.packages, 'package')}, {len(rows)} changed, resolved by {made.resolver}"
-    return [*lines, *table(rows), f"{shown(request.output)}: {summary}"]
+        told.append((change.name, what))
+    return told
 
 
 def _request(options: argparse.Namespace) -> tuple[Request, str | None]:

@@ -134,6 +134,7 @@ def command_line() -> argparse.ArgumentParser:
     _add_registry(
         add("registry.list_modules", "registry", "Tell what this installation approves, and lock it."), common
     )
+    _add_space(add("space.list_spaces", "space", "Give each tenant packages, a policy and a log of its own."), common)
     add("doctor.doctor", "doctor", "Check settings, directory and manifest; say what is wrong and how to mend it.")
     add("demo.demo", "demo", "Tell the whole story in a temporary folder, and check that it is so.")
     return top
@@ -172,6 +173,34 @@ def _add_registry(registry: argparse.ArgumentParser, common: _Parser) -> None:
     )
     add("check", "check", "Say what is wrong with the file, and whether its lock is stale; ask nobody.")
     add("init", "init", "Write a modules.toml to begin with.")
+
+
+def _add_space(space: argparse.ArgumentParser, common: _Parser) -> None:
+    actions = space.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+
+    def add(run: str, name: str, summary: str, *, named: bool = True) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=summary, description=summary, parents=[common])
+        action.set_defaults(run=f"space.{run}", command=f"space {name}")
+        if named:
+            action.add_argument("name", metavar="SPACE")
+        return action
+
+    create = add("create", "create", "Make a space; what it asks for is resolved once, and nothing is downloaded.")
+    create.add_argument("names", metavar="NAME", nargs="*", help="a requirement, or a requirements file (.txt, .in)")
+    create.add_argument("-r", "--requirements", metavar="FILE", action="append", default=[], help="a requirements file")
+    create.add_argument("--registry", metavar="FILE", help="a modules.toml with its policy, which is copied")
+    add("list_spaces", "list", "List the spaces: packages, bytes of their own, last use.", named=False)
+    add("show", "show", "Tell what is known about a space.")
+    add("delete", "delete", "Remove a space; prune frees what only it used.")
+    lock = add("lock", "lock", "Resolve what a space asks for once more; with --lock FILE, copy that.")
+    lock.add_argument(
+        "--upgrade", metavar="NAME", nargs="*", help="forget the versions of the lock; of these packages, or of all"
+    )
+    more = add("add", "add", "Ask for more, and resolve.")
+    more.add_argument("names", metavar="NAME", nargs="+", help="a requirement")
+    less = add("remove", "remove", "Ask for less, and resolve.")
+    less.add_argument("names", metavar="NAME", nargs="+", help="a package that it asks for")
+    add("diff", "diff", "Tell what two spaces do not have in the same version.").add_argument("other", metavar="SPACE")
 
 
 def _add_lock(command: argparse.ArgumentParser) -> None:

@@ -28,6 +28,8 @@ class Request:
     """The lock tells which index each package came from; where nobody will compare that, it need not."""
     inputs: Inputs | None = None
     """What a registry, or a list of links, names."""
+    made_by: tuple[str, ...] | None = None
+    """The command that makes this lock again, if it is not `lock` with what else is said here."""
     output: str = "pylock.toml"
     index_url: str | None = None
     extra_index_urls: tuple[str, ...] = ()
@@ -50,8 +52,9 @@ class Request:
 
     def command(self) -> str:
         """The command that makes this lock again, without credentials and without what is said only once."""
-        if self.inputs is not None:
-            return shown(shlex.join(self.inputs.command), LONGEST)
+        said = self.made_by if self.inputs is None else self.inputs.command
+        if said is not None:
+            return shown(shlex.join(said), LONGEST)
         # On one line, whatever it holds: it becomes a comment of the lock.
         return shown(shlex.join(["magic-module", "lock", *self._words()]), LONGEST)
 
