@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$name && break; done)
 TOOLS = .venv/tools/bin/python
 
-.PHONY: help demo test test-lock lint test-rust test-python torture torture-short torture-archives torture-network fuzz bench \
+.PHONY: help demo test test-lock test-lock-odd lint test-rust test-python torture torture-short torture-archives torture-network fuzz bench \
 	bench-counts bench-quick wheel environment clean python
 
 help: ## this list
@@ -29,6 +29,9 @@ test-python: python ## every Python test on every interpreter (PYTHONS="3.12" li
 
 test-lock: python ## programs with real packages, lazily and installed (USES=DIR: scripts with a requirements.in)
 	USES=$(USES) $(PYTHON) tools/check.py lock
+
+test-lock-odd: ## the same with 700 MB of odd packages: knots, start files, plugins below the prefix, worker processes
+	$(MAKE) test-lock USES=tests/lock/odd
 
 torture: python ## crashes, faults, power cuts, mutated caches, a model: the long form (an hour or two)
 	$(PYTHON) tools/check.py torture-long

@@ -160,6 +160,23 @@ def test_libraries_find_those_of_other_wheels(tmp_path: Path, cache: Path, wheel
     assert "made anew" not in process.run(changed, environment(cache, None, {}), tmp_path, None).stdout
 
 
+def test_what_was_loaded_of_a_knot_is_kept_when_another_takes_its_place(
+    tmp_path: Path, cache: Path, wheels: list[Wheel]
+) -> None:
+    lock = Lock(tmp_path / "project", wheels)
+    program = """
+import os, split.core
+def loaded():
+    with open("/proc/self/maps") as maps:
+        return sorted({line.split()[-1] for line in maps if "/knots/" in line})
+before, seen = loaded(), os.path.realpath(split.core.__file__)
+import split.late
+print(split.late.NUMBER, split.late.core is split.core, len(before), loaded() == before)
+print(os.path.realpath(split.core.__file__) != seen)
+"""
+    assert run(lock, cache, "-c", program).stdout == "4 True 2 True\nTrue\n"
+
+
 def test_processes_that_tie_one_knot_at_once(tmp_path: Path, cache: Path, wheels: list[Wheel]) -> None:
     lock = Lock(tmp_path / "project", wheels)
     run(lock, cache, "-c", "pass")
