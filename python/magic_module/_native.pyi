@@ -132,6 +132,19 @@ class Mount:
 
         It is shaped like a virtual environment.
         """
+    def paths(self) -> list[str]:
+        """What stands on `sys.path` for a lock's packages, for whoever starts interpreters alone.
+
+        An interpreter without magic_module finds there what was fetched before, as `prefetch()`
+        does, and nothing else.
+
+        Returns:
+            The view's `site-packages`, then folders that wheels add and projects that are worked on;
+            nothing for a manifest, whose units only magic_module finds.
+
+        Example:
+            >>> os.environ | {"PYTHONPATH": os.pathsep.join(mount.paths())}
+        """
     @property
     def identity(self) -> str:
         """The digest under which the store keeps this mount's generations."""

@@ -133,9 +133,20 @@ def _there(names: Sequence[str], site: str) -> Iterator[Installed]:
 
 def _lock_for(names: Sequence[str]) -> tuple[Path, list[str]]:
     """A lock that has the names, and what they are called in it."""
-    approved = _approved(names)
-    if approved is not None:
-        return approved
+    found = approved(names)
+    if found is None:
+        return resolved(names)
+    lock, wanted, logins = found
+    _native._tell_logins(logins)
+    return lock, wanted
+
+
+def resolved(names: Sequence[str]) -> tuple[Path, list[str]]:
+    """A lock that is made for the names, and what they are called in it.
+
+    Raises:
+        MagicModuleError: they cannot be resolved, or one does not say what it is called.
+    """
     from magic_module._py.locking import making
     from magic_module._py.locking.inputs import inputs
     from magic_module._py.locking.request import Request
@@ -149,8 +160,12 @@ def _lock_for(names: Sequence[str]) -> tuple[Path, list[str]]:
     return building.ready(lock, inputs("the command line", (), ())), wanted
 
 
-def _approved(names: Sequence[str]) -> tuple[Path, list[str]] | None:
-    """The lock of the registry that the user named, if it approves all names."""
+def approved(names: Sequence[str]) -> tuple[Path, list[str], list[str]] | None:
+    """The lock of the registry that the user named, if it approves all names: with what they are called, and logins.
+
+    Raises:
+        ConfigurationError: the registry has no lock, or a stale one.
+    """
     if _native._settings()["registry"] is None:
         return None
     from magic_module._py.registry import building
@@ -162,8 +177,7 @@ def _approved(names: Sequence[str]) -> tuple[Path, list[str]] | None:
     if len(found) < len(names):
         return None
     asked = registry.usable()
-    _native._tell_logins(asked.logins())
-    return building.ready(registry.lock_path, asked), found
+    return building.ready(registry.lock_path, asked), found, asked.logins()
 
 
 def _name(requirement: str) -> str:

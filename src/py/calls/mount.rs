@@ -57,6 +57,24 @@ impl Mount {
         self.0.supply.view().map(|view| view.folder.clone())
     }
 
+    /// What stands on `sys.path` for a lock's packages, for whoever starts interpreters alone.
+    ///
+    /// An interpreter without magic_module finds there what was fetched before, as `prefetch()`
+    /// does, and nothing else.
+    ///
+    /// Returns:
+    ///     The view's `site-packages`, then folders that wheels add and projects that are worked on;
+    ///     nothing for a manifest, whose units only magic_module finds.
+    ///
+    /// Example:
+    ///     >>> os.environ | {"PYTHONPATH": os.pathsep.join(mount.paths())}
+    fn paths(&self) -> Vec<String> {
+        self.0.supply.view().map_or_else(Vec::new, |view| {
+            let site = view.site().to_string_lossy().into_owned();
+            std::iter::once(site).chain(view.further_folders()).collect()
+        })
+    }
+
     /// The digest under which the store keeps this mount's generations.
     #[getter]
     fn identity(&self) -> String {

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from magic_module import _native
-from magic_module._py.cli.answer import Answer, table
+from magic_module._py.cli.answer import Answer, WrongUsage, table
 from magic_module._py.cli.mounting import provide
 from magic_module._py.progress import styled
 from magic_module.errors import MagicModuleError
@@ -36,6 +36,12 @@ class Finding:
 
 def doctor(options: argparse.Namespace) -> Answer:
     """What is wrong, and how to mend it."""
+    if options.package is not None:
+        from magic_module._py.cli import selftest
+
+        return selftest.tried(options)
+    if options.use is not None:
+        raise WrongUsage("--use needs --package NAME, which is used")
     findings = examine(lambda: provide(options, needed=False))
     ok = all(finding.ok for finding in findings)
     lines = []

@@ -135,7 +135,11 @@ def command_line() -> argparse.ArgumentParser:
         add("registry.list_modules", "registry", "Tell what this installation approves, and lock it."), common
     )
     _add_space(add("space.list_spaces", "space", "Give each tenant packages, a policy and a log of its own."), common)
-    add("doctor.doctor", "doctor", "Check settings, directory and manifest; say what is wrong and how to mend it.")
+    doctor = add(
+        "doctor.doctor", "doctor", "Check settings, directory and manifest; say what is wrong and how to mend it."
+    )
+    doctor.add_argument("--package", metavar="NAME", help="instead, try this package step by step, in its own process")
+    doctor.add_argument("--use", metavar="CODE", help="Python that uses the package, as the last but one step")
     add("demo.demo", "demo", "Tell the whole story in a temporary folder, and check that it is so.")
     return top
 
