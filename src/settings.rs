@@ -88,6 +88,8 @@ pub struct Settings {
     pub registry: Option<PathBuf>,
     /// `MAGIC_MODULE_AUTO_INSTALL=registry|ask`.
     pub auto_install: Option<AutoInstall>,
+    /// `MAGIC_MODULE_SYNC=1`: the project of that lock is locked anew at the start, if it changed.
+    pub sync: bool,
     /// `MAGIC_MODULE_START=0`: nothing is mounted at the start.
     pub start: bool,
     /// `MAGIC_MODULE_CACHE_DIR`, else the platform's cache directory for `magic_module`.
@@ -220,6 +222,7 @@ impl Settings {
             auto_install: word("MAGIC_MODULE_AUTO_INSTALL")?
                 .as_deref()
                 .map_or(Ok(None), parse_auto_install)?,
+            sync: flag("MAGIC_MODULE_SYNC")?,
             start: text("MAGIC_MODULE_START")?.is_none() || flag("MAGIC_MODULE_START")?,
             cache_dir,
             further_caches,

@@ -147,11 +147,16 @@ impl Store {
     /// Notes that it is.
     pub fn note_plain_lock(&self, registry: &Path) -> Result<()> {
         let Some((_, note)) = self.note_of(registry) else { return Ok(()) };
+        self.note(&note, b"")
+    }
+
+    /// Writes a note of what was found out, which can be found out again.
+    pub(crate) fn note(&self, note: &Path, text: &[u8]) -> Result<()> {
         self.create()?;
         if let Some(folder) = note.parent() {
             self.make(folder)?;
         }
-        write_aside(&self.tmp(), &note, b"", Sync::Later)
+        write_aside(&self.tmp(), note, text, Sync::Later)
     }
 
     fn note_of(&self, registry: &Path) -> Option<(PathBuf, PathBuf)> {

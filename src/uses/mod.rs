@@ -12,6 +12,7 @@
 //! install   plain files in a folder, of a lock
 //! script    what a script needs, and whether it is here
 //! kept      what takes the space                     space     makes, changes, removes them
+//! sync      whether a lock is of what its folder says
 //! ```
 
 pub mod activate;
@@ -34,4 +35,5 @@ pub mod publish;
 #[cfg(feature = "scan")]
 pub mod script;
 pub mod space;
+pub mod sync;
 pub mod verify;

@@ -404,8 +404,8 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     code = "import sys; from magic_module._py import cli\n"
-    code += "from magic_module._py.cli import describe\n"
-    code += "describe.list_units = lambda options: cli.Answer({}, ['x' * 100000])\n"
+    code += "from magic_module._py.cli import answer, describe\n"
+    code += "describe.list_units = lambda options: answer.Answer({}, ['x' * 100000])\n"
     code += "sys.exit(cli.main(['list']))"
     done = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)

@@ -4,14 +4,14 @@ import argparse
 import re
 from pathlib import Path
 
-from magic_module._py import cli
+from magic_module._py.cli.parser import command_line
 
 SETTINGS = Path(__file__).parents[2].joinpath("docs/reference/settings.md").read_text(encoding="utf-8")
 COMMAND_LINE = SETTINGS.partition("## Options of `magic-module`")[2].partition("## Arguments")[0]
 
 
 def parsers() -> list[argparse.ArgumentParser]:
-    top = cli.command_line()
+    top = command_line()
     found = [top]
     for parser in found:
         found += commands(parser).values()
@@ -31,4 +31,4 @@ def test_every_option_stands_in_the_reference_and_no_other() -> None:
 
 def test_every_command_stands_in_the_reference_and_no_other() -> None:
     sentence = COMMAND_LINE.partition("Commands: ")[2]
-    assert set(re.findall(r"`([a-z]+)", sentence)) == set(commands(cli.command_line()))
+    assert set(re.findall(r"`([a-z]+)", sentence)) == set(commands(command_line()))

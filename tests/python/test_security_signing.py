@@ -232,6 +232,7 @@ WEAKEST = {
     "SPACES_DIR": "/nowhere",
     "LOCK": "/nowhere/pylock.toml",
     "MOUNTS": '[{{"namespace": "acme", "manifest_url": "{evil}", "public_key": "{evil_key}"}}]',
+    "SYNC": "1",
     "START": "1",
     "REGISTRY": "/dev/null",
     "AUTO_INSTALL": "ask",

@@ -142,8 +142,8 @@ def test_paths_are_what_an_interpreter_needs_that_is_started_alone(lock: Lock, c
         mount = mm.mount_lock({str(lock.path)!r})
         mm.prefetch("alpha")
         line = [sys.executable, "-S", "-c", "import sys, alpha; print(alpha.VALUE, 'magic_module' in sys.modules)"]
-        found = subprocess.run(line, env={{"PYTHONPATH": os.pathsep.join(mount.paths())}}, capture_output=True)
-        print(json.dumps([mount.paths() == [p for p in sys.path if p.startswith(str(mount.view))], found.stdout.decode()]))
+        out = subprocess.check_output(line, env={{"PYTHONPATH": os.pathsep.join(mount.paths())}}, text=True)
+        print(json.dumps([mount.paths() == [p for p in sys.path if p.startswith(str(mount.view))], out]))
         """,
     )
     assert said.json == [True, "42 False\n"]

@@ -15,6 +15,7 @@ use pyo3::types::PyDict;
 use super::environ::{MOUNTS, exported, handed_down, without_login};
 use super::lock::mount_lock;
 use super::mount::{Mount, mount_manifest};
+use super::sync::sync_at_start;
 use crate::mount::MountRequest;
 use crate::name::UrlText;
 use crate::py::bridge::errors::{OrRaise, kind_of};
@@ -108,7 +109,13 @@ pub fn _start(py: Python<'_>) -> PyResult<()> {
     if !settings.start {
         return Ok(());
     }
-    mount_said(py)
+    let synced = match &settings.lock {
+        Some(lock) if settings.sync => sync_at_start(py, lock),
+        _ => Ok(()),
+    };
+    // The lock as it was serves, where no other can be had.
+    let mounted = mount_said(py);
+    synced.and(mounted)
 }
 
 /// Mounts what `MAGIC_MODULE_LOCK` and `MAGIC_MODULE_MOUNTS` say. One that fails does not keep the

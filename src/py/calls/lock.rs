@@ -250,7 +250,7 @@ fn interpreter(py: Python<'_>) -> PyResult<PathBuf> {
 }
 
 /// What tells interpreters apart that need other wheels, or another view.
-fn environment(py: Python<'_>) -> PyResult<String> {
+pub(super) fn environment(py: Python<'_>) -> PyResult<String> {
     let sys = py.import("sys")?;
     let prefix = sys.getattr("base_prefix")?.str()?;
     let (version, platform) = (sys.getattr("version")?, sys.getattr("platform")?);

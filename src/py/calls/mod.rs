@@ -36,6 +36,7 @@ mod requests;
 mod search_path;
 mod settings;
 mod space;
+mod sync;
 mod types;
 mod verify;
 
@@ -106,6 +107,10 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(space::_space_folder, module)?,
         wrap_pyfunction!(space::_spaces, module)?,
         wrap_pyfunction!(space::_usage_of_spaces, module)?,
+        wrap_pyfunction!(sync::_note_synced, module)?,
+        wrap_pyfunction!(sync::_sync_before, module)?,
+        wrap_pyfunction!(sync::_sync_look, module)?,
+        wrap_pyfunction!(sync::_synced, module)?,
         wrap_pyfunction!(types::__getattr__, module)?,
         wrap_pyfunction!(verify::_cache_usage, module)?,
         wrap_pyfunction!(verify::_journal, module)?,

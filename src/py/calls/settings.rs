@@ -25,6 +25,7 @@ pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         mounts: text_of_mounts(&settings.mounts),
         registry: settings.registry.as_ref().map(|path| path.to_string_lossy()),
         auto_install: settings.auto_install.map(AutoInstall::as_str),
+        sync: settings.sync,
         start: settings.start,
         cache_dir: settings.caches().to_string_lossy(),
         cache_limit: settings.cache_limit,

@@ -71,6 +71,7 @@ ANSWERS: dict[str, str | dict[str, str]] = {
     },
     "activate": {"environment": "str", "lock": "str", "file": "str"},
     "deactivate": {"environment": "str", "changed": "bool"},
+    "sync": {"ok": "bool", "folder": "str", "locks": "list[dict[str, Any]]"},
     "doctor": {"ok": "bool", "findings": "list[_Finding]"},
     "install": {"into": "str | None", "installed": "list[dict[str, Any]]"},
     "registry list": {

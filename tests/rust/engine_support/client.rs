@@ -189,6 +189,7 @@ fn settings(options: &Options) -> Settings {
         mounts: Vec::new(),
         registry: None,
         auto_install: None,
+        sync: false,
         start: true,
         manifest_url: None,
         public_keys: Vec::new(),

@@ -12,21 +12,20 @@ which is loaded when one of them is run.
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import importlib
 import os
 import sys
-from collections.abc import Sequence
 
+from magic_module import _native
 from magic_module._native import _shown as shown
-from magic_module._py.cli.answer import Answer, WrongUsage
-from magic_module._py.cli.parser import command_line
-from magic_module.errors import SCHEMA, MagicModuleError
 
 TYPE_CHECKING = False  # as type checkers know it; importing `typing` is a tenth of what a command takes
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
     from typing import Any, TextIO
+
+    from magic_module._py.cli.answer import Answer
+    from magic_module.errors import MagicModuleError
 
 WRONG_USAGE = 2
 INTERRUPTED = 130
@@ -37,25 +36,65 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the result is the exit status."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show an arrow shows a question mark; it does not fail.
-        with contextlib.suppress(AttributeError, ValueError):
+        try:  # noqa: SIM105 - loading contextlib takes longer than a `sync` that has nothing to do
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    options = command_line().parse_args(arguments)
+        except (AttributeError, ValueError):
+            pass
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        said = _unchanged(words)
+        if said is None:
+            return _run_words(words)
+        _say(sys.stdout, said)
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough. Python would complain once more when it closes stdout.
+        try:  # noqa: SIM105
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (OSError, ValueError):
+            pass
+        return BROKEN_PIPE
+
+
+def _unchanged(words: list[str]) -> str | None:
+    """What `sync` says if nothing is to be done; None for whatever else it is.
+
+    Reading the command line as all commands do would take longer than finding out.
+    """
+    rest = [word for word in words if word != "--json"]
+    if rest[:1] != ["sync"] or len(rest) > 2 or any(word.startswith("-") for word in rest):
+        return None
+    try:
+        answer = _native._synced(rest[1] if len(rest) == 2 else ".")
+    except (ImportError, OSError):
+        return None  # whoever looks again says why
+    if answer is None:
+        return None
+    as_json, _, text = answer.partition("\n")
+    return as_json if "--json" in words else text
+
+
+def _run_words(words: list[str]) -> int:
+    from magic_module._py.cli.answer import WrongUsage
+    from magic_module._py.cli.parser import command_line
+
+    options = command_line().parse_args(words)
     try:
         return _run(options)
     except WrongUsage as wrong:
         program = f"magic-module {options.command}"
         _say(sys.stderr, f"{program}: {shown(str(wrong), 1500)}; see {program} --help")
         return WRONG_USAGE
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has enough. Python would complain once more when it closes stdout.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
 
 
 def _run(options: argparse.Namespace) -> int:
+    import importlib
+
+    from magic_module._py.cli.answer import WrongUsage
+    from magic_module.errors import MagicModuleError
+
     try:
         family, _, function = options.run.partition(".")
         command = getattr(importlib.import_module(f"{__name__}.{family}"), function)
@@ -75,7 +114,7 @@ def _run(options: argparse.Namespace) -> int:
     if answer is None:
         return 0
     if options.json:
-        _print_json({"schema": SCHEMA, "command": options.command, **answer.data})
+        _print_json(options, answer.data)
     elif answer.lines:
         _say(sys.stdout, "\n".join(answer.lines))
     return answer.status
@@ -83,15 +122,18 @@ def _run(options: argparse.Namespace) -> int:
 
 def _fail(options: argparse.Namespace, error: MagicModuleError) -> int:
     if options.json:
-        _print_json({"schema": SCHEMA, "command": options.command, "error": error.to_dict()})
+        _print_json(options, {"error": error.to_dict()})
     else:
         _say(sys.stderr, f"magic-module: {error}")
     return 1
 
 
-def _print_json(document: dict[str, Any]) -> None:
+def _print_json(options: argparse.Namespace, data: dict[str, Any]) -> None:
     import json  # a fifth of what starting takes
 
+    from magic_module.errors import SCHEMA
+
+    document = {"schema": SCHEMA, "command": options.command, **data}
     _say(sys.stdout, json.dumps(document, ensure_ascii=False))
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from magic_module._native import _shown as shown
 
 TYPE_CHECKING = False  # as type checkers know it; importing `typing` is a tenth of what a command takes
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
 

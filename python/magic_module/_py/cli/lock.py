@@ -16,6 +16,7 @@ from magic_module._py.locking.request import Request
 from magic_module._py.locking.running import ResolverError
 from magic_module._py.progress import is_terminal, say
 
+DEFAULT = "pylock.toml"
 _NAME = re.compile(r"pylock(\.[^.]+)?\.toml")
 """What tools know as a lock (PEP 751)."""
 
@@ -93,7 +94,7 @@ def _request(options: argparse.Namespace) -> tuple[Request, str | None]:
     project = projects[0] if projects else None
     if options.script is not None and (names or files or project or options.extra or options.group):
         raise WrongUsage("--script is locked alone: a script says itself what it requires")
-    output = options.output or (script.lock_of(options.script) if options.script else "pylock.toml")
+    output = options.output or (script.lock_of(options.script) if options.script else DEFAULT)
     if not _NAME.fullmatch(output.replace("\\", "/").rpartition("/")[2]):
         raise WrongUsage(f"{output} is no name of a lock, which is pylock.toml or pylock.NAME.toml")
     found = None
@@ -107,7 +108,10 @@ def _request(options: argparse.Namespace) -> tuple[Request, str | None]:
             files = [found]
     if options.extra and project is None:
         raise WrongUsage("--extra needs a pyproject.toml, which has the extras")
+    alone = found is not None and output == DEFAULT and not _special(options)
+    look = _native._sync_look(output) if alone else None
     request = Request(
+        digest=look["digest"] if look is not None and look["source"] == found else None,
         names=tuple(names),
         files=tuple(files),
         project=project,
@@ -123,3 +127,9 @@ def _request(options: argparse.Namespace) -> tuple[Request, str | None]:
         upgrade=None if options.upgrade is None else tuple(options.upgrade),
     )
     return request, found
+
+
+def _special(options: argparse.Namespace) -> bool:
+    """Whether the lock follows from more than files, so that `sync` could not make it again."""
+    said = (options.index_url, options.extra_index_url, options.constraint, options.python)
+    return any(said) or any((options.exclude_newer, options.extra, options.group))

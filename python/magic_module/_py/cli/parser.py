@@ -135,6 +135,11 @@ def command_line() -> argparse.ArgumentParser:
         add("registry.list_modules", "registry", "Tell what this installation approves, and lock it."), common
     )
     _add_space(add("space.list_spaces", "space", "Give each tenant packages, a policy and a log of its own."), common)
+    sync = add("sync.sync", "sync", "Lock what this folder requires if that has changed, and make it importable.")
+    sync.add_argument(
+        "path", metavar="PATH", nargs="?", help="a folder, a script or a pylock.toml; default: this folder"
+    )
+    sync.add_argument("--prefetch", action="store_true", help="download all of it now")
     doctor = add(
         "doctor.doctor", "doctor", "Check settings, directory and manifest; say what is wrong and how to mend it."
     )

@@ -10,7 +10,7 @@ from magic_module import _native
 from magic_module._py.cli.answer import Answer
 from magic_module._py.progress import say
 from magic_module._py.run import command_in, execute
-from magic_module.errors import ConfigurationError, OfflineError
+from magic_module.errors import ConfigurationError, MagicModuleError, OfflineError
 
 LOCK = "pylock.toml"
 
@@ -29,6 +29,11 @@ def run(options: argparse.Namespace) -> Answer:
             options,
             f"no lock to run with: there is no {LOCK} here or above; make one: magic-module lock NAME -o {LOCK}",
         )
+    try:
+        _native._sync_before(lock)
+    except MagicModuleError as error:
+        # The lock as it was may still do.
+        say(sys.stderr, f"magic-module: {error}\n")
     special = bool(options.extra or options.group or options.build or options.allow_unhashed)
     _native._skip_start()
     mount = _native.mount_lock(

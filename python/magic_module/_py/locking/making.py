@@ -62,13 +62,20 @@ def make(request: Request, moved: frozenset[str], begin: Callable[[str], None]) 
     with _aside(target, request.output) as aside:
         asked = resolver()
         begin(asked.name)
-        text, warnings = asked.resolve(request, aside, old)
+        try:
+            text, warnings = asked.resolve(request, aside, old)
+        except OSError as error:
+            raise _unwritable(request.output, error) from None
         text = cut_document(text)
         if request.script is not None:
             text = script.marked(text, request.script)
         if request.inputs is not None:
             text = marks.marked(text, marks.INPUTS, request.inputs.digest)
             _refuse_secrets(request, text)
+        if request.digest is not None:
+            text = marks.marked(text, marks.FILES, request.digest)
+        if old is not None:
+            text = marks.carried(text, old.text)
         new = Lock(text, request.output)
         if old is not None:
             changes.refuse_other_indexes(old, new, moved)

@@ -30,6 +30,8 @@ class Request:
     """What a registry, or a list of links, names."""
     made_by: tuple[str, ...] | None = None
     """The command that makes this lock again, if it is not `lock` with what else is said here."""
+    digest: str | None = None
+    """Of the files of the lock's own folder, if it follows from them alone."""
     output: str = "pylock.toml"
     index_url: str | None = None
     extra_index_urls: tuple[str, ...] = ()

@@ -71,6 +71,11 @@ def is_stale(lock: Path, said: str) -> bool:
     return marks.found(lock, _MARK) not in (None, _digest(said))
 
 
+def is_of(lock: Path) -> bool:
+    """Whether a lock says that it was made of a script's metadata."""
+    return marks.found(lock, _MARK) is not None
+
+
 def _digest(said: str) -> str:
     return hashlib.sha256(said.encode()).hexdigest()
 
