@@ -1,5 +1,6 @@
 //! What all mounts of a process share: the store, the settings, the fetcher, the events.
 
+mod admit;
 mod allow;
 
 use std::sync::{Arc, OnceLock};

@@ -55,6 +55,8 @@ struct Download<'a, 'b> {
     answered: bool,
     /// How the server says that it encoded the bytes.
     coding: Option<String>,
+    /// A login was sent for them.
+    with_login: bool,
 }
 
 impl Operation {
@@ -78,6 +80,7 @@ impl Operation {
             resume: Resume::default(),
             answered: false,
             coding: None,
+            with_login: false,
         };
         let limit = self.limits.time_for(artifact.size);
         loop {
@@ -90,6 +93,9 @@ impl Operation {
             }
             let (digest, mut writer) = download.sink.finish().await?;
             if digest == artifact.sha256 {
+                if download.with_login {
+                    self.blobs.admit(&digest, &artifact.url)?;
+                }
                 self.commit(writer).await?;
                 return Ok(Ended::Done);
             }
@@ -141,7 +147,7 @@ impl Fetcher {
             Failure::Broken(OriginError::new(Fault::Lasting, why, "check the address"))
         };
         let shared = self.shared();
-        let Response { status, length, validator, coding, mut body } =
+        let Response { status, length, validator, coding, mut body, .. } =
             shared.origin(&shared.lane, request.url)?.get(request).await?;
         if status == Status::NotModified {
             return Ok(Document::NotModified);
@@ -223,6 +229,7 @@ impl Download<'_, '_> {
         })?;
         self.answered = true;
         self.coding.clone_from(&response.coding);
+        self.with_login |= response.with_login;
         if self.resume.judge(&response, size)? == Answer::Afresh {
             if let Some(length) = response.length.filter(|length| *length != size) {
                 return Err(self.wrong_size(format!("{length} bytes")));

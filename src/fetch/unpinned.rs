@@ -42,7 +42,10 @@ impl Fetcher {
         };
         let time = self.limits.time_for(limit);
         let done = tokio::time::timeout(time, all).await;
-        let (digest, size) = done.unwrap_or_else(|_| Err(late(url, time)))?;
+        let ((digest, with_login), size) = done.unwrap_or_else(|_| Err(late(url, time)))?;
+        if with_login {
+            self.blobs.admit(&digest, url)?;
+        }
         progress.expect(size);
         self.blobs.name(writer, &digest, Sync::Now)?;
         Ok((digest, size))
@@ -55,11 +58,11 @@ impl Fetcher {
         limit: u64,
         policy: Policy,
         shown: &Shown<'_>,
-    ) -> Result<Digest, Failure> {
+    ) -> Result<(Digest, bool), Failure> {
         let shared = self.shared();
         let (sent, freshness) = (AtomicU64::new(0), Freshness::AsCached);
         let request = Request { url, policy, part: None, unless: None, freshness, sent: &sent };
-        let Response { length, mut body, .. } =
+        let Response { length, with_login, mut body, .. } =
             shared.origin(&shared.lane, url)?.get(request).await?;
         let mut pace = Pace::new(&self.limits);
         let mut hasher = Hasher::default();
@@ -75,7 +78,7 @@ impl Fetcher {
         if length.is_some_and(|length| length != got) {
             return Err(OriginError::temporary(format!("the body ended after {got} bytes")).into());
         }
-        Ok(hasher.finish())
+        Ok((hasher.finish(), with_login))
     }
 }
 

@@ -20,6 +20,11 @@ impl SafeUrl {
         &self.0
     }
 
+    /// True if it has a user or a password in it.
+    pub fn has_login(&self) -> bool {
+        !self.0.username().is_empty() || self.0.password().is_some()
+    }
+
     /// For a request whose credentials go in a header; the query stays.
     pub fn without_credentials(&self) -> Url {
         with_credentials(self.0.clone(), None)

@@ -51,6 +51,7 @@ pub(super) fn read(
         length: answer.content_length(),
         coding,
         validator: (validator != Validator::default()).then_some(validator),
+        with_login: false,
         body: Box::new(Stream(answer)),
     })
 }

@@ -92,15 +92,15 @@ impl Http {
         }
     }
 
-    /// The request for `url`, with what may be told to its server.
+    /// The request for `url`, with what may be told to its server; whether that is a login.
     async fn request(
         &self,
         url: &SafeUrl,
         way: Way,
         policy: Policy,
-    ) -> Result<reqwest::RequestBuilder, OriginError> {
+    ) -> Result<(reqwest::RequestBuilder, bool), OriginError> {
         if way == Way::Left || !is_private(url) {
-            return Ok(self.client(url)?.get(url.without_credentials()));
+            return Ok((self.client(url)?.get(url.without_credentials()), false));
         }
         let login = if policy.logins {
             self.known.logins().find(url, self.known.netrc()).await
@@ -109,11 +109,12 @@ impl Http {
         };
         let client = self.client(url)?;
         Ok(match login {
-            Some(entry) => client
-                .get(url.without_credentials())
-                .basic_auth(&entry.login, Some(&entry.password)),
+            Some(entry) => {
+                let request = client.get(url.without_credentials());
+                (request.basic_auth(&entry.login, Some(&entry.password)), true)
+            }
             // The client takes the URL's own credentials out of it.
-            None => client.get(url.real().clone()),
+            None => (client.get(url.real().clone()), url.has_login()),
         })
     }
 
@@ -121,11 +122,13 @@ impl Http {
         let mut seen = vec![request.url.clone()];
         let mut url = request.url.clone();
         let mut way = Way::AtOrigin;
+        let mut with_login = false;
         loop {
             allowed(&url, request)?;
-            let answer = self.send(&url, way, request).await?;
+            let (answer, told) = self.send(&url, way, request).await?;
+            with_login |= told;
             if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return read(answer, &url, request);
+                return read(answer, &url, request).map(|it| Response { with_login, ..it });
             }
             url = next(&url, answer.headers())?;
             if seen.contains(&url) {
@@ -146,7 +149,7 @@ impl Http {
         url: &SafeUrl,
         way: Way,
         request: Request<'_>,
-    ) -> Result<reqwest::Response, OriginError> {
+    ) -> Result<(reqwest::Response, bool), OriginError> {
         let mut headers = HeaderMap::new();
         // Compressed bytes are not the bytes that were pinned.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -169,9 +172,10 @@ impl Http {
             }
         }
         request.sent.fetch_add(1, Ordering::Relaxed);
-        let answer = self.request(url, way, request.policy).await?.headers(headers).send();
-        match tokio::time::timeout(self.headers, answer).await {
-            Ok(answer) => answer.map_err(|error| self.not_sent(error, url)),
+        let (builder, with_login) = self.request(url, way, request.policy).await?;
+        match tokio::time::timeout(self.headers, builder.headers(headers).send()).await {
+            Ok(Ok(answer)) => Ok((answer, with_login)),
+            Ok(Err(error)) => Err(self.not_sent(error, url)),
             Err(_) => {
                 let limit = self.headers.as_secs_f32();
                 let why = format!("the server did not answer within {limit} s");

@@ -107,6 +107,8 @@ pub struct Response {
     pub coding: Option<String>,
     /// What to ask with the next time, if the server gave anything.
     pub validator: Option<Validator>,
+    /// Whoever asked sent a login.
+    pub with_login: bool,
     /// Arrives chunk by chunk.
     pub body: Box<dyn Body>,
 }

@@ -135,7 +135,7 @@ impl Store {
         if !self.check_folder(root)? {
             return Ok(false);
         }
-        for folder in ["blobs", "trees", "knots", "lazy", "wheels", "mounts"] {
+        for folder in ["blobs", "private", "trees", "knots", "lazy", "wheels", "mounts"] {
             self.check_folder(&root.join(folder))?;
         }
         Ok(true)

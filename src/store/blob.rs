@@ -14,6 +14,8 @@
 //! it found the rest of a dead writer and starts again. Whoever waits in vain, and where
 //! there are no locks, writes `tmp/<sha256>.<process>.<number>.part` instead.
 
+mod private;
+
 use std::fs::TryLockError;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -25,6 +27,8 @@ use super::{Reuse, Sync, aside, cannot_look, make_folders, rename_onto, sync_fol
 use crate::error::{Error, Kind, Result};
 use crate::name::Digest;
 use crate::status::Status;
+
+pub use private::Admission;
 
 /// Where there are no locks, the rest of a dead writer is known by its age.
 pub(super) const DEAD_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -40,6 +44,8 @@ pub struct BlobStore {
     root: PathBuf,
     /// The same of further caches, which are only read.
     behind: Vec<PathBuf>,
+    /// Names the space that it is used for; empty without one.
+    who: String,
 }
 
 /// What there is to do for a blob.
@@ -78,7 +84,7 @@ pub struct Stamp(Option<SystemTime>, u64, u64);
 impl BlobStore {
     /// `root` is `<cache>/v1`; nothing is touched.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), behind: Vec::new() }
+        Self { root: root.into(), behind: Vec::new(), who: String::new() }
     }
 
     /// The same with further caches behind it.

@@ -4,6 +4,7 @@
 //! <cache>/v1/
 //!   CACHEDIR.TAG
 //!   blobs/<2 hex>/<sha256>      verified bytes, read-only: packs, files, manifests
+//!   private/<sha256>            which spaces may use a blob that came with a login
 //!   trees/<digest>/…            one immutable directory per tree, shaped like site-packages
 //!   trees/<digest>.index        what it holds, stamps, and what it can be rebuilt from
 //!   lazy/<sha256>/<file name>   data files that are fetched when they are asked for
@@ -53,9 +54,9 @@ const CACHEDIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
 const ANOTHER_PLACE: &str = "set MAGIC_MODULE_CACHE_DIR to a directory that you may write";
 
 /// The directories below `v1`.
-const FOLDERS: [&str; 11] = [
-    "blobs", "trees", "knots", "lazy", "views", "wheels", "builds", "scripts", "mounts", "locks",
-    "tmp",
+const FOLDERS: [&str; 12] = [
+    "blobs", "private", "trees", "knots", "lazy", "views", "wheels", "builds", "scripts", "mounts",
+    "locks", "tmp",
 ];
 
 /// Where everything is, and who may be trusted with it.
@@ -74,9 +75,10 @@ impl Store {
     pub fn new(settings: &Settings) -> Self {
         let root = settings.cache_dir.join("v1");
         let behind: Vec<_> = settings.further_caches.iter().map(|it| it.join("v1")).collect();
+        let space = settings.space.as_ref().map_or(&[][..], |space| space.mark());
         Self {
             cache: settings.cache_dir.clone(),
-            blobs: BlobStore::new(root.clone()).before(behind.clone()),
+            blobs: BlobStore::new(root.clone()).before(behind.clone()).of_space(space),
             root,
             behind,
             trusted_owners: settings.trusted_owners.clone(),

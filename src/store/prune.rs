@@ -341,6 +341,7 @@ impl Broom {
         for folder in entries(&store.root().join("blobs"))? {
             self.sweep_folder(&folder, |name| goes(name, &keep.blobs))?;
         }
+        self.sweep_folder(&store.root().join("private"), |name| goes(name, &keep.blobs))?;
         self.sweep_folder(&store.lazy(), |name| goes(name, &keep.lazy))?;
         self.sweep_folder(&store.wheels(), |name| goes(name, &keep.wheels))?;
         self.sweep_folder(&store.builds(), |name| {

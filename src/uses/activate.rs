@@ -7,6 +7,7 @@
 //! A closure (the unit and all that its record requires, from one manifest) becomes
 //! active as one set, or not at all.
 
+mod admit;
 mod closure;
 mod code;
 mod materialize;

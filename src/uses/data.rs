@@ -10,6 +10,7 @@ use crate::fetch::Artifact;
 use crate::manifest::{File, Place};
 use crate::mount::Mount;
 use crate::session::Session;
+use crate::store::blob::Admission;
 use crate::store::disk;
 use crate::store::tree::has_mode;
 use crate::store::{Reuse, aside, create_file, make_folders, rename_onto};
@@ -120,8 +121,23 @@ impl Session {
         folders.into_iter().map(|folder| folder.join(name)).collect()
     }
 
+    fn lazy_artifact(&self, mount: &Mount, unit: &Unit, file: &File) -> Result<Artifact> {
+        let Place::Url(url) = &file.place else {
+            let why = format!("{} is lazy, but has no URL of its own", file.path);
+            return Err(Error::new(Kind::Manifest, why).name(unit.full_name.clone()));
+        };
+        let (label, url) = (unit.full_name.clone(), mount.supply.resolve(url)?);
+        Ok(Artifact { label, url, size: file.size, sha256: file.sha256 })
+    }
+
     async fn lazy(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, file: &File) -> Result<PathBuf> {
         let place = self.lazy_place(file);
+        let progress = Progress::new(unit.full_name.clone(), self.engine.events.clone());
+        if self.engine.store.blobs().admission(&file.sha256, None) != Admission::Open {
+            let artifact = self.lazy_artifact(mount, unit, file)?;
+            self.allow_file(unit, &artifact)?;
+            self.engine.admit(&artifact, mount.supply.policy(), &progress).await?;
+        }
         let whole = || disk::digest(&place, file.size).is_ok_and(|digest| digest == file.sha256);
         let fit = fs_err::symlink_metadata(&place).is_ok_and(|it| has_mode(&it, file.executable));
         self.engine.store.check_folder(&self.engine.store.lazy())?;
@@ -139,23 +155,12 @@ impl Session {
         let _kept = self.keep().await?;
         let blobs = self.engine.store.blobs();
         if !blobs.is_whole(&file.sha256, file.size)? {
-            let Place::Url(url) = &file.place else {
-                let why = format!("{} is lazy, but has no URL of its own", file.path);
-                return Err(Error::new(Kind::Manifest, why).name(unit.full_name.clone()));
-            };
-            let url = mount.supply.resolve(url)?;
+            let artifact = self.lazy_artifact(mount, unit, file)?;
             let what = || format!("{} of {} is not in the cache", file.path, unit.full_name);
-            let may_fetch = mount.supply.may_fetch(&url, &what);
+            let may_fetch = mount.supply.may_fetch(&artifact.url, &what);
             may_fetch.map_err(|error| error.name(unit.full_name.clone()))?;
-            let artifact = Artifact {
-                label: unit.full_name.clone(),
-                url,
-                size: file.size,
-                sha256: file.sha256,
-            };
             self.allow_file(unit, &artifact)?;
             let _ = blobs.remove(&file.sha256);
-            let progress = Progress::new(unit.full_name.clone(), self.engine.events.clone());
             self.engine
                 .fetcher
                 .blobs(&[artifact], mount.supply.policy(), &progress, Reuse::WhatIsHere)

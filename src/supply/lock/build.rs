@@ -23,6 +23,7 @@ use crate::events::Progress;
 use crate::name::{Digest, Hasher, SafeUrl, UrlText, Version};
 use crate::policy::Policy;
 use crate::settings::own_variables;
+use crate::store::blob::Admission;
 use crate::store::lock::Exclusive;
 use crate::store::{Store, Sync, aside, disk, make_folders, write_aside};
 use crate::supply::Supply;
@@ -72,7 +73,11 @@ impl LockSupply {
     async fn archive(&self, package: &Package, url: &SafeUrl) -> Result<Digest> {
         let blobs = self.engine.store.blobs();
         let expected = package.wheel.sha256;
-        let is_here = |it: &Digest| fs_err::symlink_metadata(blobs.path(it)).is_ok();
+        // What came with another space's login is fetched once more.
+        let is_here = |it: &Digest| {
+            blobs.admission(it, None) == Admission::Open
+                && fs_err::symlink_metadata(blobs.path(it)).is_ok()
+        };
         if let Some(known) = expected.filter(is_here) {
             return Ok(known);
         }
@@ -89,7 +94,8 @@ impl LockSupply {
                     .got(got.to_hex())
                     .hint("lock it again, or ask whoever serves it"))
             }
-            _ => Ok(got),
+            _ if blobs.admission(&got, None) == Admission::Open => Ok(got),
+            _ => blobs.admit(&got, url).map(|()| got),
         }
     }
 }

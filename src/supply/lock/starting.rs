@@ -64,12 +64,15 @@ impl LockSupply {
 
     async fn fetch_whole(&self, wanted: &[Wanted<'_>]) -> Result<()> {
         let blobs = self.engine.store.blobs();
+        let progress = Progress::new("what runs at the start", self.engine.events.clone());
         let mut artifacts = Vec::new();
         for Wanted { inspected: it, .. } in wanted {
             let (label, sha256) = (it.metadata.title.clone(), it.contents.sha256);
             let (url, size) = (self.resolve(&it.wheel.url)?, it.contents.size);
             // A blob from before was hashed then; what is read now is run.
             if blobs.is_whole(&sha256, size)? {
+                let here = Artifact { label, url, size, sha256 };
+                self.engine.admit(&here, self.policy(), &progress).await?;
                 continue;
             }
             blobs.remove(&sha256)?;
@@ -80,7 +83,6 @@ impl LockSupply {
             may.map_err(|error| error.name(label.clone()))?;
             artifacts.push(Artifact { label, url, size, sha256 });
         }
-        let progress = Progress::new("what runs at the start", self.engine.events.clone());
         let fetcher = &self.engine.fetcher;
         fetcher.blobs(&artifacts, self.policy(), &progress, Reuse::WhatIsHere).await?;
         if let Some(last) = artifacts.last() {

@@ -45,15 +45,24 @@ impl Session {
             }
         }
         self.allow_from_others(members, &new_here).await?;
+        let mut bytes = 0;
+        if reuse == Reuse::WhatIsHere {
+            let strange = self.admit(members, progress).await?;
+            if !strange.is_empty() {
+                bytes = Box::pin(self.materialize(&strange, progress, Reuse::Nothing)).await?;
+                missing.retain(|it| !strange.iter().any(|its| Arc::ptr_eq(&it.unit, &its.unit)));
+            }
+        }
         if missing.is_empty() {
-            return Ok(0);
+            return Ok(bytes);
         }
         self.engine.store.create()?;
         let reusable = |member: &Member| self.reusable(member);
         let plans = self.plans(&missing, reuse, Packs::Fetched, reusable)?;
         self.allow(members, &missing, &plans).await?;
         let fetched = self.fetch_or_mend(&missing, &plans, progress, reuse).await;
-        fetched.inspect_err(|error| self.note_failure(&missing, error))
+        let fetched = fetched.inspect_err(|error| self.note_failure(&missing, error))?;
+        Ok(bytes + fetched)
     }
 
     /// True for what is in the cache, and not yet in use in the space that this process works in.
@@ -176,6 +185,7 @@ impl Session {
         };
         let small = async { Ok(code.small().await) };
         let (sources, small) = futures_util::future::try_join(sources, small).await?;
+        self.admit_fetched(&mount, &artifacts, progress, reuse).await?;
         if let Some(last) = artifacts.last() {
             progress.finish(last.url.file_name());
         }
