@@ -38,13 +38,7 @@ impl Engine {
             policy.may_ask(&artifact.url, what).and_then(|()| self.may_come_from(&artifact.url));
         may.map_err(|error| error.or_name(label))?;
         let refused = |error: Error| {
-            let why = format!("cannot use {label}, which came with another login");
-            let hint = error.details().hint.clone().unwrap_or_default();
-            Error::new(error.kind(), why)
-                .name(label)
-                .url(&artifact.url)
-                .caused_by(&error)
-                .hint(hint)
+            error.message(format!("cannot use {label}, which came with another login")).name(label)
         };
         if admission == Admission::Ask {
             permit(vec![Act::Resolve { url: artifact.url.clone() }]).await;

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.interpreter import command_line
 from kit.locks import Lock, python
 from kit.package_index import USER, PackageIndex
 from kit.process import Result
@@ -279,3 +280,43 @@ def test_settings_above_are_taken_from_nobody_else(desk: Desk) -> None:
     desk.path.chmod(0o777)
     desk.run({}, "", 1)
     assert desk.sent() == {None}
+
+
+def test_what_came_with_the_login_of_one_space_is_used_in_another_once_the_server_let_it_in(desk: Desk) -> None:
+    spaces = {"MAGIC_MODULE_SPACES_DIR": str(desk.path / "spaces")}
+    login = {"UV_INDEX": desk.secret_url}
+    program = f"import magic_module as mm; mm.mount_lock({str(desk.lock.path)!r}); import alpha; print(alpha.VALUE)"
+
+    def run(space: str, status: int = 0, **more: str) -> Result:
+        return python(desk.cache, program, {"MAGIC_MODULE_SPACE": space, **spaces, **more}, status)
+
+    def asked() -> list[tuple[str, str | None]]:
+        return [(it.path, it.headers.get("range")) for it in desk.index.server.take() if it.path.startswith("/files/")]
+
+    for space in ("one", "two", "three"):
+        made = command_line("space", "create", space, "--lock", str(desk.lock.path), cache=desk.cache, settings=spaces)
+        assert made.status == 0, made.stderr
+    assert run("one", **login).stdout == "2\n"
+    files = {path for path, _ in asked()}
+    assert len(files) == 2
+    # Nothing is used without a login, in a space or outside, nor where nobody may be asked.
+    for space in ("two", ""):
+        refused = run(space, 1).stderr
+        assert "FetchError: cannot use alpha, which came with another login: the server answered 401" in refused
+        assert "; give a user and a password for 127.0.0.1" in refused
+    offline = run("two", 1, MAGIC_MODULE_OFFLINE="1").stderr
+    assert "OfflineError: alpha came with another login, and MAGIC_MODULE_OFFLINE forbids to ask" in offline
+    asked()
+    # One byte of each is asked for once, and no byte is fetched again.
+    assert run("two", **login).stdout == "2\n"
+    assert sorted(asked()) == sorted((path, "bytes=0-0") for path in files)
+    assert run("two").stdout == "2\n"
+    assert run("one", MAGIC_MODULE_OFFLINE="1").stdout == "2\n"
+    assert asked() == []
+    # That another server has a file of that name proves nothing: it has to have the bytes.
+    with Origin(desk.path / "project" / "wheels") as mirror:
+        lock = desk.lock.path
+        lock.write_text(lock.read_text().replace(f"{desk.index.server.url}/files", mirror.url))
+        assert run("three").stdout == "2\n"
+        whole = [it.path for it in mirror.take() if "range" not in it.headers]
+        assert len(whole) == 2
