@@ -36,7 +36,7 @@ from magic_module._native import (
 
 TYPE_CHECKING = False  # as type checkers know it; `typing` is not imported for it
 if TYPE_CHECKING:
-    from magic_module import errors
+    from magic_module import errors, integrations
     from magic_module._native import ModuleInfo, Mount, Report, ScriptReport, Upgrade
     from magic_module._py.api import aprefetch
     from magic_module._py.asking import Request
@@ -69,6 +69,7 @@ __all__ = [
     "export_environment",
     "info",
     "install",
+    "integrations",
     "load_links",
     "mount",
     "mount_lock",
@@ -82,44 +83,33 @@ __all__ = [
 ]
 
 
+#: Where the names are that need the standard library, or are classes, which each start would pay for.
+_LAZY = {
+    "ApprovedModule": "_py.registry.entries",
+    "Difference": "_py.spaces.space",
+    "Installed": "_py.installing",
+    "Link": "_py.registry.links",
+    "ModuleInfo": "_native",
+    "Mount": "_native",
+    "Registry": "_py.registry.registry",
+    "Report": "_native",
+    "Request": "_py.asking",
+    "ScriptReport": "_native",
+    "Space": "_py.spaces.space",
+    "Upgrade": "_native",
+    "aprefetch": "_py.api",
+    "install": "_py.installing",
+    "load_links": "_py.registry.links",
+}
+
+
 def __getattr__(name: str) -> object:
-    # Classes are made when they are first needed: few programs name them, and each costs every start.
-    if name in ("ModuleInfo", "Mount", "Report", "ScriptReport", "Upgrade"):
-        return getattr(_native, name)
-    # These need the standard library; importing magic_module does not.
-    if name == "aprefetch":
-        from magic_module._py.api import aprefetch
-
-        return aprefetch
-    if name == "Registry":
-        from magic_module._py.registry.registry import Registry
-
-        return Registry
-    if name in ("Difference", "Space"):
-        from magic_module._py.spaces import space
-
-        return getattr(space, name)
-    if name in ("Installed", "install"):
-        from magic_module._py import installing
-
-        return getattr(installing, name)
-    if name in ("Link", "load_links"):
-        from magic_module._py.registry import links
-
-        return getattr(links, name)
-    if name == "ApprovedModule":
-        from magic_module._py.registry.entries import ApprovedModule
-
-        return ApprovedModule
-    if name == "Request":
-        from magic_module._py.asking import Request
-
-        return Request
-    if name == "errors":
+    where = _LAZY.get(name)
+    if where is not None:
+        return getattr(__import__(f"magic_module.{where}", fromlist=[name]), name)
+    if name in ("errors", "integrations"):
         # `from magic_module import errors` would ask this function again, without end.
-        import magic_module.errors as errors
-
-        return errors
+        return __import__(f"magic_module.{name}", fromlist=["__name__"])
     raise AttributeError(f"module 'magic_module' has no attribute {name!r}")
 
 

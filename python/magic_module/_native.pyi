@@ -401,7 +401,8 @@ def export_environment() -> dict[str, str]:
     """What a child process needs to see what this one sees: settings, and mounts.
 
     It has the variables of this process whose names begin with `MAGIC_MODULE_`, and in
-    `MAGIC_MODULE_MOUNTS` every mount. The child mounts them when its interpreter starts.
+    `MAGIC_MODULE_MOUNTS` every mount. The child mounts them when its interpreter starts. No
+    login is in it, and no password: who needs one elsewhere has one there.
 
     Returns:
         Variables by name, to be added to an environment.

@@ -16,6 +16,7 @@ pub const API_NAMES: &[&str] = &[
     "export_environment",
     "info",
     "install",
+    "integrations",
     "load_links",
     "mount",
     "mount_lock",

@@ -54,11 +54,18 @@ pub fn environ(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// elsewhere needs one of their own.
 pub fn without_login(request: &MountRequest) -> Exported {
     let mut mount = exported(request);
-    let url = mount.manifest_url.as_ref().and_then(|url| SafeUrl::new(url.as_str()).ok());
-    if let Some(url) = url.filter(|url| url.without_credentials() != *url.real()) {
-        mount.manifest_url = Some(UrlText::new(url.without_credentials()));
-    }
+    mount.manifest_url = mount.manifest_url.as_ref().map(public);
     mount
+}
+
+/// A URL without its login; one that has none, or is none, stays as it was written.
+pub fn public(url: &UrlText) -> UrlText {
+    match SafeUrl::new(url.as_str()) {
+        Ok(parsed) if parsed.without_credentials() != *parsed.real() => {
+            UrlText::new(parsed.without_credentials())
+        }
+        _ => url.clone(),
+    }
 }
 
 fn said(optional: Optional) -> Option<String> {

@@ -12,7 +12,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::environ::{MOUNTS, exported, handed_down, without_login};
+use super::environ::{MOUNTS, exported, handed_down, public, without_login};
 use super::lock::mount_lock;
 use super::mount::{Mount, mount_manifest};
 use super::sync::sync_at_start;
@@ -27,7 +27,8 @@ use crate::supply::manifest::{self, WhenOld};
 /// What a child process needs to see what this one sees: settings, and mounts.
 ///
 /// It has the variables of this process whose names begin with `MAGIC_MODULE_`, and in
-/// `MAGIC_MODULE_MOUNTS` every mount. The child mounts them when its interpreter starts.
+/// `MAGIC_MODULE_MOUNTS` every mount. The child mounts them when its interpreter starts. No
+/// login is in it, and no password: who needs one elsewhere has one there.
 ///
 /// Returns:
 ///     Variables by name, to be added to an environment.
@@ -49,6 +50,11 @@ pub fn export_environment(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
             "MAGIC_MODULE_SPACES_DIR" => settings.spaces_dir.clone().map(PathBuf::into_os_string),
             "MAGIC_MODULE_REGISTRY" => settings.registry.clone().map(PathBuf::into_os_string),
             "MAGIC_MODULE_CACHE_DIR" => Some(settings.caches()),
+            "MAGIC_MODULE_MANIFEST_URL" => {
+                settings.manifest_url.as_ref().map(|url| public(url).as_str().into())
+            }
+            // Who needs one elsewhere has one there.
+            "MAGIC_MODULE_KEY_PASSWORD" => continue,
             _ => variable(name),
         };
         environment.set_item(name, own)?;
