@@ -6,8 +6,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$name && break; done)
 TOOLS = .venv/tools/bin/python
 
-.PHONY: help demo test test-lock test-lock-odd lint test-rust test-python torture torture-short torture-archives torture-network fuzz bench \
-	bench-counts bench-quick wheel environment clean python
+.PHONY: help demo test test-clusters test-lock test-lock-odd lint test-rust test-python torture torture-short torture-archives torture-network fuzz \
+	bench bench-counts bench-quick wheel environment clean python
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -32,6 +32,9 @@ test-lock: python ## programs with real packages, lazily and installed (USES=DIR
 
 test-lock-odd: ## the same with 700 MB of odd packages: knots, start files, plugins below the prefix, worker processes
 	$(MAKE) test-lock USES=tests/lock/odd
+
+test-clusters: python ## mounts on Dask, Ray and Spark, which it installs; `make test` runs the short form, without Ray and Spark
+	$(PYTHON) tools/check.py clusters-long
 
 torture: python ## crashes, faults, power cuts, mutated caches, a model: the long form (an hour or two)
 	$(PYTHON) tools/check.py torture-long

@@ -140,6 +140,27 @@ def lock(run: Run, interpreters: list[Interpreter]) -> None:
     run.step("programs with real packages", tests, ROOT / "tests" / "lock" / "compare.py", *uses)
 
 
+def clusters(run: Run, interpreters: list[Interpreter]) -> None:
+    """Mounts on a cluster of this machine: Dask and pools of processes."""
+    _clusters(run, interpreters, "clusters-short")
+    run.skip("Ray and Spark", "they are large; make test-clusters has them")
+
+
+def clusters_long(run: Run, interpreters: list[Interpreter]) -> None:
+    """The same with Ray and Spark."""
+    _clusters(run, interpreters, "clusters")
+
+
+def _clusters(run: Run, interpreters: list[Interpreter], name: str) -> None:
+    try:
+        tests = environments.named_python(name, interpreters[-1])
+    except Failure as failure:
+        # What they install comes from a package index, which may be out of reach.
+        run.skip("clusters", str(failure))
+        return
+    run.step("clusters", tests, "-m", "pytest", "-q", "-n", str(os.cpu_count() or 1), "tests/clusters")
+
+
 def torture(run: Run, interpreters: list[Interpreter]) -> None:
     """Crashes, faults, power cuts, mutated caches, small disks, a model and networks, in a minute or two."""
     _torture(run, interpreters, "--short")
@@ -181,10 +202,12 @@ GROUPS: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "python": python,
     "demo": demo,
     "lock": lock,
+    "clusters": clusters,
     "torture": torture,
 }
 ON_REQUEST: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "python-whole": python_whole,
+    "clusters-long": clusters_long,
     "torture-long": torture_long,
     "torture-network": torture_network,
 }

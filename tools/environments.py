@@ -3,6 +3,7 @@
     dist/                the one wheel, for every interpreter
     .venv/tools          maturin, ruff, mypy, and the wheel
     .venv/3.10, 3.11, …  the test tools and the wheel
+    .venv/clusters       those, and engines of clusters
 
 Each is made on first use, and again only when what it is made from has changed: a stamp beside it holds the digest.
 Run as a script it makes the wheel and installs it into .venv/tools; with `--wheel-only` it stops after the wheel.
@@ -65,6 +66,13 @@ def tool_python(interpreter: Interpreter) -> Path:
 def test_python(interpreter: Interpreter) -> Path:
     """The Python of the interpreter's test environment, with the wheel."""
     python = _environment(interpreter.minor, interpreter, TOOLS / "requirements-test.txt")
+    _install(python, wheel())
+    return python
+
+
+def named_python(name: str, interpreter: Interpreter) -> Path:
+    """An environment with the wheel and what tools/requirements-NAME.txt lists."""
+    python = _environment(name, interpreter, TOOLS / f"requirements-{name}.txt")
     _install(python, wheel())
     return python
 

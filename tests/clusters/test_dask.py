@@ -52,7 +52,9 @@ def test_objects_functions_late_and_restarted_workers(cluster: Cluster, before: 
 
 def test_a_scheduler_of_its_own(cluster: Cluster) -> None:
     file = cluster.world.path / "scheduler.json"
-    cluster.start("-m", "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+    cluster.start(
+        "-m", "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)
+    )
     worker = ("-m", "distributed.cli.dask_worker", "--scheduler-file", str(file), "--no-dashboard", "--nthreads", "1")
     cluster.start(*worker, "--nworkers", "3")
     cluster.start(*worker, "--no-nanny")

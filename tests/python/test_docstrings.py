@@ -66,7 +66,7 @@ def test_the_stub_says_the_same() -> None:
     said = dict(stubbed())
     assert said == {name: runtime[name] for name in said}
     own = {name for name in runtime if not name.startswith(PYTHON)}
-    assert {name for name in own if name not in said} == {"Request", "aprefetch", "errors"}
+    assert {name for name in own if name not in said} == {"Request", "aprefetch", "errors", "integrations"}
 
 
 def test_every_error_and_warning_has_a_text() -> None:

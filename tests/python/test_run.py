@@ -221,7 +221,8 @@ print(json.dumps(mm.export_environment()))
     lock.path.write_text(lock.path.read_text().replace('created-by = "kit"', 'created-by = "kit"\nextras = ["web"]'))
     inherited = {"namespace": "other", "manifest_url": "https://example.com/other.json"}
     named = {"MAGIC_MODULE_LOCK": "project/pylock.toml", "MAGIC_MODULE_MOUNTS": json.dumps([inherited])}
-    exported = python(cache, program, named | {"MAGIC_MODULE_OFFLINE": "0"}).json
+    secret = {"MAGIC_MODULE_KEY_PASSWORD": "pw", "MAGIC_MODULE_MANIFEST_URL": "https://me:pw@example.com/manifest.json"}
+    exported = python(cache, program, named | secret | {"MAGIC_MODULE_OFFLINE": "0"}).json
     assert json.loads(exported.pop("MAGIC_MODULE_MOUNTS")) == [
         inherited,
         {"namespace": "", "lock": str(lock.path), "extras": ["web"]},
@@ -230,6 +231,7 @@ print(json.dumps(mm.export_environment()))
     assert exported == {
         "MAGIC_MODULE_CACHE_DIR": str(cache),
         "MAGIC_MODULE_LOCK": str(lock.path),
+        "MAGIC_MODULE_MANIFEST_URL": "https://example.com/manifest.json",
         "MAGIC_MODULE_OFFLINE": "0",
         "MAGIC_MODULE_PROGRESS": "off",
     }

@@ -1,7 +1,7 @@
 """Mounts on clusters: each adapter places the environment of this process where workers start.
 
 ```text
-mm.export_environment() ─▶ the engine's own way to hand variables to workers ─▶ the start line of each worker's interpreter
+mm.export_environment() ─▶ the engine's way to hand variables on ─▶ the start line of each worker
 ```
 
 Nothing else is carried: workers download for themselves, each node once, and check every byte. `multiprocessing`,

@@ -44,7 +44,9 @@ class Plugin(SchedulerPlugin):
         place(self.environment)
         # Nannies first: a worker that is started meanwhile has its environment from one.
         await scheduler.register_nanny_plugin(None, of_dask.dumps(_OfNannies(self.environment)), NAME, False)
-        await scheduler.register_worker_plugin(None, of_dask.dumps(_OfWorkers(self.environment)), NAME, idempotent=False)
+        await scheduler.register_worker_plugin(
+            None, of_dask.dumps(_OfWorkers(self.environment)), NAME, idempotent=False
+        )
 
 
 class _OfNannies(NannyPlugin):
@@ -106,7 +108,9 @@ class _Fails(type):
     error: MagicModuleError
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _Fails:
-        return super().__new__(cls, name, bases, {**namespace, "__getattr__": cls.fail, "__setstate__": lambda *_: None})
+        return super().__new__(
+            cls, name, bases, {**namespace, "__getattr__": cls.fail, "__setstate__": lambda *_: None}
+        )
 
     def __call__(cls, *_: object, **__: object) -> NoReturn:
         raise cls.error
