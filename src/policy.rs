@@ -8,10 +8,12 @@
 //! | taken back, old  | the supply's newest document      | `Session::may_fetch`                |
 //! | an administrator | [`Rules`]: `[policy]`             | `Session::allow`, before each fetch |
 //! |                  |                                   | `Engine::may_build`                 |
+//! | a space          | [`Scripts`]: `[scripts]`           | `py/hook/guard.rs`, at an import    |
 //! | a limit of size  | the document: each artifact's own | the fetcher, byte by byte           |
 
 mod reading;
 mod rules;
+mod scripts;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +22,8 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Kind, Result};
 use crate::name::SafeUrl;
+
+pub use scripts::{Refusal, Scripts};
 
 pub use rules::{Asked, Audit, Judgement, Otherwise, Place, Rule, Rules};
 

@@ -18,21 +18,29 @@ const KEYS_OF_A_RULE: [&str; 3] = ["name", "version", "source"];
 
 /// The rules of a file; `None` if it has none.
 pub(super) fn read(file: &Path) -> Result<Option<Rules>> {
-    let wrong = |why: String| {
-        let what = format!("cannot read the policy of {}", file.display());
-        let hint = "mend that file, or let MAGIC_MODULE_REGISTRY name another";
-        Error::new(Kind::Configuration, what)
-            .caused_by(&std::io::Error::other(why))
-            .path(file.display().to_string())
-            .hint(hint)
-    };
-    let text = fs_err::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-    let document = document(file, &text).map_err(wrong)?;
+    let document = document_of(file)?;
+    let wrong = |why| wrong(file, why);
     match document.get("policy") {
         None => Ok(None),
         Some(Value::Object(table)) => rules(file, table).map(Some).map_err(wrong),
         Some(_) => Err(wrong("policy must be a table".to_owned())),
     }
+}
+
+/// The error of a file that cannot be meant so.
+pub(super) fn wrong(file: &Path, why: String) -> Error {
+    let what = format!("cannot read the policy of {}", file.display());
+    let hint = "mend that file, or let MAGIC_MODULE_REGISTRY name another";
+    Error::new(Kind::Configuration, what)
+        .caused_by(&std::io::Error::other(why))
+        .path(file.display().to_string())
+        .hint(hint)
+}
+
+/// All that a file says.
+pub(super) fn document_of(file: &Path) -> Result<Value> {
+    let text = fs_err::read_to_string(file).map_err(|error| wrong(file, error.to_string()))?;
+    document(file, &text).map_err(|why| wrong(file, why))
 }
 
 /// A registry is written in TOML, or in JSON.
@@ -88,7 +96,7 @@ fn rules(file: &Path, table: &Map<String, Value>) -> Result<Rules, String> {
     })
 }
 
-fn known(place: &str, table: &Map<String, Value>, keys: &[&str]) -> Result<(), String> {
+pub(super) fn known(place: &str, table: &Map<String, Value>, keys: &[&str]) -> Result<(), String> {
     let Some(strange) = table.keys().find(|key| !keys.contains(&key.as_str())) else {
         return Ok(());
     };

@@ -184,7 +184,7 @@ def test_verify_and_prune(engine: Any, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_cache(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
     mount = {"namespace": "acme", "manifest_url": "https://h/m.json", "directory": "/c/v1/mounts/ab", "changed": 86400,
-             "lock": None, "identity": "ab", "generation": 1}  # fmt: skip
+             "lock": None, "space": None, "identity": "ab", "generation": 1}  # fmt: skip
     sizes = {"bytes": 3 << 20, "blobs": 4, "trees": 2, "limit": 1 << 30}
     used = {
         "directory": "/c",

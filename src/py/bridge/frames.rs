@@ -75,6 +75,13 @@ pub fn importer(py: Python<'_>) -> PyResult<Option<Importer>> {
     Ok(found)
 }
 
+/// The file of the code that calls us, as its code object names it.
+pub fn caller(py: Python<'_>) -> PyResult<Option<String>> {
+    let Ok(frame) = frame_at(py, 0) else { return Ok(None) };
+    let code = frame.getattr(intern!(py, "f_code"))?;
+    code.getattr(intern!(py, "co_filename"))?.extract().map(Some)
+}
+
 enum Kind {
     Importlib,
     Helper,

@@ -20,6 +20,7 @@ use crate::mount::MountRequest;
 use crate::name::UrlText;
 use crate::py::bridge::errors::{OrRaise, kind_of};
 use crate::py::bridge::state::{existing, session};
+use crate::py::hook::guard::guard;
 use crate::settings::{Exported, own_variables, parse_mounts, text_of_mounts, variable};
 use crate::supply::Source;
 use crate::supply::manifest::{self, WhenOld};
@@ -147,6 +148,7 @@ pub fn mount_own_lock(py: Python<'_>) -> PyResult<Mount> {
     let settings = &session(py)?.engine.settings;
     if let Some(space) = &settings.space {
         space.require().or_raise(py)?;
+        guard(py, session(py)?)?;
     }
     make(py, &of_lock(settings.lock.clone().unwrap_or_default()))
 }

@@ -11,6 +11,7 @@
 //! ready      unit ─▶ one that can be used     (here an import waits, with its own lock only)
 //! whole      a unit that a foreign loader opens       successor the version that took its place
 //! watched    modules of others that are mended        auto      brings a name that nobody knows
+//! guard      what scripts of a space may import
 //! compiling  helpers that compile together            absolute  why nobody knows a name
 //! ```
 
@@ -23,6 +24,7 @@ pub mod entry;
 pub mod filter;
 pub mod finder;
 mod folders;
+pub mod guard;
 mod install;
 mod loader;
 mod missing;

@@ -14,8 +14,8 @@ from magic_module._py.locking.changes import normal
 from magic_module._py.locking.reading import wrong
 from magic_module.errors import ConfigurationError, RequirementError
 
-TABLES = ("modules", "imports", "links", "names", "policy")
-"""`names` and `policy` are read by whoever uses them."""
+TABLES = ("modules", "imports", "links", "names", "policy", "scripts")
+"""`names`, `policy` and `scripts` are read by whoever uses them."""
 
 MODULE = (
     "display_name",
