@@ -104,7 +104,7 @@ def test_what_a_script_may_import(world: World) -> None:
     file.write_text("[scripts]\nalow = []\n")
     closed = world.run(START + "import json", env=inside, status=1).stderr
     assert "scripts has no key alow: did you mean allow?" in closed
-    still = f"try:\n    _native._start()\nexcept ImportError:\n    pass\nimport packaging"
+    still = "try:\n    _native._start()\nexcept ImportError:\n    pass\nimport packaging"
     start = START.replace("; _native._start()", "")
     assert "did you mean allow?" in world.run(start + still, env=inside, status=1).stderr
     assert "PolicyError" not in world.run("print(1)", env=inside).stdout
