@@ -18,6 +18,7 @@ mod scripts;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Kind, Result};
@@ -30,6 +31,14 @@ pub use rules::{Asked, Audit, Judgement, Otherwise, Place, Rule, Rules};
 /// The remedy wherever plain HTTP is refused.
 pub const USE_HTTPS: &str =
     "use https, or allow plain HTTP with allow_http=True or MAGIC_MODULE_ALLOW_HTTP=1";
+
+/// This process is a run without network: it is offline by the limits that it was given.
+static WITHOUT_NETWORK: AtomicBool = AtomicBool::new(false);
+
+/// From now on whoever asks somebody in vain is told what a run can do about it.
+pub fn run_without_network() {
+    WITHOUT_NETWORK.store(true, Ordering::Relaxed);
+}
 
 /// What the requests of a mount may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +67,12 @@ impl Policy {
         if !self.offline {
             let why = format!("{}, and `offline` of [policy] forbids to ask {url}", what());
             let hint = "fetch it on a machine that may, or change the file that MAGIC_MODULE_REGISTRY names";
+            return Err(Error::new(Kind::Offline, why).url(url).hint(hint));
+        }
+        if WITHOUT_NETWORK.load(Ordering::Relaxed) {
+            let why = format!("{}, and a run without network cannot ask {url}", what());
+            let hint =
+                "have it fetched before the run: --prefetch NAME, or prefetch=[NAME] of run()";
             return Err(Error::new(Kind::Offline, why).url(url).hint(hint));
         }
         let why = format!("{}, and MAGIC_MODULE_OFFLINE forbids to ask {url}", what());

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from magic_module._py.registry.links import Link, load_links
     from magic_module._py.registry.registry import Registry
     from magic_module._py.spaces.space import Difference, Space
+    from magic_module._py.running.result import Run
+    from magic_module._py.running.running import arun, run
 
 __all__ = [
     "ApprovedModule",
@@ -56,11 +58,13 @@ __all__ = [
     "Registry",
     "Report",
     "Request",
+    "Run",
     "ScriptReport",
     "Space",
     "Upgrade",
     "__version__",
     "aprefetch",
+    "arun",
     "available",
     "cache_dir",
     "check_script",
@@ -78,6 +82,7 @@ __all__ = [
     "prefetch",
     "prune",
     "rollback",
+    "run",
     "upgrade",
     "verify",
 ]
@@ -94,12 +99,15 @@ _LAZY = {
     "Registry": "_py.registry.registry",
     "Report": "_native",
     "Request": "_py.asking",
+    "Run": "_py.running.result",
     "ScriptReport": "_native",
     "Space": "_py.spaces.space",
     "Upgrade": "_native",
     "aprefetch": "_py.api",
+    "arun": "_py.running.running",
     "install": "_py.installing",
     "load_links": "_py.registry.links",
+    "run": "_py.running.running",
 }
 
 

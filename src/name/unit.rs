@@ -8,6 +8,7 @@ use super::{BadName, DistributionName, RESERVED_ON_WINDOWS, bad, text_type};
 /// Names of the public API, which no unit of `magic_module` may take.
 pub const API_NAMES: &[&str] = &[
     "aprefetch",
+    "arun",
     "available",
     "cache_dir",
     "check_script",
@@ -25,6 +26,7 @@ pub const API_NAMES: &[&str] = &[
     "prefetch",
     "prune",
     "rollback",
+    "run",
     "upgrade",
     "verify",
     "ApprovedModule",
@@ -36,6 +38,7 @@ pub const API_NAMES: &[&str] = &[
     "Registry",
     "Report",
     "Request",
+    "Run",
     "ScriptReport",
     "Space",
     "Upgrade",

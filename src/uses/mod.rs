@@ -13,6 +13,8 @@
 //! script    what a script needs, and whether it is here
 //! kept      what takes the space                     space     makes, changes, removes them
 //! sync      whether a lock is of what its folder says
+//! kept      what takes the space
+//! run       a script in processes of its own, within limits
 //! ```
 
 pub mod activate;
@@ -32,6 +34,8 @@ pub mod pin;
 pub mod prefetch;
 pub mod prune;
 pub mod publish;
+#[cfg(unix)]
+pub mod run;
 #[cfg(feature = "scan")]
 pub mod script;
 pub mod space;

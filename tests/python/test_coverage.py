@@ -33,4 +33,4 @@ def test_every_row_names_a_test_that_exists() -> None:
     known = {name for source in sources for name in re.findall(r"\b(?:def|fn) (\w+)", source.read_text("utf-8"))}
     named = {test for row in ROWS for test in re.findall(r"`(\w+)`", row[2])}
     assert named and not named - known
-    assert [row[0] for row in ROWS if not row[2]] == ["0.26 execution requests and results"]
+    assert [row[0] for row in ROWS if not row[2]] == []

@@ -17,7 +17,10 @@ STUB = Path(mm.__file__).with_name("_native.pyi")
 QUIET = ("__eq__", "__hash__", "__iter__", "__reduce__")
 """Methods that need no text."""
 
-PYTHON = ("ApprovedModule", "Difference", "Installed", "Link", "Registry", "Space", "install", "load_links")
+PYTHON = (
+    *("ApprovedModule", "Difference", "Installed", "Link", "Registry", "Run", "Space"),
+    *("arun", "install", "load_links", "run"),
+)
 """What no stub tells of: it is written in Python."""
 
 

@@ -4,7 +4,9 @@
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use serde_json::json;
 
+use super::told;
 use crate::audit::Act;
 
 /// Raises one event; `arguments` begin with its name.
@@ -22,6 +24,7 @@ pub fn acts(py: Python<'_>, acts: &[Act]) -> PyResult<()> {
             Act::Resolve { url } => raise(py, ("magic_module.resolve", url.to_string()))?,
             Act::Fetch { unit, url, size, sha256 } => {
                 raise(py, ("magic_module.fetch", unit, url.to_string(), size, sha256))?;
+                told::tell(|| json!({"fetched": {"name": unit, "bytes": size}}));
             }
         }
     }

@@ -4,6 +4,7 @@ use pyo3::exceptions::{PyFileNotFoundError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::told;
 use crate::error::{Error, Kind};
 
 fn class_of(kind: Kind) -> &'static str {
@@ -43,6 +44,7 @@ pub fn kind_of(py: Python<'_>, error: &PyErr) -> Option<Kind> {
 }
 
 pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
+    told::tell_refusal(error);
     match build(py, error) {
         Ok(exception) => PyErr::from_value(exception),
         Err(failed) => {

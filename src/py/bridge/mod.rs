@@ -15,6 +15,7 @@
 //! choosing     how the helper starts that chooses wheels
 //! dict         answers ─▶ dicts
 //! notices      what was noticed ─▶ warnings
+//! told         what a run tells whoever started it
 //! ```
 
 pub mod attempt;
@@ -32,3 +33,4 @@ pub mod placeholder;
 pub mod requirements;
 pub mod runtime;
 pub mod state;
+pub mod told;

@@ -7,17 +7,19 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
+use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::consent::{answer, asker};
 use super::errors::OrRaise;
 use super::listeners::{call_if_there, deliver, fail, listen, tell};
 use super::state::know_tags;
-use crate::audit::{self, Question, Watcher};
+use super::told;
+use crate::audit::{self, Act, Question, Watcher};
 use crate::error::{Error, Kind, Result};
 use crate::events::{self, Heard};
 use crate::fetch::{Next, Work};
@@ -75,10 +77,14 @@ fn wait<T: Send + 'static>(
     heard: Option<&Heard>,
     mut work: Work<Step<T>>,
 ) -> PyResult<T> {
+    let (began, mut fetches) = (Instant::now(), false);
     loop {
         let next = py.detach(|| work.next(TICK));
         let answered = match &next {
-            Next::Told(Step::Asked(Question::May(acts), _)) => super::audit::acts(py, acts),
+            Next::Told(Step::Asked(Question::May(acts), _)) => {
+                fetches |= acts.iter().any(|act| matches!(act, Act::Fetch { .. }));
+                super::audit::acts(py, acts)
+            }
             Next::Told(Step::Asked(Question::Tags, _)) => know_tags(py, session),
             Next::Told(Step::Asked(Question::Consent(request, place), _)) => answer(py, request)
                 .map(|verdict| {
@@ -93,6 +99,9 @@ fn wait<T: Send + 'static>(
             .and_then(|()| check(py));
         match (next, told) {
             (Next::Told(Step::Done(result)), Ok(())) => {
+                if fetches {
+                    told::tell(|| json!({"waited": began.elapsed().as_secs_f64()}));
+                }
                 py.detach(|| work.end());
                 return result.or_raise(py);
             }

@@ -12,6 +12,7 @@
 //! doctor     what is wrong                 settings   the environment
 //! install    plain files in a folder         check      what a script needs
 //! known      import name to distribution   space      what a tenant has of its own
+//! run        a script within limits
 //! types      what is returned
 //! ```
 
@@ -33,6 +34,7 @@ mod pin;
 mod prefetch;
 mod publish;
 mod requests;
+mod run;
 mod search_path;
 mod settings;
 mod space;
@@ -92,6 +94,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(requests::_judge, module)?,
         wrap_pyfunction!(requests::_note, module)?,
         wrap_pyfunction!(requests::on_request, module)?,
+        wrap_pyfunction!(run::_begin_run, module)?,
         wrap_pyfunction!(settings::_parse_size, module)?,
         wrap_pyfunction!(settings::_settings, module)?,
         wrap_pyfunction!(settings::_hashed, module)?,

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+use serde_json::json;
 
 use super::compiling::expect;
 use super::spec::UnitHandle;
@@ -22,7 +23,7 @@ use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::listeners::deliver;
 use crate::py::bridge::requirements::check;
 use crate::py::bridge::state::session;
-use crate::py::bridge::{audit, installed, notices};
+use crate::py::bridge::{audit, installed, notices, told};
 use crate::session::Session;
 use crate::unit::Unit;
 use crate::uses::check::{Need, is_not_denied};
@@ -47,6 +48,8 @@ pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Sessi
     }
     let tree = unit.digest.to_hex();
     audit::raise(py, ("magic_module.verify", &unit.full_name, unit.version.as_str(), tree))?;
+    let version = unit.version.as_str();
+    told::tell(|| json!({"used": {"name": unit.full_name, "version": version}}));
     handle.ready.store(true, Ordering::Release);
     deliver(py, session)?;
     Ok(session)

@@ -131,13 +131,29 @@ ANSWERS: dict[str, str | dict[str, str]] = {
     "space add": _CHANGED,
     "space remove": _CHANGED,
     "space diff": {"here": "str", "there": "str", "differences": "list[dict[str, Any]]"},
+    "run": {
+        "ok": "bool",
+        "script": "str",
+        "status": "int | None",
+        "signal": "int | None",
+        "limit": "str | None",
+        "stdout": "str",
+        "stderr": "str",
+        "left_out": "int",
+        "seconds": "float",
+        "cpu": "float",
+        "peak_memory": "int",
+        "imported": "list[dict[str, Any]]",
+        "downloaded": "dict[str, Any]",
+        "refused": "list[dict[str, Any]]",
+        "enforced": "dict[str, str]",
+    },
     "demo": {"ok": "bool", "acts": "list[dict[str, Any]]"},
 }
 _ERROR = {"schema": "int", "type": "str", "message": "str", "name": "str | None", "url": "str | None",
           "path": "str | None", "expected": "str | None", "got": "str | None", "hint": "str | None",
           "causes": "list[str]"}  # fmt: skip
-#: `run` becomes the program: it has no answer of its own.
-COMMANDS = frozenset(name.partition(" ")[0] for name in ANSWERS) | {"run"}
+COMMANDS = frozenset(name.partition(" ")[0] for name in ANSWERS)
 
 
 def answer(text: str, command: str, failed: bool = False) -> dict[str, Any]:

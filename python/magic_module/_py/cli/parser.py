@@ -115,6 +115,7 @@ def command_line() -> argparse.ArgumentParser:
         "--trace", action="store_true", help="tell at exit what was used, how large it was, and who pulled it"
     )
     run.add_argument("--trace-to", metavar="FILE", help="the same, into a file")
+    _add_limits(run)
     rest: dict[str, Any] = {"nargs": argparse.REMAINDER, "default": None}
     run.add_argument("-m", dest="module", metavar="MODULE", help="run a module; all that follows is its own", **rest)
     run.add_argument("-c", dest="code", metavar="CODE", help="run a text; all that follows is its own", **rest)
@@ -147,6 +148,23 @@ def command_line() -> argparse.ArgumentParser:
     doctor.add_argument("--use", metavar="CODE", help="Python that uses the package, as the last but one step")
     add("demo.demo", "demo", "Tell the whole story in a temporary folder, and check that it is so.")
     return top
+
+
+def _add_limits(run: argparse.ArgumentParser) -> None:
+    group = run.add_argument_group("in processes of its own, with nothing left running at the end")
+    group.add_argument("--space", metavar="NAME", help="the packages of a space")
+    group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="end it after so long")
+    group.add_argument("--memory", type=_bytes, metavar="SIZE", help="of all its processes, such as 512M")
+    group.add_argument("--cpu", type=_seconds, metavar="SECONDS", help="time of the processor, of all its processes")
+    group.add_argument("--open-files", type=_positive, metavar="N", help="of each process")
+    group.add_argument("--processes", type=_positive, metavar="N", help="at a time")
+    group.add_argument("--no-network", action="store_true", help="refuse internet sockets, loopback, too")
+    group.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable that it gets; others are not"
+    )
+    group.add_argument(
+        "--prefetch", action="append", default=[], metavar="NAME", help="fetch it before, beside what it imports"
+    )
 
 
 def _add_build(command: argparse.ArgumentParser) -> None:
@@ -276,6 +294,23 @@ def _days(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is no number of days")
     return number
+
+
+def _positive(text: str) -> int:
+    number = _number(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
+    return seconds
 
 
 def _bytes(text: str) -> int:

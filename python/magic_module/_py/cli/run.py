@@ -16,19 +16,28 @@ LOCK = "pylock.toml"
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Turns this process into the program; it does not come back."""
+    """Turns this process into the program; only a run within limits comes back."""
     program: list[str] = options.program
     for flag, words in (("-m", options.module), ("-c", options.code)):
         if words is not None:
             program = [flag, *words] if words else []
     if not program:
         _wrong(options, "nothing to run: name a script, -m MODULE or -c CODE")
-    lock = lock_for(options, program[0])
+    lock = lock_for(options, program[0]) if options.space is None else None
+    if is_asked(options):
+        from magic_module._py.cli.within import within
+
+        return within(options, program, None if lock is None else str(lock), _trace(options))
     if lock is None:
         _wrong(
             options,
             f"no lock to run with: there is no {LOCK} here or above; make one: magic-module lock NAME -o {LOCK}",
         )
+    return become(options, program, lock)
+
+
+def become(options: argparse.Namespace, program: list[str], lock: Path) -> NoReturn:
+    """Turns this process into the program."""
     try:
         _native._sync_before(lock)
     except MagicModuleError as error:
@@ -49,6 +58,12 @@ def run(options: argparse.Namespace) -> Answer:
         hint = "use a system whose file system has symbolic links"
         raise ConfigurationError(f"{lock} has no view to run in; {hint}", hint=hint)
     execute(command_in(view, program, _trace(options)), _environment(view, None if special else lock))
+
+
+def is_asked(options: argparse.Namespace) -> bool:
+    """True if the program cannot just take the place of this process: there is a limit, or somebody wants to know."""
+    words = ("timeout", "memory", "cpu", "open_files", "processes", "no_network", "space", "env", "prefetch", "json")
+    return any(getattr(options, word) not in (None, False, []) for word in words)
 
 
 def _environment(view: Path, lock: Path | None) -> dict[str, str]:
