@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from magic_module._py.registry.entries import ApprovedModule
     from magic_module._py.registry.links import Link, load_links
     from magic_module._py.registry.registry import Registry
-    from magic_module._py.spaces.space import Difference, Space
     from magic_module._py.running.result import Run
     from magic_module._py.running.running import arun, run
+    from magic_module._py.spaces.space import Difference, Space
 
 __all__ = [
     "ApprovedModule",
