@@ -107,6 +107,7 @@ print(len(set(views)))
     assert "extra is found by optional imports\nfurther is not found by optional imports\n" in traced.stderr
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("policy", "program", "sentence"),
     [
@@ -125,6 +126,7 @@ def test_a_table_that_is_wrong_says_so(
     assert "[tool.magic-module.optional]" in ended.stderr or "write a table" in ended.stderr
 
 
+@pytest.mark.once
 def test_another_policy_is_wrong(tmp_path: Path, cache: Path) -> None:
     program = "import magic_module as mm; mm.mount_lock('pylock.toml', optional='never')"
     assert "ValueError: optional must be 'fetch', 'present-only' or 'deny'" in python(cache, program, status=1).stderr
