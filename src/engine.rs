@@ -51,6 +51,9 @@ impl Engine {
             places: places.clone(),
         };
         let fetcher = Fetcher::new(store.blobs().clone(), settings.concurrency, access);
+        if let Some(folder) = &settings.bundles {
+            fetcher.bundles.add(folder.clone());
+        }
         let (events, compiling) = (Arc::default(), OnceLock::new());
         Self { store, fetcher, administrator, journal, places, events, settings, compiling }
     }

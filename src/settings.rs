@@ -100,6 +100,8 @@ pub struct Settings {
     pub cache_limit: Option<u64>,
     /// `MAGIC_MODULE_TRUSTED_OWNERS`: user ids whose read-only caches are trusted.
     pub trusted_owners: Vec<u32>,
+    /// `MAGIC_MODULE_BUNDLES`: a folder with bundles, which are looked into before a server is asked.
+    pub bundles: Option<PathBuf>,
     /// `MAGIC_MODULE_OFFLINE=1`: no request is made.
     pub offline: bool,
     /// `MAGIC_MODULE_PROGRESS=auto|bar|json|off`.
@@ -229,6 +231,9 @@ impl Settings {
             cache_limit: parsed(text("MAGIC_MODULE_CACHE_LIMIT")?, parse_limit)?,
             trusted_owners: parsed(text("MAGIC_MODULE_TRUSTED_OWNERS")?, parse_owners)?
                 .unwrap_or_default(),
+            bundles: path("MAGIC_MODULE_BUNDLES")?
+                .map(|it| absolute("MAGIC_MODULE_BUNDLES", it))
+                .transpose()?,
             offline: flag("MAGIC_MODULE_OFFLINE")?,
             progress: parsed(word("MAGIC_MODULE_PROGRESS")?, parse_show)?.unwrap_or_default(),
             concurrency: parsed(text("MAGIC_MODULE_CONCURRENCY")?, parse_concurrency)?

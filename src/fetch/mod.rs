@@ -9,6 +9,7 @@
 //! their own (lane.rs). Dropping the future ends the downloads, removes their part files
 //! and lets go of their locks.
 
+mod bundles;
 mod download;
 mod lane;
 mod once;
@@ -45,6 +46,7 @@ use crate::store::{Reuse, Sync};
 pub use crate::origin::client::Access;
 pub use crate::origin::logins::Places;
 pub use crate::origin::{Freshness, Validator};
+pub use bundles::{Bundle, Bundles, Sought};
 pub use download::Document;
 pub use part::{Piece, Range};
 pub use retry::Limits;
@@ -98,6 +100,8 @@ pub struct Fetcher {
     limits: Limits,
     access: Access,
     shared: PerProcess<Arc<Shared>>,
+    /// What was carried here, and is looked into before anybody is asked.
+    pub bundles: Arc<Bundles>,
 }
 
 /// What the downloads of one process share.
@@ -130,7 +134,7 @@ impl Fetcher {
         limits: Limits,
     ) -> Self {
         let shared = PerProcess::new(Arc::new(Shared::new(concurrency, &access, &limits)));
-        Self { blobs, concurrency, limits, access, shared }
+        Self { blobs, concurrency, limits, access, shared, bundles: Arc::default() }
     }
 
     /// Where the blobs are put.

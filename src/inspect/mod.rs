@@ -15,6 +15,7 @@ mod pieces;
 mod tail;
 mod whole;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -23,7 +24,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, Result};
 use crate::events::{Events, Notice, NoticeKind, Progress};
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Sought};
 use crate::name::{DistributionName, SafeUrl};
 use crate::policy::Policy;
 use crate::store::{Store, wheels as kept};
@@ -90,6 +91,7 @@ async fn ask(
     policy: Policy,
     events: &Arc<Events>,
 ) -> Result<Vec<(usize, Contents)>> {
+    let (rest, missing) = carried(fetcher, store, missing, events).await?;
     let mut acts = Vec::new();
     for (_, Asked { url, .. }) in &missing {
         if url.scheme() != "file" {
@@ -103,7 +105,7 @@ async fn ask(
     let _keep = store.keep()?;
     let progress = Progress::new(label(missing.len()), events.clone());
     let mut seen = Vec::new();
-    let mut rest = Vec::new();
+    let mut rest = rest;
     let mut waiting = missing.into_iter();
     let mut running = FuturesUnordered::new();
     loop {
@@ -143,6 +145,47 @@ async fn ask(
     }
     progress.finish("");
     Ok(seen)
+}
+
+/// Those that a bundle has, or the store, with their sizes; and the others.
+async fn carried(
+    fetcher: &Fetcher,
+    store: &Store,
+    missing: Vec<(usize, Asked)>,
+    events: &Arc<Events>,
+) -> Result<(Vec<(usize, Asked, Option<u64>)>, Vec<(usize, Asked)>)> {
+    let (mut here, mut others, mut places, mut sought) = (vec![], vec![], vec![], vec![]);
+    for (at, asked) in missing {
+        let Wheel { sha256, size, .. } = asked.wheel;
+        match (sha256, size) {
+            (Some(sha256), Some(size)) if fetcher.store().has(&sha256, size) => {
+                here.push((at, asked, Some(size)));
+            }
+            (Some(sha256), size) => {
+                sought.push(Sought { sha256, size, file_name: asked.label().to_owned() });
+                places.push((at, asked));
+            }
+            _ => others.push((at, asked)),
+        }
+    }
+    if fetcher.bundles.is_empty(events) || sought.is_empty() {
+        others.extend(places);
+        return Ok((here, others));
+    }
+    store.create()?;
+    let _keep = store.keep()?;
+    let (bundles, blobs) = (fetcher.bundles.clone(), fetcher.store().clone());
+    let told = events.clone();
+    let bring = move || bundles.bring(&blobs, &sought, &told);
+    let found = threads::beside(bring).await.unwrap_or_else(|| Err(ended()))?;
+    let found: BTreeMap<usize, u64> = found.into_iter().collect();
+    for (place, (at, asked)) in places.into_iter().enumerate() {
+        match found.get(&place) {
+            Some(size) => here.push((at, asked, Some(*size))),
+            None => others.push((at, asked)),
+        }
+    }
+    Ok((here, others))
 }
 
 /// What progress calls it.

@@ -12,8 +12,7 @@
 //! install   plain files in a folder, of a lock
 //! script    what a script needs, and whether it is here
 //! kept      what takes the space                     space     makes, changes, removes them
-//! sync      whether a lock is of what its folder says
-//! kept      what takes the space
+//! sync      whether a lock is of what its folder says    bundle  what is carried elsewhere
 //! run       a script in processes of its own, within limits
 //! ```
 
@@ -21,6 +20,7 @@ pub mod activate;
 mod allow;
 pub mod ask;
 pub mod browse;
+pub mod bundle;
 pub mod check;
 pub mod data;
 pub mod describe;

@@ -233,6 +233,7 @@ WEAKEST = {
     "LOCK": "/nowhere/pylock.toml",
     "MOUNTS": '[{{"namespace": "acme", "manifest_url": "{evil}", "public_key": "{evil_key}"}}]',
     "SYNC": "1",
+    "BUNDLES": "/nowhere/bundles",
     "START": "1",
     "REGISTRY": "/dev/null",
     "AUTO_INSTALL": "ask",

@@ -1,5 +1,6 @@
 //! The session of this interpreter, made at the first use, and what a fork does to it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use pyo3::prelude::*;
@@ -27,9 +28,28 @@ pub fn session(py: Python<'_>) -> PyResult<&'static Arc<Session>> {
         return Ok(session);
     }
     let session = Arc::new(Session::new(Settings::from_env().or_raise(py)?, interpreter(py)?));
+    if let Some(folder) = beside_program(py)? {
+        session.engine.fetcher.bundles.add(folder);
+    }
     let session = SESSION.get_or_init(|| session);
     settle(py, session)?;
     Ok(session)
+}
+
+/// Where bundles lie that come with a program: beside its main script, or beside a frozen application.
+/// Nobody looks whether it is there before something is to be fetched.
+fn beside_program(py: Python<'_>) -> PyResult<Option<PathBuf>> {
+    let sys = py.import("sys")?;
+    let main = sys.getattr("modules")?.call_method1("get", ("__main__",))?;
+    let is_frozen = sys.hasattr("frozen")?;
+    let program = if is_frozen { sys.getattr("executable") } else { main.getattr("__file__") };
+    // When an interpreter starts, its script is no module yet.
+    let first = || sys.getattr("argv").and_then(|argv| argv.get_item(0));
+    let program: Option<PathBuf> = program.or_else(|_| first()).and_then(|it| it.extract()).ok();
+    let is_file = |path: &PathBuf| !path.as_os_str().as_encoded_bytes().starts_with(b"-");
+    let program = program.filter(|path| is_file(path) && path.file_name().is_some());
+    let absolute = program.and_then(|path| std::path::absolute(path).ok());
+    Ok(absolute.and_then(|path| Some(path.parent()?.join("bundled_modules"))))
 }
 
 fn interpreter(py: Python<'_>) -> PyResult<Interpreted> {

@@ -50,6 +50,7 @@ pub fn export_environment(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
             "MAGIC_MODULE_LOCK" => settings.lock.clone().map(PathBuf::into_os_string),
             "MAGIC_MODULE_SPACES_DIR" => settings.spaces_dir.clone().map(PathBuf::into_os_string),
             "MAGIC_MODULE_REGISTRY" => settings.registry.clone().map(PathBuf::into_os_string),
+            "MAGIC_MODULE_BUNDLES" => settings.bundles.clone().map(PathBuf::into_os_string),
             "MAGIC_MODULE_CACHE_DIR" => Some(settings.caches()),
             "MAGIC_MODULE_MANIFEST_URL" => {
                 settings.manifest_url.as_ref().map(|url| public(url).as_str().into())

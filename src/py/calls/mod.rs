@@ -16,6 +16,7 @@
 //! types      what is returned
 //! ```
 
+mod bundle;
 mod check;
 mod data;
 mod describe;
@@ -48,6 +49,8 @@ use pyo3::wrap_pyfunction;
 /// Adds all functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let functions = [
+        wrap_pyfunction!(bundle::_bundle_parts, module)?,
+        wrap_pyfunction!(bundle::_unbundle, module)?,
         wrap_pyfunction!(check::check_script, module)?,
         wrap_pyfunction!(data::_is_in_view, module)?,
         wrap_pyfunction!(data::_lazy_files, module)?,

@@ -30,6 +30,7 @@ pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         cache_dir: settings.caches().to_string_lossy(),
         cache_limit: settings.cache_limit,
         trusted_owners: &settings.trusted_owners,
+        bundles: settings.bundles.as_ref().map(|path| path.to_string_lossy()),
         offline: settings.offline,
         progress: settings.progress.as_str(),
         concurrency: settings.concurrency,

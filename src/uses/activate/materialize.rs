@@ -60,6 +60,10 @@ impl Session {
         let reusable = |member: &Member| self.reusable(member);
         let plans = self.plans(&missing, reuse, Packs::Fetched, reusable)?;
         self.allow(members, &missing, &plans).await?;
+        let plans = match reuse == Reuse::WhatIsHere && self.bring_bundled(&plans).await? {
+            true => self.plans(&missing, reuse, Packs::Fetched, reusable)?,
+            false => plans,
+        };
         let fetched = self.fetch_or_mend(&missing, &plans, progress, reuse).await;
         let fetched = fetched.inspect_err(|error| self.note_failure(&missing, error))?;
         Ok(bytes + fetched)

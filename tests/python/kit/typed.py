@@ -71,6 +71,8 @@ ANSWERS: dict[str, str | dict[str, str]] = {
     },
     "activate": {"environment": "str", "lock": "str", "file": "str"},
     "deactivate": {"environment": "str", "changed": "bool"},
+    "bundle": {"bundle": "str", "artifacts": "list[dict[str, Any]]", "bytes": "int"},
+    "unbundle": {"bundle": "str", "artifacts": "int", "bytes": "int"},
     "sync": {"ok": "bool", "folder": "str", "locks": "list[dict[str, Any]]"},
     "doctor": {"ok": "bool", "findings": "list[_Finding]"},
     "install": {"into": "str | None", "installed": "list[dict[str, Any]]"},

@@ -190,6 +190,7 @@ fn settings(options: &Options) -> Settings {
         registry: None,
         auto_install: None,
         sync: false,
+        bundles: None,
         start: true,
         manifest_url: None,
         public_keys: Vec::new(),

@@ -136,6 +136,19 @@ def command_line() -> argparse.ArgumentParser:
         add("registry.list_modules", "registry", "Tell what this installation approves, and lock it."), common
     )
     _add_space(add("space.list_spaces", "space", "Give each tenant packages, a policy and a log of its own."), common)
+    bundle = add(
+        "bundle.bundle", "bundle", "Write packages and what they require into one file, to be carried elsewhere."
+    )
+    bundle.add_argument("names", metavar="NAME", nargs="*", help="default: all of the lock")
+    bundle.add_argument("-o", "--output", metavar="FILE", required=True, help="a zip: work.zip")
+    _add_build(bundle)
+    what = bundle.add_mutually_exclusive_group()
+    what.add_argument("--trace-of", metavar="SCRIPT", help="run a script with the lock, and take what it imports")
+    what.add_argument("--imports-of", metavar="SCRIPT", help="what a script imports, as far as it is mounted")
+    unbundle = add(
+        "bundle.unbundle", "unbundle", "Put what a bundle has into the cache, so that nobody is asked for it."
+    )
+    unbundle.add_argument("file", metavar="FILE")
     sync = add("sync.sync", "sync", "Lock what this folder requires if that has changed, and make it importable.")
     sync.add_argument(
         "path", metavar="PATH", nargs="?", help="a folder, a script or a pylock.toml; default: this folder"

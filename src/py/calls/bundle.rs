@@ -1,0 +1,45 @@
+//! Bundles: what is put into one, and what is taken out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use crate::fetch::Bundle;
+use crate::py::bridge::errors::OrRaise;
+use crate::py::bridge::runtime::block;
+use crate::py::bridge::state::session;
+
+/// For every artifact of units, and of what they require: unit, version, file name, sha256, size, and
+/// where it lies.
+#[pyfunction]
+#[expect(clippy::type_complexity, reason = "as Python takes it apart")]
+pub fn _bundle_parts(
+    py: Python<'_>,
+    names: Vec<String>,
+) -> PyResult<Vec<(String, String, String, String, u64, PathBuf)>> {
+    let session = session(py)?;
+    let mut found = Vec::new();
+    for (mount, names) in session.by_mount(&names).or_raise(py)? {
+        let asked = Arc::clone(&mount);
+        found.extend(block(py, session, None, async move |session| {
+            session.bundle_parts(&asked, &names).await
+        })?);
+    }
+    let row = |it: crate::uses::bundle::Part| {
+        (it.unit, it.version, it.file_name, it.sha256.to_hex(), it.size, it.blob)
+    };
+    Ok(found.into_iter().map(row).collect())
+}
+
+/// Puts all that a bundle holds into the store: how many artifacts, and how many bytes.
+#[pyfunction]
+pub fn _unbundle(py: Python<'_>, path: PathBuf) -> PyResult<(usize, u64)> {
+    let store = &session(py)?.engine.store;
+    py.detach(|| {
+        store.create()?;
+        let _kept = store.keep()?;
+        Bundle::open(&path)?.unpack(store.blobs())
+    })
+    .or_raise(py)
+}

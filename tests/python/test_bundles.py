@@ -1,0 +1,202 @@
+"""`magic-module bundle`, `unbundle` and `MAGIC_MODULE_BUNDLES`: packages that somebody carried here."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kit import interpreter, typed
+from kit.locks import Lock, python
+from kit.process import Result
+from kit.wheels import wheel
+from origins import Origin
+
+pytestmark = pytest.mark.once
+
+Served = tuple[Lock, Origin]
+OFFLINE = {"MAGIC_MODULE_OFFLINE": "1"}
+
+
+def say(lock: Lock | None, cache: Path, *arguments: str, status: int = 0, **settings: str) -> Result:
+    named = () if lock is None else ("--lock", str(lock.path))
+    ended = interpreter.command_line(*arguments, *named, cache=cache, settings=settings)
+    assert ended.status == status, ended
+    return ended
+
+
+def importing(lock: Lock, cache: Path, name: str = "alpha", **settings: str) -> Result:
+    program = f"""
+        import warnings
+        warnings.simplefilter("always")
+        import magic_module as mm
+        mm.mount_lock({str(lock.path)!r})
+        import {name}
+        print("imported")
+    """
+    return python(cache, program, settings)
+
+
+@pytest.fixture
+def bundle(served: Served, tmp_path: Path) -> Path:
+    """A bundle of alpha and what that requires, made elsewhere."""
+    lock, origin = served
+    target = tmp_path / "carried" / "work.zip"
+    target.parent.mkdir()
+    say(lock, tmp_path / "elsewhere", "bundle", "-o", str(target), "alpha")
+    origin.take()
+    return target
+
+
+def test_the_schema_has_the_fields_that_there_are() -> None:
+    schema = json.loads((Path(__file__).parents[2] / "docs/reference/bundle.schema.json").read_text("utf-8"))
+    for command, form in zip(("bundle", "unbundle"), schema["oneOf"], strict=False):
+        assert {"schema", "command", *typed.ANSWERS[command]} == set(form["required"]) == set(form["properties"])
+
+
+def test_a_bundle_is_a_zip_of_what_is_named_and_what_that_requires(served: Served, cache: Path, tmp_path: Path) -> None:
+    lock, _ = served
+    first, second = tmp_path / "first.zip", tmp_path / "second.zip"
+    answer = typed.answer(say(lock, cache, "bundle", "-o", str(first), "alpha", "--json").stdout, "bundle")
+    assert [artifact["unit"] for artifact in answer["artifacts"]] == ["alpha", "Beta"]
+    with zipfile.ZipFile(first) as archive:
+        names = {name.rpartition("/")[2] for name in archive.namelist()}
+        assert names == {"bundle.json", "pylock.toml", *(lock.wheels[name].filename for name in ("alpha", "Beta"))}
+        assert json.loads(archive.read("bundle.json"))["artifacts"] == answer["artifacts"]
+        assert all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+        assert archive.read("pylock.toml") == lock.path.read_bytes()
+    say(lock, tmp_path / "other", "bundle", "-o", str(second), "alpha")
+    assert first.read_bytes() == second.read_bytes()
+    say(lock, cache, "bundle", "-o", str(second))
+    with zipfile.ZipFile(second) as archive:
+        assert sum(name.endswith(".whl") for name in archive.namelist()) == len(lock.wheels)
+    script = tmp_path / "script.py"
+    script.write_text("import beta\n")
+    for option in ("--imports-of", "--trace-of"):
+        told = say(lock, cache, "bundle", "-o", str(second), option, str(script), "--json").stdout
+        assert [each["unit"] for each in typed.answer(told, "bundle")["artifacts"]] == ["Beta"]
+    assert "ends in .zip" in say(lock, cache, "bundle", "-o", "x", "alpha", status=2).stderr
+    assert "cannot write /nowhere/x.zip" in say(lock, cache, "bundle", "-o", "/nowhere/x.zip", status=1).stderr
+
+
+@pytest.mark.parametrize("way", ["unbundle", "variable", "beside"])
+def test_nobody_is_asked_for_what_was_carried_here(
+    served: Served, bundle: Path, cache: Path, tmp_path: Path, way: str
+) -> None:
+    lock, origin = served
+    # Only what the bundle has: of the other packages nobody knows what is in them.
+    small = Lock(tmp_path / "small", [lock.wheels["alpha"], lock.wheels["Beta"]], url=origin.url)
+    settings = dict(OFFLINE)
+    if way == "unbundle":
+        answer = typed.answer(say(None, cache, "unbundle", str(bundle), "--json").stdout, "unbundle")
+        assert answer["artifacts"] == 2
+    elif way == "variable":
+        settings["MAGIC_MODULE_BUNDLES"] = str(bundle.parent)
+    if way != "beside":
+        assert importing(small, cache, **settings).stdout == "imported\n"
+    else:
+        program = tmp_path / "program" / "main.py"
+        shutil.copytree(bundle.parent, program.parent / "bundled_modules")
+        program.write_text(
+            f"import magic_module as mm; mm.mount_lock({str(small.path)!r}); import alpha; print('imported')"
+        )
+        ended = interpreter.Interpreter(cache, settings=settings)
+        with ended as child:
+            failure = child.fail(f"import magic_module as mm; mm.mount_lock({str(small.path)!r})")
+        assert failure.kind == "OfflineError", "the folder of a program is its own"
+        ran = interpreter.process.run(
+            [interpreter.sys.executable, str(program)], interpreter.environment(cache, None, settings), tmp_path
+        )
+        assert ran.stdout == "imported\n"
+    assert origin.take() == []
+
+
+def changed(bundle: Path, change: Callable[[str, bytes], tuple[str, bytes] | None]) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        entries = [(name, archive.read(name)) for name in archive.namelist()]
+    with zipfile.ZipFile(bundle, "w") as archive:
+        for name, data in filter(None, (change(*entry) for entry in entries)):
+            archive.writestr(name, data)
+
+
+def truncated(bundle: Path) -> None:
+    bundle.write_bytes(bundle.read_bytes()[:-100])
+
+
+def escaping(bundle: Path) -> None:
+    changed(bundle, lambda name, data: (name.replace("artifacts/", "artifacts/../../"), data))
+
+
+def newer(bundle: Path) -> None:
+    changed(bundle, lambda name, data: (name, b'{"bundle": 2}' if name == "bundle.json" else data))
+
+
+def nothing(bundle: Path) -> None:
+    changed(bundle, lambda name, data: None if name == "bundle.json" else (name, data))
+
+
+def wrong(bundle: Path) -> None:
+    changed(bundle, lambda name, data: (name, data[:-1] + b"x" if name.endswith(".whl") else data))
+
+
+def outdated(bundle: Path) -> None:
+    other = wheel("alpha", "0.9", {"alpha.py": ""})
+    again = wheel("beta", "0.9", {"beta.py": ""})
+    bundle.unlink()
+    with zipfile.ZipFile(bundle, "w") as archive:
+        archive.writestr("bundle.json", '{"bundle": 1}')
+        for each in (other, again):
+            archive.writestr(f"artifacts/{each.sha256}/{each.filename}", each.data)
+
+
+BAD: dict[Callable[[Path], None], str] = {
+    truncated: "",
+    escaping: "",
+    newer: "is of a form that this version does not know",
+    nothing: "does not hold bundle.json",
+    wrong: "holds other bytes for artifacts/",
+    outdated: "is wanted: it is outdated, or for another platform",
+}
+
+
+@pytest.mark.parametrize("spoil", BAD)
+def test_a_bundle_that_cannot_be_used_says_so_and_the_network_remains(
+    served: Served, bundle: Path, cache: Path, spoil: Callable[[Path], None]
+) -> None:
+    lock, origin = served
+    good = bundle.with_name("zz.zip")
+    shutil.copy(bundle, good)
+    spoil(bundle)
+    settings = {"MAGIC_MODULE_BUNDLES": str(bundle)}
+    ended = importing(lock, cache, **settings)
+    assert ended.stdout == "imported\n"
+    said = [line for line in ended.stderr.splitlines() if "the bundle" in line]
+    assert len(said) == 1 and f"the bundle {bundle} is not used for what it should have: " in said[0], ended.stderr
+    assert BAD[spoil] in said[0]
+    assert {request.path.strip("/").partition("-")[0] for request in origin.take()} >= {"alpha", "beta"}
+    if spoil in (wrong, outdated):
+        # Of two that disagree, the one that has what the lock names.
+        shutil.rmtree(cache)
+        assert importing(lock, cache, MAGIC_MODULE_BUNDLES=str(bundle.parent)).stdout == "imported\n"
+        assert not any("alpha" in request.path for request in origin.take())
+    if spoil is not outdated:
+        refused = say(None, cache.with_name("fresh"), "unbundle", str(bundle), status=1)
+        assert refused.stderr.startswith("magic-module: ") and len(refused.stderr.splitlines()) == 1
+
+
+def test_a_bundle_never_says_what_a_name_is(served: Served, bundle: Path, cache: Path, tmp_path: Path) -> None:
+    """Neither its lock nor its wheels are seen where no lock that is mounted names them."""
+    say(None, cache, "unbundle", str(bundle))
+    other = Lock(tmp_path / "empty", [wheel("gamma", "1", {"gamma.py": ""})])
+    with interpreter.Interpreter(cache, settings={"MAGIC_MODULE_BUNDLES": str(bundle.parent)}) as child:
+        child.do(f"import magic_module as mm; mm.mount_lock({str(other.path)!r}); import gamma")
+        assert child.fail("import alpha").kind == "ModuleNotFoundError"
+    assert "no such" in say(None, cache, "unbundle", "/nowhere.zip", status=1).stderr.lower()
+    buffer = io.BytesIO(b"PK")
+    Path(tmp_path / "short.zip").write_bytes(buffer.getvalue())
+    assert say(None, cache, "unbundle", str(tmp_path / "short.zip"), status=1).stderr.count("\n") == 1
