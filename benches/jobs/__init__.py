@@ -3,6 +3,7 @@
 from types import ModuleType
 
 from jobs import (
+    bundles,
     catalogue,
     cells,
     check,
@@ -18,6 +19,7 @@ from jobs import (
     memory,
     miss,
     startup,
+    sync,
     transfers,
     unpacking,
     upgrading,
@@ -41,6 +43,8 @@ JOBS: dict[str, ModuleType] = {
     "transfers": transfers,
     "unpacking": unpacking,
     "upgrading": upgrading,
+    "bundles": bundles,
+    "sync": sync,
     "check": check,
     "durable": durable,
     "catalogue": catalogue,
