@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from kit import resolvers, typed
+from kit import process, resolvers, typed
 from kit.locks import Lock
 from kit.package_index import PackageIndex
+from kit.preload import without_locks
 from kit.process import Result
 from kit.resolvers import with_uv
 from kit.wheels import Wheel, wheel
@@ -296,3 +298,60 @@ for name in ("../x", "a/b", "..", "", "a..b", ".a", "nul"):
     assert started.stdout == "on\n"
     said = platform.inside("future", "", status=1).stderr.splitlines()[-1]
     assert "requires-python" in said or ">=4" in said
+
+
+WORKER = """
+import random, sys
+import magic_module as mm
+from magic_module import _native
+from magic_module._py.spaces import space as spaces
+
+seed, one, other = sys.argv[1:4]
+dice = random.Random(seed)
+expected = (mm.errors.ConfigurationError, mm.errors.StoreError)
+done = {"made": 0, "changed": 0, "gone": 0, "seen": 0}
+for _ in range(60):
+    act = dice.choice(("make", "change", "delete", "look", "look"))
+    try:
+        if act == "make":
+            spaces.make(dice.choice(("org-1", "ORG-1")), lock=dice.choice((one, other)))
+            done["made"] += 1
+        elif act == "change":
+            done["changed"] += spaces.change(mm.Space("org-1"), lock=dice.choice((one, other))).written
+        elif act == "delete":
+            mm.Space("org-1").delete()
+            done["gone"] += 1
+        else:
+            for name, folder in _native._spaces()[1]:
+                found = mm.Space(name).packages()
+                assert found in ({"certs": "1.0"}, {"certs": "1.0", "requests": "2.31.0"}), found
+                done["seen"] += 1
+    except expected as error:
+        said = str(error)
+        known = ("there is no space", "there is a space", "differs from it only by case", "No such file", WITHOUT)
+        assert any(each in said for each in known), said
+print(__import__("json").dumps(done))
+"""
+
+
+@pytest.mark.parametrize("error", [None, errno.ENOLCK], ids=["locks", "no-locks"])
+def test_processes_make_change_and_delete_one_space_at_once(platform: Platform, error: int | None) -> None:
+    one, other = platform.lock("one", CERTS), platform.lock("other", CERTS, requests("2.31.0"))
+    env = {} if error is None else without_locks(platform.world.path, error)
+    # Where nothing keeps one out, a folder may come or go between two steps of another.
+    without = "'there is a space'" if error is None else "'cannot '"
+    line = process.command(WORKER.replace("WITHOUT", without))
+    running = [
+        process.start([*line, seed, str(one), str(other)], platform.world.environment(env), platform.world.work)
+        for seed in "abcd"
+    ]
+    done = [process.finish(each) for each in running]
+    assert not [each.stderr for each in done if each.status]
+    total = {key: sum(each.json[key] for each in done) for key in ("made", "gone", "seen")}
+    assert total["made"] and total["gone"] and total["seen"]
+    left = {path.name for path in platform.spaces.iterdir()} - {".locks"}
+    assert left <= {"org-1", "ORG-1"} and len(left) <= (1 if error is None else 2)
+    if error is None:
+        assert len(left) == total["made"] - total["gone"]
+    for name in left:
+        assert {path.name for path in (platform.spaces / name).iterdir()} == {"pylock.toml"}
