@@ -158,6 +158,13 @@ def test_a_space_heals_itself_and_comes_back_from_a_backup(platform: Platform) -
     shutil.rmtree(platform.spaces)
     gone = platform.inside("org-123", "import requests", status=1)
     assert f"there is no space org-123 in {platform.spaces}; make it: magic-module space create org-123" in gone.stderr
+    inside = {"MAGIC_MODULE_SPACE": "org-123"}
+    run = ("-m", "magic_module", "run")
+    nowhere = platform.world.run(None, flags=run, args=("-c", "pass"), env=inside, status=1).stderr
+    assert nowhere.splitlines()[-1].startswith(f"magic-module: there is no space org-123 in {platform.spaces}; make it")
+    lock = str(backup / "org-123" / "pylock.toml")
+    two = platform.world.run(None, flags=run, args=("--lock", lock, "-c", "pass"), env=inside, status=2).stderr
+    assert "the space org-123 has a lock of its own: leave out --lock, or unset MAGIC_MODULE_SPACE" in two
     shutil.copytree(backup, platform.spaces)
     assert platform.inside("org-123", script, MAGIC_MODULE_OFFLINE="1").stdout == "2.28.2\n"
     assert platform.answer("show", "org-123") == before

@@ -147,10 +147,7 @@ pub fn mount_said(py: Python<'_>) -> PyResult<()> {
 /// The mount of the space's lock, or else of the environment's.
 pub fn mount_own_lock(py: Python<'_>) -> PyResult<Mount> {
     let settings = &session(py)?.engine.settings;
-    if let Some(space) = &settings.space {
-        space.require().or_raise(py)?;
-        guard(py, session(py)?)?;
-    }
+    guard(py, session(py)?)?;
     make(py, &of_lock(settings.lock.clone().unwrap_or_default()))
 }
 

@@ -103,6 +103,10 @@ struct Compiled {
 impl LockSupply {
     /// Reads the lock; what is in it is looked at when it is compiled.
     pub fn open(engine: &Arc<Engine>, source: &Source) -> Result<Self> {
+        let space = engine.settings.space.as_ref();
+        if let Some(own) = space.filter(|space| space.lock() == source.path) {
+            own.require()?;
+        }
         let text = disk::read(&source.path, SIZE_LIMIT).map_err(|error| {
             let what = format!("cannot read the lock {}", source.path.display());
             Error::store(what, &source.path, &error).hint(match error.kind() {
@@ -118,7 +122,7 @@ impl LockSupply {
                 };
                 SafeUrl::new(url.as_str()).map_err(failed)
             })?;
-        let identity = identity(source, &text, engine.settings.space.as_ref());
+        let identity = identity(source, &text, space);
         if let Some(folder) = source.path.parent() {
             engine.places.add(folder.to_owned(), source.prefix.clone());
         }

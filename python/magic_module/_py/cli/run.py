@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from magic_module import _native
-from magic_module._py.cli.answer import Answer
+from magic_module._py.cli.answer import Answer, WrongUsage
 from magic_module._py.progress import say
 from magic_module._py.run import command_in, execute
 from magic_module.errors import ConfigurationError, MagicModuleError, OfflineError
@@ -92,9 +92,13 @@ def _wrong(options: argparse.Namespace, message: str) -> NoReturn:
 
 def lock_for(options: argparse.Namespace, program: str) -> Path | None:
     """The lock that is named, that of the environment, that of the script, or the nearest one."""
+    settings = _native._settings()
     if options.lock is not None:
+        if settings["space"] is not None:
+            space = settings["space"]
+            raise WrongUsage(f"the space {space} has a lock of its own: leave out --lock, or unset MAGIC_MODULE_SPACE")
         return Path(options.lock)
-    named = _native._settings()["lock"]
+    named = settings["lock"]
     if named is not None:
         return Path(named)
     own = _lock_of_script(program) if Path(program).is_file() else None
