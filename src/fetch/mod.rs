@@ -44,7 +44,7 @@ use crate::store::blob::BlobStore;
 use crate::store::{Reuse, Sync};
 
 pub use crate::origin::client::Access;
-pub use crate::origin::logins::Places;
+pub use crate::origin::logins::{Places, has_login};
 pub use crate::origin::{Freshness, Validator};
 pub use bundles::{Bundle, Bundles, Sought};
 pub use download::Document;

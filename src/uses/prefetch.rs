@@ -1,12 +1,13 @@
 //! What a name stands for, in whatever version: the unit, and the members to fetch for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
+use crate::fetch::has_login;
 use crate::mount::{Mount, versions_of};
-use crate::name::Key;
+use crate::name::{Key, SafeUrl, UnitName};
 use crate::session::{Located, Lookup, Session};
 use crate::store::Reuse;
 use crate::unit::Unit;
@@ -86,6 +87,27 @@ impl Session {
         let progress = Progress::new("settings", self.engine.events.clone());
         // Their trees are enough: what is active is what was imported.
         self.materialize(&members, &progress, Reuse::WhatIsHere).await.map(drop)
+    }
+
+    /// The units of a lock whose servers this user has a login for: others cannot fetch them.
+    pub async fn behind_logins(&self, mount: &Mount) -> Vec<UnitName> {
+        let Some(view) = mount.supply.view() else { return Vec::new() };
+        let (places, netrc) = (&self.engine.places, self.engine.settings.netrc.as_deref());
+        let mut asked: BTreeMap<String, bool> = BTreeMap::new();
+        let mut names = Vec::new();
+        for (name, distribution) in &view.resolved.units {
+            let Ok(url) = SafeUrl::new(distribution.url.as_str()) else { continue };
+            let origin = url.real().origin().ascii_serialization();
+            let known = match asked.get(&origin) {
+                Some(known) => *known,
+                None => has_login(places, netrc, &url).await,
+            };
+            asked.insert(origin, known);
+            if known {
+                names.push(name.clone());
+            }
+        }
+        names
     }
 
     /// What `names` of a mount need, each perhaps in a version of its own: `heavy==1.1.0`.

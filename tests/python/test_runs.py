@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,11 @@ import pytest
 
 import magic_module as mm
 from kit import process, typed
+from kit.locks import Lock
+from kit.package_index import USER, PackageIndex
+from kit.wheels import wheel
 from kit.world import World
+from origins import Origin
 
 pytestmark = [
     pytest.mark.once,
@@ -330,3 +335,138 @@ def test_what_the_command_does_not_take(world: World) -> None:
     assert "--env takes NAME=VALUE, not x" in command(world, "--env", "x", "-c", "1", status=2).stderr
     told = typed.answer(command(world, "--json", "nothing.py", status=1).stdout, "run", failed=True)
     assert told["message"] == "cannot run nothing.py: there is no such file; check the path"
+
+
+IMPORTING = """
+import alpha, json
+try:
+    import tool
+except ImportError as error:
+    print(type(error).__name__, str(error).rpartition("; ")[2])
+told = sorted(name for name in os.environ if name.startswith(("MAGIC", "UV_", "NETRC")))
+print(alpha.VALUE, sys.prefix != sys.base_prefix, told)
+"""
+
+
+def test_what_a_script_imports_is_fetched_before_it_starts(world: World, served: tuple[Lock, Origin]) -> None:
+    lock, origin = served
+    path = script(world.work, IMPORTING.replace("import tool", "__import__('to' + 'ol')"))
+    world.extra |= {"MAGIC_MODULE_KEY_PASSWORD": "canary", "UV_INDEX_X_PASSWORD": "canary", "NETRC": "/canary"}
+    arguments = ("--json", "--no-network", "--env", "UV_OWN=1", str(path))
+    first = typed.answer(command(world, "--lock", str(lock.path), *arguments).stdout, "run")
+    hint = "have it fetched before the run: --prefetch NAME, or prefetch=[NAME] of run()"
+    names = ["MAGIC_MODULE_CACHE_DIR", "MAGIC_MODULE_LOCK", "MAGIC_MODULE_OFFLINE", "UV_OWN"]
+    assert (first["stdout"], first["stderr"]) == (f"OfflineError {hint}\n42 True {names}\n", "")
+    assert sorted(unit["name"] for unit in first["imported"]) == ["Beta", "alpha"]
+    sizes = sum(len(lock.wheels[name].data) for name in ("alpha", "Beta"))
+    assert first["downloaded"]["bytes"] == sizes
+    assert [(each["name"], each["type"]) for each in first["refused"]] == [("tool", "OfflineError")]
+    origin.take()
+    second = typed.answer(command(world, "--lock", str(lock.path), "--prefetch", "tool", *arguments).stdout, "run")
+    assert (second["stdout"], second["refused"]) == (f"42 True {names}\n", [])
+    assert second["downloaded"]["bytes"] == len(lock.wheels["tool"].data)
+    origin.take()
+    third = typed.answer(command(world, "--lock", str(lock.path), *arguments).stdout, "run")
+    assert (third["stdout"], third["downloaded"]) == (second["stdout"], {"bytes": 0, "seconds": 0.0, "units": []})
+    assert origin.take() == []
+
+
+def test_what_wants_a_login_is_fetched_before_although_nothing_is_seen_to_import_it(world: World) -> None:
+    index = PackageIndex(world.path / "index", "canary-password")
+    wheels = [wheel("alpha", "1.0", {"alpha.py": "VALUE = 42"}), wheel("beta", "1.0", {"beta.py": "VALUE = 41"})]
+    index.add(*wheels)
+    lock = Lock(world.path / "project", wheels, url=f"{index.server.url}/files")
+    path = script(world.work, "print(__import__('be' + 'ta').VALUE, 'UV_INDEX_URL' in os.environ)")
+    world.extra["UV_INDEX_URL"] = index.url.replace("://", f"://{USER}:canary-password@")
+    run = typed.answer(command(world, "--lock", str(lock.path), "--json", str(path)).stdout, "run")
+    assert (run["stdout"], run["stderr"], run["downloaded"]["bytes"]) == (
+        "41 False\n",
+        "",
+        sum(len(it.data) for it in wheels),
+    )
+    index.close()
+
+
+def test_a_run_sees_what_its_starter_has_mounted_without_its_login(world: World) -> None:
+    world.publish({"alpha.py": "VALUE = 1\n"})
+    server = world.serve()
+    url = server.manifest_url.replace("://", "://user:canary@")
+    path = script(
+        world.work,
+        "import magic_module.alpha as it\nprint(it.VALUE, [v for v in os.environ.values() if 'canary' in v])",
+    )
+    world.extra["MAGIC_MODULE_MANIFEST_URL"] = url
+    run = typed.answer(command(world, "--json", str(path)).stdout, "run")
+    assert (run["stdout"], run["stderr"]) == ("1 []\n", "")
+    assert [unit["name"] for unit in run["downloaded"]["units"]] == ["magic_module.alpha"]
+
+
+TENANTS = """
+import magic_module as mm, sys, threading
+runs = {}
+def work(space):
+    runs[space] = mm.run(sys.argv[1], space=space, network=False)
+for name, lock in zip(("one", "two"), sys.argv[2:]):
+    mm.Space.create(name, lock=lock)
+threads = [threading.Thread(target=work, args=(space,)) for space in ("one", "two")]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print([(run.stdout, run.stderr) for _, run in sorted(runs.items())], "alpha" in sys.modules)
+try:
+    mm.run(sys.argv[1], space="three")
+except mm.errors.ConfigurationError as error:
+    print(error)
+try:
+    mm.run(sys.argv[1], space="one", lock=sys.argv[2])
+except mm.errors.ConfigurationError as error:
+    print(error)
+"""
+
+
+def test_runs_in_two_spaces_at_once(world: World) -> None:
+    path = script(world.work, "import alpha\nprint(alpha.VALUE)")
+    locks = []
+    (world.path / "wheels").mkdir()
+    with Origin(world.path / "wheels") as origin:
+        for name in ("one", "two"):
+            lock = Lock(world.path / name, [wheel("alpha", "1.0", {"alpha.py": f"VALUE = {name!r}"})])
+            locks.append(Lock(world.path / name, list(lock.wheels.values()), url=f"{origin.url}/{name}").path)
+            (lock.folder / "wheels").rename(world.path / "wheels" / name)
+        told = world.run(TENANTS, args=[str(path), *map(str, locks)]).stdout.splitlines()
+    assert told[0] == "[('one\\n', ''), ('two\\n', '')] False"
+    assert told[1].startswith("there is no space three in ") and told[2].endswith("is another one; give one of them")
+
+
+OTHERS = """
+import json, os, sys
+import magic_module as mm
+bomb = mm.run(sys.argv[1], timeout=100, processes=20, cpu=1)
+mm.mount_lock(sys.argv[2])
+run = mm.run(sys.argv[3], timeout=100, memory="500M", processes=20, network=False)
+print(json.dumps([bomb.limit, bomb.enforced, run.to_dict()]))
+"""
+
+
+SETPRIV = shutil.which("setpriv")
+#: Who may read what root may, where the interpreter may lie, and write nothing.
+OTHER = "--reuid=61234 --regid=61234 --clear-groups --inh-caps=-all,+dac_read_search --ambient-caps=+dac_read_search"
+
+
+@pytest.mark.skipif(os.getuid() != 0 or SETPRIV is None, reason="only root can become somebody else")
+def test_together_with_a_user_of_its_own_a_cache_that_it_only_reads_and_no_network(
+    world: World, lock: Lock, trail: Trail, tmp_path: Path
+) -> None:
+    bomb = tmp_path / "bomb.py"
+    bomb.write_text("import os\n" + BOMB.format(trail=str(trail.path)))
+    text = "import alpha\nprint(alpha.VALUE, os.getuid(), [os.access(p, os.W_OK) for p in sys.argv])\n" + SOCKETS
+    path = script(tmp_path, text)
+    world.run(None, flags=("-m", "magic_module", "fetch"), args=("--lock", str(lock.path), "alpha"))
+    line = process.command(OTHERS, args=[str(bomb), str(lock.path), str(path)])
+    told = process.run([str(SETPRIV), *OTHER.split(), *line], world.environment(), world.work)
+    limit, enforced, run = json.loads(told.stdout)
+    assert limit == "cpu", "it never had more than it may"
+    assert trail.is_over()
+    assert enforced["processes"] == "rlimit, which counts all that this user runs, and sampled every 50 ms"
+    assert (run["stderr"], run["stdout"].splitlines()[0]) == ("", "42 61234 [False]")
+    assert "['EPERM', 'EPERM', 'EPERM', None] (-1, 'EPERM') 61234" in run["stdout"]
+    assert run["enforced"]["network"] == "seccomp"

@@ -73,6 +73,13 @@ impl Places {
     }
 }
 
+/// True if this user has a login for the server of `url`, in settings of uv or pip, or in the netrc
+/// file.
+pub async fn has_login(places: &Arc<Places>, netrc: Option<&Path>, url: &SafeUrl) -> bool {
+    let netrc = netrc.map(Netrc::read).unwrap_or_default();
+    Logins::new(places.clone()).find(url, &netrc).await.is_some()
+}
+
 /// What one process knows of logins.
 #[derive(Debug, Default)]
 pub(super) struct Logins {

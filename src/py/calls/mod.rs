@@ -91,6 +91,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(pin::_freeze, module)?,
         wrap_pyfunction!(pin::_ignore_lock, module)?,
         wrap_pyfunction!(pin::_pin, module)?,
+        wrap_pyfunction!(prefetch::_behind_logins, module)?,
         wrap_pyfunction!(prefetch::prefetch, module)?,
         wrap_pyfunction!(publish::_publish, module)?,
         wrap_pyfunction!(requests::_consent, module)?,

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 use crate::py::bridge::attempt::{fetched, or_newer};
 use crate::py::bridge::errors::OrRaise;
+use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::session;
 
 /// Download units and what they require now, in parallel; import nothing.
@@ -36,4 +37,17 @@ pub fn prefetch(py: Python<'_>, names: Vec<String>, progress: Option<Py<PyAny>>)
         })?;
     }
     Ok(())
+}
+
+/// The units of this process's locks that only whoever has its logins can fetch.
+#[pyfunction]
+pub fn _behind_logins(py: Python<'_>) -> PyResult<Vec<String>> {
+    let session = session(py)?;
+    let mut names = Vec::new();
+    for mount in session.mounts() {
+        let found =
+            block(py, session, None, async move |session| Ok(session.behind_logins(&mount).await))?;
+        names.extend(found.iter().map(ToString::to_string));
+    }
+    Ok(names)
 }

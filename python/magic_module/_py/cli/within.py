@@ -10,7 +10,7 @@ from magic_module._py.cli.answer import Answer, WrongUsage
 from magic_module._py.progress import say, size
 from magic_module._py.running.result import Run
 from magic_module._py.running.running import Life, perform
-from magic_module._py.running.starting import Wanted, checked
+from magic_module._py.running.starting import Wanted, checked, placed
 
 LIMITS = ("timeout", "memory", "cpu", "open_files", "processes")
 ENDED = 124
@@ -19,6 +19,7 @@ ENDED = 124
 
 def within(options: argparse.Namespace, program: list[str], lock: str | None, flags: list[str]) -> Answer:
     """Runs the program, and answers with how it ended."""
+    placed(options.lock, options.space)
     mount = None
     if lock is not None and options.space is None:
         special = {"extras": options.extra, "groups": options.group, "build": options.build}

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from magic_module import _native, errors
-from magic_module._py.running.starting import Wanted, own_folder
+from magic_module._py.running.starting import MOUNTED, Wanted, of_space, own_folder
 from magic_module._py.running.watching import Report
 from magic_module.errors import MagicModuleError, OfflineError, PolicyError, RequirementError
 
@@ -63,10 +63,12 @@ def _key(wanted: Wanted) -> tuple[object, ...]:
         return path, found.st_mtime_ns, found.st_size, found.st_ino
 
     lock = wanted.lock or {}
+    space = of_space(wanted.space) if wanted.space is not None else {}
+    path = os.path.join(space["MAGIC_MODULE_SPACES_DIR"], space["MAGIC_MODULE_SPACE"], "pylock.toml") if space else None
     return (
         json.dumps(lock),
-        state(lock.get("lock")),
-        wanted.space,
+        state(lock.get("lock", path)),
+        tuple(space.values()),
         state(wanted.script),
         tuple(wanted.prefetch),
         _native._settings()["cache_dir"],
@@ -75,10 +77,11 @@ def _key(wanted: Wanted) -> tuple[object, ...]:
 
 def _elsewhere(wanted: Wanted, told: Report) -> str | None:
     """The same in a process of its own."""
-    environment = dict(os.environ, MAGIC_MODULE_START="0")
+    environment = {name: value for name, value in os.environ.items() if name not in MOUNTED}
+    environment["MAGIC_MODULE_START"] = "0"
     if wanted.space is not None:
-        environment["MAGIC_MODULE_SPACE"] = wanted.space
-    asked = {"lock": wanted.lock, "script": wanted.script, "names": list(wanted.prefetch)}
+        environment.update(of_space(wanted.space))
+    asked = {"lock": wanted.lock, "space": wanted.space, "script": wanted.script, "names": list(wanted.prefetch)}
     done = subprocess.run(
         [sys.executable, "-c", BOOT, own_folder()],
         input=json.dumps(asked),
@@ -120,13 +123,13 @@ def main() -> None:
 
         try:
             os.environ.pop("MAGIC_MODULE_START", None)
-            if asked["lock"] is None:
-                _native._mount_said()
+            if asked["space"] is not None:
+                view = _native._activate_space(asked["space"]).view
             else:
                 _native._skip_start()
                 options = {key: value for key, value in asked["lock"].items() if key != "lock"}
                 view = _native.mount_lock(asked["lock"]["lock"], **options).view
-                tell({"view": None if view is None else str(view)})
+            tell({"view": None if view is None else str(view)})
             for line in fetched(asked["script"], asked["names"]):
                 tell(line)
             tell({"done": True})
@@ -149,7 +152,8 @@ def fetched(script: str | None, names: Sequence[str]) -> Iterator[dict[str, Any]
         _native.prefetch(*names, progress=listen)
     from magic_module._py.cli.check import provided
 
-    seen = [name for name in (provided(script) if script is not None else ()) if name not in names]
+    found = [*(provided(script) if script is not None else ()), *_native._behind_logins()]
+    seen = [name for name in dict.fromkeys(found) if name not in names]
     try:
         _native.prefetch(*seen, progress=listen)
     except (OfflineError, PolicyError, RequirementError):

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from magic_module._py.running.ahead import forget, prepare
 from magic_module._py.running.result import Run
-from magic_module._py.running.starting import Wanted, amount, checked, command, count, environment, size
+from magic_module._py.running.starting import Wanted, amount, checked, command, count, environment, placed, size
 from magic_module._py.running.watching import Output, Report, watch
 from magic_module.errors import ConfigurationError, MagicModuleError
 
@@ -169,6 +169,7 @@ def _wanted(
     env: Mapping[str, str] | None,
     prefetch: Sequence[str],
 ) -> Wanted:
+    placed(None if lock is None else os.fspath(lock), space)
     return Wanted(
         program=checked([os.fspath(script), *args]),
         lock=None if lock is None else {"lock": os.path.abspath(lock)},

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +15,6 @@ from magic_module.errors import ConfigurationError, UnitNotFoundError
 
 PASSED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
 """With all that begin with `LC_`."""
-OWN = "MAGIC_MODULE_"
-SECRET = ("MAGIC_MODULE_KEY_PASSWORD",)
 MOUNTED = ("MAGIC_MODULE_LOCK", "MAGIC_MODULE_MOUNTS", "MAGIC_MODULE_MANIFEST_URL")
 """Of the process that starts the run; a lock or a space takes their place."""
 
@@ -91,17 +88,22 @@ def checked(program: Sequence[str]) -> Sequence[str]:
     return program
 
 
+def placed(lock: str | None, space: str | None) -> None:
+    """An error for a run that would be in two places."""
+    if lock is not None and space is not None:
+        hint = "give one of them"
+        raise ConfigurationError(f"a space has a lock of its own, and {lock} is another one; {hint}", hint=hint)
+
+
 def environment(wanted: Wanted, view: str | None) -> dict[str, str]:
     """All that the run gets. No login is in it, and nothing that only the starter may know."""
     passed = {name: value for name, value in os.environ.items() if name in PASSED or name.startswith("LC_")}
-    for name, value in _native.export_environment().items():
-        if name.startswith(OWN) and name not in SECRET:
-            passed[name] = without_logins(value) if name in MOUNTED else value
+    passed.update(_native.export_environment())
     if wanted.lock is not None or wanted.space is not None:
-        for name in MOUNTED:
+        for name in (*MOUNTED, "MAGIC_MODULE_SPACE"):
             passed.pop(name, None)
     if wanted.space is not None:
-        passed["MAGIC_MODULE_SPACE"] = wanted.space
+        passed.update(of_space(wanted.space))
     if wanted.lock is not None:
         if set(wanted.lock) == {"lock"}:
             passed["MAGIC_MODULE_LOCK"] = wanted.lock["lock"]
@@ -116,9 +118,10 @@ def environment(wanted: Wanted, view: str | None) -> dict[str, str]:
     return passed
 
 
-def without_logins(text: str) -> str:
-    """URLs without what stands before an @."""
-    return re.sub(r"://[^/?#\"\s]*@", "://", text)
+def of_space(name: str) -> dict[str, str]:
+    """What a process needs to work in a space that is there; as `Space.environment()`, which loads much more."""
+    folder = _native._space_folder(name)
+    return {"MAGIC_MODULE_SPACE": name, "MAGIC_MODULE_SPACES_DIR": str(folder.parent)}
 
 
 def command(wanted: Wanted, view: str | None, life: int, report: int, environment: dict[str, str]) -> list[str]:
