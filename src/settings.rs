@@ -110,6 +110,9 @@ pub struct Settings {
     pub concurrency: usize,
     /// `MAGIC_MODULE_VERIFY=full`: hash every file, ignore compiled code.
     pub verify_full: bool,
+    /// `MAGIC_MODULE_FRESH`: for how many seconds a manifest is not asked for again whose server does
+    /// not say so itself.
+    pub fresh: u64,
     /// `MAGIC_MODULE_KEY_PASSWORD`: of the keys of `keygen` and `publish --sign`.
     pub key_password: Option<Secret>,
     /// `SSL_CERT_FILE`: the certificates to trust instead of the system's, in PEM form.
@@ -243,6 +246,7 @@ impl Settings {
                 Some("full") => true,
                 Some(_) => return Err(wrong("MAGIC_MODULE_VERIFY", "must be default or full")),
             },
+            fresh: parsed(text("MAGIC_MODULE_FRESH")?, parse_fresh)?.unwrap_or(0),
             key_password: exact("MAGIC_MODULE_KEY_PASSWORD")?.map(Secret),
             certificates: path("SSL_CERT_FILE")?,
             netrc: path("NETRC")?.or_else(default_netrc),
@@ -389,6 +393,12 @@ fn parse_auto_install(text: &str) -> Result<Option<AutoInstall>> {
         "ask" => Ok(Some(AutoInstall::Ask)),
         _ => Err(wrong("MAGIC_MODULE_AUTO_INSTALL", "must be registry, ask or off")),
     }
+}
+
+fn parse_fresh(text: &str) -> Result<u64> {
+    let why = "must be a number of seconds from 0 to 86400";
+    let seconds = text.parse().ok().filter(|seconds| (0..=86_400).contains(seconds));
+    seconds.ok_or_else(|| wrong("MAGIC_MODULE_FRESH", why))
 }
 
 fn parse_concurrency(text: &str) -> Result<usize> {

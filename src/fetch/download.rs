@@ -24,13 +24,18 @@ use crate::store::blob::BlobWriter;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
     /// It is still what the validator names.
-    NotModified,
+    NotModified {
+        /// For how many seconds that holds, if the server says so.
+        fresh_for: Option<u64>,
+    },
     /// It is new, or nothing was known of it.
     Body {
         /// All of it.
         bytes: Vec<u8>,
         /// What to ask with the next time, if the server gave anything.
         validator: Option<Validator>,
+        /// For how many seconds it need not be asked for again, if the server says so.
+        fresh_for: Option<u64>,
     },
 }
 
@@ -147,10 +152,10 @@ impl Fetcher {
             Failure::Broken(OriginError::new(Fault::Lasting, why, "check the address"))
         };
         let shared = self.shared();
-        let Response { status, length, validator, coding, mut body, .. } =
+        let Response { status, length, validator, coding, fresh_for, mut body, .. } =
             shared.origin(&shared.lane, request.url)?.get(request).await?;
         if status == Status::NotModified {
-            return Ok(Document::NotModified);
+            return Ok(Document::NotModified { fresh_for });
         }
         if length.is_some_and(|length| length > limit) {
             return Err(too_large());
@@ -168,7 +173,7 @@ impl Fetcher {
         if let Some(coding) = coding.filter(|_| std::str::from_utf8(&bytes).is_err()) {
             return Err(encoded(&coding).into());
         }
-        Ok(Document::Body { bytes, validator })
+        Ok(Document::Body { bytes, validator, fresh_for })
     }
 }
 

@@ -1,8 +1,8 @@
 //! When to try again, and when to give up.
 //!
 //! ```text
-//! temporary fault   up to 4 attempts in a row that bring little, 0.2 s · 2ⁿ apart
-//! Retry-After       is waited for, up to 20 s
+//! temporary fault   up to 4 attempts in a row that bring little, 0 to 0.4 s · 2ⁿ apart
+//! Retry-After       is waited for, up to 20 s, and as much longer
 //! too slow          below 1 KiB/s over 5 s: up to 3 attempts
 //! no answer         within 15 s, or no connection within 10 s: up to 2 attempts
 //! deadline          60 s and what 16 KiB/s would take, over all attempts
@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::clock::random;
 use crate::error::Error;
 use crate::origin::{Body, Fault, OriginError};
 
@@ -34,7 +35,7 @@ pub struct Limits {
     pub slow_attempts: u32,
     /// That nobody answers.
     pub silent_attempts: u32,
-    /// Before the second attempt; doubled for each further one.
+    /// Before the second attempt, on average; doubled for each further one.
     pub backoff: Duration,
     /// The longest `Retry-After` that is waited for.
     pub retry_after: Duration,
@@ -147,16 +148,15 @@ impl<'a> Attempts<'a> {
         if is_over || too_long || self.made >= self.limits.attempts {
             return Err(failure);
         }
-        tokio::time::sleep(wanted.max(self.pause())).await;
+        tokio::time::sleep(wanted + self.pause()).await;
         Ok(())
     }
 
-    /// Jitter keeps the processes of a cluster from coming back all at once.
+    /// Anything up to twice its step: the processes of a cluster do not come back together, whether
+    /// they failed together or were told when to come.
     fn pause(&self) -> Duration {
-        use std::hash::{BuildHasher, RandomState};
-        let random = RandomState::new().hash_one(self.made) as f64 / u64::MAX as f64;
         let step = self.limits.backoff * 2_u32.saturating_pow(self.made.saturating_sub(1));
-        step.mul_f64(0.75 + random / 2.0)
+        step.mul_f64(2.0 * random())
     }
 }
 
@@ -228,11 +228,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_around_their_step() {
+    fn pauses_are_anything_up_to_twice_a_step_that_doubles() {
         let limits = Limits::default();
         for (made, step) in [(1, 200), (2, 400), (3, 800)] {
-            let pause = Attempts { limits: &limits, made, slow: 0, silent: 0 }.pause().as_millis();
-            assert!((step * 3 / 4..=step * 5 / 4).contains(&pause), "{made}: {pause}");
+            let attempts = Attempts { limits: &limits, made, slow: 0, silent: 0 };
+            let pauses: Vec<u128> = (0..1000).map(|_| attempts.pause().as_millis()).collect();
+            let (least, most) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
+            assert!(*least < step / 4 && (step * 7 / 4..=step * 2).contains(most), "{made}");
         }
     }
 

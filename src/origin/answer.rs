@@ -51,9 +51,22 @@ pub(super) fn read(
         length: answer.content_length(),
         coding,
         validator: (validator != Validator::default()).then_some(validator),
+        fresh_for: text(header::CACHE_CONTROL).and_then(|said| fresh_for(said, text(header::AGE))),
         with_login: false,
         body: Box::new(Stream(answer)),
     })
+}
+
+/// What `Cache-Control` says, less the time that the answer has lain in caches already.
+fn fresh_for(said: &str, age: Option<&str>) -> Option<u64> {
+    let words = || said.split(',').map(|word| word.trim().to_ascii_lowercase());
+    if words().any(|word| ["no-cache", "no-store"].contains(&word.as_str())) {
+        return Some(0);
+    }
+    let seconds =
+        words().find_map(|word| word.strip_prefix("max-age=")?.trim_matches('"').parse().ok());
+    let age: u64 = age.and_then(|age| age.trim().parse().ok()).unwrap_or(0);
+    seconds.map(|seconds: u64| seconds.saturating_sub(age))
 }
 
 /// What the server says that it did to the bytes. Many say of plain bytes that they are encoded
@@ -205,6 +218,17 @@ mod tests {
 
     #[test]
     fn headers_are_read_as_their_standards_say() {
+        for (said, age, seconds) in [
+            ("public, max-age=60", None, Some(60)),
+            ("Max-Age=\"60\"", Some("20"), Some(40)),
+            ("max-age=60", Some("90"), Some(0)),
+            ("max-age=60, no-cache", None, Some(0)),
+            ("no-store", None, Some(0)),
+            ("max-age=soon", None, None),
+            ("public", Some("5"), None),
+        ] {
+            assert_eq!(fresh_for(said, age), seconds, "{said}");
+        }
         assert_eq!(
             content_range("bytes 5-9/10"),
             Some(PartOf { first: 5, last: 9, total: Some(10) })

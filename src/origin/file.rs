@@ -47,6 +47,7 @@ fn open(request: Request<'_>) -> Result<Response, OriginError> {
         length: Some(length),
         coding: None,
         validator: None,
+        fresh_for: None,
         with_login: false,
         body: Box::new(Reader(Own::new(file), length)),
     })

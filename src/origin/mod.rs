@@ -107,6 +107,8 @@ pub struct Response {
     pub coding: Option<String>,
     /// What to ask with the next time, if the server gave anything.
     pub validator: Option<Validator>,
+    /// For how many seconds the server says that it may be used; 0: it is to be asked each time.
+    pub fresh_for: Option<u64>,
     /// Whoever asked sent a login.
     pub with_login: bool,
     /// Arrives chunk by chunk.

@@ -76,6 +76,8 @@ fn a_wrong_value_names_its_variable() {
         ("MAGIC_MODULE_CONCURRENCY", "-1"),
         ("MAGIC_MODULE_CONCURRENCY", "99999999999999999999"),
         ("MAGIC_MODULE_CONCURRENCY", "8 lanes"),
+        ("MAGIC_MODULE_FRESH", "-1"),
+        ("MAGIC_MODULE_FRESH", "1h"),
         ("MAGIC_MODULE_PROGRESS", "loud"),
         ("MAGIC_MODULE_VERIFY", "off"),
         ("MAGIC_MODULE_TRUSTED_OWNERS", "root"),

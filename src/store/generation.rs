@@ -95,6 +95,12 @@ pub struct State {
     pub manifest: Option<Digest>,
     /// Names the state of the manifest's URL that `manifest` came from.
     pub validator: Option<crate::origin::Validator>,
+    /// When the manifest was last asked for, in microseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<u64>,
+    /// For how many seconds the server said that its answer counts, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh_for: Option<u64>,
     /// Names that the newest manifest did not have, with the second in which it was asked.
     #[serde(default)]
     pub absent: BTreeMap<String, u64>,

@@ -365,6 +365,7 @@ impl Broom {
                 Some((tree, "tree")) => goes(tree, &keep.trees),
                 Some((identity, "view")) => goes(identity, &keep.views),
                 Some((knot, "knot")) => goes(knot, &keep.knots),
+                Some((_, "part")) => true,
                 Some((wheel, "early")) => goes(wheel, &keep.wheels),
                 Some((key, "build")) => !store.builds().join(format!("{key}.key")).exists(),
                 _ => false,

@@ -226,6 +226,7 @@ WEAKEST = {
     "OFFLINE": "0",
     "PROGRESS": "off",
     "CONCURRENCY": "256",
+    "FRESH": "86400",
     "VERIFY": "default",
     "KEY_PASSWORD": "x",
     "SPACE": "nobodys",

@@ -34,6 +34,7 @@ pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         offline: settings.offline,
         progress: settings.progress.as_str(),
         concurrency: settings.concurrency,
+        fresh: settings.fresh,
         // Whether there is one; never the password itself.
         key_password: settings.key_password.is_some(),
         verify: if settings.verify_full { "full" } else { "default" },

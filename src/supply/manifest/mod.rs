@@ -9,6 +9,8 @@
 
 mod absent;
 mod age;
+mod asker;
+mod fresh;
 mod parts;
 mod refresh;
 mod urls;

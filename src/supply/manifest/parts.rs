@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::ManifestSupply;
+use super::asker::{Turn, turn};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::{Document, Freshness};
 use crate::manifest::{Body, Catalogue, Manifest, Modules, SIZE_LIMIT};
@@ -94,6 +95,12 @@ impl ManifestSupply {
         let what = || "a part of the catalogue is not in the cache".to_owned();
         self.policy().may_ask(&self.url, what)?;
         let url = self.resolve(&UrlText::new(url))?;
+        let read = || Ok(self.engine.store.blobs().read_verified(digest, PART_LIMIT).ok());
+        let lock = self.engine.store.locks().join(format!("{digest}.part"));
+        let _lock = match turn(&lock, None, read).await? {
+            Turn::Told(bytes) => return Ok(bytes),
+            Turn::Ask(lock) => lock,
+        };
         let (fetcher, freshness) = (&self.engine.fetcher, Freshness::AsCached);
         let document = fetcher.document(&url, PART_LIMIT, None, freshness, self.policy).await?;
         let Document::Body { bytes, .. } = document else { return Ok(Vec::new()) };

@@ -9,8 +9,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::asker::{Turn, note_failure, places, turn};
 use super::{ManifestSupply, Supply};
-use crate::clock::now;
+use crate::clock::{microseconds, now};
 use crate::error::{Error, Kind, Result};
 use crate::events::Event;
 use crate::fetch::{Document, Freshness, Validator};
@@ -37,15 +38,62 @@ impl ManifestSupply {
         self.policy().may_ask(&self.url, || self.what_is_missing())?;
         self.engine.store.create()?;
         self.folder.create()?;
+        if freshness == Freshness::PastCaches {
+            return self.ask(used, freshness).await;
+        }
+        let began = microseconds();
+        if let Some(known) = self.told(used, began)? {
+            return Ok(known);
+        }
+        let (lock, failed) = places(&self.folder.path);
+        match turn(&lock, Some(&failed), || self.told(used, began)).await? {
+            Turn::Told(known) => Ok(known),
+            Turn::Ask(lock) => {
+                let asked = self.ask(used, freshness).await;
+                if lock.is_some() && asked.is_err() {
+                    note_failure(&self.engine.store.tmp(), &failed);
+                }
+                asked
+            }
+        }
+    }
+
+    /// What another process was told who asked for the same, if that will do.
+    fn told(&self, used: Option<Digest>, began: u64) -> Result<Option<Option<Digest>>> {
+        let state = self.folder.state()?;
+        let is_first =
+            used.is_none() && state.asked.is_some() && self.asked.load(Ordering::Relaxed) == 0;
+        let Some(digest) = state.manifest.filter(|digest| self.manifest(digest).is_ok()) else {
+            return Ok(None);
+        };
+        if !is_first && !self.is_fresh(&state, began) {
+            return Ok(None);
+        }
+        self.check_age(&digest)?;
         self.asked.store(now(), Ordering::Relaxed);
+        self.set_yanked(state.yanked);
+        Ok(Some(self.tell(used, Some(digest))))
+    }
+
+    async fn ask(&self, used: Option<Digest>, freshness: Freshness) -> Result<Option<Digest>> {
+        self.asked.store(now(), Ordering::Relaxed);
+        let at = microseconds();
         let state = self.seen(used)?;
         let document = self.download(state.validator.as_ref(), freshness).await?;
-        let (bytes, signature, validator) = match document {
-            (Document::NotModified, _) => {
+        let (bytes, signature, validator, fresh_for) = match document {
+            (Document::NotModified { fresh_for }, _) => {
                 state.manifest.map_or(Ok(()), |known| self.check_age(&known))?;
+                // A cache that cannot be written serves as well; others ask again then.
+                let _ = self.update_state(|now| {
+                    if now.manifest == state.manifest {
+                        (now.asked, now.fresh_for) = (Some(at), fresh_for);
+                    }
+                });
                 return Ok(self.tell(state.manifest, state.manifest));
             }
-            (Document::Body { bytes, validator }, signature) => (bytes, signature, validator),
+            (Document::Body { bytes, validator, fresh_for }, signature) => {
+                (bytes, signature, validator, fresh_for)
+            }
         };
         let digest = Digest::of(&bytes);
         if state.manifest == Some(digest)
@@ -55,6 +103,7 @@ impl ManifestSupply {
             self.update_state(|now| {
                 if *now.manifest.get_or_insert(digest) == digest {
                     now.validator = validator;
+                    (now.asked, now.fresh_for) = (Some(at), fresh_for);
                     now.yanked = all_yanked(&known);
                     self.set_yanked(now.yanked.clone());
                 }
@@ -69,7 +118,7 @@ impl ManifestSupply {
         self.check_manifest(&manifest)?;
         self.check_serial(&manifest, &digest, &state)?;
         self.check_age_of(&manifest)?;
-        let accepted = self.accept(&bytes, manifest, validator, &state, used)?;
+        let accepted = self.accept(&bytes, manifest, (validator, at, fresh_for), &state, used)?;
         Ok(self.tell(state.manifest, Some(accepted)))
     }
 
@@ -102,7 +151,7 @@ impl ManifestSupply {
         &self,
         bytes: &[u8],
         manifest: Manifest,
-        validator: Option<Validator>,
+        (validator, at, fresh_for): (Option<Validator>, u64, Option<u64>),
         before: &State,
         used: Option<Digest>,
     ) -> Result<Digest> {
@@ -131,6 +180,7 @@ impl ManifestSupply {
         }
         state.manifest = Some(digest);
         state.validator = validator;
+        (state.asked, state.fresh_for) = (Some(at), fresh_for);
         state.highest_serial = state.highest_serial.max(before.highest_serial).max(manifest.serial);
         state.yanked = all_yanked(&manifest);
         self.folder.write_state(&state)?;

@@ -205,6 +205,7 @@ fn settings(options: &Options) -> Settings {
         concurrency: 8,
         verify_full: false,
         source_date_epoch: None,
+        fresh: 0,
         key_password: None,
         netrc: None,
         certificates: None,

@@ -32,12 +32,12 @@ async fn an_unchanged_document_is_not_sent_again() {
         connection.body(b"{}", &[("ETag", "\"one\""), ("Last-Modified", "yesterday")])
     });
     let first = document(&server, None, Freshness::AsCached).await.unwrap();
-    let Document::Body { bytes, validator } = first else { panic!("{first:?}") };
+    let Document::Body { bytes, validator, .. } = first else { panic!("{first:?}") };
     assert_eq!(bytes, b"{}");
     let text = serde_json::to_string(&validator).unwrap();
     let validator: Option<Validator> = serde_json::from_str(&text).unwrap();
     let second = document(&server, validator.as_ref(), Freshness::AsCached).await.unwrap();
-    assert_eq!(second, Document::NotModified);
+    assert_eq!(second, Document::NotModified { fresh_for: None });
     assert_eq!(server.seen()[0].header("cache-control"), None);
     document(&server, None, Freshness::PastCaches).await.unwrap();
     assert_eq!(server.seen()[2].header("cache-control"), Some("no-cache"));
@@ -80,7 +80,10 @@ async fn a_document_is_asked_for_again_after_a_fault() {
         _ => connection.body(b"{}", &[]),
     });
     let document = document(&server, None, Freshness::AsCached).await.unwrap();
-    assert_eq!(document, Document::Body { bytes: b"{}".to_vec(), validator: None });
+    assert_eq!(
+        document,
+        Document::Body { bytes: b"{}".to_vec(), validator: None, fresh_for: None }
+    );
     assert_eq!(server.count(), 4);
 }
 
