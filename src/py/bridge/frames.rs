@@ -75,11 +75,24 @@ pub fn importer(py: Python<'_>) -> PyResult<Option<Importer>> {
     Ok(found)
 }
 
-/// The file of the code that calls us, as its code object names it.
+/// The file of the code that calls us, as its code object names it. Of a text that a module runs
+/// (`site` does so with lines of `.pth` files) the module's.
 pub fn caller(py: Python<'_>) -> PyResult<Option<String>> {
     let Ok(frame) = frame_at(py, 0) else { return Ok(None) };
     let code = frame.getattr(intern!(py, "f_code"))?;
-    code.getattr(intern!(py, "co_filename"))?.extract().map(Some)
+    let file: String = code.getattr(intern!(py, "co_filename"))?.extract()?;
+    let module = Place::of(&frame)?.module;
+    if !file.starts_with('<') || module.is_empty() || module == "__main__" {
+        return Ok(Some(file));
+    }
+    let sys = py.import(intern!(py, "sys"))?;
+    let top = module.split('.').next().unwrap_or_default();
+    if sys.getattr(intern!(py, "stdlib_module_names"))?.contains(top)? {
+        return Ok(None);
+    }
+    let known = sys.getattr(intern!(py, "modules"))?.get_item(&module);
+    let place = known.and_then(|known| known.getattr(intern!(py, "__file__"))?.extract());
+    Ok(Some(place.unwrap_or(file)))
 }
 
 enum Kind {

@@ -115,8 +115,8 @@ fn is_module(py: Python<'_>, name: &str, full: &str) -> PyResult<bool> {
 pub fn guard(py: Python<'_>, session: &Session) -> PyResult<()> {
     let Some(space) = &session.engine.settings.space else { return Ok(()) };
     let Some(file) = space.registry() else { return Ok(()) };
-    if GUARD.get(py).is_some() {
-        return Ok(());
+    if let Some(guard) = GUARD.get(py) {
+        return guard.rule.as_ref().map(drop).map_err(Clone::clone).or_raise(py);
     }
     let Some(rule) = Scripts::read(&file).transpose() else { return Ok(()) };
     let refused = rule.as_ref().err().cloned();

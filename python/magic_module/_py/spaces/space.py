@@ -243,8 +243,12 @@ def change(
         begin: called with the resolver's name before it is asked.
     """
     for _ in range(ATTEMPTS):
-        before = {name: _read(space.path / name) for name in (LOCK, REQUIREMENTS)}
-        old = Lock((before[LOCK] or b"").decode(), str(space.lock))
+        before: dict[str, bytes | None] = {name: _read(space.path / name) for name in (LOCK, REQUIREMENTS)}
+        current = before[LOCK]
+        if current is None:
+            _native._space_folder(space.name)  # says so if it was deleted meanwhile
+            continue
+        old = Lock(current.decode(), str(space.lock))
         if lock is not None:
             text, resolver, warnings = text_of(lock), None, []
             _native._refuse_paths(lock, text.encode())
