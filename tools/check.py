@@ -151,14 +151,23 @@ def clusters_long(run: Run, interpreters: list[Interpreter]) -> None:
     _clusters(run, interpreters, "clusters")
 
 
+def platform(run: Run, interpreters: list[Interpreter]) -> None:
+    """The example platform: its server, and its page in a browser."""
+    _with_packages(run, interpreters, "platform", "tests/example_platform", workers=1)
+
+
 def _clusters(run: Run, interpreters: list[Interpreter], name: str) -> None:
+    _with_packages(run, interpreters, name, "tests/clusters", workers=os.cpu_count() or 1)
+
+
+def _with_packages(run: Run, interpreters: list[Interpreter], name: str, tests: str, workers: int) -> None:
+    """Tests that need packages which nothing else needs; without a package index they are skipped."""
     try:
-        tests = environments.named_python(name, interpreters[-1])
+        python = environments.named_python(name, interpreters[-1])
     except Failure as failure:
-        # What they install comes from a package index, which may be out of reach.
-        run.skip("clusters", str(failure))
+        run.skip(name, str(failure))
         return
-    run.step("clusters", tests, "-m", "pytest", "-q", "-n", str(os.cpu_count() or 1), "tests/clusters")
+    run.step(name, python, "-m", "pytest", "-q", "-n", str(workers), tests)
 
 
 def torture(run: Run, interpreters: list[Interpreter]) -> None:
@@ -203,6 +212,7 @@ GROUPS: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "demo": demo,
     "lock": lock,
     "clusters": clusters,
+    "platform": platform,
     "torture": torture,
 }
 ON_REQUEST: dict[str, Callable[[Run, list[Interpreter]], None]] = {
@@ -212,7 +222,7 @@ ON_REQUEST: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "torture-network": torture_network,
 }
 #: Those with tests that skip themselves where the machine lacks something.
-NEEDY = {"rust", "python", "python-whole", "torture", "torture-long"}
+NEEDY = {"rust", "python", "platform", "python-whole", "torture", "torture-long"}
 
 
 def main(arguments: list[str]) -> int:

@@ -3,7 +3,7 @@
     dist/                the one wheel, for every interpreter
     .venv/tools          maturin, ruff, mypy, and the wheel
     .venv/3.10, 3.11, …  the test tools and the wheel
-    .venv/clusters       those, and engines of clusters
+    .venv/clusters       those, and engines of clusters; .venv/platform: a web server and a driver of browsers
 
 Each is made on first use, and again only when what it is made from has changed: a stamp beside it holds the digest.
 Run as a script it makes the wheel and installs it into .venv/tools; with `--wheel-only` it stops after the wheel.

@@ -14,6 +14,7 @@ from pathlib import Path
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 PROGRAMS = {
+    "chromedriver": "the page of examples/platform/ (Debian's chromium and chromium-driver)",
     "openssl": "TLS, corporate authorities and proxies for https",
     "minisign": "our signatures as the minisign tool sees them (what it said once is in tests/fixtures)",
 }
