@@ -136,8 +136,8 @@ fn apply(arrangement: &Arrangement) -> io::Result<()> {
             group.join()?;
         }
     }
-    #[cfg(not(target_os = "linux"))]
-    rustix::process::setpgid(None, None)?;
+    // A script that signals its own group reaches no supervisor.
+    rustix::process::setsid()?;
     // SAFETY: it was given to this process for this, and nobody else uses the number.
     unsafe { libc::close(*life) };
     let seconds = limits.cpu.map(|seconds| seconds.ceil() as u64 + 1);

@@ -19,14 +19,14 @@ class Life:
     """A pipe that whoever waits for a run holds: the run ends when it is closed."""
 
     def __init__(self) -> None:
-        self.run, self._own = os.pipe()
-        self._is_over = False
+        self.run, own = os.pipe()
+        # Two threads may end it at once: one of them finds it.
+        self._own = [own]
 
     def end(self) -> None:
         """Ends the run, also one that has not begun."""
-        if not self._is_over:
-            self._is_over = True
-            os.close(self._own)
+        with contextlib.suppress(IndexError):
+            os.close(self._own.pop())
 
     def close(self) -> None:
         """Nothing is left to be ended."""
@@ -188,6 +188,13 @@ def _wanted(
 
 def perform(wanted: Wanted, on_output: Callable[[str, str], object] | None, life: Life) -> Run:
     """Starts it, and waits until nothing is left of it; also where something is raised here."""
+    try:
+        return _perform(wanted, on_output, life)
+    finally:
+        life.close()
+
+
+def _perform(wanted: Wanted, on_output: Callable[[str, str], object] | None, life: Life) -> Run:
     if os.name == "nt":
         hint = "run it without a limit, or on a system with fork()"
         raise ConfigurationError(f"a run within limits is not possible on Windows; {hint}", hint=hint)
@@ -196,32 +203,29 @@ def perform(wanted: Wanted, on_output: Callable[[str, str], object] | None, life
     variables = environment(wanted, view)
     outputs = [Output(name, on_output) for name in ("stdout", "stderr")]
     inside, report = os.pipe()
-    try:
-        with open(inside, "rb", closefd=True):
+    with open(inside, "rb"):
+        try:
+            process = subprocess.Popen(
+                command(wanted, view, life.run, report, variables),
+                stdin=wanted.stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=variables,
+                pass_fds=(life.run, report),
+                start_new_session=True,
+            )
+        finally:
+            os.close(report)
+        with process:
+            assert process.stdout is not None and process.stderr is not None
+            streams = dict(zip((process.stdout.fileno(), process.stderr.fileno()), outputs, strict=True))
             try:
-                process = subprocess.Popen(
-                    command(wanted, view, life.run, report, variables),
-                    stdin=wanted.stdin,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env=variables,
-                    pass_fds=(life.run, report),
-                    start_new_session=True,
-                )
-            finally:
-                os.close(report)
-            with process:
-                assert process.stdout is not None and process.stderr is not None
-                streams = dict(zip((process.stdout.fileno(), process.stderr.fileno()), outputs, strict=True))
-                try:
-                    watch(streams, inside, told)
-                except BaseException:
-                    life.end()
-                    with contextlib.suppress(BaseException):
-                        watch({descriptor: Output("", None) for descriptor in streams}, inside, told)
-                    raise
-    finally:
-        life.close()
+                watch(streams, inside, told)
+            except BaseException:
+                life.end()
+                with contextlib.suppress(BaseException):
+                    watch({descriptor: Output("", None) for descriptor in streams}, inside, told)
+                raise
     return _result(wanted, told, outputs, process.returncode)
 
 
