@@ -150,6 +150,10 @@ def test_where_there_are_no_locks_work_is_done_twice_and_nothing_fails(served: W
         result = served.finish(process)
         assert result.status == 0, result.stderr
         assert result.json == USED
+    (server,) = served.servers
+    server.take()
+    assert served.run(USE, env=env).json == USED
+    assert server.take() == [], "warm"
     force = "import magic_module.alpha as alpha; alpha._upgrade(force=True); print(alpha.VALUE)"
     for process in [served.start(force, env=env) for _ in range(4)]:
         result = served.finish(process)
