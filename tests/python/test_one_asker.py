@@ -149,7 +149,7 @@ def test_after_a_failure_nobody_waits_for_the_others(world: World, server: Origi
 
 
 def test_the_parts_of_a_catalogue_are_asked_for_once(world: World) -> None:
-    names = [f"unit{number}" for number in range(3000)]
+    names = [f"unit{number}" for number in range(200)]
     world.publish({f"{name}.py": "VALUE = 1\n" for name in names})
     server = world.serve()
     world.extra["MAGIC_MODULE_MANIFEST_URL"] = server.manifest_url
