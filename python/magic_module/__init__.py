@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from magic_module._native import ModuleInfo, Mount, Report, ScriptReport, Upgrade
     from magic_module._py.api import aprefetch
     from magic_module._py.asking import Request
+    from magic_module._py.following import events, progress
     from magic_module._py.installing import Installed, install
     from magic_module._py.registry.entries import ApprovedModule
     from magic_module._py.registry.links import Link, load_links
@@ -70,6 +71,7 @@ __all__ = [
     "check_script",
     "data_path",
     "errors",
+    "events",
     "export_environment",
     "info",
     "install",
@@ -80,6 +82,7 @@ __all__ = [
     "on_event",
     "on_request",
     "prefetch",
+    "progress",
     "prune",
     "rollback",
     "run",
@@ -105,8 +108,10 @@ _LAZY = {
     "Upgrade": "_native",
     "aprefetch": "_py.api",
     "arun": "_py.running.running",
+    "events": "_py.following",
     "install": "_py.installing",
     "load_links": "_py.registry.links",
+    "progress": "_py.following",
     "run": "_py.running.running",
 }
 

@@ -21,19 +21,49 @@ struct Listeners {
     callback: Option<Py<PyAny>>,
     renderer: Option<Py<PyAny>>,
     renderer_asked: bool,
+    /// Readers of `events()`.
+    watchers: Vec<Py<PyAny>>,
 }
 
-static LISTENERS: Mutex<Listeners> =
-    Mutex::new(Listeners { callback: None, renderer: None, renderer_asked: false });
+static LISTENERS: Mutex<Listeners> = Mutex::new(Listeners {
+    callback: None,
+    renderer: None,
+    renderer_asked: false,
+    watchers: Vec::new(),
+});
+
+impl Listeners {
+    /// Whether anybody wants to know.
+    fn any(&self) -> bool {
+        self.callback.is_some() || self.renderer.is_some() || !self.watchers.is_empty()
+    }
+}
 
 /// Sets the callback of `on_event`.
 pub fn set_callback(session: &Session, callback: Option<Py<PyAny>>) {
     let mut listeners = LISTENERS.lock();
     let before = std::mem::replace(&mut listeners.callback, callback);
-    session.engine.events.listen(listeners.callback.is_some() || listeners.renderer.is_some());
+    session.engine.events.listen(listeners.any());
     drop(listeners);
     // Its end may run Python, which must not meet the lock.
     drop(before);
+}
+
+/// One more is told of every event; what it raises ends the act.
+pub fn watch(session: &Session, watcher: Py<PyAny>) {
+    let mut listeners = LISTENERS.lock();
+    listeners.watchers.push(watcher);
+    session.engine.events.listen(true);
+}
+
+/// It is told of no further one.
+pub fn unwatch(session: &Session, watcher: &Py<PyAny>) {
+    let mut listeners = LISTENERS.lock();
+    let gone = listeners.watchers.extract_if(.., |it| it.is(watcher)).collect::<Vec<_>>();
+    session.engine.events.listen(listeners.any());
+    drop(listeners);
+    // As above.
+    drop(gone);
 }
 
 /// Whoever wants to see something is found before there is something to see.
@@ -48,7 +78,7 @@ pub fn listen(py: Python<'_>, session: &Session) -> PyResult<()> {
         LISTENERS.lock().renderer = (!renderer.is_none()).then(|| renderer.unbind());
     }
     let listeners = LISTENERS.lock();
-    session.engine.events.listen(listeners.callback.is_some() || listeners.renderer.is_some());
+    session.engine.events.listen(listeners.any());
     Ok(())
 }
 
@@ -65,14 +95,14 @@ pub fn deliver(py: Python<'_>, session: &Session) -> PyResult<()> {
     if events.is_empty() {
         return Ok(());
     }
-    let (callback, renderer) = {
+    let targets: Vec<Py<PyAny>> = {
         let listeners = LISTENERS.lock();
-        let clone = |held: &Option<Py<PyAny>>| held.as_ref().map(|held| held.clone_ref(py));
-        (clone(&listeners.callback), clone(&listeners.renderer))
+        let all = [&listeners.callback, &listeners.renderer].into_iter().flatten();
+        all.chain(&listeners.watchers).map(|held| held.clone_ref(py)).collect()
     };
     for event in events {
         let shown = as_dict(py, &event)?;
-        for target in [callback.as_ref(), renderer.as_ref()].into_iter().flatten() {
+        for target in &targets {
             target.call1(py, (&shown,))?;
         }
     }

@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use crate::py::bridge::listeners::set_callback;
+use crate::py::bridge::listeners::{set_callback, unwatch, watch};
 use crate::py::bridge::state::session;
 
 /// Tell somebody what happens: resolve, fetch, verify, load, upgrade.
@@ -23,5 +23,20 @@ pub fn on_event(py: Python<'_>, callback: Option<Py<PyAny>>) -> PyResult<()> {
         return Err(PyTypeError::new_err("on_event takes a callable or None"));
     }
     set_callback(session(py)?, callback);
+    Ok(())
+}
+
+/// One more is told of every event, beside the callback of `on_event`.
+#[pyfunction]
+pub fn _watch(py: Python<'_>, watcher: Py<PyAny>) -> PyResult<()> {
+    watch(session(py)?, watcher);
+    Ok(())
+}
+
+/// It is told of no further one.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "as Python gives it")]
+pub fn _unwatch(py: Python<'_>, watcher: Py<PyAny>) -> PyResult<()> {
+    unwatch(session(py)?, &watcher);
     Ok(())
 }

@@ -62,6 +62,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(describe::available, module)?,
         wrap_pyfunction!(describe::info, module)?,
         wrap_pyfunction!(doctor::_diagnose, module)?,
+        wrap_pyfunction!(events::_unwatch, module)?,
+        wrap_pyfunction!(events::_watch, module)?,
         wrap_pyfunction!(events::on_event, module)?,
         wrap_pyfunction!(imports::_imports, module)?,
         wrap_pyfunction!(imports::_watch_imports, module)?,
