@@ -29,6 +29,7 @@ pub mod code;
 pub mod disk;
 pub mod generation;
 pub(crate) mod lock;
+mod preloaded;
 pub mod prune;
 pub mod registry;
 pub mod tree;

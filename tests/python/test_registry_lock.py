@@ -125,3 +125,36 @@ def test_a_wheel_by_its_url(desk: Desk) -> None:
     assert desk.versions() == {"direct": "1.5"}
     script = "import magic_module as mm; mm.mount_lock('pylock.modules.toml'); import direct; print(direct.VALUE)"
     assert desk.world.run(script).stdout == "5\n"
+
+
+@with_uv
+def test_what_a_registry_wants_at_hand_is_fetched_beside_a_program_that_starts(desk: Desk) -> None:
+    desk.public.add(wheel("near", "1.0", {"near.py": "VALUE = 1"}, requires=["deep"]), wheel("deep", "1.0"))
+    desk.public.add(wheel("refused", "1.0", {"refused.py": ""}))
+    text = 'preload = ["refused", "near", "nowhere"]\n[policy]\ndeny = ["refused"]\n'
+    text += "[modules.near]\nversion = '1.0'\n[modules.refused]\nversion = '1.0'\n"
+    desk.write(text)
+    desk.run("lock")
+    env = {"MAGIC_MODULE_REGISTRY": str(desk.world.work / "modules.toml"), "MAGIC_MODULE_AUTO_INSTALL": "registry"}
+    notes = desk.world.cache / "v1/scripts"
+    program = """
+        import magic_module._py.start, pathlib, sys, time
+        from magic_module._py import preloading
+        print(len(preloading._held))
+        # The process that fetches ends with this one: a program that lives for long gets all of it.
+        while "wait" in sys.argv and not list(pathlib.Path(sys.argv[1]).glob("*/preloaded")):
+            time.sleep(0.01)
+    """
+    assert desk.world.run(program, args=(str(notes), "wait"), env=env).stdout == "1\n"
+    (note,) = notes.glob("*/preloaded")
+    assert note.read_bytes() == b"failed", "one is refused, and one is nowhere"
+    desk.public.close()
+    importing = "import magic_module._py.start, near; print(near.VALUE)"
+    assert desk.world.run(importing, env={**env, "MAGIC_MODULE_OFFLINE": "1"}).stdout == "1\n"
+    # What was tried not long ago is not tried again, and nothing of it is loaded.
+    assert desk.world.run(program, args=(str(notes),), env=env).stdout == "0\n"
+    # Whoever fetches ends with the program that started it: here its stdin has ended already.
+    alone = "import time; from magic_module._py import preloading; preloading._end_with_stdin(); time.sleep(600)"
+    assert desk.world.run(alone).stdout == ""
+    desk.write(text.replace('["refused", "near", "nowhere"]', '"near"'))
+    assert "preload is no list of names" in desk.run("check", status=1).stderr

@@ -123,7 +123,30 @@ pub fn _start(py: Python<'_>) -> PyResult<()> {
     };
     // The lock as it was serves, where no other can be had.
     let mounted = mount_said(py);
+    preload(py)?;
     synced.and(mounted)
+}
+
+/// Has fetched beside this program what its registry names, unless that was done.
+fn preload(py: Python<'_>) -> PyResult<()> {
+    let engine = &session(py)?.engine;
+    let Some(registry) = engine.settings.registry.as_ref().filter(|_| !engine.settings.offline)
+    else {
+        return Ok(());
+    };
+    if py.detach(|| engine.store.is_to_preload(registry, engine.settings.lock.as_deref())) {
+        py.import("magic_module._py.preloading")?.call_method0("begin")?;
+    }
+    Ok(())
+}
+
+/// Notes that what the registry names was fetched; or that it was tried.
+#[pyfunction]
+pub fn _note_preloaded(py: Python<'_>, is_done: bool) -> PyResult<()> {
+    let engine = &session(py)?.engine;
+    let Some(registry) = &engine.settings.registry else { return Ok(()) };
+    let lock = engine.settings.lock.as_deref();
+    py.detach(|| engine.store.note_preloaded(registry, lock, is_done)).or_raise(py)
 }
 
 /// Mounts what `MAGIC_MODULE_LOCK` and `MAGIC_MODULE_MOUNTS` say. One that fails does not keep the

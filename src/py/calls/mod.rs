@@ -75,6 +75,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(exported::mount_said, module)?,
         wrap_pyfunction!(exported::_mount_exported, module)?,
         wrap_pyfunction!(exported::_note_plain_lock, module)?,
+        wrap_pyfunction!(exported::_note_preloaded, module)?,
         wrap_pyfunction!(exported::_start, module)?,
         wrap_pyfunction!(exported::_unpickled, module)?,
         wrap_pyfunction!(install::_allow_build, module)?,

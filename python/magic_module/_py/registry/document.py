@@ -17,6 +17,9 @@ from magic_module.errors import ConfigurationError, RequirementError
 TABLES = ("modules", "imports", "links", "names", "policy", "scripts")
 """`names`, `policy` and `scripts` are read by whoever uses them."""
 
+PRELOAD = "preload"
+"""A list of names that are fetched beside a program that starts."""
+
 MODULE = (
     "display_name",
     "description",
@@ -66,8 +69,9 @@ def read(path: Path) -> dict[str, Any]:
 def checked(document: Any, of: str, *, old: bool = False) -> dict[str, Any]:
     """The tables of a document whose keys are all known; `old`: entries have the keys of a JSON registry."""
     tables = _table(document, "", of)
-    known(tables, TABLES, "", of)
-    found = {name: tables.get(name) or {} for name in TABLES}
+    known(tables, (*TABLES, PRELOAD), "", of)
+    found: dict[str, Any] = {name: tables.get(name) or {} for name in TABLES}
+    found[PRELOAD] = _names(tables.get(PRELOAD), of)
     modules = found["modules"]
     if old and isinstance(modules, list):
         modules = found["modules"] = _by_name(modules, of)
@@ -103,6 +107,13 @@ def _table(value: Any, place: str, of: str) -> dict[str, Any]:
             of, place or "the file", "is not a table of names", "see the example of `magic-module registry init`"
         )
     return dict(value)
+
+
+def _names(value: Any, of: str) -> list[str]:
+    names = [] if value is None else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise wrong(of, PRELOAD, "is no list of names", 'write preload = ["pandas"], above all tables')
+    return names
 
 
 def _link(entry: Any) -> Any:
