@@ -189,6 +189,15 @@ def test_a_bundle_that_cannot_be_used_says_so_and_the_network_remains(
         assert refused.stderr.startswith("magic-module: ") and len(refused.stderr.splitlines()) == 1
 
 
+def test_offline_it_is_said_beside_the_error(served: Served, bundle: Path, cache: Path) -> None:
+    lock, _ = served
+    truncated(bundle)
+    settings = {**OFFLINE, "MAGIC_MODULE_BUNDLES": str(bundle)}
+    ended = say(lock, cache, "fetch", "alpha", status=1, **settings)
+    assert f"the bundle {bundle} is not used" in ended.stderr
+    assert "MAGIC_MODULE_OFFLINE forbids" in ended.stderr
+
+
 def test_a_bundle_never_says_what_a_name_is(served: Served, bundle: Path, cache: Path, tmp_path: Path) -> None:
     """Neither its lock nor its wheels are seen where no lock that is mounted names them."""
     say(None, cache, "unbundle", str(bundle))

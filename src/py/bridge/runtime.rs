@@ -64,8 +64,10 @@ pub fn block<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
         fail(py);
     }
     interrupt.remove(py)?;
+    // Also where it failed: what was noticed may be why.
+    let warned = super::notices::warn(py, session);
     let value = outcome?;
-    super::notices::warn(py, session)?;
+    warned?;
     Ok(value)
 }
 
