@@ -1,12 +1,9 @@
 """`mm.run` and `mm.arun`."""
 
-import asyncio
 import contextlib
-import contextvars
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from magic_module._py.running.ahead import forget, prepare
 from magic_module._py.running.result import Run
@@ -132,6 +129,11 @@ async def arun(
         >>> (await mm.arun("report.py", timeout=60)).status
     """
     wanted = _wanted(script, args, space, lock, timeout, memory, cpu, open_files, processes, network, env, prefetch)
+    # Whoever awaits it has an event loop loaded; the command would pay for one.
+    import asyncio
+    import contextvars
+    from concurrent.futures import ThreadPoolExecutor
+
     loop = asyncio.get_running_loop()
     life = Life()
 
