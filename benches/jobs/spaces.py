@@ -21,8 +21,10 @@ from workplace import Workplace, remove
 
 PACKAGES = 20
 SHARED = 18
-SIZE = 300_000
-"""Bytes of sources in a wheel, half of which do not compress."""
+DATA = 900_000
+"""Bytes in a wheel that do not compress well, as libraries and tables do; real locks have five times as many."""
+SOURCES = 60_000
+"""Bytes of its ten modules."""
 
 CREATE = """
 import json, sys, time
@@ -59,7 +61,7 @@ def run(workplace: Workplace) -> list[Row]:
     alone, alone_used = filled(
         workplace, {"one": every}, {"one": [each[0] for each in [*shared, *itertools.chain(*own)]]}
     )
-    notes = [f"{count} spaces, {len(shared) + count * (PACKAGES - SHARED)} wheels of {SIZE // 1000} kB of sources"]
+    notes = [f"{count} spaces, {len(shared) + count * (PACKAGES - SHARED)} wheels of {(DATA + SOURCES) // 1000} kB"]
     disk = row().compared(Side([fetched]), Side([alone]), 1.2, megabytes, notes)
     after = Row("the same after all were imported everywhere", "the one space, too", measure.NO_TARGET)
     compiled = ["compiled code is shared by no two spaces"]
@@ -115,11 +117,12 @@ def bytes_of(folder: Path) -> int:
 
 
 def wheel(folder: Path, name: str) -> tuple[str, Path, str]:
-    """A package of ten modules; its name, its wheel and the digest of that."""
-    noise = base64.b64encode(hashlib.shake_256(name.encode()).digest(SIZE * 3 // 8 // 10)).decode()
-    module = f"NOISE = {noise!r}\n" + "def function(value):\n    return value + 1\n" * (SIZE // 20 // 46)
+    """A package of ten modules and a table; its name, its wheel and the digest of that."""
+    noise = base64.b64encode(hashlib.shake_256(name.encode()).digest(DATA * 3 // 4)).decode()
+    module = "def function(value):\n    return value + 1\n" * (SOURCES // 10 // 46)
     members = {f"{name}/__init__.py": "from . import " + ", ".join(f"part{at}" for at in range(10))}
     members |= {f"{name}/part{at}.py": module for at in range(10)}
+    members[f"{name}/table.txt"] = noise
     info = f"{name}-1.0.dist-info"
     members[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
     members[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

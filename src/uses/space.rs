@@ -13,7 +13,7 @@ mod usage;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
@@ -33,9 +33,7 @@ pub type Files = BTreeMap<String, Option<Vec<u8>>>;
 
 /// The spaces of a folder, by name.
 pub fn list(spaces: &Path) -> Result<Vec<Space>> {
-    let entries = disk::list(spaces)
-        .map_err(|error| Error::store("cannot look for spaces", spaces, &error))?;
-    let mut found: Vec<Space> = entries
+    let mut found: Vec<Space> = entries(spaces)?
         .iter()
         .filter(|folder| is_space(folder))
         .filter_map(|folder| SpaceName::new(folder.file_name()?.to_str()?).ok())
@@ -43,6 +41,10 @@ pub fn list(spaces: &Path) -> Result<Vec<Space>> {
         .collect();
     found.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(found)
+}
+
+fn entries(spaces: &Path) -> Result<Vec<PathBuf>> {
+    disk::list(spaces).map_err(|error| Error::store("cannot look for spaces", spaces, &error))
 }
 
 /// Makes the folder of all spaces. An error if the name is taken.
@@ -57,7 +59,7 @@ pub fn create(spaces: &Path, name: SpaceName, files: &Files) -> Result<Space> {
     let space = Space::new(spaces, name);
     let lock = files.get(LOCK).and_then(Option::as_deref).unwrap_or_default();
     Pylock::parse(&space.lock(), lock)?;
-    prepare(spaces, &space.name)?;
+    make_folders(spaces).map_err(|error| cannot("make", &space, &error))?;
     let _lock = lock_of(spaces, &space.name)?;
     refuse_twins(spaces, &space.name)?;
     sweep(spaces);
@@ -156,18 +158,22 @@ fn lock_of(spaces: &Path, name: &SpaceName) -> Result<Exclusive> {
 
 fn refuse_twins(spaces: &Path, name: &SpaceName) -> Result<()> {
     let folded = name.folded();
-    let Some(twin) = list(spaces)?.into_iter().find(|it| it.name.folded() == folded) else {
-        return Ok(());
-    };
-    let (what, hint) = if twin.name == *name {
+    let entries = entries(spaces)?;
+    // Only of who is called alike is it asked whether that is a space: there may be many.
+    let mut alike = entries.iter().filter_map(|folder| {
+        let name = SpaceName::new(folder.file_name()?.to_str()?).ok()?;
+        (name.folded() == folded && is_space(folder)).then_some(name)
+    });
+    let Some(twin) = alike.next() else { return Ok(()) };
+    let (what, hint) = if twin == *name {
         (format!("there is a space {name} already"), "delete it first, or change it")
     } else {
         (
-            format!("cannot make the space {name}: {} differs from it only by case", twin.name),
+            format!("cannot make the space {name}: {twin} differs from it only by case"),
             "give it another name",
         )
     };
-    let hint = format!("{hint}: see magic-module space show {}", twin.name);
+    let hint = format!("{hint}: see magic-module space show {twin}");
     Err(Error::new(Kind::Configuration, what).name(name.as_str()).hint(hint))
 }
 
