@@ -51,9 +51,12 @@ class Tenant:
 
     async def install(self, script: str) -> dict[str, Any]:
         """Downloads what the script needs and does not have; every open page sees the bars."""
-        async with self._changing, _file(script) as path:
-            answer = await self._command("fetch", "--imports-of", str(path))
-        return {"names": answer["names"], "bytes": answer["bytes"]}
+        needs = (await self.check(script))["needs"]
+        names = sorted({need["distribution"] for need in needs if need["state"] == "provided"})
+        async with self._changing:
+            # One command for each, so that each has a bar; what several of them require comes once.
+            answers = await asyncio.gather(*(self._command("fetch", name) for name in names))
+        return {"names": names, "bytes": sum(answer["bytes"] for answer in answers)}
 
     async def run(self, script: str) -> dict[str, Any]:
         """Runs the script within `LIMITS`; its output is in the answer, and on the pages while it comes."""
@@ -98,17 +101,17 @@ class Tenant:
     async def _progress(self, lines: asyncio.StreamReader) -> None:
         async for line in lines:
             with contextlib.suppress(ValueError, KeyError):  # a warning of the interpreter is no event
-                event = json.loads(line)
-                if event["event"] == "fetch":
-                    self.streams.tell("module-download-progress", _detail(event))
+                record = mm.progress.record(json.loads(line))
+                if record is not None:
+                    self.streams.tell("module-download-progress", _detail(record))
 
 
-def _detail(event: dict[str, Any]) -> dict[str, Any]:
+def _detail(record: dict[str, Any]) -> dict[str, Any]:
     return {
-        "module": event["unit"],
-        "percentage": event["percentage"],
-        "bytesDownloaded": event["bytes"],
-        "totalBytes": event["total"],
+        "module": record["module"],
+        "percentage": record["percentage"],
+        "bytesDownloaded": record["bytes_downloaded"],
+        "totalBytes": record["total_bytes"],
     }
 
 
