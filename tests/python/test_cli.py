@@ -188,13 +188,14 @@ def test_cache(engine: Any, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = {"bytes": 3 << 20, "blobs": 4, "trees": 2, "limit": 1 << 30}
     used = {
         "directory": "/c",
+        "behind": ["/shared"],
         **sizes,
         "mounts": [mount, {**mount, "namespace": "", "manifest_url": None, "lock": "/p/pylock.toml", "changed": None}],
     }
     typed.check(used, "_Usage")
     engine(_cache_usage=used)
     text = (
-        "directory  /c\nsize       3.0 MiB of 1.0 GiB\nblobs      4\ntrees      2\nmounts     2\n"
+        "directory  /c\nbehind it  /shared\nsize       3.0 MiB of 1.0 GiB\nblobs      4\ntrees      2\nmounts     2\n"
         "  acme         1970-01-02  https://h/m.json  /c/v1/mounts/ab\n"
         "  (top level)              /p/pylock.toml    /c/v1/mounts/ab\n"
     )

@@ -28,8 +28,7 @@ def prune(options: argparse.Namespace) -> Answer:
         ahead.keep(options)
     report = _native.prune(limit=options.limit)
     line = f"{size(report.bytes)} freed, {count(len(report.removed), 'entry', 'entries')} removed"
-    left = [f"left as it is: {behind}" for behind in _native._cache_usage()["behind"]]
-    return Answer(fields(report, REPORT_FIELDS), [*report.problems, line, *left], 0 if report.ok else 1)
+    return Answer(fields(report, REPORT_FIELDS), [*report.problems, line], 0 if report.ok else 1)
 
 
 def cache(options: argparse.Namespace) -> Answer:
