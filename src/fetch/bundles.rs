@@ -7,10 +7,12 @@
 //! ```
 //!
 //! Nothing else of a bundle is believed: neither its lock nor its names. One that cannot be used says
-//! so, once; then the network is asked, as without it.
+//! so, once; then the network is asked, as without it. What is in a wheel is read where it lies: who
+//! mounts a hundred and imports three copies three.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+mod bundle;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,36 +21,21 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Kind, Result};
 use crate::events::{Events, Notice, NoticeKind};
-use crate::name::{Digest, FilePath};
-use crate::store::blob::{Begin, BlobStore, BlobWriter};
-use crate::store::{Reuse, Sync};
+use crate::name::Digest;
+use crate::store::blob::BlobStore;
 use crate::threads;
-use crate::unpack::Pack;
 
-/// The folder of artifacts in a bundle.
-const ARTIFACTS: &str = "artifacts/";
+use bundle::durable;
+pub use bundle::{Bundle, Member};
 
-/// What a bundle says of itself.
-const ABOUT: &str = "bundle.json";
-
-/// The form of bundles that is known here.
-const FORMAT: u64 = 1;
-
-/// So many threads copy out of bundles.
-const COPIERS: usize = 4;
+/// So many threads read bundles.
+const READERS: usize = 4;
 
 /// Folders with bundles, which are opened when something is wanted for the first time.
 #[derive(Debug, Default)]
 pub struct Bundles {
     folders: Mutex<BTreeSet<PathBuf>>,
     opened: OnceLock<Vec<Bundle>>,
-}
-
-/// One bundle, as it was found.
-#[derive(Debug)]
-pub struct Bundle {
-    path: PathBuf,
-    artifacts: BTreeMap<Digest, (FilePath, u64)>,
 }
 
 /// What somebody looks for.
@@ -82,29 +69,23 @@ impl Bundles {
         events: &Events,
     ) -> Result<Vec<(usize, u64)>> {
         let bundles = self.opened.get_or_init(|| self.open(events));
-        if bundles.is_empty() {
-            return Ok(Vec::new());
+        let found = each(sought, |wanted| brought(bundles, blobs, wanted, events))?;
+        if !found.is_empty() {
+            durable(blobs)?;
         }
-        let (next, found, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()), Mutex::new(None));
-        let work = || {
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(wanted) = sought.get(at) else { return };
-                match one(bundles, blobs, wanted, events) {
-                    Ok(Some(size)) => found.lock().push((at, size)),
-                    Ok(None) => {}
-                    Err(error) => *failed.lock() = Some(error),
-                }
-            }
-        };
-        threads::together(COPIERS.min(sought.len()), work);
-        match failed.into_inner() {
-            Some(error) => return Err(error),
-            None => durable(blobs)?,
-        }
-        let mut found = found.into_inner();
-        found.sort_unstable();
         Ok(found)
+    }
+
+    /// Where the bytes of these lie, by their places. They were hashed.
+    pub fn find(&self, sought: &[Sought], events: &Events) -> Vec<(usize, Member)> {
+        let bundles = self.opened.get_or_init(|| self.open(events));
+        let found = each(sought, |wanted| {
+            let members =
+                having(bundles, wanted, events).filter_map(|it| it.member(&wanted.sha256));
+            // One that holds other bytes is told of by whoever copies them.
+            Ok(members.filter(Member::is_sound).next())
+        });
+        found.unwrap_or_default()
     }
 
     fn open(&self, events: &Events) -> Vec<Bundle> {
@@ -129,94 +110,66 @@ impl Bundles {
     }
 }
 
-impl Bundle {
-    /// Reads what a bundle has. One whose names escape, or that is not whole, is refused.
-    pub fn open(path: &Path) -> Result<Self> {
-        let mut pack = Pack::open_any(path, &path.display().to_string())?;
-        let about = FilePath::new(ABOUT).map_err(|_| strange(path, "has no name for itself"))?;
-        let mut text = Vec::new();
-        pack.extract(&about, &mut text)?;
-        let said: serde_json::Value = serde_json::from_slice(&text)
-            .map_err(|error| strange(path, "says nothing that is understood").caused_by(&error))?;
-        if said.get("bundle").and_then(serde_json::Value::as_u64) != Some(FORMAT) {
-            return Err(strange(path, "is of a form that this version does not know"));
-        }
-        let mut artifacts = BTreeMap::new();
-        for (file, entry) in &pack.directory().files {
-            let named = file.as_str().strip_prefix(ARTIFACTS).and_then(|it| it.split_once('/'));
-            let digest = named.and_then(|(digest, _)| Digest::new(digest).ok());
-            if let Some(digest) = digest {
-                artifacts.insert(digest, (file.clone(), entry.size));
+/// What comes of each that is sought, by its place.
+fn each<T: Send>(
+    sought: &[Sought],
+    find: impl Fn(&Sought) -> Result<Option<T>> + std::marker::Sync,
+) -> Result<Vec<(usize, T)>> {
+    let (next, found, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()), Mutex::new(None));
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(wanted) = sought.get(at) else { return };
+            match find(wanted) {
+                Ok(Some(it)) => found.lock().push((at, it)),
+                Ok(None) => {}
+                Err(error) => *failed.lock() = Some(error),
             }
         }
-        Ok(Self { path: path.to_owned(), artifacts })
+    };
+    threads::together(READERS.min(sought.len()), work);
+    if let Some(error) = failed.into_inner() {
+        return Err(error);
     }
+    let mut found = found.into_inner();
+    found.sort_unstable_by_key(|(at, _)| *at);
+    Ok(found)
+}
 
-    /// Puts everything that it has into the store: how many artifacts, and how many bytes.
-    pub fn unpack(&self, blobs: &BlobStore) -> Result<(usize, u64)> {
-        for (sha256, (_, size)) in &self.artifacts {
-            self.copy(blobs, sha256, *size)?;
+/// Those that say they have it, in the size that is wanted.
+fn having<'a>(
+    bundles: &'a [Bundle],
+    wanted: &'a Sought,
+    events: &'a Events,
+) -> impl Iterator<Item = &'a Bundle> {
+    bundles.iter().filter(move |bundle| match bundle.size(&wanted.sha256) {
+        None => false,
+        Some(size) if wanted.size.is_some_and(|wanted| wanted != size) => {
+            unused(
+                events,
+                bundle.path(),
+                &format!("it holds {} in another size", wanted.file_name),
+            );
+            false
         }
-        durable(blobs)?;
-        Ok((self.artifacts.len(), self.artifacts.values().map(|(_, size)| size).sum()))
-    }
-
-    fn copy(&self, blobs: &BlobStore, sha256: &Digest, size: u64) -> Result<()> {
-        let Some((file, _)) = self.artifacts.get(sha256) else { return Ok(()) };
-        let mut writer = match blobs.begin(sha256, size, Reuse::WhatIsHere)? {
-            Begin::Ready => return Ok(()),
-            Begin::Writer(writer) => writer,
-            // Another process downloads it: nobody knows for how long.
-            Begin::Busy { .. } => blobs.begin_apart(sha256)?,
-        };
-        let label = self.path.display().to_string();
-        let mut pack = Pack::open_any(&self.path, &label)?;
-        pack.copy(file, size, sha256, &mut Into(&mut writer))?;
-        let sync = if cfg!(target_os = "linux") { Sync::Later } else { Sync::Now };
-        writer.commit(sync)
-    }
-
-    /// The file name of another artifact of the same distribution.
-    fn other(&self, file_name: &str) -> Option<&str> {
-        let first = distribution(file_name)?;
-        let names =
-            self.artifacts.values().filter_map(|(file, _)| file.as_str().rsplit('/').next());
-        names.into_iter().find(|name| distribution(name).is_some_and(|it| it == first))
-    }
+        Some(_) => true,
+    })
 }
 
-struct Into<'a>(&'a mut BlobWriter);
-
-impl Write for Into<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).map(|()| bytes.len()).map_err(io::Error::other)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn one(
+fn brought(
     bundles: &[Bundle],
     blobs: &BlobStore,
     wanted: &Sought,
     events: &Events,
 ) -> Result<Option<u64>> {
-    for bundle in bundles {
-        let Some((_, size)) = bundle.artifacts.get(&wanted.sha256) else { continue };
-        let size = *size;
-        if wanted.size.is_some_and(|wanted| wanted != size) {
-            unused(events, &bundle.path, &format!("it holds {} in another size", wanted.file_name));
-            continue;
-        }
-        match bundle.copy(blobs, &wanted.sha256, size) {
-            Ok(()) => return Ok(Some(size)),
+    for bundle in having(bundles, wanted, events) {
+        match bundle.copy(blobs, &wanted.sha256) {
+            Ok(size) => return Ok(size),
             // The disk is the cache's: nobody else could write there either.
             Err(error) if error.kind() == Kind::Store && blobs.stamp(&wanted.sha256).is_none() => {
                 return Err(error);
             }
-            Err(error) => unused(events, &bundle.path, &reason(&error)),
+            Err(error) => unused(events, bundle.path(), &reason(&error)),
         }
     }
     for bundle in bundles {
@@ -225,29 +178,10 @@ fn one(
                 "it holds {other} where {} is wanted: it is outdated, or for another platform",
                 wanted.file_name
             );
-            unused(events, &bundle.path, &why);
+            unused(events, bundle.path(), &why);
         }
     }
     Ok(None)
-}
-
-fn distribution(file_name: &str) -> Option<String> {
-    let name = file_name.strip_suffix(".whl")?.split('-').next()?;
-    Some(name.to_ascii_lowercase().replace('_', "-"))
-}
-
-fn durable(blobs: &BlobStore) -> Result<()> {
-    #[cfg(target_os = "linux")]
-    blobs.sync()?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = blobs;
-    Ok(())
-}
-
-fn strange(path: &Path, why: &str) -> Error {
-    Error::new(Kind::Integrity, format!("the bundle {} {why}", path.display()))
-        .path(path.display().to_string())
-        .hint("make it anew: magic-module bundle")
 }
 
 /// Without the hint, which is for whoever made a pack.

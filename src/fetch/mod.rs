@@ -46,7 +46,7 @@ use crate::store::{Reuse, Sync};
 pub use crate::origin::client::Access;
 pub use crate::origin::logins::{Places, has_login};
 pub use crate::origin::{Freshness, Validator};
-pub use bundles::{Bundle, Bundles, Sought};
+pub use bundles::{Bundle, Bundles, Member, Sought};
 pub use download::Document;
 pub use part::{Piece, Range};
 pub use retry::Limits;

@@ -58,7 +58,8 @@ enum Asked {
 }
 
 impl Range {
-    fn count(self) -> u64 {
+    /// How many bytes it asks for.
+    pub fn count(self) -> u64 {
         match self {
             Self::At(_, count) | Self::Last(count) => count,
         }

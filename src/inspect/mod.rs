@@ -24,7 +24,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::audit::{Act, permit};
 use crate::error::{Error, Kind, Result};
 use crate::events::{Events, Notice, NoticeKind, Progress};
-use crate::fetch::{Fetcher, Sought};
+use crate::fetch::{Fetcher, Member, Sought};
 use crate::name::{DistributionName, SafeUrl};
 use crate::policy::Policy;
 use crate::store::{Store, wheels as kept};
@@ -91,7 +91,8 @@ async fn ask(
     policy: Policy,
     events: &Arc<Events>,
 ) -> Result<Vec<(usize, Contents)>> {
-    let (rest, missing) = carried(fetcher, store, missing, events).await?;
+    let (mut rest, missing) = whole_here(fetcher, missing);
+    let (carried, missing) = carried(fetcher, missing, events).await?;
     let mut acts = Vec::new();
     for (_, Asked { url, .. }) in &missing {
         if url.scheme() != "file" {
@@ -105,36 +106,42 @@ async fn ask(
     let _keep = store.keep()?;
     let progress = Progress::new(label(missing.len()), events.clone());
     let mut seen = Vec::new();
-    let mut rest = rest;
-    let mut waiting = missing.into_iter();
+    let mut odd = Vec::new();
+    let others = missing.into_iter().map(|(at, asked)| (at, asked, None));
+    let mut waiting =
+        carried.into_iter().map(|(at, asked, member)| (at, asked, Some(member))).chain(others);
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < AT_A_TIME
-            && let Some((at, asked)) = waiting.next()
+            && let Some((at, asked, member)) = waiting.next()
         {
             let (progress, store) = (&progress, store.clone());
             running.push(async move {
-                let tail = match tail::read(fetcher, &asked, policy, progress).await? {
+                let read = tail::read(fetcher, &asked, member.as_ref(), policy, progress);
+                let tail = match read.await? {
                     Tail::Contents(contents) => {
                         let keep = move || kept::keep(&store, &contents).map(|()| contents);
                         Tail::Contents(threads::beside(keep).await.unwrap_or_else(|| Err(ended()))?)
                     }
                     whole @ Tail::Whole { .. } => whole,
                 };
-                Ok::<_, Error>((at, asked, tail))
+                Ok::<_, Error>((at, asked, member.is_some(), tail))
             });
         }
         let Some(done) = running.next().await else { break };
         match done? {
-            (at, _, Tail::Contents(contents)) => seen.push((at, *contents)),
-            (at, asked, Tail::Whole { size, has_ranges }) => {
-                if !has_ranges {
+            (at, _, _, Tail::Contents(contents)) => seen.push((at, *contents)),
+            (at, asked, is_carried, Tail::Whole { size, has_ranges }) => {
+                if is_carried {
+                    odd.extend(asked.sought());
+                } else if !has_ranges {
                     events.notice(no_ranges(&asked.url));
                 }
                 rest.push((at, asked, size));
             }
         }
     }
+    bring(fetcher, odd, events).await?;
     let files = whole::fetch(fetcher, &rest, policy, &progress).await?;
     for ((at, asked, _), (sha256, size)) in rest.into_iter().zip(files) {
         let path = fetcher.store().path(&sha256);
@@ -147,45 +154,57 @@ async fn ask(
     Ok(seen)
 }
 
-/// Those that a bundle has, or the store, with their sizes; and the others.
-async fn carried(
+/// Those that the store has whole, with their sizes; and the others.
+fn whole_here(
     fetcher: &Fetcher,
-    store: &Store,
     missing: Vec<(usize, Asked)>,
-    events: &Arc<Events>,
-) -> Result<(Vec<(usize, Asked, Option<u64>)>, Vec<(usize, Asked)>)> {
-    let (mut here, mut others, mut places, mut sought) = (vec![], vec![], vec![], vec![]);
+) -> (Vec<(usize, Asked, Option<u64>)>, Vec<(usize, Asked)>) {
+    let (mut here, mut others) = (vec![], vec![]);
     for (at, asked) in missing {
-        let Wheel { sha256, size, .. } = asked.wheel;
-        match (sha256, size) {
+        match (asked.wheel.sha256, asked.wheel.size) {
             (Some(sha256), Some(size)) if fetcher.store().has(&sha256, size) => {
                 here.push((at, asked, Some(size)));
-            }
-            (Some(sha256), size) => {
-                sought.push(Sought { sha256, size, file_name: asked.label().to_owned() });
-                places.push((at, asked));
             }
             _ => others.push((at, asked)),
         }
     }
-    if fetcher.bundles.is_empty(events) || sought.is_empty() {
-        others.extend(places);
-        return Ok((here, others));
+    (here, others)
+}
+
+/// Those that lie in a bundle, and the others.
+async fn carried(
+    fetcher: &Fetcher,
+    missing: Vec<(usize, Asked)>,
+    events: &Arc<Events>,
+) -> Result<(Vec<(usize, Asked, Member)>, Vec<(usize, Asked)>)> {
+    if fetcher.bundles.is_empty(events) {
+        return Ok((vec![], missing));
     }
-    store.create()?;
-    let _keep = store.keep()?;
-    let (bundles, blobs) = (fetcher.bundles.clone(), fetcher.store().clone());
-    let told = events.clone();
-    let bring = move || bundles.bring(&blobs, &sought, &told);
-    let found = threads::beside(bring).await.unwrap_or_else(|| Err(ended()))?;
-    let found: BTreeMap<usize, u64> = found.into_iter().collect();
-    for (place, (at, asked)) in places.into_iter().enumerate() {
-        match found.get(&place) {
-            Some(size) => here.push((at, asked, Some(*size))),
+    let (pinned, mut others): (Vec<_>, Vec<_>) =
+        missing.into_iter().partition(|(_, asked)| asked.wheel.sha256.is_some());
+    let sought: Vec<Sought> = pinned.iter().filter_map(|(_, asked)| asked.sought()).collect();
+    let (bundles, told) = (fetcher.bundles.clone(), events.clone());
+    let find = threads::beside(move || bundles.find(&sought, &told)).await;
+    let mut found: BTreeMap<usize, Member> = find.ok_or_else(ended)?.into_iter().collect();
+    let mut carried = Vec::new();
+    for (place, (at, asked)) in pinned.into_iter().enumerate() {
+        match found.remove(&place) {
+            Some(member) => carried.push((at, asked, member)),
             None => others.push((at, asked)),
         }
     }
-    Ok((here, others))
+    Ok((carried, others))
+}
+
+/// Copies out of bundles what has to be looked into as a whole.
+async fn bring(fetcher: &Fetcher, odd: Vec<Sought>, events: &Arc<Events>) -> Result<()> {
+    if odd.is_empty() {
+        return Ok(());
+    }
+    let (bundles, blobs) = (fetcher.bundles.clone(), fetcher.store().clone());
+    let told = events.clone();
+    let work = threads::beside(move || bundles.bring(&blobs, &odd, &told)).await;
+    work.unwrap_or_else(|| Err(ended())).map(drop)
 }
 
 /// What progress calls it.
@@ -221,6 +240,12 @@ impl Asked {
     /// The wheel as people know it.
     fn label(&self) -> &str {
         self.url.file_name()
+    }
+
+    /// How a bundle is asked for it; nothing for a wheel that the lock does not pin.
+    fn sought(&self) -> Option<Sought> {
+        let Wheel { sha256, size, .. } = self.wheel;
+        sha256.map(|sha256| Sought { sha256, size, file_name: self.label().to_owned() })
     }
 
     /// Whether the server has what the lock means, as far as the size tells.

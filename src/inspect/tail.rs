@@ -15,7 +15,7 @@ use super::contents::{DistInfo, Record, TEXT_LIMIT, contradicts, text_of};
 use super::pieces::Pieces;
 use crate::error::{Error, Result};
 use crate::events::Progress;
-use crate::fetch::{Fetcher, Piece, Range as Wanted};
+use crate::fetch::{Fetcher, Member, Piece, Range as Wanted};
 use crate::name::Digest;
 use crate::policy::Policy;
 use crate::threads;
@@ -70,6 +70,8 @@ impl From<Error> for Odd {
 struct Asking<'a> {
     fetcher: &'a Fetcher,
     asked: &'a Asked,
+    /// Where it lies in a bundle: nobody is asked then.
+    member: Option<&'a Member>,
     policy: Policy,
     progress: &'a Progress,
 }
@@ -78,6 +80,7 @@ struct Asking<'a> {
 pub(super) async fn read(
     fetcher: &Fetcher,
     asked: &Asked,
+    member: Option<&Member>,
     policy: Policy,
     progress: &Progress,
 ) -> Result<Tail> {
@@ -85,7 +88,7 @@ pub(super) async fn read(
     let Some(sha256) = asked.wheel.sha256 else {
         return Ok(Tail::Whole { size, has_ranges: true });
     };
-    let asking = Asking { fetcher, asked, policy, progress };
+    let asking = Asking { fetcher, asked, member, policy, progress };
     let has_ranges = match asking.contents(sha256, &mut size).await {
         Ok(contents) => return Ok(Tail::Contents(Box::new(contents))),
         Err(Odd::Failed(error)) => return Err(error),
@@ -131,7 +134,6 @@ impl Asking<'_> {
             Some(size) => Wanted::At(size.saturating_sub(TAIL), size.min(TAIL)),
             None => Wanted::Last(TAIL),
         };
-        self.progress.expect(size.map_or(TAIL, |size| size.min(TAIL)));
         match self.part(wanted).await? {
             Piece::Part { first, bytes, total } => {
                 self.asked.check_size(total)?;
@@ -152,7 +154,6 @@ impl Asking<'_> {
         if count + pieces.known() > MOST {
             return Err(Odd::Strange);
         }
-        self.progress.expect(count);
         match self.part(Wanted::At(span.start, count)).await? {
             Piece::Part { first, bytes, total }
                 if first == span.start
@@ -167,6 +168,16 @@ impl Asking<'_> {
     }
 
     async fn part(&self, wanted: Wanted) -> Result<Piece> {
+        if let Some(member) = self.member {
+            let total = member.size();
+            let first = match wanted {
+                Wanted::At(first, _) => first,
+                Wanted::Last(count) => total.saturating_sub(count),
+            };
+            let bytes = member.read(first..first.saturating_add(wanted.count()))?;
+            return Ok(Piece::Part { first, bytes, total });
+        }
+        self.progress.expect(wanted.count());
         self.fetcher.part(&self.asked.url, wanted, self.policy, self.progress).await
     }
 }

@@ -180,6 +180,13 @@ impl<R: BufRead + Seek> Pack<R> {
         &self.directory
     }
 
+    /// Where in the archive the bytes of a file lie, if they lie there as they are.
+    pub fn stored(&self, path: &FilePath) -> Option<std::ops::Range<u64>> {
+        let entry = self.directory.files.get(path)?;
+        let is_stored = entry.method == header::Method::Stored && self.memory.is_none();
+        is_stored.then(|| entry.at..entry.at + entry.size)
+    }
+
     fn compare(&self, declared: &BTreeMap<&FilePath, u64>, allowed: Folders) -> Result<()> {
         let Directory { files, folders: found } = &*self.directory;
         let needed = folders(declared.keys().copied());

@@ -189,6 +189,19 @@ def test_a_bundle_that_cannot_be_used_says_so_and_the_network_remains(
         assert refused.stderr.startswith("magic-module: ") and len(refused.stderr.splitlines()) == 1
 
 
+def test_only_what_is_imported_is_copied(served: Served, cache: Path, tmp_path: Path) -> None:
+    lock, origin = served
+    whole = tmp_path / "whole.zip"
+    say(lock, tmp_path / "elsewhere", "bundle", "-o", str(whole))
+    origin.take()
+    settings = {**OFFLINE, "MAGIC_MODULE_BUNDLES": str(whole)}
+    assert importing(lock, cache, **settings).stdout == "imported\n"
+    assert origin.take() == []
+    copied = {blob.name for blob in (cache / "v1" / "blobs").rglob("*") if blob.is_file()}
+    wheels = {each.sha256: each.name.lower() for each in lock.wheels.values()}
+    assert {wheels[name] for name in copied & set(wheels)} == {"alpha", "beta"}
+
+
 def test_offline_it_is_said_beside_the_error(served: Served, bundle: Path, cache: Path) -> None:
     lock, _ = served
     truncated(bundle)
