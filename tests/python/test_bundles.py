@@ -202,6 +202,32 @@ def test_only_what_is_imported_is_copied(served: Served, cache: Path, tmp_path: 
     assert {wheels[name] for name in copied & set(wheels)} == {"alpha", "beta"}
 
 
+def test_a_key_vouches_for_the_lock_and_the_list(served: Served, cache: Path, tmp_path: Path) -> None:
+    lock, _ = served
+    ours, other = (json.loads(say(None, cache, "keygen", str(tmp_path / name), "--json").stdout) for name in "ab")
+    whole, secret = tmp_path / "whole.zip", str(tmp_path / "a")
+    say(lock, cache, "bundle", "-o", str(whole), "--sign", secret, "alpha")
+    said = say(None, cache, "unbundle", "--public-key", ours["public_key"], str(whole)).stdout
+    assert said.startswith(f"{whole}: 2 artifacts, ")
+    refused = ("unbundle", "--public-key", other["public_key"], str(whole))
+    assert "was signed by none of the keys" in say(None, cache, *refused, status=1).stderr
+    asked = ("unbundle", "--public-key", ours["public_key"], str(whole))
+
+    def of_others(name: str, data: bytes) -> tuple[str, bytes] | None:
+        return (name, data + b"# more\n" if name == "pylock.toml" else data)
+
+    good = whole.read_bytes()
+    changed(whole, of_others)
+    assert "another lock than the one that was signed" in say(None, cache, *asked, status=1).stderr
+    whole.write_bytes(good)
+    more = wheel("gamma", "1.0", {"gamma.py": ""})
+    with zipfile.ZipFile(whole, "a") as archive:
+        archive.writestr(f"artifacts/{more.sha256}/{more.filename}", more.data)
+    assert say(None, cache, *asked).stdout.startswith(f"{whole}: 2 artifacts, ")
+    changed(whole, lambda name, data: None if name.endswith(".minisig") else (name, data))
+    assert "is not signed" in say(None, cache, *asked, status=1).stderr
+
+
 def test_offline_it_is_said_beside_the_error(served: Served, bundle: Path, cache: Path) -> None:
     lock, _ = served
     truncated(bundle)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
 use crate::name::{Digest, FilePath, Hasher};
+use crate::sign::Keys;
 use crate::store::blob::{Begin, BlobStore, BlobWriter};
 use crate::store::{Reuse, Sync};
 use crate::unpack::Pack;
@@ -16,6 +17,12 @@ const ARTIFACTS: &str = "artifacts/";
 
 /// What a bundle says of itself.
 const ABOUT: &str = "bundle.json";
+
+/// Beside it, if somebody signed it, as the minisign tool does.
+const SIGNATURE: &str = "bundle.json.minisig";
+
+/// The lock that it was made of.
+const LOCK: &str = "pylock.toml";
 
 /// The form of bundles that is known here.
 const FORMAT: u64 = 1;
@@ -50,20 +57,54 @@ pub struct Member {
 impl Bundle {
     /// Reads what a bundle has. One whose names escape, or that is not whole, is refused.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::read(path, None)
+    }
+
+    /// The same of a bundle that one of `keys` signed: it has what is listed in it, and nothing
+    /// else.
+    pub fn open_signed(path: &Path, keys: &Keys) -> Result<Self> {
+        Self::read(path, Some(keys))
+    }
+
+    fn read(path: &Path, keys: Option<&Keys>) -> Result<Self> {
         let mut pack = Pack::open_any(path, &path.display().to_string())?;
         let about = FilePath::new(ABOUT).map_err(|_| strange(path, "has no name for itself"))?;
         let mut text = Vec::new();
         pack.extract(&about, &mut text)?;
+        if let Some(keys) = keys {
+            let mut signature = Vec::new();
+            let beside = FilePath::new(SIGNATURE).ok();
+            let is_there = beside.is_some_and(|it| pack.extract(&it, &mut signature).is_ok());
+            if !is_there || !keys.accept(&text, &signature) {
+                return Err(unsigned(path, is_there));
+            }
+        }
         let said: serde_json::Value = serde_json::from_slice(&text)
             .map_err(|error| strange(path, "says nothing that is understood").caused_by(&error))?;
         if said.get("bundle").and_then(serde_json::Value::as_u64) != Some(FORMAT) {
             return Err(strange(path, "is of a form that this version does not know"));
         }
+        if let Some(listed) = said.get("lock_sha256").and_then(serde_json::Value::as_str)
+            && keys.is_some()
+        {
+            let mut lock = Vec::new();
+            let name =
+                FilePath::new(LOCK).map_err(|_| strange(path, "has no name for its lock"))?;
+            pack.extract(&name, &mut lock)?;
+            if Digest::of(&lock).to_hex() != listed {
+                return Err(strange(path, "holds another lock than the one that was signed"));
+            }
+        }
+        let listed = |digest: &Digest| {
+            let all = said.get("artifacts").and_then(serde_json::Value::as_array);
+            let hex = digest.to_hex();
+            all.is_some_and(|all| all.iter().any(|it| it["sha256"] == hex.as_str()))
+        };
         let mut artifacts = BTreeMap::new();
         for (file, entry) in &pack.directory().files {
             let named = file.as_str().strip_prefix(ARTIFACTS).and_then(|it| it.split_once('/'));
             let digest = named.and_then(|(digest, _)| Digest::new(digest).ok());
-            if let Some(digest) = digest {
+            if let Some(digest) = digest.filter(|it| keys.is_none() || listed(it)) {
                 let artifact = Artifact {
                     file: file.clone(),
                     size: entry.size,
@@ -196,4 +237,12 @@ fn strange(path: &Path, why: &str) -> Error {
     Error::new(Kind::Integrity, format!("the bundle {} {why}", path.display()))
         .path(path.display().to_string())
         .hint("make it anew: magic-module bundle")
+}
+
+fn unsigned(path: &Path, is_signed: bool) -> Error {
+    let why =
+        if is_signed { "was signed by none of the keys that were named" } else { "is not signed" };
+    Error::new(Kind::Signature, format!("the bundle {} {why}", path.display()))
+        .path(path.display().to_string())
+        .hint("ask whoever made it: magic-module bundle --sign KEY")
 }

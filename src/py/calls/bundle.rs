@@ -9,6 +9,7 @@ use crate::fetch::Bundle;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::session;
+use crate::sign::Keys;
 
 /// For every artifact of units, and of what they require: unit, version, file name, sha256, size, and
 /// where it lies.
@@ -32,14 +33,24 @@ pub fn _bundle_parts(
     Ok(found.into_iter().map(row).collect())
 }
 
-/// Puts all that a bundle holds into the store: how many artifacts, and how many bytes.
+/// Puts all that a bundle holds into the store: how many artifacts, and how many bytes. With
+/// keys, one of them must have signed it.
 #[pyfunction]
-pub fn _unbundle(py: Python<'_>, path: PathBuf) -> PyResult<(usize, u64)> {
+pub fn _unbundle(
+    py: Python<'_>,
+    path: PathBuf,
+    public_keys: Vec<String>,
+) -> PyResult<(usize, u64)> {
     let store = &session(py)?.engine.store;
     py.detach(|| {
+        let keys = Keys::parse(public_keys.iter().map(String::as_str))?;
+        let bundle = match public_keys.is_empty() {
+            true => Bundle::open(&path)?,
+            false => Bundle::open_signed(&path, &keys)?,
+        };
         store.create()?;
         let _kept = store.keep()?;
-        Bundle::open(&path)?.unpack(store.blobs())
+        bundle.unpack(store.blobs())
     })
     .or_raise(py)
 }

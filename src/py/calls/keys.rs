@@ -1,4 +1,4 @@
-//! Keys that sign manifests.
+//! Keys that sign manifests and bundles.
 
 use std::path::PathBuf;
 
@@ -8,12 +8,26 @@ use pyo3::types::PyDict;
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::errors::OrRaise;
 use crate::settings::Settings;
-use crate::sign::secret::{generate, needs_password};
+use crate::sign::secret::{Signer, generate, needs_password};
 
 /// True if the secret key in a file has a password.
 #[pyfunction]
 pub fn _key_needs_password(py: Python<'_>, path: PathBuf) -> PyResult<bool> {
     needs_password(&path).or_raise(py)
+}
+
+/// The signature of a key over bytes, as the minisign tool makes it; `comment` is signed, too.
+#[pyfunction]
+pub fn _signature(
+    py: Python<'_>,
+    path: PathBuf,
+    password: Option<String>,
+    bytes: Vec<u8>,
+    comment: String,
+) -> PyResult<Vec<u8>> {
+    let settings = Settings::from_env().or_raise(py)?;
+    let password = settings.password(password.as_deref());
+    py.detach(|| Signer::read(&path, password)?.sign(&bytes, &comment)).or_raise(py)
 }
 
 /// Writes a key pair; the environment's password is for keys that are to have one.

@@ -68,6 +68,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(imports::_imports, module)?,
         wrap_pyfunction!(imports::_watch_imports, module)?,
         wrap_pyfunction!(keys::_key_needs_password, module)?,
+        wrap_pyfunction!(keys::_signature, module)?,
         wrap_pyfunction!(keys::_keygen, module)?,
         wrap_pyfunction!(known::_known, module)?,
         wrap_pyfunction!(exported::_exported, module)?,

@@ -2,6 +2,7 @@
 
 ```text
 bundle.json                      what is in it, each with its sha256
+bundle.json.minisig              its signature, if a key was given
 pylock.toml                      the lock that it was made of, for people: `unbundle` does not believe it
 artifacts/<sha256>/<file name>   wheels as they were published, stored and not compressed again
 ```
@@ -21,6 +22,7 @@ from magic_module._py.cli import ahead
 from magic_module._py.cli.answer import Answer, WrongUsage, count
 from magic_module._py.cli.check import provided
 from magic_module._py.cli.mounting import provide
+from magic_module._py.cli.publish import password_of
 from magic_module._py.progress import size
 from magic_module.errors import IntegrityError, StoreError
 
@@ -48,13 +50,26 @@ def bundle(options: argparse.Namespace) -> Answer:
         {"unit": unit, "version": version, "path": f"artifacts/{sha256}/{name}", "size": length, "sha256": sha256}
         for unit, version, name, sha256, length, _ in parts
     ]
-    about = {"bundle": FORMAT, "lock": lock and "pylock.toml", "artifacts": artifacts}
+    text = None if lock is None else Path(lock).read_bytes()
+    about = {
+        "bundle": FORMAT,
+        "lock": lock and "pylock.toml",
+        "lock_sha256": text and hashlib.sha256(text).hexdigest(),
+        "artifacts": artifacts,
+    }
+    said = json.dumps(about, indent=1, ensure_ascii=False).encode() + b"\n"
+    signature = None
+    if options.sign is not None:
+        comment = f"bundle of {count(len(artifacts), 'artifact')}"
+        signature = _native._signature(options.sign, password_of(options.sign), said, comment)
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with zipfile.ZipFile(aside, "w") as archive:
-            _add(archive, "bundle.json", json.dumps(about, indent=1, ensure_ascii=False).encode() + b"\n")
-            if lock is not None:
-                _add(archive, "pylock.toml", Path(lock).read_bytes())
+            _add(archive, "bundle.json", said)
+            if signature is not None:
+                _add(archive, "bundle.json.minisig", signature)
+            if text is not None:
+                _add(archive, "pylock.toml", text)
             for artifact, (*_, blob) in zip(artifacts, parts, strict=True):
                 data = blob.read_bytes()
                 if hashlib.sha256(data).hexdigest() != artifact["sha256"]:
@@ -76,7 +91,7 @@ def bundle(options: argparse.Namespace) -> Answer:
 
 def unbundle(options: argparse.Namespace) -> Answer:
     """Puts what a bundle has into the cache, where mounts that ask for it find it."""
-    artifacts, total = _native._unbundle(options.file)
+    artifacts, total = _native._unbundle(options.file, options.public_key or [])
     data = {"bundle": options.file, "artifacts": artifacts, "bytes": total}
     what = f"{count(artifacts, 'artifact')}, {size(total)}"
     return Answer(data, [f"{shown(options.file)}: {what} in the cache, for any lock that names them"])

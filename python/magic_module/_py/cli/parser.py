@@ -145,6 +145,7 @@ def command_line() -> argparse.ArgumentParser:
     what = bundle.add_mutually_exclusive_group()
     what.add_argument("--trace-of", metavar="SCRIPT", help="run a script with the lock, and take what it imports")
     what.add_argument("--imports-of", metavar="SCRIPT", help="what a script imports, as far as it is mounted")
+    bundle.add_argument("--sign", metavar="KEY", help="a secret key's file: with it, unbundle --public-key believes it")
     unbundle = add(
         "bundle.unbundle", "unbundle", "Put what a bundle has into the cache, so that nobody is asked for it."
     )

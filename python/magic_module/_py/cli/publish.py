@@ -20,7 +20,7 @@ LEFT_OUT_SHOWN = 20
 def publish(options: argparse.Namespace) -> Answer:
     """A folder becomes files for any static host."""
     namespace = OWN if options.namespace is None else options.namespace
-    keys = [(key, _password_of(key)) for key in options.sign]
+    keys = [(key, password_of(key)) for key in options.sign]
     compiler = None
     if options.compile:
         from magic_module._py.compiling import compiled
@@ -64,7 +64,7 @@ def keygen(options: argparse.Namespace) -> Answer:
     return Answer({**made, "password": options.password}, lines)
 
 
-def _password_of(key: str) -> str | None:
+def password_of(key: str) -> str | None:
     """Asked for where the environment does not give it."""
     if not _native._key_needs_password(key) or _native._settings()["key_password"]:
         return None
