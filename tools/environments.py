@@ -118,13 +118,20 @@ def _environment(name: str, interpreter: Interpreter, requirements: Path) -> Pat
     folder = ENVIRONMENTS / name
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp = folder / ".made-from"
-    made_from = f"{interpreter.executable} {interpreter.version}\n{requirements.read_text()}"
+    made_from = f"{interpreter.executable} {interpreter.version}\n{_text_of(requirements)}"
     if python.exists() and stamp.is_file() and stamp.read_text() == made_from:
         return python
     run([interpreter.executable, "-m", "venv", "--clear", folder])
     run([python, "-m", "pip", "install", "--quiet", "--requirement", requirements])
     stamp.write_text(made_from)
     return python
+
+
+def _text_of(requirements: Path) -> str:
+    """With the files that it includes."""
+    text = requirements.read_text()
+    included = [line.removeprefix("-r ") for line in text.splitlines() if line.startswith("-r ")]
+    return text + "".join(_text_of(requirements.with_name(name)) for name in included)
 
 
 def _install(python: Path, built: Path) -> None:
