@@ -234,7 +234,7 @@ def test_a_manifest_for_another_namespace(world: World) -> None:
 
 
 def test_our_own_files_hide_no_unit(world: World) -> None:
-    names = ["loader", "cli", "server", "progress", "demo", "doctor", "metadata", "resources", "requirements", "api"]
+    names = ["loader", "cli", "server", "notices", "demo", "doctor", "metadata", "resources", "requirements", "api"]
     url = mounted(world, "magic_module", {f"{name}.py": f"WHO = {name!r}\n" for name in names}, "site")
     result = world.run(
         f"""

@@ -22,7 +22,7 @@ use crate::store::{Sync, disk, write_aside};
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How often it is looked whether it is done.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// Whose turn it is to ask.
 pub(super) enum Turn<T> {

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::asker::{Turn, note_failure, places, turn};
+use super::asker::{LOOK, Turn, note_failure, places, turn};
 use super::{ManifestSupply, Supply};
 use crate::clock::{microseconds, now};
 use crate::error::{Error, Kind, Result};
@@ -25,6 +25,9 @@ const CLOCK_SKEW: u64 = 24 * 60 * 60;
 
 /// The largest signature, in bytes.
 const SIGNATURE_LIMIT: u64 = 16 << 10;
+
+/// So often is it tried to write an answer down, for a second in all.
+const ATTEMPTS: usize = 50;
 
 const ASK_THE_AUTHOR: &str = "ask its author to publish it again";
 
@@ -75,6 +78,18 @@ impl ManifestSupply {
         Ok(Some(self.tell(used, Some(digest))))
     }
 
+    /// Writes down what spares others a request. Where it cannot be written they ask again, and so they
+    /// do where a process activates all the time: nobody's import waits for that one.
+    async fn note(&self, change: impl FnOnce(&mut State)) {
+        for _ in 0..ATTEMPTS {
+            match self.folder.try_lock() {
+                Ok(Some(lock)) => return drop(self.change_state(&lock, change)),
+                Ok(None) => tokio::time::sleep(LOOK).await,
+                Err(_) => return,
+            }
+        }
+    }
+
     async fn ask(&self, used: Option<Digest>, freshness: Freshness) -> Result<Option<Digest>> {
         self.asked.store(now(), Ordering::Relaxed);
         let at = microseconds();
@@ -83,12 +98,13 @@ impl ManifestSupply {
         let (bytes, signature, validator, fresh_for) = match document {
             (Document::NotModified { fresh_for }, _) => {
                 state.manifest.map_or(Ok(()), |known| self.check_age(&known))?;
-                // A cache that cannot be written serves as well; others ask again then.
-                let _ = self.update_state(|now| {
-                    if now.manifest == state.manifest {
+                let known = state.manifest;
+                self.note(|now| {
+                    if now.manifest == known {
                         (now.asked, now.fresh_for) = (Some(at), fresh_for);
                     }
-                });
+                })
+                .await;
                 return Ok(self.tell(state.manifest, state.manifest));
             }
             (Document::Body { bytes, validator, fresh_for }, signature) => {
