@@ -317,6 +317,8 @@ def test_what_came_with_the_login_of_one_space_is_used_in_another_once_the_serve
     with Origin(desk.path / "project" / "wheels") as mirror:
         lock = desk.lock.path
         lock.write_text(lock.read_text().replace(f"{desk.index.server.url}/files", mirror.url))
+        named = command_line("space", "lock", "three", "--lock", str(lock), cache=desk.cache, settings=spaces)
+        assert named.status == 0, named.stderr
         assert run("three").stdout == "2\n"
         whole = [it.path for it in mirror.take() if "range" not in it.headers]
         assert len(whole) == 2

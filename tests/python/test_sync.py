@@ -186,7 +186,8 @@ def test_an_interpreter_that_starts_has_what_its_project_requires(desk: Desk) ->
         assert desk.start(program, MAGIC_MODULE_SYNC=value).stdout == "None\n"
     failed = desk.start("import alpha; print(alpha.VALUE)", **NOBODY)
     assert failed.stdout == "1\n", "the lock as it was"
-    assert failed.stderr.startswith(f"magic-module: cannot sync {desk.lock}: cannot lock: pip failed with status 1; ")
+    # Then pip fails where it is new enough to be asked, or is too old.
+    assert failed.stderr.startswith(f"magic-module: cannot sync {desk.lock}: cannot lock: ")
     assert len(failed.stderr.splitlines()) == 1
     assert desk.start("import gamma; print(gamma.VALUE)").stdout == "1\n"
     # `run` becomes a program whose view is that of the new lock.
