@@ -80,10 +80,10 @@ impl Bundles {
     pub fn find(&self, sought: &[Sought], events: &Events) -> Vec<(usize, Member)> {
         let bundles = self.opened.get_or_init(|| self.open(events));
         let found = each(sought, |wanted| {
-            let members =
+            let mut members =
                 having(bundles, wanted, events).filter_map(|it| it.member(&wanted.sha256));
             // One that holds other bytes is told of by whoever copies them.
-            Ok(members.filter(Member::is_sound).next())
+            Ok(members.find(Member::is_sound))
         });
         found.unwrap_or_default()
     }

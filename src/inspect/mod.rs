@@ -32,6 +32,12 @@ use crate::threads;
 use crate::wheel::{Contents, Wheel};
 use tail::Tail;
 
+/// A wheel that is looked into, with its place among those that were asked about.
+type Placed = (usize, Asked);
+
+/// The same, of which the store has all; its size, if it is known.
+type Whole = (usize, Asked, Option<u64>);
+
 /// So many wheels are asked for their tails at a time.
 const AT_A_TIME: usize = 16;
 
@@ -87,7 +93,7 @@ pub fn agrees(wheel: &Wheel, contents: &Contents) -> bool {
 async fn ask(
     fetcher: &Fetcher,
     store: &Store,
-    missing: Vec<(usize, Asked)>,
+    missing: Vec<Placed>,
     policy: Policy,
     events: &Arc<Events>,
 ) -> Result<Vec<(usize, Contents)>> {
@@ -155,10 +161,7 @@ async fn ask(
 }
 
 /// Those that the store has whole, with their sizes; and the others.
-fn whole_here(
-    fetcher: &Fetcher,
-    missing: Vec<(usize, Asked)>,
-) -> (Vec<(usize, Asked, Option<u64>)>, Vec<(usize, Asked)>) {
+fn whole_here(fetcher: &Fetcher, missing: Vec<Placed>) -> (Vec<Whole>, Vec<Placed>) {
     let (mut here, mut others) = (vec![], vec![]);
     for (at, asked) in missing {
         match (asked.wheel.sha256, asked.wheel.size) {
@@ -174,9 +177,9 @@ fn whole_here(
 /// Those that lie in a bundle, and the others.
 async fn carried(
     fetcher: &Fetcher,
-    missing: Vec<(usize, Asked)>,
+    missing: Vec<Placed>,
     events: &Arc<Events>,
-) -> Result<(Vec<(usize, Asked, Member)>, Vec<(usize, Asked)>)> {
+) -> Result<(Vec<(usize, Asked, Member)>, Vec<Placed>)> {
     if fetcher.bundles.is_empty(events) {
         return Ok((vec![], missing));
     }
