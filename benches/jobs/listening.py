@@ -102,8 +102,8 @@ def registry(workplace: Workplace, stack: Stack, names: list[str], preload: bool
     folder.mkdir(parents=True)
     head = f"preload = {names!r}\n" if preload else ""
     (folder / "modules.toml").write_text(head + "[modules]\n" + "".join(f'{name} = "*"\n' for name in names))
-    line = [workplace.python("")[0], "-m", "magic_module", "registry", "lock", str(folder / "modules.toml")]
-    measure.run(line, stack.environment(UV=stack.uv))
+    line = [workplace.python("")[0], "-m", "magic_module", "registry", "lock"]
+    measure.run(line, stack.environment(UV=stack.uv, MAGIC_MODULE_REGISTRY=str(folder / "modules.toml")))
     lock = folder / "pylock.modules.toml"
     served = re.match(r"(?s).*?(https?://[^\"/]+)/", stack.lock.read_text())
     assert served is not None
