@@ -101,7 +101,8 @@ def registry(workplace: Workplace, stack: Stack, names: list[str], preload: bool
     folder = workplace.folder("registry")
     folder.mkdir(parents=True)
     head = f"preload = {names!r}\n" if preload else ""
-    (folder / "modules.toml").write_text(head + "[modules]\n" + "".join(f'{name} = "*"\n' for name in names))
+    entries = "".join(f'[modules.{name}]\nrequirement = "{name}"\n' for name in names)
+    (folder / "modules.toml").write_text(head + entries)
     line = [workplace.python("")[0], "-m", "magic_module", "registry", "lock"]
     measure.run(line, stack.environment(UV=stack.uv, MAGIC_MODULE_REGISTRY=str(folder / "modules.toml")))
     lock = folder / "pylock.modules.toml"
