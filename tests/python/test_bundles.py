@@ -15,6 +15,7 @@ from kit import interpreter, typed
 from kit.locks import Lock, python
 from kit.process import Result
 from kit.wheels import wheel
+from kit.world import World
 from origins import Origin
 
 pytestmark = pytest.mark.once
@@ -226,6 +227,20 @@ def test_a_key_vouches_for_the_lock_and_the_list(served: Served, cache: Path, tm
     assert say(None, cache, *asked).stdout.startswith(f"{whole}: 2 artifacts, ")
     changed(whole, lambda name, data: None if name.endswith(".minisig") else (name, data))
     assert "is not signed" in say(None, cache, *asked, status=1).stderr
+
+
+def test_units_of_a_manifest_come_out_of_a_bundle_too(world: World, tmp_path: Path) -> None:
+    world.publish({"near.py": "VALUE = 7\n"})
+    world.extra = {"MAGIC_MODULE_MANIFEST_URL": f"{world.serve().url}/manifest.json"}
+    carried = tmp_path / "units.zip"
+    world.run(None, args=("-m", "magic_module", "bundle", "-o", str(carried), "magic_module.near"))
+    elsewhere = {"MAGIC_MODULE_CACHE_DIR": str(tmp_path / "elsewhere")}
+    assert "magic_module.near" in world.run(None, args=("-m", "magic_module", "list"), env=elsewhere).stdout
+    # Of the bytes, which are on no server any more, the bundle is the only source.
+    for folder in ("files", "packs"):
+        shutil.rmtree(world.path / "site" / folder, ignore_errors=True)
+    program = "import magic_module.near as it; print(it.VALUE)"
+    assert world.run(program, env={**elsewhere, "MAGIC_MODULE_BUNDLES": str(carried)}).stdout == "7\n"
 
 
 def test_offline_it_is_said_beside_the_error(served: Served, bundle: Path, cache: Path) -> None:
