@@ -97,6 +97,16 @@ impl Contents {
     }
 }
 
+/// The distribution that a wheel's file name begins with
+/// (<https://packaging.python.org/en/latest/specifications/binary-distribution-format/#file-name-convention>).
+pub fn distribution_of(file_name: &str) -> Option<DistributionName> {
+    let name = percent_encoding::percent_decode_str(file_name).decode_utf8().ok()?;
+    let stem = name.strip_suffix(".whl")?;
+    let parts = stem.split('-').count();
+    let first = stem.split('-').next().filter(|_| (5..=6).contains(&parts))?;
+    DistributionName::new(first).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +141,15 @@ mod tests {
             assert_eq!(place(entry).unwrap().as_str(), expected);
         }
         assert!(place("my_pkg-1.data/nowhere/x").is_err());
+    }
+
+    #[test]
+    fn a_wheel_is_called_after_its_distribution() {
+        let name = |text| distribution_of(text).map(|name| name.to_string());
+        assert_eq!(name("ruamel.yaml-0.18-py3-none-any.whl").unwrap(), "ruamel-yaml");
+        assert_eq!(name("a_B-1%2Bcpu-1-cp312-cp312-linux_x86_64.whl").unwrap(), "a-b");
+        assert_eq!(name("a-1.whl"), None);
+        assert_eq!(name("download"), None);
+        assert_eq!(name("-1-py3-none-any.whl"), None);
     }
 }

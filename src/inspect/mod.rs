@@ -29,7 +29,7 @@ use crate::name::{DistributionName, SafeUrl};
 use crate::policy::Policy;
 use crate::store::{Store, wheels as kept};
 use crate::threads;
-use crate::wheel::{Contents, Wheel};
+use crate::wheel::{Contents, Wheel, distribution_of};
 use tail::Tail;
 
 /// A wheel that is looked into, with its place among those that were asked about.
@@ -236,7 +236,7 @@ impl Asked {
                 .caused_by(&error)
                 .hint("write it in full: https, http or file")
         })?;
-        let name = distribution(url.file_name());
+        let name = distribution_of(url.file_name());
         Ok(Self { url, wheel: wheel.clone(), name })
     }
 
@@ -266,30 +266,5 @@ impl Asked {
         Error::new(Kind::Integrity, format!("the wheel {} {rule}", self.label()))
             .url(&self.url)
             .hint("nothing of it was used; lock another version, or tell its author")
-    }
-}
-
-/// The distribution that a wheel's file name begins with
-/// (<https://packaging.python.org/en/latest/specifications/binary-distribution-format/#file-name-convention>).
-fn distribution(file_name: &str) -> Option<DistributionName> {
-    let name = percent_encoding::percent_decode_str(file_name).decode_utf8().ok()?;
-    let stem = name.strip_suffix(".whl")?;
-    let parts = stem.split('-').count();
-    let first = stem.split('-').next().filter(|_| (5..=6).contains(&parts))?;
-    DistributionName::new(first).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wheel_is_called_after_its_distribution() {
-        let name = |text| distribution(text).map(|name| name.to_string());
-        assert_eq!(name("ruamel.yaml-0.18-py3-none-any.whl").unwrap(), "ruamel-yaml");
-        assert_eq!(name("a_B-1%2Bcpu-1-cp312-cp312-linux_x86_64.whl").unwrap(), "a-b");
-        assert_eq!(name("a-1.whl"), None);
-        assert_eq!(name("download"), None);
-        assert_eq!(name("-1-py3-none-any.whl"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! One bundle, and where in it the bytes of an artifact are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use crate::sign::Keys;
 use crate::store::blob::{Begin, BlobStore, BlobWriter};
 use crate::store::{Reuse, Sync};
 use crate::unpack::Pack;
+use crate::wheel::distribution_of;
 
 /// The folder of artifacts in a bundle.
 const ARTIFACTS: &str = "artifacts/";
@@ -95,16 +96,20 @@ impl Bundle {
                 return Err(strange(path, "holds another lock than the one that was signed"));
             }
         }
-        let listed = |digest: &Digest| {
-            let all = said.get("artifacts").and_then(serde_json::Value::as_array);
-            let hex = digest.to_hex();
-            all.is_some_and(|all| all.iter().any(|it| it["sha256"] == hex.as_str()))
-        };
+        let listed: BTreeSet<&str> = said
+            .get("artifacts")
+            .and_then(serde_json::Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|it| it["sha256"].as_str())
+            .collect();
         let mut artifacts = BTreeMap::new();
         for (file, entry) in &pack.directory().files {
             let named = file.as_str().strip_prefix(ARTIFACTS).and_then(|it| it.split_once('/'));
             let digest = named.and_then(|(digest, _)| Digest::new(digest).ok());
-            if let Some(digest) = digest.filter(|it| keys.is_none() || listed(it)) {
+            if let Some(digest) =
+                digest.filter(|it| keys.is_none() || listed.contains(it.to_hex().as_str()))
+            {
                 let artifact = Artifact {
                     file: file.clone(),
                     size: entry.size,
@@ -161,9 +166,9 @@ impl Bundle {
 
     /// The file name of another artifact of the same distribution.
     pub fn other(&self, file_name: &str) -> Option<&str> {
-        let first = distribution(file_name)?;
+        let first = distribution_of(file_name)?;
         let names = self.artifacts.values().filter_map(|it| it.file.as_str().rsplit('/').next());
-        names.into_iter().find(|name| distribution(name).is_some_and(|it| it == first))
+        names.into_iter().find(|name| distribution_of(name).is_some_and(|it| it == first))
     }
 }
 
@@ -216,12 +221,6 @@ impl Write for Into<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// The distribution of a wheel, by its file name.
-fn distribution(file_name: &str) -> Option<String> {
-    let name = file_name.strip_suffix(".whl")?.split('-').next()?;
-    Some(name.to_ascii_lowercase().replace('_', "-"))
 }
 
 /// Once for all that was copied.
