@@ -143,13 +143,13 @@ impl Store {
     /// The lock beside a registry, and whether it was found to be what the registry says, both as
     /// they are now. `None`: one of them cannot be read.
     pub fn plain_lock(&self, registry: &Path) -> Option<(PathBuf, bool)> {
-        let (lock, note) = self.note_of(registry)?;
+        let (lock, note) = self.plain_note(registry)?;
         Some((lock, note.is_file()))
     }
 
     /// Notes that it is.
     pub fn note_plain_lock(&self, registry: &Path) -> Result<()> {
-        let Some((_, note)) = self.note_of(registry) else { return Ok(()) };
+        let Some((_, note)) = self.plain_note(registry) else { return Ok(()) };
         self.note(&note, b"")
     }
 
@@ -162,17 +162,20 @@ impl Store {
         write_aside(&self.tmp(), note, text, Sync::Later)
     }
 
-    fn note_of(&self, registry: &Path) -> Option<(PathBuf, PathBuf)> {
-        let stem = registry.file_stem()?.to_str()?.replace('.', "-");
-        let lock = registry.with_file_name(format!("pylock.{stem}.toml"));
+    fn plain_note(&self, registry: &Path) -> Option<(PathBuf, PathBuf)> {
+        let lock = lock_beside(registry)?;
+        let texts = [fs_err::read(registry).ok()?, fs_err::read(&lock).ok()?];
+        Some((lock, self.note_of(&texts, "plain")))
+    }
+
+    /// Where it is noted what was found out of files with these texts.
+    fn note_of(&self, texts: &[Vec<u8>], name: &str) -> PathBuf {
         let mut hasher = Hasher::default();
-        for file in [registry, &lock] {
-            let bytes = fs_err::read(file).ok()?;
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(&bytes);
+        for text in texts {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text);
         }
-        let note = self.scripts().join(hasher.finish().to_hex()).join("plain");
-        Some((lock, note))
+        self.scripts().join(hasher.finish().to_hex()).join(name)
     }
 
     /// True for a wheel that was built here: it lies in the cache.
@@ -297,6 +300,12 @@ impl Store {
     fn trusts(&self, owner: u32) -> bool {
         owner == own_user() || owner == 0 || self.trusted_owners.contains(&owner)
     }
+}
+
+/// Where the lock of a registry lies.
+fn lock_beside(registry: &Path) -> Option<PathBuf> {
+    let stem = registry.file_stem()?.to_str()?.replace('.', "-");
+    Some(registry.with_file_name(format!("pylock.{stem}.toml")))
 }
 
 fn cannot_look(path: &Path, error: &io::Error) -> Error {

@@ -4,9 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Store;
+use super::{Store, lock_beside};
 use crate::error::Result;
-use crate::name::Hasher;
 
 /// What failed is tried again after this time.
 const AGAIN: Duration = Duration::from_secs(60 * 60);
@@ -45,15 +44,9 @@ impl Store {
     fn preload_note(&self, registry: &Path, lock: Option<&Path>) -> Option<PathBuf> {
         let said = fs_err::read(registry).ok()?;
         said.windows(WORD.len()).any(|it| it == WORD).then_some(())?;
-        let stem = registry.file_stem()?.to_str()?.replace('.', "-");
-        let own = registry.with_file_name(format!("pylock.{stem}.toml"));
-        let mut hasher = Hasher::default();
-        let locks = [Some(own.as_path()), lock].map(|it| it.and_then(|it| fs_err::read(it).ok()));
-        for bytes in [Some(said)].into_iter().chain(locks) {
-            let bytes = bytes.unwrap_or_default();
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(&bytes);
-        }
-        Some(self.scripts().join(hasher.finish().to_hex()).join("preloaded"))
+        let locks = [lock_beside(registry).as_deref(), lock]
+            .map(|it| it.and_then(|it| fs_err::read(it).ok()).unwrap_or_default());
+        let [own, other] = locks;
+        Some(self.note_of(&[said, own, other], "preloaded"))
     }
 }
