@@ -1,7 +1,7 @@
 """What brings units, moves them, or holds them: `fetch`, `upgrade`, `rollback`, `pin`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from magic_module import _native
@@ -24,6 +24,22 @@ UPGRADE_FIELDS = (
 )
 
 
+def downloaded(names: Iterable[str]) -> int:
+    """Fetches units; how many bytes came for that."""
+    received: dict[str, int] = {}
+
+    def listen(event: dict[str, Any]) -> None:
+        if event["event"] == "fetch":
+            received[event["unit"]] = event["bytes"]
+
+    _native.on_event(listen)
+    try:
+        _native.prefetch(*names)
+    finally:
+        _native.on_event(None)
+    return sum(received.values())
+
+
 def fetch(options: argparse.Namespace) -> Answer:
     """Downloads units and what they require."""
     options.names += ahead.traced(options) if options.trace_of is not None else []
@@ -35,18 +51,7 @@ def fetch(options: argparse.Namespace) -> Answer:
         options.names += [name for name in provided(script) if name not in options.names]
     elif not options.names and options.trace_of is None:
         raise WrongUsage("name what to fetch, or give --all, --trace-of SCRIPT or --imports-of SCRIPT")
-    received: dict[str, int] = {}
-
-    def listen(event: dict[str, Any]) -> None:
-        if event["event"] == "fetch":
-            received[event["unit"]] = event["bytes"]
-
-    _native.on_event(listen)
-    try:
-        _native.prefetch(*options.names)
-    finally:
-        _native.on_event(None)
-    total = sum(received.values())
+    total = downloaded(options.names)
     names = ", ".join(options.names) if len(options.names) < 10 else count(len(options.names), "unit")
     state = f"{size(total)} downloaded" if total else "nothing to download"
     if options.trace_of is not None:

@@ -145,18 +145,9 @@ def _ready(lock: Path, options: argparse.Namespace) -> dict[str, Any]:
     with _native.mount_lock(lock) as mount:
         found: dict[str, Any] = {"view": str(mount.view) if mount.view else None}
         if options.prefetch:
-            received: dict[str, int] = {}
+            from magic_module._py.cli.moves import downloaded
 
-            def listen(event: dict[str, Any]) -> None:
-                if event["event"] == "fetch":
-                    received[event["unit"]] = event["bytes"]
-
-            _native.on_event(listen)
-            try:
-                _native.prefetch(*(unit.name for unit in _native.available("")))
-            finally:
-                _native.on_event(None)
-            found["bytes"] = sum(received.values())
+            found["bytes"] = downloaded(unit.name for unit in _native.available(""))
     return found
 
 
