@@ -27,7 +27,8 @@
 //! Around that walk, in [`uses`], are the other verbs: [`publish`](uses::publish) writes the site
 //! that a mount reads. The [`engine`] is what all share, [`settings`] reads the environment, [`sign`]
 //! accepts manifests, [`events`] tells what happens, [`error`] why something did not. What a script
-//! needs, `scan` reads out of it and [`known`] names; what was allowed, the [`journal`] keeps.
+//! needs, `scan` reads out of it and [`known`] names; what was allowed, the [`journal`] keeps. A
+//! [`space`] is what one tenant has of its own, and `uses/run/` keeps a script within limits.
 //!
 //! | floor      | modules                                                                  |
 //! |------------|--------------------------------------------------------------------------|
