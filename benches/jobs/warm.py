@@ -11,6 +11,7 @@ what the interpreter alone takes to make the modules and to unmarshal and execut
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import fixtures
@@ -83,6 +84,7 @@ def run(workplace: Workplace) -> list[Row | Table | Plot]:
     rows.append(everywhere.judged(got, ratios[worst] <= MOST_ANYWHERE, notes))
     if alike is not None:
         rows.append(alike)
+    rows.append(nameless(workplace))
     head = ["modules", *(f"{entries} on `sys.path`" for entries in ENTRIES)]
     note = "Ours by processor time, and the ratio to the same files in site-packages."
     plot = Plot("warm", "Warm import by number of modules", "modules", "seconds of processor time", curves)
@@ -91,6 +93,35 @@ def run(workplace: Workplace) -> list[Row | Table | Plot]:
 
 def path_row() -> Row:
     return Row("warm import of 200 modules with 200 entries on `sys.path`", "the same with one entry", "≤ 1.0×")
+
+
+NAMELESS = ["unshare", "-m", "sh", "-c", 'mount --bind /dev/null /proc/sys/kernel/random/boot_id && exec "$@"', "sh"]
+NAMED = ["unshare", "-m", "sh", "-c", 'exec "$@"', "sh"]
+MOST_NAMELESS = 1.3
+
+
+def nameless(here: Workplace) -> Row:
+    """As in a container without /proc, and on systems that do not number their boots."""
+    what = "warm import of 1,000 files where the boot has no name"
+    row = Row(what, "the same where it has one", f"≤ {MOST_NAMELESS}×")
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*NAMELESS, "true"], capture_output=True, check=False).returncode
+    ):
+        return row.not_measured("the name of the boot cannot be hidden here (unshare -m, mount)")
+    source, site = here.folder("source"), here.folder("site")
+    fixtures.package(source, "many", 1000, KINDS["tiny"])
+    fixtures.publish(source, site)
+    body = timed.modules("magic_module.many", 1000)
+    with Origin(site) as origin:
+        contestants = []
+        for under in (NAMELESS, NAMED):
+            environment = here.environment(here.folder("cache"), MAGIC_MODULE_MANIFEST_URL=origin.manifest_url)
+            contestants.append(timed.process(here, body, environment, "import magic_module", under=under))
+        for first in contestants:
+            first()
+    hidden, shown = (timed.sides(side) for side in interleave(here.rounds(20, 5), *contestants))
+    return row.compared(hidden[0], shown[0], MOST_NAMELESS, milliseconds)
 
 
 class Grid:

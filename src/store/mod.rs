@@ -25,6 +25,7 @@
 
 mod behind;
 pub mod blob;
+mod boot;
 pub mod code;
 pub mod disk;
 pub mod generation;
@@ -37,7 +38,7 @@ mod unused;
 pub mod view;
 pub mod wheels;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
@@ -435,17 +436,4 @@ pub fn aside(tmp: &Path, name: impl std::fmt::Display, suffix: &str) -> PathBuf 
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     tmp.join(format!("{name}.{}.{number}.{suffix}", std::process::id()))
-}
-
-/// What identifies this run of the machine; after another boot, written pages may be lost.
-pub fn boot() -> &'static str {
-    static BOOT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    BOOT.get_or_init(|| {
-        let mut id = [0; 36];
-        fs_err::File::open("/proc/sys/kernel/random/boot_id")
-            .and_then(|mut file| file.read_exact(&mut id))
-            .ok()
-            .and_then(|()| Some(std::str::from_utf8(&id).ok()?.to_owned()))
-            .unwrap_or_else(|| "unknown".to_owned())
-    })
 }

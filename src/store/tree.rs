@@ -22,7 +22,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{Store, Sync, boot, disk, open_to_others, write_aside};
+use super::boot::{boot, is_this_boot};
+use super::{Store, Sync, disk, open_to_others, write_aside};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{File, listed};
 use crate::name::{Digest, FilePath, folders};
@@ -280,7 +281,7 @@ impl Tree {
             folder,
             behind: None,
             files,
-            same_boot: boot_then == boot() && boot_then != "unknown",
+            same_boot: is_this_boot(boot_then),
         })
     }
 

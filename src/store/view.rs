@@ -23,10 +23,11 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::boot::{boot, is_this_boot};
 use super::lock::Exclusive;
 use super::{
-    Store, Sync, aside, boot, create_file, disk, in_the_way, make_folders, make_way,
-    open_to_others, rename_onto, unused, write_aside,
+    Store, Sync, aside, create_file, disk, in_the_way, make_folders, make_way, open_to_others,
+    rename_onto, unused, write_aside,
 };
 use crate::error::{Error, Kind, Result};
 use crate::name::{Digest, FilePath, folders, parents};
@@ -350,7 +351,7 @@ impl Index {
 
     fn is_of_this_boot(&self) -> bool {
         let then = self.parts().and_then(|(_, body)| body.split_once('\n'));
-        then.is_some_and(|(then, _)| then == boot() && then != "unknown")
+        then.is_some_and(|(then, _)| is_this_boot(then))
     }
 
     fn listing(&self) -> Option<&str> {

@@ -9,7 +9,7 @@ import collections
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -145,8 +145,27 @@ def test_a_warm_import_starts_no_thread_no_process_and_no_connection(warm: World
     assert started == {"execve", "exit_group"}
 
 
-def calls(world: World, script: str, which: str) -> Iterator[tuple[str, str | None]]:
-    """The system calls of a script, each with the path below the cache that it names, or None."""
+NAMELESS = ["unshare", "-m", "sh", "-c", 'mount --bind /dev/null /proc/sys/kernel/random/boot_id && exec "$@"', "sh"]
+
+
+def test_a_warm_import_opens_no_more_where_the_boot_has_no_name(warm: World) -> None:
+    """As in a container without /proc: if nothing else told the boot, every start would hash all files."""
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*NAMELESS, "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("the name of the boot cannot be hidden here (unshare -m, mount)")
+    # The first process sees another boot.
+    process.run([*NAMELESS, *process.command(IMPORT)], warm.environment(), warm.work)
+    made = [path for call, path in calls(warm, IMPORT, "%file", NAMELESS) if call in ("open", "openat", "creat")]
+    assert collections.Counter(path for path in made if path is not None) == OPENED
+
+
+def calls(world: World, script: str, which: str, under: Sequence[str] = ()) -> Iterator[tuple[str, str | None]]:
+    """The system calls of a script, each with the path below the cache that it names, or None.
+
+    `under` begins the command.
+    """
     strace = shutil.which("strace")
     if (
         strace is None
@@ -155,7 +174,7 @@ def calls(world: World, script: str, which: str) -> Iterator[tuple[str, str | No
         pytest.skip("strace is not here, or may not trace")
     log = world.path / "strace"
     line = [strace, "-f", "-qq", "-e", f"trace={which}", "-e", "signal=none", "-o", str(log)]
-    process.run([*line, *process.command(script)], world.environment(), world.work)
+    process.run([*under, *line, *process.command(script)], world.environment(), world.work)
     for text in log.read_text(encoding="utf-8", errors="replace").splitlines():
         call = re.sub(r"^\d+ +", "", text).partition("(")[0]
         found = re.search(rf'"{re.escape(str(world.cache))}/?([^"]*)"', text)
