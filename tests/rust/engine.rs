@@ -10,6 +10,7 @@
 
 mod catalogue;
 mod choosing;
+mod crowd;
 mod engine_support;
 mod prune;
 mod rules;

@@ -26,6 +26,8 @@ pub struct Options {
     pub pins: Vec<(&'static str, &'static str)>,
     pub offline: bool,
     pub first: bool,
+    /// For how many seconds an answer counts whose server does not say.
+    pub fresh: u64,
     /// The suffix of extension modules, and the wheel tags.
     pub python: (&'static str, &'static [&'static str]),
 }
@@ -40,6 +42,7 @@ impl Default for Options {
             pins: Vec::new(),
             offline: false,
             first: false,
+            fresh: 0,
             python: (".cpython-313.so", &["cp313-cp313-test", "py3-none-any"]),
         }
     }
@@ -205,7 +208,7 @@ fn settings(options: &Options) -> Settings {
         concurrency: 8,
         verify_full: false,
         source_date_epoch: None,
-        fresh: 0,
+        fresh: options.fresh,
         key_password: None,
         netrc: None,
         certificates: None,

@@ -1,5 +1,6 @@
 //! A server of static files that counts what it is asked for.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -21,10 +22,42 @@ pub struct Hit {
 
 type Before = Box<dyn Fn(&str) + Send>;
 
+/// Refuses one request of so many.
+#[derive(Default)]
+struct Refusing {
+    every: usize,
+    asked: usize,
+    due: usize,
+    /// How often a path was refused. Who asks a fourth time gives up, so that a third time in a row is
+    /// left to the next one: by chance it comes once in ten thousand, and a test has no room for chance.
+    refused: HashMap<String, usize>,
+}
+
+impl Refusing {
+    fn refuses(&mut self, path: &str) -> bool {
+        if self.every == 0 {
+            return false;
+        }
+        self.asked += 1;
+        self.due += usize::from(self.asked.is_multiple_of(self.every));
+        if self.due == 0 {
+            return false;
+        }
+        let refused = self.refused.entry(path.to_owned()).or_default();
+        let refuses = *refused < 2;
+        if refuses {
+            *refused += 1;
+            self.due -= 1;
+        }
+        refuses
+    }
+}
+
 struct Shared {
     root: PathBuf,
     hits: Mutex<Vec<Hit>>,
     before: Mutex<Option<Before>>,
+    refusing: Mutex<Refusing>,
     down: AtomicBool,
     stop: AtomicBool,
 }
@@ -43,6 +76,7 @@ impl Server {
             root: root.to_path_buf(),
             hits: Mutex::default(),
             before: Mutex::default(),
+            refusing: Mutex::default(),
             down: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
@@ -75,6 +109,11 @@ impl Server {
     /// While it is down, nothing but 503 comes, and it is not counted.
     pub fn down(&self, down: bool) {
         self.shared.down.store(down, Ordering::SeqCst);
+    }
+
+    /// From now on one request of so many is answered with 503, which counts as a hit; 0: none.
+    pub fn refuse_one_of(&self, every: usize) {
+        *self.shared.refusing.lock().unwrap() = Refusing { every, ..Refusing::default() };
     }
 
     /// Called with each path before it is answered, in the server's thread.
@@ -110,6 +149,11 @@ fn answer(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
     }
     if let Some(before) = &*shared.before.lock().unwrap() {
         before(&path);
+    }
+    if shared.refusing.lock().unwrap().refuses(&path) {
+        let hit = Hit { path, status: 503, bytes: 0, conditional: known.is_some() };
+        shared.hits.lock().unwrap().push(hit);
+        return respond(&mut stream, 503, "", b"");
     }
     let read = std::fs::read(shared.root.join(&path));
     let found = read.is_ok();
