@@ -7,7 +7,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 TOOLS = .venv/tools/bin/python
 
 .PHONY: help demo test test-clusters test-platform test-lock test-lock-odd lint test-rust test-python torture torture-short torture-archives torture-network fuzz \
-	bench bench-counts bench-quick wheel environment clean python
+	bench bench-counts bench-quick docs wheel environment clean python
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -44,6 +44,9 @@ torture: python ## crashes, faults, power cuts, mutated caches, a model: the lon
 
 torture-short: python ## the same in a minute or two, as `make test` runs it
 	$(PYTHON) tools/check.py torture
+
+docs: python ## the documentation site, in dist/site; a link or anchor that leads nowhere is an error
+	$(PYTHON) tools/documentation.py
 
 bench: environment ## all measurements
 	$(TOOLS) benches/bench.py

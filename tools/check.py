@@ -133,6 +133,16 @@ def demo(run: Run, interpreters: list[Interpreter]) -> None:
     run.step("demo", tools, "-m", "magic_module", "demo")
 
 
+def docs(run: Run, interpreters: list[Interpreter]) -> None:
+    """The documentation site, and every link in it."""
+    try:
+        environments.documentation_python(interpreters[-1])
+    except Failure as failure:
+        run.skip("documentation site", str(failure))
+        return
+    run.step("documentation site", sys.executable, ROOT / "tools" / "documentation.py")
+
+
 def lock(run: Run, interpreters: list[Interpreter]) -> None:
     """Programs with real packages, lazily and installed: a handful, or those of the folder in the variable USES."""
     tests = environments.test_python(interpreters[-1])
@@ -207,6 +217,7 @@ def cargo_tool(run: Run, name: str, tool: str, arguments: list[str], **environme
 
 GROUPS: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "lint": lint,
+    "docs": docs,
     "rust": rust,
     "python": python,
     "demo": demo,

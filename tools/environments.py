@@ -4,6 +4,7 @@
     .venv/tools          maturin, ruff, mypy, and the wheel
     .venv/3.10, 3.11, …  the test tools and the wheel
     .venv/clusters       those, and engines of clusters; .venv/platform: a web server and a driver of browsers
+    .venv/docs           what makes the documentation site
 
 Each is made on first use, and again only when what it is made from has changed: a stamp beside it holds the digest.
 Run as a script it makes the wheel and installs it into .venv/tools; with `--wheel-only` it stops after the wheel.
@@ -61,6 +62,11 @@ def interpreters() -> list[Interpreter]:
 def tool_python(interpreter: Interpreter) -> Path:
     """The Python of .venv/tools, without the wheel."""
     return _environment("tools", interpreter, TOOLS / "requirements-tools.txt")
+
+
+def documentation_python(interpreter: Interpreter) -> Path:
+    """The Python of .venv/docs, without the wheel: the docstrings are read from the sources."""
+    return _environment("docs", interpreter, TOOLS / "requirements-docs.txt")
 
 
 def test_python(interpreter: Interpreter) -> Path:
