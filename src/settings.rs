@@ -13,10 +13,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-use crate::name::{SpaceName, UnitName, UrlText, Version};
+use crate::name::{Namespace, SpaceName, UnitName, UrlText, Version};
 use crate::space::Space;
 
-pub use mounts::{Exported, parse as parse_mounts, text_of as text_of_mounts};
+pub use mounts::{Broken, Exported, parse as parse_mounts, text_of as text_of_mounts};
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,6 +83,8 @@ pub struct Settings {
     pub lock: Option<PathBuf>,
     /// `MAGIC_MODULE_MOUNTS`: what else it mounts then.
     pub mounts: Vec<Exported>,
+    /// What it says of mounts that cannot be made: no process fails to start for them.
+    pub broken_mounts: Vec<Broken>,
     /// `MAGIC_MODULE_REGISTRY`: a `modules.toml`, which says what is approved; absolute. A space
     /// may have its own.
     pub registry: Option<PathBuf>,
@@ -208,6 +210,10 @@ impl Settings {
             Some(space) => (Some(space.lock()), space.registry()),
             None => (None, None),
         };
+        let (mounts, broken_mounts) = match text("MAGIC_MODULE_MOUNTS") {
+            Ok(said) => said.as_deref().map(mounts::said).unwrap_or_default(),
+            Err(why) => (Vec::new(), vec![Broken { namespace: Namespace::default(), why }]),
+        };
         Ok(Self {
             space,
             spaces_dir,
@@ -219,7 +225,8 @@ impl Settings {
                 Some(own) => Some(own),
                 None => absolute_path("MAGIC_MODULE_LOCK")?,
             },
-            mounts: parsed(text("MAGIC_MODULE_MOUNTS")?, parse_mounts)?.unwrap_or_default(),
+            mounts,
+            broken_mounts,
             registry: match registry {
                 Some(own) => Some(own),
                 None => absolute_path("MAGIC_MODULE_REGISTRY")?,
@@ -257,6 +264,10 @@ impl Settings {
     /// The manifest URL, or an error that tells how to set it.
     pub fn require_manifest_url(&self) -> Result<&UrlText> {
         self.manifest_url.as_ref().ok_or_else(|| {
+            let is_ours = |it: &&Broken| matches!(it.namespace.as_str(), "" | "magic_module");
+            if let Some(broken) = self.broken_mounts.iter().find(is_ours) {
+                return broken.why.clone();
+            }
             Error::new(Kind::Configuration, "no manifest is known for magic_module, because MAGIC_MODULE_MANIFEST_URL is not set")
                 .hint("set MAGIC_MODULE_MANIFEST_URL, or call magic_module.mount(\"magic_module\", url) first")
         })

@@ -342,7 +342,8 @@ def mount(
         allow_http: accept plain http from other machines, too.
         max_age: what a manifest that is too old does: "warn" or "fail".
         frozen: refuse all that the project's `magic.lock` does not hold.
-        export: every process that is started from now on has the mount, too, until it is closed.
+        export: every process that is started from now on has the mount, too, until it is closed;
+            for a named namespace only.
 
     Returns:
         The mount, a context manager that undoes it.
@@ -401,8 +402,9 @@ def export_environment() -> dict[str, str]:
     """What a child process needs to see what this one sees: settings, and mounts.
 
     It has the variables of this process whose names begin with `MAGIC_MODULE_`, and in
-    `MAGIC_MODULE_MOUNTS` every mount. The child mounts them when its interpreter starts. No
-    login is in it, and no password: who needs one elsewhere has one there.
+    `MAGIC_MODULE_MOUNTS` every mount but those of a manifest that serve top-level names. The child
+    mounts them when its interpreter starts. No login is in it, and no password: who needs one
+    elsewhere has one there.
 
     Returns:
         Variables by name, to be added to an environment.

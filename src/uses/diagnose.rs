@@ -67,6 +67,8 @@ impl Session {
             Finding::new("directory", folder),
             Finding::new("permissions", store.check().map(|_| "only you may write to it".into())),
         ];
+        let broken = self.engine.settings.broken_mounts.iter();
+        findings.extend(broken.map(|it| Finding::new("settings", Err(it.why.clone()))));
         for (cache, root) in self.engine.settings.further_caches.iter().zip(store.behind()) {
             let cache = cache.display();
             let found = store.check_behind(root).map(|is_there| match is_there {

@@ -15,12 +15,22 @@ pub const MOUNTS: &str = "MAGIC_MODULE_MOUNTS";
 
 /// From now on every process that this one starts has the mount.
 pub fn hand_down(py: Python<'_>, request: &MountRequest) -> PyResult<()> {
-    let (mut mounts, own) = (handed_down(py)?, without_login(request));
-    if mounts.contains(&own) {
-        return Ok(());
-    }
-    mounts.push(own);
+    let mut mounts = handed_down(py)?;
+    add(&mut mounts, without_login(request));
     environ(py)?.set_item(MOUNTS, text_of_mounts(&mounts))
+}
+
+/// One more of them, in the place of another one of its namespace.
+pub fn add(mounts: &mut Vec<Exported>, own: Exported) {
+    if !mounts.contains(&own) {
+        mounts.retain(|other| own.namespace.is_empty() || other.namespace != own.namespace);
+        mounts.push(own);
+    }
+}
+
+/// True if `MAGIC_MODULE_MOUNTS` may have it: top-level names are a lock's alone.
+pub fn may_be_handed_down(request: &MountRequest) -> bool {
+    !request.namespace.is_empty() || request.source.as_lock().is_some()
 }
 
 /// What is started from now on does not have the mount.

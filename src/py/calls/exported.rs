@@ -12,14 +12,18 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::environ::{MOUNTS, exported, handed_down, public, without_login};
+use super::environ::{
+    MOUNTS, add, exported, handed_down, may_be_handed_down, public, without_login,
+};
 use super::lock::mount_lock;
 use super::mount::{Mount, mount_manifest};
 use super::sync::sync_at_start;
+use crate::error::Error;
 use crate::mount::MountRequest;
-use crate::name::UrlText;
-use crate::py::bridge::errors::{OrRaise, kind_of};
+use crate::name::{Namespace, UrlText};
+use crate::py::bridge::errors::{OrRaise, kind_of, to_python};
 use crate::py::bridge::state::{existing, session};
+use crate::py::hook::broken::note;
 use crate::py::hook::guard::guard;
 use crate::settings::{Exported, own_variables, parse_mounts, text_of_mounts, variable};
 use crate::supply::Source;
@@ -28,8 +32,9 @@ use crate::supply::manifest::{self, WhenOld};
 /// What a child process needs to see what this one sees: settings, and mounts.
 ///
 /// It has the variables of this process whose names begin with `MAGIC_MODULE_`, and in
-/// `MAGIC_MODULE_MOUNTS` every mount. The child mounts them when its interpreter starts. No
-/// login is in it, and no password: who needs one elsewhere has one there.
+/// `MAGIC_MODULE_MOUNTS` every mount but those of a manifest that serve top-level names. The child
+/// mounts them when its interpreter starts. No login is in it, and no password: who needs one
+/// elsewhere has one there.
 ///
 /// Returns:
 ///     Variables by name, to be added to an environment.
@@ -66,8 +71,8 @@ pub fn export_environment(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     for mount in session.mounts() {
         let own = without_login(&mount.request);
         let is_said = session.is_environments(&mount) || of_lock.as_ref() == Some(&own);
-        if !is_said && !mounts.contains(&own) {
-            mounts.push(own);
+        if !is_said && may_be_handed_down(&mount.request) {
+            add(&mut mounts, own);
         }
     }
     if !mounts.is_empty() {
@@ -89,7 +94,7 @@ pub fn _exported() -> String {
 #[pyfunction]
 pub fn _mount_exported(py: Python<'_>, text: &str) -> PyResult<()> {
     for mount in parse_mounts(text).or_raise(py)? {
-        match make(py, &mount) {
+        match noted(py, &mount.namespace, make(py, &mount)) {
             Err(error) if kind_of(py, &error).is_none() => return Err(error),
             _ => {}
         }
@@ -113,7 +118,8 @@ pub fn _unpickled(py: Python<'_>, text: &str) -> PyResult<Mount> {
 /// What an interpreter does when it starts: it mounts what the environment says.
 #[pyfunction]
 pub fn _start(py: Python<'_>) -> PyResult<()> {
-    let settings = &session(py)?.engine.settings;
+    let anything = Namespace::default();
+    let settings = &noted(py, &anything, session(py))?.engine.settings;
     if !settings.start {
         return Ok(());
     }
@@ -155,16 +161,36 @@ pub fn _note_preloaded(py: Python<'_>, is_done: bool) -> PyResult<()> {
 pub fn mount_said(py: Python<'_>) -> PyResult<()> {
     let settings = &session(py)?.engine.settings;
     let mut outcome = Ok(());
+    for broken in &settings.broken_mounts {
+        let why = Err(broken.why.clone()).or_raise(py);
+        outcome = outcome.and(noted(py, &broken.namespace, why));
+    }
     for mount in &settings.mounts {
-        outcome = outcome.and(make(py, mount).map(drop));
+        let made = make(py, mount).or_else(|error| Err(of_variable(py, mount, &error)?));
+        outcome = outcome.and(noted(py, &mount.namespace, made).map(drop));
     }
     if settings.lock.is_some() {
-        outcome = outcome.and(mount_own_lock(py).map(drop));
+        outcome = outcome.and(noted(py, &Namespace::default(), mount_own_lock(py)).map(drop));
     }
     if settings.auto_install.is_some() {
         outcome = outcome.and(mount_registry(py));
     }
     outcome
+}
+
+/// Keeps why something could not be mounted for who imports from it.
+fn noted<T>(py: Python<'_>, namespace: &Namespace, made: PyResult<T>) -> PyResult<T> {
+    made.inspect_err(|error| note(py, namespace, error))
+}
+
+/// The same error, which says where the mount comes from.
+fn of_variable(py: Python<'_>, mount: &Exported, error: &PyErr) -> PyResult<PyErr> {
+    let Some(kind) = kind_of(py, error) else { return Ok(error.clone_ref(py)) };
+    let lock = mount.lock.as_ref().map(|lock| lock.display().to_string());
+    let of = lock.unwrap_or_else(|| mount.namespace.to_string());
+    let said = error.value(py).str()?;
+    let why = format!("the mount of {of} in {MOUNTS} cannot be made: {}", said.to_string_lossy());
+    Ok(to_python(py, &Error::new(kind, why)))
 }
 
 /// The mount of the space's lock, or else of the environment's.

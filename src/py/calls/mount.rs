@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::environ::{hand_down, take_back, without_login};
+use super::environ::{hand_down, may_be_handed_down, take_back, without_login};
 use super::search_path::leave_search_path;
 use crate::error::{Error, Kind};
 use crate::mount::{Mount as CoreMount, MountRequest};
@@ -193,7 +193,8 @@ pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) ->
 ///     allow_http: accept plain http from other machines, too.
 ///     max_age: what a manifest that is too old does: "warn" or "fail".
 ///     frozen: refuse all that the project's `magic.lock` does not hold.
-///     export: every process that is started from now on has the mount, too, until it is closed.
+///     export: every process that is started from now on has the mount, too, until it is closed;
+///         for a named namespace only.
 ///
 /// Returns:
 ///     The mount, a context manager that undoes it.
@@ -243,6 +244,11 @@ pub fn mount(
             .or_raise(py)?,
         frozen,
     };
+    if export && !may_be_handed_down(&request) {
+        let why = "only a lock can hand down top-level names";
+        let hint = "mount a namespace, or have each program call mount() by itself";
+        return Err(Error::new(Kind::Configuration, why).hint(hint)).or_raise(py);
+    }
     let mount = mount_manifest(py, request)?;
     if export {
         hand_down(py, &mount.0.request)?;

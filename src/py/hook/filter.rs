@@ -37,12 +37,14 @@ struct Filter {
     tops: Vec<String>,
     first: bool,
     behind: bool,
+    /// A mount could not be made: who looks for what is in it is told.
+    broken: bool,
 }
 
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 
 static FILTER: RwLock<Filter> =
-    RwLock::new(Filter { tops: Vec::new(), first: false, behind: false });
+    RwLock::new(Filter { tops: Vec::new(), first: false, behind: false, broken: false });
 
 /// Before there is a session, one namespace is known.
 pub fn serve_own_namespace() {
@@ -51,7 +53,8 @@ pub fn serve_own_namespace() {
 
 /// Brings the filter up to date with the mounts.
 pub fn refresh_filter(session: &Session) {
-    let mut filter = Filter { tops: vec![OWN.to_owned()], ..Filter::default() };
+    let broken = FILTER.read().broken;
+    let mut filter = Filter { tops: vec![OWN.to_owned()], broken, ..Filter::default() };
     for mount in session.mounts() {
         match mount.namespace.as_str() {
             // A view stands on `sys.path`: only what lies below its folders comes by here.
@@ -65,6 +68,11 @@ pub fn refresh_filter(session: &Session) {
     }
     *FILTER.write() = filter;
     CHANGES.fetch_add(1, Ordering::Relaxed);
+}
+
+/// From now on what nobody knows may be what a mount was to serve.
+pub fn serve_broken() {
+    FILTER.write().broken = true;
 }
 
 /// How often mounts came or went: what was found out about a missing name holds until then.
@@ -90,7 +98,7 @@ impl Finder {
     pub fn is_ours(&self, name: &str, path: Option<&Bound<'_, PyAny>>) -> Ours {
         let filter = FILTER.read();
         let everything = match self.place {
-            Place::Behind => filter.behind || path.is_none(),
+            Place::Behind => filter.behind || filter.broken || path.is_none(),
             Place::Front => filter.first,
         };
         let top = name.as_bytes().split(|byte| *byte == b'.').next().unwrap_or_default();

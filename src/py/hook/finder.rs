@@ -17,6 +17,7 @@ use pyo3::types::{PyList, PyString};
 
 use super::absolute;
 use super::auto;
+use super::broken;
 use super::elsewhere::{Asking, Wanted, in_folders, is_asking, is_real, known_to_finders};
 use super::filter::{Finder, Ours, Place, serves_behind};
 use super::folders::{any_in_trees, joined, only_folder, submodule, virtual_namespace};
@@ -222,7 +223,9 @@ fn own_folder<'py>(
 /// What is left once nobody else knew a name.
 fn find_behind<'py>(wanted: Wanted<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = wanted.py();
-    let Some(session) = existing() else { return Ok(None) };
+    let Some(session) = existing() else {
+        return broken::explain(None, wanted).map(|()| None);
+    };
     // What stands nowhere has no parts.
     let path = wanted.path.filter(|path| !path.is_none());
     let somewhere = path.is_none_or(|path| path.is_truthy().unwrap_or(true));
@@ -243,6 +246,9 @@ fn find_behind<'py>(wanted: Wanted<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny
         if let Some(spec) = auto::find(session, wanted)? {
             return Ok(Some(spec));
         }
+    }
+    broken::explain(Some(session), wanted)?;
+    if !wanted.name.contains('.') {
         missing::explain(py, session, wanted.name)?;
     }
     Ok(None)

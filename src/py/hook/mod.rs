@@ -13,10 +13,12 @@
 //! watched    modules of others that are mended        auto      brings a name that nobody knows
 //! guard      what scripts of a space may import
 //! compiling  helpers that compile together            absolute  why nobody knows a name
+//! broken     mounts that could not be made
 //! ```
 
 mod absolute;
 mod auto;
+pub mod broken;
 mod code;
 mod compiling;
 mod elsewhere;

@@ -190,6 +190,7 @@ fn settings(options: &Options) -> Settings {
         spaces_dir: None,
         lock: None,
         mounts: Vec::new(),
+        broken_mounts: Vec::new(),
         registry: None,
         auto_install: None,
         sync: false,
