@@ -7,6 +7,7 @@ from jobs import (
     catalogue,
     cells,
     check,
+    clusters,
     cold,
     crowd,
     durable,
@@ -55,5 +56,6 @@ JOBS: dict[str, ModuleType] = {
     "durable": durable,
     "catalogue": catalogue,
     "crowd": crowd,
+    "clusters": clusters,
     "memory": memory,
 }

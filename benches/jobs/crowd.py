@@ -78,7 +78,7 @@ class Crowd:
         folder = workplace.folder("crowd")
         self.origin.take()
         try:
-            walls.append(at_once(number, *self.prepare(folder), LIMIT))
+            walls.append(at_once([self.prepare(folder)] * number, LIMIT))
             self.asked.setdefault(number, []).append(self.origin.take())
         except Failure as failure:
             self.out[number] = failure
@@ -180,13 +180,14 @@ def of_peer(
     return prepare
 
 
-def at_once(number: int, command: Sequence[str], environment: Mapping[str, str], limit: float) -> float:
-    """Seconds from the start signal to the end of the last process; given up after `limit` of them."""
+def at_once(lines: Sequence[tuple[Sequence[str], Mapping[str, str]]], limit: float) -> float:
+    """Seconds from the start signal to the end of the last process, each with its command and environment; given up
+    after `limit` of them."""
     pipe = subprocess.PIPE
     with contextlib.ExitStack() as started:
         processes = [
             subprocess.Popen(command, env=dict(environment), stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-            for _ in range(number)
+            for command, environment in lines
         ]
         for process in processes:
             started.callback(end, process)
