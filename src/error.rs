@@ -15,6 +15,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::name::{SafeUrl, is_control_or_directional};
 
@@ -23,6 +24,31 @@ pub const SENTENCE: usize = 2000;
 
 /// The longest of its parts.
 const PART: usize = 660;
+
+/// Why nothing is written to a cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// The directory of the setting.
+    pub cache: PathBuf,
+}
+
+impl Sealed {
+    /// The remedy.
+    pub fn hint(&self) -> String {
+        let cache = self.cache.display();
+        format!(
+            "set MAGIC_MODULE_CACHE_DIR=DIR:{cache}, where DIR is a directory of yours: what is missing comes into that one"
+        )
+    }
+}
+
+impl fmt::Display for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the cache {} is sealed", self.cache.display())
+    }
+}
+
+impl std::error::Error for Sealed {}
 
 /// What may fail with an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -203,6 +229,9 @@ impl Error {
     ) -> Self {
         let error =
             Self::new(Kind::Store, message).path(path.display().to_string()).caused_by(cause);
+        if let Some(sealed) = cause.get_ref().and_then(|it| it.downcast_ref::<Sealed>()) {
+            return error.hint(sealed.hint());
+        }
         match cause.kind() {
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                 error.hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")

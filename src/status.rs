@@ -9,6 +9,8 @@ pub struct Status {
     pub mode: u32,
     /// `st_uid`.
     pub owner: u32,
+    /// `st_dev`.
+    pub device: u64,
     /// `st_ino`.
     pub inode: u64,
     /// `st_nlink`: how many names it has.
@@ -22,12 +24,13 @@ impl Status {
         {
             use std::os::unix::fs::MetadataExt;
             let (mode, owner) = (metadata.mode(), metadata.uid());
-            Self { mode, owner, inode: metadata.ino(), names: metadata.nlink() }
+            let (device, inode) = (metadata.dev(), metadata.ino());
+            Self { mode, owner, device, inode, names: metadata.nlink() }
         }
         #[cfg(not(unix))]
         {
             let _ = metadata;
-            Self { mode: 0, owner: 0, inode: 0, names: 1 }
+            Self { mode: 0, owner: 0, device: 0, inode: 0, names: 1 }
         }
     }
 }

@@ -18,10 +18,10 @@ use crate::layout::{Found, Layout, Suffixes};
 use crate::manifest::Record;
 use crate::mount::Mount;
 use crate::name::{Digest, FilePath, Key, UnitName, Version};
-use crate::store::Reuse;
 use crate::store::code::{CodePack, Interpreter, Trust};
 use crate::store::generation::Active;
 use crate::store::tree::{Scrutiny, Stamp, Tree, TreeFile, folder_of};
+use crate::store::{Reuse, sealed};
 use ahead::Ahead;
 
 /// So often is a file mended for one read: where there are no locks, somebody else may replace
@@ -306,10 +306,14 @@ impl Unit {
             .first()
             .map(|at| tree.folder.join(tree.files[*at].path.as_str()))
             .unwrap_or_default();
-        self.error(Kind::Integrity, format!("{} is damaged and cannot be mended", path.display()))
-            .path(path.display().to_string())
-            .caused_by(cause)
-            .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")
+        let what = format!("{} is damaged and cannot be mended", path.display());
+        let error = self.error(Kind::Integrity, what).path(path.display().to_string());
+        match sealed::refuse(&path) {
+            Err(sealed) => error.caused_by(&sealed).hint(sealed::PUT_A_COPY),
+            Ok(()) => error
+                .caused_by(cause)
+                .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write"),
+        }
     }
 
     fn tell(&self, finding: impl FnOnce() -> Finding) {

@@ -21,6 +21,7 @@ from jobs import (
     memory,
     miss,
     runs,
+    sealed,
     spaces,
     startup,
     sync,
@@ -56,6 +57,7 @@ JOBS: dict[str, ModuleType] = {
     "durable": durable,
     "catalogue": catalogue,
     "crowd": crowd,
+    "sealed": sealed,
     "clusters": clusters,
     "memory": memory,
 }

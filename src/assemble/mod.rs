@@ -134,6 +134,7 @@ pub fn read_pack(store: &Store, record: &Record, pack: &manifest::Pack) -> Resul
 /// could not be mended, because their blob is gone or damaged too.
 /// A tree that lies in a further cache is made again in the first.
 pub fn heal(store: &Store, tree: &mut Tree, damaged: &[usize]) -> Result<Vec<usize>> {
+    store.may_write(|| "what is damaged cannot be mended".to_owned())?;
     store.create()?;
     let _lock = Exclusive::wait(&store.locks().join(format!("{}.tree", tree.digest)))?;
     if let Some(behind) = tree.behind.clone() {

@@ -31,6 +31,7 @@ use crate::origin::Freshness;
 use crate::per_process::PerProcess;
 use crate::store::generation::{Generation, MountFolder};
 use crate::store::lock::Shared;
+use crate::store::sealed;
 use crate::supply::{Answer, Source, Supply};
 
 /// What the caller of `mount()` said.
@@ -143,6 +144,11 @@ impl Mount {
             store.check_behind(root)?;
         }
         if store.check()? {
+            // What is sealed is known from its listing.
+            if sealed::settles(store.root()) {
+                self.trusted.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
             let own = [self.folder.path.clone(), self.folder.generations(), self.folder.code()];
             let shared = [store.root().join("blobs"), store.trees(), store.mounts()];
             // Only those of locks have one.
@@ -174,6 +180,8 @@ impl Mount {
         if let Some(bound) = self.bound.lock().as_ref() {
             return Ok(Some(bound.clone()));
         }
+        // Whether a lock may be taken there shows when it is looked at.
+        self.trust()?;
         let found = self.folder.bind()?;
         let newest = self.supply.newest()?;
         let (generation, lock) = match found {

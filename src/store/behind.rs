@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::lock::Exclusive;
 use super::tree::{Scrutiny, Tree};
-use super::{Store, aside, disk};
+use super::{Store, aside, disk, sealed};
 use crate::error::Result;
 use crate::name::Digest;
 
@@ -108,7 +108,7 @@ impl Store {
         let target = fs_err::read_link(folder).ok()?;
         let place = folder.strip_prefix(&self.root).ok()?;
         let is_named = self.behind.iter().any(|root| root.join(place) == target);
-        (is_named && matches!(self.check_folder(&target), Ok(true))).then_some(target)
+        (is_named && matches!(self.check_settled(&target), Ok(true))).then_some(target)
     }
 
     /// True for a link that was one, for other settings.
@@ -132,8 +132,11 @@ impl Store {
             Err(error) if disk::is_absent(&error) => return Ok(false),
             Err(error) => return Err(super::cannot_look(cache, &error)),
         }
-        if !self.check_folder(root)? {
+        if !self.check_root(root)? {
             return Ok(false);
+        }
+        if sealed::settles(root) {
+            return Ok(true);
         }
         for folder in ["blobs", "private", "trees", "knots", "lazy", "wheels", "mounts"] {
             self.check_folder(&root.join(folder))?;
@@ -145,6 +148,9 @@ impl Store {
     /// store are to be trusted.
     pub fn folders_behind(&self, below: &Path) -> Vec<PathBuf> {
         let is_trusted = |root: &&PathBuf| {
+            if sealed::settles(root) {
+                return true;
+            }
             let mut folder = (*root).clone();
             below.components().all(|part| {
                 folder.push(part);

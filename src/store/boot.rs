@@ -24,6 +24,13 @@ pub fn is_this_boot(then: &str) -> bool {
     is_the_same(boot(), then)
 }
 
+/// True if no other machine can have started this boot, too: two that were started together have
+/// the same second.
+pub fn has_name() -> bool {
+    let boot = boot();
+    boot != "unknown" && !boot.starts_with(STARTED)
+}
+
 fn is_the_same(now: &str, then: &str) -> bool {
     let second = |name: &str| name.strip_prefix(STARTED)?.parse::<u64>().ok();
     match (second(now), second(then)) {

@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::open_to_others;
+use super::{open_to_others, sealed};
 use crate::name::{Digest, Hashing};
 
 /// A regular file of the store, and its size.
@@ -70,6 +70,7 @@ fn read_rest(
 /// Writes to the end of a file, all at once; how long it is then. The file is made if there is
 /// none, for its owner alone.
 pub fn append(path: &Path, bytes: &[u8]) -> io::Result<u64> {
+    sealed::refuse(path)?;
     let mut options = fs_err::OpenOptions::new();
     options.append(true).create(true);
     careful(&mut options, 0o600);
@@ -109,6 +110,7 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Removes whatever stands at `path`, links not followed. Nothing there is nothing to do.
 pub fn remove(path: &Path) -> io::Result<()> {
+    sealed::refuse(path)?;
     let removed = match fs_err::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => match fs_err::remove_dir_all(path) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -128,6 +130,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 /// Lets the owner write to a folder that was closed: without that, nothing in it can be removed,
 /// and the folder itself can not be moved.
 pub fn reopen(folder: &Path) -> io::Result<()> {
+    sealed::refuse(folder)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

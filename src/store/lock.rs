@@ -17,7 +17,7 @@ use std::path::Path;
 use fs_err::File;
 
 use super::disk::{self, careful};
-use super::registry;
+use super::{registry, sealed};
 use crate::descriptor::{Identity, Own};
 use crate::error::{Error, Result};
 
@@ -99,6 +99,10 @@ fn acquire(path: &Path, lock: fn(&Plain) -> io::Result<()>) -> Result<Option<Ope
 
 /// A lock's file; a store that may only be read has none, or one that others wrote.
 fn open(path: &Path) -> Result<Option<OpenFile>> {
+    // Nothing changes there.
+    if sealed::is_sealed(path) {
+        return Ok(None);
+    }
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     careful(&mut options, 0o644);
@@ -126,6 +130,7 @@ fn failed(path: &Path, error: &io::Error) -> Error {
 
 /// Opens a file of ours to write to it. Whatever else stands in its place gives way.
 pub(super) fn open_in_place(options: &fs_err::OpenOptions, path: &Path) -> io::Result<File> {
+    sealed::refuse(path)?;
     let opened = options.open(path);
     let stranger = match &opened {
         // A pipe whose other end somebody holds can be opened.

@@ -17,6 +17,7 @@
 //!   mounts/<identity>/          generations, highest serial, code packs
 //!   locks/                      who builds a tree, who is bound to a generation
 //!   tmp/                        half of something; dead when its lock can be taken
+//!   sealed                      all that is there, where nothing is to change any more
 //! ```
 //!
 //! A name that can be seen is complete: everything is written aside and renamed.
@@ -33,6 +34,8 @@ pub(crate) mod lock;
 mod preloaded;
 pub mod prune;
 pub mod registry;
+pub mod seal;
+pub mod sealed;
 pub mod tree;
 mod unused;
 pub mod view;
@@ -222,6 +225,10 @@ impl Store {
             self.make(&self.cache)?;
             self.make(&self.root)?;
         }
+        // It has what it has; nothing more comes.
+        if sealed::is_sealed(&self.root) {
+            return Ok(());
+        }
         for folder in FOLDERS.map(|folder| self.root.join(folder)) {
             self.make(&folder)?;
             self.check_folder(&folder)?;
@@ -252,7 +259,19 @@ impl Store {
                 return Err(Error::store(what, &self.cache, &error).or_hint(ANOTHER_PLACE));
             }
         }
-        self.check_folder(&self.root)
+        self.check_root(&self.root)
+    }
+
+    /// The same for a folder `v1`; whether the cache is sealed is known afterwards.
+    fn check_root(&self, root: &Path) -> Result<bool> {
+        match fs_err::symlink_metadata(root) {
+            Ok(metadata) => {
+                self.check_metadata(root, &metadata)?;
+                self.meet(root, &metadata).map(|()| true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(cannot_look(root, &error)),
+        }
     }
 
     /// True if `folder`, which lies in the store, exists; an error if it is not to be trusted.
@@ -360,6 +379,7 @@ pub fn write_aside(tmp: &Path, target: &Path, bytes: &[u8], sync: Sync) -> Resul
 
 /// Renames a file onto `target`, also where a folder has come to stand: nothing of ours is one.
 pub fn rename_onto(from: &Path, target: &Path) -> io::Result<()> {
+    sealed::refuse(target)?;
     match fs_err::rename(from, target) {
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
             fs_err::remove_dir_all(target)?;
@@ -371,6 +391,7 @@ pub fn rename_onto(from: &Path, target: &Path) -> io::Result<()> {
 
 /// Takes away the folder whose name a new one is to get. Who has its files open keeps them.
 pub fn make_way(tmp: &Path, folder: &Path) -> io::Result<()> {
+    sealed::refuse(folder)?;
     if fs_err::symlink_metadata(folder).is_err_and(|error| disk::is_absent(&error)) {
         return Ok(());
     }
@@ -395,6 +416,10 @@ pub fn in_the_way(error: &io::Error) -> bool {
 
 /// Creates a folder and those above it, closed to group and others whatever the umask says.
 pub fn make_folders(path: &Path) -> io::Result<()> {
+    if sealed::is_sealed(path) && path.is_dir() {
+        return Ok(());
+    }
+    sealed::refuse(path)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::DirBuilderExt;
@@ -412,6 +437,7 @@ pub fn make_folders(path: &Path) -> io::Result<()> {
 
 /// A new file with the bits of `mode` that the umask leaves.
 pub fn create_file(path: &Path, mode: u32) -> io::Result<fs_err::File> {
+    sealed::refuse(path)?;
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

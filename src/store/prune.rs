@@ -60,6 +60,7 @@ pub fn prune_within(store: &Store, limit: Option<u64>, patience: Duration) -> Re
     if !store.check()? {
         return Ok(Pruned::default());
     }
+    store.may_remove()?;
     store.create()?;
     let _alone = alone(store, patience)?;
     // All is read before anything goes: what cannot be read might name what is in use.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::view::{folder_of, index_of};
-use super::{Store, aside, disk};
+use super::{Store, aside, disk, sealed};
 use crate::error::{Error, Result};
 use crate::name::Digest;
 
@@ -25,7 +25,7 @@ const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Notes that a view is used whose index was last marked at `noted`. False: it has just gone.
 pub(super) fn note(index: &Path, noted: Option<SystemTime>) -> bool {
-    if !noted.is_some_and(|noted| is_past(noted, NOTED)) {
+    if sealed::is_sealed(index) || !noted.is_some_and(|noted| is_past(noted, NOTED)) {
         return true;
     }
     match disk::open(index) {

@@ -27,7 +27,7 @@ use super::boot::{boot, is_this_boot};
 use super::lock::Exclusive;
 use super::{
     Store, Sync, aside, create_file, disk, in_the_way, make_folders, make_way, open_to_others,
-    rename_onto, unused, write_aside,
+    rename_onto, sealed, unused, write_aside,
 };
 use crate::error::{Error, Kind, Result};
 use crate::name::{Digest, FilePath, folders, parents};
@@ -91,10 +91,10 @@ pub fn open(store: &Store, identity: &Digest) -> Result<Option<PathBuf>> {
     let folder = folder_of(store, identity);
     let Some(index) = Index::read(store, identity)? else { return Ok(None) };
     let place = index_of(store, identity);
-    if !store.check_folder(&folder)? || !unused::note(&place, index.noted) {
+    if !store.check_settled(&folder)? || !unused::note(&place, index.noted) {
         return Ok(None);
     }
-    if index.is_of_this_boot() {
+    if index.is_of_this_boot() || sealed::settles(&folder) {
         return Ok(Some(folder));
     }
     let Some(listing) = index.listing() else { return Ok(None) };
@@ -113,6 +113,9 @@ pub fn build(store: &Store, identity: &Digest, plan: &Plan) -> Result<PathBuf> {
     let folder = folder_of(store, identity);
     let _lock = Exclusive::wait(&store.locks().join(format!("{identity}.view")))?;
     if stands(store, &folder, &listing)? {
+        if sealed::is_sealed(&folder) {
+            return Ok(folder);
+        }
         // Who named it may have ended before that.
         close(&folder).map_err(|error| cannot_build(&folder, &error))?;
     } else {

@@ -8,6 +8,7 @@ use crate::mount::Mount;
 use crate::name::SafeUrl;
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::store::sealed;
 use crate::store::tree::Tree;
 use crate::supply::View;
 
@@ -69,6 +70,7 @@ impl Session {
         ];
         let broken = self.engine.settings.broken_mounts.iter();
         findings.extend(broken.map(|it| Finding::new("settings", Err(it.why.clone()))));
+        findings.extend(self.diagnose_seal(store.root()));
         for (cache, root) in self.engine.settings.further_caches.iter().zip(store.behind()) {
             let cache = cache.display();
             let found = store.check_behind(root).map(|is_there| match is_there {
@@ -76,8 +78,24 @@ impl Session {
                 false => format!("nothing is in {cache}, which is to be looked into"),
             });
             findings.push(Finding::new("behind", found));
+            findings.extend(self.diagnose_seal(root));
         }
         findings
+    }
+
+    /// Whether a sealed cache is as it was sealed; nothing of one that is not sealed.
+    fn diagnose_seal(&self, root: &Path) -> Option<Finding> {
+        let cache = root.parent().unwrap_or(root).display();
+        let found = self.engine.store.doubt(root).transpose()?.and_then(|difference| {
+            if difference.is_empty() {
+                return Ok(format!("{cache} is sealed, and has the files that were sealed"));
+            }
+            let what =
+                format!("{cache} is not as it was sealed, so all of it is checked each time");
+            let cause = std::io::Error::other(difference);
+            Err(Error::new(Kind::Integrity, what).caused_by(&cause).hint(sealed::PUT_A_COPY))
+        });
+        Some(Finding::new("sealed", found))
     }
 
     /// Whether the manifest of a mount can be read, and its units in use are whole.

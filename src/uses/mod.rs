@@ -14,6 +14,7 @@
 //! kept      what takes the space                     space     makes, changes, removes them
 //! sync      whether a lock is of what its folder says    bundle  what is carried elsewhere
 //! run       a script in processes of its own, within limits
+//! seal      a cache that nothing changes any more
 //! ```
 
 pub mod activate;
@@ -38,6 +39,7 @@ pub mod publish;
 pub mod run;
 #[cfg(feature = "scan")]
 pub mod script;
+pub mod seal;
 pub mod space;
 pub mod sync;
 pub mod verify;

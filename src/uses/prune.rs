@@ -66,6 +66,7 @@ impl Session {
     /// Lets go of what is in use of the locks, but for these distributions and what they require:
     /// the next time that the cache is pruned, the rest goes. A process keeps what it is bound to.
     pub fn keep_only(&self, names: &[String]) -> Result<()> {
+        self.engine.store.may_remove()?;
         let mounts = self.mounts();
         let locks: Vec<_> =
             mounts.iter().filter(|it| it.request.source.as_lock().is_some()).collect();

@@ -112,6 +112,12 @@ impl Session {
             return Ok(());
         }
         unit.reset();
+        let what = || format!("{} cannot be mended", unit.full_name);
+        if let Err(sealed) = self.engine.store.may_write(what) {
+            verified.broken = true;
+            verified.problems.push(sealed.to_string());
+            return Ok(());
+        }
         let reuse = if sources_whole { Reuse::WhatIsHere } else { Reuse::Nothing };
         if let Err(error) =
             self.or_newer(mount, mount.known(), || self.mend(mount, unit, reuse)).await

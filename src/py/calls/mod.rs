@@ -128,6 +128,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(verify::_kept, module)?,
         wrap_pyfunction!(verify::cache_dir, module)?,
         wrap_pyfunction!(verify::_keep_only, module)?,
+        wrap_pyfunction!(verify::_seal, module)?,
+        wrap_pyfunction!(verify::_unseal, module)?,
         wrap_pyfunction!(verify::prune, module)?,
         wrap_pyfunction!(verify::verify, module)?,
     ];

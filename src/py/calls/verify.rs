@@ -88,6 +88,32 @@ pub fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     ))
 }
 
+/// Seals a cache, or compares a sealed one with its listing; without a folder, the first of the settings.
+#[pyfunction]
+#[pyo3(signature = (cache=None))]
+pub fn _seal(py: Python<'_>, cache: Option<PathBuf>) -> PyResult<Bound<'_, PyDict>> {
+    let session = session(py)?;
+    let directory = session.cache_or(cache.clone());
+    let closed = py.detach(|| session.seal(cache)).or_raise(py)?;
+    Ok(dict!(py,
+        directory: directory.to_string_lossy(),
+        digest: closed.digest.to_hex(),
+        files: closed.files,
+        bytes: closed.bytes,
+        before: closed.before,
+    ))
+}
+
+/// Lets a sealed cache be written to again: its folder, and whether it was sealed.
+#[pyfunction]
+#[pyo3(signature = (cache=None))]
+pub fn _unseal(py: Python<'_>, cache: Option<PathBuf>) -> PyResult<(String, bool)> {
+    let session = session(py)?;
+    let directory = session.cache_or(cache.clone());
+    let was_sealed = py.detach(|| session.unseal(cache)).or_raise(py)?;
+    Ok((directory.to_string_lossy().into_owned(), was_sealed))
+}
+
 /// The folder of the audit log, and its files, the oldest first.
 #[pyfunction]
 pub fn _journal(py: Python<'_>) -> PyResult<(Option<String>, Vec<String>)> {

@@ -66,6 +66,8 @@ pub(super) struct Inspected {
 
 impl LockSupply {
     pub(super) async fn compile(&self) -> Result<Compiled> {
+        let lock = self.source.path.display();
+        self.engine.store.may_write(|| format!("what {lock} has is not in the cache"))?;
         self.engine.store.create()?;
         let store = self.engine.store.clone();
         let _kept = beside(move || store.keep()).await?;

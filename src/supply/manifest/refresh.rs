@@ -39,6 +39,7 @@ impl ManifestSupply {
         freshness: Freshness,
     ) -> Result<Option<Digest>> {
         self.policy().may_ask(&self.url, || self.what_is_missing())?;
+        self.engine.store.may_write(|| self.what_is_missing())?;
         self.engine.store.create()?;
         self.folder.create()?;
         if freshness == Freshness::PastCaches {

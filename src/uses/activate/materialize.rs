@@ -59,6 +59,9 @@ impl Session {
         self.engine.store.create()?;
         let reusable = |member: &Member| self.reusable(member);
         let plans = self.plans(&missing, reuse, Packs::Fetched, reusable)?;
+        let first = missing.first().map_or("", |member| &member.unit.full_name);
+        let may_write = self.engine.store.may_write(|| format!("{first} is not in the cache"));
+        may_write.map_err(|error| error.name(first))?;
         self.allow(members, &missing, &plans).await?;
         let plans = match reuse == Reuse::WhatIsHere && self.bring_bundled(&plans).await? {
             true => self.plans(&missing, reuse, Packs::Fetched, reusable)?,

@@ -18,6 +18,8 @@ impl Session {
     /// Finds the last move of `name`, and makes sure that what was before is there.
     pub async fn prepare_rollback(&self, mount: &Arc<Mount>, name: &str) -> Result<Prepared> {
         mount.supply.may_move()?;
+        let what = || format!("cannot roll back {}", mount.namespace.join(name));
+        self.engine.store.may_write(what)?;
         let mut prepared = Prepared {
             mount: mount.clone(),
             moves: Vec::new(),

@@ -56,6 +56,14 @@ ANSWERS: dict[str, str | dict[str, str]] = {
     "rollback": {"upgrades": "list[Upgrade]"},
     "verify": "Report",
     "prune": "Report",
+    "seal": {
+        "directory": "str",
+        "sealed": "bool",
+        "before": "bool",
+        "digest": "str | None",
+        "files": "int",
+        "bytes": "int",
+    },
     "cache": "_Usage",
     "stats": {
         "since": "str | None",

@@ -1,6 +1,7 @@
-"""What keeps the cache sound and small: `verify`, `prune`, `cache`."""
+"""What keeps the cache sound and small: `verify`, `prune`, `seal`, `cache`."""
 
 import argparse
+import os
 import time
 
 from magic_module import _native
@@ -29,6 +30,20 @@ def prune(options: argparse.Namespace) -> Answer:
     report = _native.prune(limit=options.limit)
     line = f"{size(report.bytes)} freed, {count(len(report.removed), 'entry', 'entries')} removed"
     return Answer(fields(report, REPORT_FIELDS), [*report.problems, line], 0 if report.ok else 1)
+
+
+def seal(options: argparse.Namespace) -> Answer:
+    """A cache is closed for good, compared with its seal, or opened again."""
+    directory = None if options.directory is None else os.path.abspath(options.directory)
+    if options.undo:
+        directory, was_sealed = _native._unseal(directory)
+        line = "can be written to again" if was_sealed else "was not sealed"
+        data = {"directory": directory, "sealed": False, "before": was_sealed, "digest": None, "files": 0, "bytes": 0}
+        return Answer(data, [f"{directory} {line}"])
+    sealed = _native._seal(directory)
+    what = f"{count(sealed['files'], 'file')}, {size(sealed['bytes'])}, sha256 {sealed['digest']}"
+    state = "is sealed and whole" if sealed["before"] else "is sealed"
+    return Answer({**sealed, "sealed": True}, [f"{sealed['directory']} {state}: {what}"])
 
 
 def cache(options: argparse.Namespace) -> Answer:

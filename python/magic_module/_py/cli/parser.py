@@ -99,6 +99,9 @@ def command_line() -> argparse.ArgumentParser:
         metavar="FILE",
         help="of a lock, only what `run --trace-to FILE` has seen, with what it requires",
     )
+    seal = add("keep.seal", "seal", "Make a cache immutable: to be shared read-only, or to go into an image.")
+    seal.add_argument("directory", metavar="DIR", nargs="?", help="default: the first of MAGIC_MODULE_CACHE_DIR")
+    seal.add_argument("--undo", action="store_true", help="let it be written to again; nobody may use it meanwhile")
     add("keep.cache", "cache", "Tell where the cache is and what is in it.")
     stats = add("stats.stats", "stats", "Tell what was requested, refused and failed, and what takes the space.")
     stats.add_argument("--since", metavar="TIME", help="only what is not older: 7d, 12h, 30m, 2w")
