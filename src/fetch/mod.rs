@@ -252,10 +252,11 @@ impl Shared {
         match url.scheme() {
             "http" | "https" => Ok(&*lane.http),
             "file" => Ok(&self.files),
+            _ if url.is_in_object_store() => Ok(&*lane.http),
             scheme => {
                 let why = format!("cannot fetch {url}: {scheme}: URLs are not known");
                 let error = Error::new(Kind::Configuration, why).url(url);
-                Err(error.hint("use https, http or file"))
+                Err(error.hint("use https, http, file, or an object store: s3, gs or az"))
             }
         }
     }

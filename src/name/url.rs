@@ -56,14 +56,24 @@ impl SafeUrl {
         Self(url)
     }
 
-    /// `https`, `http` or `file`, in lower case.
+    /// `https`, `http`, `file`, or that of an object store; in lower case.
     pub fn scheme(&self) -> &str {
         self.0.scheme()
     }
 
     /// True if scheme, host and port are equal.
     pub fn is_same_origin(&self, other: &Self) -> bool {
+        // Schemes that browsers do not know, as those of object stores, have no origin there.
+        let place = |url: &Url| (url.scheme().to_owned(), url.port());
         self.0.origin() == other.0.origin()
+            || (self.0.has_host()
+                && self.0.host_str() == other.0.host_str()
+                && place(&self.0) == place(&other.0))
+    }
+
+    /// True for a bucket's contents: `s3:`, `gs:` and `az:`.
+    pub fn is_in_object_store(&self) -> bool {
+        matches!(self.scheme(), "s3" | "gs" | "az")
     }
 
     /// The last part of the path, by which people know an artifact.

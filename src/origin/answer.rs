@@ -109,13 +109,9 @@ fn refused(
         407 => (Fault::Lasting, PROXY_CREDENTIALS),
         _ => (Fault::Lasting, "check the address"),
     };
-    let retry_after = headers
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| retry_after(text.trim(), SystemTime::now()));
     let error = OriginError {
         status: Some(status.as_u16()),
-        retry_after,
+        retry_after: wait(headers),
         ..OriginError::new(fault, format!("the server answered {status}"), hint)
     };
     let wants_login = matches!(status.as_u16(), 401 | 403) && is_private(url);
@@ -134,6 +130,12 @@ fn where_logins_stand(url: &SafeUrl) -> String {
          UV_INDEX_<NAME>_PASSWORD, in the URL of an index of uv's or pip's settings, in the netrc \
          file, or in a keyring with UV_KEYRING_PROVIDER=subprocess"
     )
+}
+
+/// How long a server wants to be left alone.
+pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    retry_after(text.trim(), SystemTime::now())
 }
 
 /// Seconds, or a date (<https://www.rfc-editor.org/rfc/rfc9110#name-retry-after>).

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
-use reqwest::Client;
 use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Client, Method};
 use rustls::ClientConfig;
 
 use super::answer::{broken, read};
@@ -24,9 +24,10 @@ use super::logins::Logins;
 use super::netrc::{Login, Netrc};
 use super::proxy::{Proxies, Proxy};
 use super::redirect::{allowed, next, redirected};
+use super::stores::{Connector, Store, Stores, refused};
 use super::{BoxFuture, Fault, Freshness, Origin, OriginError, Part, Request, Response};
-use crate::name::SafeUrl;
-use crate::policy::Policy;
+use crate::name::{Digest, SafeUrl};
+use crate::policy::{Policy, USE_HTTPS};
 use crate::settings;
 
 const REDIRECTS: usize = 10;
@@ -50,6 +51,7 @@ struct Known {
     netrc: OnceLock<Netrc>,
     logins: OnceLock<Logins>,
     proxies: OnceLock<Proxies>,
+    stores: Stores,
 }
 
 /// Whether the way so far has stayed at the origin that was asked first.
@@ -118,7 +120,71 @@ impl Http {
         })
     }
 
+    /// What an object store has. It sends nobody on: a redirect is a bucket in another place.
+    async fn of_store(&self, request: Request<'_>) -> Result<Response, OriginError> {
+        let url = request.url;
+        let store = self.store(url).await?;
+        let headers = conditions(request);
+        let (builder, asked) =
+            self.signed(&store, Method::GET, url, headers, None, request.policy).await?;
+        request.sent.fetch_add(1, Ordering::Relaxed);
+        let answer = self.answer(builder, &asked).await?;
+        match answer.status().as_u16() {
+            200 | 206 => {}
+            304 if request.unless.is_some() => {}
+            _ => return Err(self.refused(&store, url, answer).await),
+        }
+        let with_login = store.is_signed();
+        read(answer, url, request).map(|it| Response { with_login, ..it })
+    }
+
+    /// The store that `url` lies in.
+    pub(super) async fn store(&self, url: &SafeUrl) -> Result<Arc<Store>, OriginError> {
+        let connector = || {
+            let (trust, proxies) = (self.known.trust()?.clone(), self.known.proxies().clone());
+            Ok(Connector { trust, proxies })
+        };
+        self.known.stores.of(url, connector).await
+    }
+
+    /// A request to a store, and where it goes.
+    pub(super) async fn signed(
+        &self,
+        store: &Store,
+        method: Method,
+        url: &SafeUrl,
+        headers: HeaderMap,
+        payload: Option<&Digest>,
+        policy: Policy,
+    ) -> Result<(reqwest::RequestBuilder, SafeUrl), OriginError> {
+        let signed = store.sign(&method, url, headers, payload).await?;
+        if !store.may_be_plain && !policy.allows_scheme_of(&signed.url) {
+            let why = "plain HTTP is allowed on this machine only";
+            return Err(OriginError::new(Fault::Refused, why, USE_HTTPS));
+        }
+        let client = self.client(&signed.url)?;
+        let builder = client.request(method, signed.url.real().clone()).headers(signed.headers);
+        Ok((builder, signed.url))
+    }
+
+    /// What the store's refusal means. Credentials that have expired may be others by now.
+    pub(super) async fn refused(
+        &self,
+        store: &Store,
+        url: &SafeUrl,
+        answer: reqwest::Response,
+    ) -> OriginError {
+        let error = refused(store, answer).await;
+        if matches!(error.status, Some(400 | 401 | 403)) {
+            self.known.stores.forget(url);
+        }
+        error
+    }
+
     async fn follow(&self, request: Request<'_>) -> Result<Response, OriginError> {
+        if request.url.is_in_object_store() {
+            return self.of_store(request).await;
+        }
         let mut seen = vec![request.url.clone()];
         let mut url = request.url.clone();
         let mut way = Way::AtOrigin;
@@ -150,31 +216,20 @@ impl Http {
         way: Way,
         request: Request<'_>,
     ) -> Result<(reqwest::Response, bool), OriginError> {
-        let mut headers = HeaderMap::new();
-        // Compressed bytes are not the bytes that were pinned.
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if request.freshness == Freshness::PastCaches {
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        }
-        if let Some(known) = request.unless {
-            insert(&mut headers, header::IF_NONE_MATCH, known.etag.as_deref());
-            insert(&mut headers, header::IF_MODIFIED_SINCE, known.last_modified.as_deref());
-        }
-        if let Some(part) = request.part {
-            let range = match part {
-                Part::Rest(offset, _) => format!("bytes={offset}-"),
-                Part::At(first, count) => format!("bytes={first}-{}", last_of(first, count)),
-                Part::Last(count) => format!("bytes=-{count}"),
-            };
-            insert(&mut headers, header::RANGE, Some(&range));
-            if let Part::Rest(_, validator) = part {
-                insert(&mut headers, header::IF_RANGE, Some(validator));
-            }
-        }
         request.sent.fetch_add(1, Ordering::Relaxed);
         let (builder, with_login) = self.request(url, way, request.policy).await?;
-        match tokio::time::timeout(self.headers, builder.headers(headers).send()).await {
-            Ok(Ok(answer)) => Ok((answer, with_login)),
+        let answer = self.answer(builder.headers(conditions(request)), url).await?;
+        Ok((answer, with_login))
+    }
+
+    /// The head of the answer, if it comes in time.
+    async fn answer(
+        &self,
+        builder: reqwest::RequestBuilder,
+        url: &SafeUrl,
+    ) -> Result<reqwest::Response, OriginError> {
+        match tokio::time::timeout(self.headers, builder.send()).await {
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.not_sent(error, url)),
             Err(_) => {
                 let limit = self.headers.as_secs_f32();
@@ -231,6 +286,32 @@ impl Origin for Http {
     fn get<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Result<Response, OriginError>> {
         Box::pin(self.follow(request))
     }
+}
+
+/// What a request says about the bytes that it wants.
+fn conditions(request: Request<'_>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    // Compressed bytes are not the bytes that were pinned.
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if request.freshness == Freshness::PastCaches {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    if let Some(known) = request.unless {
+        insert(&mut headers, header::IF_NONE_MATCH, known.etag.as_deref());
+        insert(&mut headers, header::IF_MODIFIED_SINCE, known.last_modified.as_deref());
+    }
+    if let Some(part) = request.part {
+        let range = match part {
+            Part::Rest(offset, _) => format!("bytes={offset}-"),
+            Part::At(first, count) => format!("bytes={first}-{}", last_of(first, count)),
+            Part::Last(count) => format!("bytes=-{count}"),
+        };
+        insert(&mut headers, header::RANGE, Some(&range));
+        if let Part::Rest(_, validator) = part {
+            insert(&mut headers, header::IF_RANGE, Some(validator));
+        }
+    }
+    headers
 }
 
 /// Nobody on the way can read along.

@@ -13,6 +13,7 @@ pub(crate) mod logins;
 pub mod netrc;
 pub(crate) mod proxy;
 mod redirect;
+mod stores;
 
 pub use answer::encoded;
 

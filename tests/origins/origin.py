@@ -90,6 +90,10 @@ class Reply:
             if self.origin.pace:
                 self.wait(CHUNK / self.origin.pace)
 
+    def content(self) -> bytes:
+        """The body of the request itself; whoever answers a PUT has to read it."""
+        return self._handler.rfile.read(int(self.request.headers.get("content-length", 0)))
+
     def chunk(self, data: bytes) -> None:
         """Send one chunk of a body with ``Transfer-Encoding: chunked``."""
         self.send(b"%x\r\n%s\r\n" % (len(data), data))
@@ -355,6 +359,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.origin.answer(self)
 
     def do_HEAD(self) -> None:
+        self.server.origin.answer(self)
+
+    def do_PUT(self) -> None:
         self.server.origin.answer(self)
 
     def log_message(self, *_: object) -> None:

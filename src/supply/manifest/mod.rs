@@ -212,6 +212,7 @@ fn parse_url(text: &UrlText) -> Result<SafeUrl> {
     let url = SafeUrl::new(text.as_str()).map_err(|error| wrong("is no URL").caused_by(&error))?;
     match url.scheme() {
         "http" | "https" | "file" => Ok(url),
+        _ if url.is_in_object_store() => Ok(url),
         other => Err(wrong(&format!("has the scheme {other:?}, which is not known")).url(&url)),
     }
 }

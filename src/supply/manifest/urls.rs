@@ -5,6 +5,7 @@
 //! | https                | https                                             |
 //! | http                 | https; http as far as the mount allows plain HTTP |
 //! | file                 | https; files below the manifest's own folder      |
+//! | s3, gs, az           | https; the same object store                      |
 
 use std::path::Component;
 
@@ -31,6 +32,7 @@ impl ManifestSupply {
         let absolute = self.url.join(url.as_str()).map_err(no_url)?;
         match (self.url.scheme(), absolute.scheme()) {
             (_, "https") | ("http", "http") => Ok(absolute),
+            (own, other) if own == other && absolute.is_in_object_store() => Ok(absolute),
             ("file", "file") if is_below(&absolute, &self.url) => Ok(absolute),
             ("file", "file") => Err("which is not below its own folder".to_owned()),
             _ => Err("whose scheme it may not use".to_owned()),

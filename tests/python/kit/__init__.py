@@ -10,6 +10,7 @@
 | `sentences`   | `check`: compares a sentence with the one that is kept                       |
 | `typed`       | `check`, `answer`: compare JSON with the types of the engine                 |
 | `package_index` | `PackageIndex`: an index of such wheels, with upload times and a password if need be |
+| `bucket`      | `Bucket`: what speaks as S3 does, and looks at every signature               |
 | `wheels`      | `wheel`: a wheel with a right RECORD (or a wrong one), made on the spot      |
 | `preload`     | `failing`: a library that lets opening some paths fail                        |
 | `compiler`    | `extension`: a C extension                                                   |
