@@ -163,12 +163,16 @@ async fn ask(
 /// Those that the store has whole, with their sizes; and the others.
 fn whole_here(fetcher: &Fetcher, missing: Vec<Placed>) -> (Vec<Whole>, Vec<Placed>) {
     let (mut here, mut others) = (vec![], vec![]);
+    let blobs = fetcher.store();
     for (at, asked) in missing {
-        match (asked.wheel.sha256, asked.wheel.size) {
-            (Some(sha256), Some(size)) if fetcher.store().has(&sha256, size) => {
-                here.push((at, asked, Some(size)));
-            }
-            _ => others.push((at, asked)),
+        let size = asked.wheel.sha256.and_then(|sha256| match asked.wheel.size {
+            Some(size) => blobs.has(&sha256, size).then_some(size),
+            // Not every lock tells sizes: what is here counts if it is whole.
+            None => blobs.size(&sha256).filter(|size| blobs.is_whole(&sha256, *size) == Ok(true)),
+        });
+        match size {
+            Some(size) => here.push((at, asked, Some(size))),
+            None => others.push((at, asked)),
         }
     }
     (here, others)

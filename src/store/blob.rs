@@ -118,7 +118,13 @@ impl BlobStore {
             .is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
     }
 
-    /// The same for many: in a store that is almost empty most folders are missing, and what
+    /// How large the blob is, if it is there.
+    pub fn size(&self, digest: &Digest) -> Option<u64> {
+        let metadata = fs_err::symlink_metadata(self.path(digest)).ok()?;
+        metadata.is_file().then_some(metadata.len())
+    }
+
+    /// The same as [`Self::has`] for many: in a store that is almost empty most folders are missing, and what
     /// would lie in them need not be looked for. Blobs that come later may be overlooked.
     pub fn glance(&self, many: usize) -> Glance<'_> {
         let pays = many >= ENOUGH_TO_LIST && self.behind.is_empty();

@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from kit import process
+from kit.locks import Lock
 from kit.process import Result
+from kit.wheels import wheel
 from kit.world import World
 from origins import Origin
 
@@ -62,6 +64,17 @@ class Cluster:
         done = process.finish(process.start(line, {**self.environment, **environment}, self.world.work), PATIENCE)
         assert done.status == status, f"{done.stdout}\n{done.stderr}"
         return done
+
+    def carry(self) -> tuple[Lock, Path, Origin]:
+        """A lock with a distribution `shapes`, a bundle of it, and the server that nobody has to ask any more."""
+        server = self.world.serve("project")
+        distribution = wheel("shapes", "1.0", {"shapes.py": textwrap.dedent(UNITS["shapes.py"])})
+        lock = Lock(self.world.path / "project", [distribution], url=f"{server.url}/wheels")
+        bundle = self.world.path / "run.zip"
+        line = [sys.executable, "-m", "magic_module", "bundle", "-o", str(bundle), "--lock", str(lock.path)]
+        process.run(line, self.environment, self.world.work)
+        server.take()
+        return lock, bundle, server
 
     def start(self, *line: str) -> None:
         """Starts a part of a cluster that is ended with the test."""

@@ -97,3 +97,31 @@ def test_a_task_that_cannot_import_says_why(cluster: Cluster) -> None:
     changed = "{'MAGIC_MODULE_CACHE_DIR': os.environ['MAGIC_MODULE_CACHE_DIR']}"
     done = cluster.drive(LOCAL.format(before=before, after=after.replace("CHANGED", changed), body=body))
     assert done.stdout.splitlines() == ["OfflineError True", "OfflineError True", "3"]
+
+
+def test_a_bundle_reaches_the_cache_of_a_node_once_and_no_server_is_asked(cluster: Cluster) -> None:
+    lock, bundle, server = cluster.carry()
+    before = """
+    from magic_module.integrations.dask import Plugin
+    asked, part = [], Plugin.part
+    Plugin.part = lambda self, at: asked.append(at) or part(self, at)
+    # This process, in which the scheduler is, has a cache of its own.
+    mm.export_environment()
+    os.environ["MAGIC_MODULE_CACHE_DIR"] += "-of-workers"
+    """
+    after = f"""
+        mm.mount_lock({str(lock.path)!r})
+        import shapes
+        cold = {{**mm.export_environment(), "MAGIC_MODULE_CACHE_DIR": os.environ["MAGIC_MODULE_CACHE_DIR"]}}
+        client.register_plugin(Plugin(cold, bundle={str(bundle)!r}))
+    """
+    body = """
+        print(client.submit(shapes.double, 4).result())
+        cluster.scale(5)
+        client.wait_for_workers(5)
+        print(sorted(client.run(lambda: __import__("shapes").double(3)).values()))
+        print(asked == [0, os.path.getsize(BUNDLE)])
+    """.replace("BUNDLE", repr(str(bundle)))
+    done = cluster.drive(LOCAL.format(before=before, after=after, body=body))
+    assert done.stdout.splitlines() == ["8", "[6, 6, 6, 6, 6]", "True"]
+    assert server.paths() == []

@@ -45,3 +45,18 @@ def test_a_worker_that_cannot_import_says_why(cluster: Cluster) -> None:
     """
     done = cluster.drive(JOB.format(runtime_env=f'{{"env_vars": {offline}}}', body=body))
     assert done.stdout.splitlines() == ["True True", "3"]
+
+
+def test_a_bundle_reaches_the_cache_of_a_node_and_no_server_is_asked(cluster: Cluster) -> None:
+    lock, bundle, server = cluster.carry()
+    body = f"""
+    mm.mount_lock({str(lock.path)!r})
+    import ray, shapes
+    cold = {{**mm.export_environment(), "MAGIC_MODULE_CACHE_DIR": os.environ["MAGIC_MODULE_CACHE_DIR"] + "-of-workers"}}
+    ray.init(runtime_env={{"env_vars": cold}}, num_cpus=4, include_dashboard=False, log_to_driver=False)
+    print(mm.integrations.ray.seed({str(bundle)!r}))
+    print(ray.get([ray.remote(shapes.double).remote(number) for number in range(8)]))
+    ray.shutdown()
+    """
+    assert cluster.drive(body).stdout.splitlines() == ["1", "[0, 2, 4, 6, 8, 10, 12, 14]"]
+    assert server.paths() == []

@@ -56,3 +56,22 @@ def test_a_worker_that_cannot_import_says_why(cluster: Cluster) -> None:
     """
     done = cluster.drive(SESSION.format(bootstrap=False, more=more, body=body))
     assert done.stdout.splitlines() == ["True True", "3"]
+
+
+def test_a_bundle_is_brought_by_spark_and_no_server_is_asked(cluster: Cluster) -> None:
+    """With executors of their own: locally, the driver is the only one, and works where it was started."""
+    lock, bundle, server = cluster.carry()
+    body = f"""
+    mm.mount_lock({str(lock.path)!r})
+    import shapes
+    from pyspark.sql import SparkSession
+    conf = mm.integrations.spark.conf(bundle={str(bundle)!r})
+    conf["spark.executorEnv.MAGIC_MODULE_CACHE_DIR"] = os.environ["MAGIC_MODULE_CACHE_DIR"] + "-of-workers"
+    conf |= {{"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}}
+    context = SparkSession.builder.master("local-cluster[2,2,1024]").config(map=conf).getOrCreate().sparkContext
+    context.setLogLevel("OFF")
+    print(context.parallelize(range(8), 4).map(shapes.double).collect())
+    context.stop()
+    """
+    assert cluster.drive(body).stdout.splitlines() == ["[0, 2, 4, 6, 8, 10, 12, 14]"]
+    assert server.paths() == []

@@ -4,9 +4,9 @@
 mm.export_environment() ─▶ the engine's way to hand variables on ─▶ the start line of each worker
 ```
 
-Nothing else is carried: workers download for themselves, each node once, and check every byte. `multiprocessing`,
-`concurrent.futures`, joblib and loky need no adapter, since their workers inherit `os.environ`:
-`mount(…, export=True)` is enough.
+Nothing else has to be carried: workers download for themselves, each node once, and check every byte. Where they
+cannot, a bundle travels through the engine into the cache of each node. `multiprocessing`, `concurrent.futures`, joblib
+and loky need no adapter, since their workers inherit `os.environ`: `mount(…, export=True)` is enough.
 """
 
 TYPE_CHECKING = False  # as type checkers know it; `typing` is not imported for it
@@ -32,12 +32,39 @@ def place(environment: dict[str, str]) -> None:
         ConfigurationError: a mount in it is not well formed. One that cannot be made fails where something is imported
             from it.
     """
+    from magic_module import _native
+
+    inherit(environment)
+    _native._mount_exported(environment.get("MAGIC_MODULE_MOUNTS", "[]"), environment.get("MAGIC_MODULE_LOCK") or None)
+
+
+def inherit(environment: dict[str, str]) -> None:
+    """The same without the mounts, which may need what is not in the cache yet."""
     import os
+
+    os.environ.update(environment)
+
+
+def seed(bundle: bytes) -> None:
+    """Puts what a bundle has into the cache of this node.
+
+    Args:
+        bundle: all of its bytes. Only what has the SHA-256 that it is named by is taken.
+
+    Raises:
+        IntegrityError: it is not a bundle, or damaged.
+        StoreError: the cache cannot be written.
+    """
+    import os
+    import tempfile
 
     from magic_module import _native
 
-    os.environ.update(environment)
-    _native._mount_exported(environment.get("MAGIC_MODULE_MOUNTS", "[]"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "bundle.zip")
+        with open(path, "wb") as file:
+            file.write(bundle)
+        _native._unbundle(path, [])
 
 
 def mount_here() -> None:

@@ -4,21 +4,24 @@
 
 Workers that come later, and those that a nanny starts again, have it from their start. Where one of them cannot import
 what a task needs, the task fails with our error: without the plugin, Dask loses the worker that cannot unpickle.
+A bundle is kept by the scheduler, and fetched from there by one worker of each node whose cache lacks something of it.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NoReturn
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from distributed import Lock
+from distributed.comm import get_address_host
 from distributed.diagnostics.plugin import NannyPlugin, SchedulerPlugin, WorkerPlugin
 from distributed.protocol import pickle as of_dask
 
-from magic_module import export_environment
-from magic_module.errors import MagicModuleError
-from magic_module.integrations import mount_here, place
+from magic_module import _native, export_environment
+from magic_module.integrations import inherit, mount_here, place, seed
+from magic_module.integrations.dask_tasks import let_tasks_fail
 
 if TYPE_CHECKING:
     from distributed import Nanny, Scheduler, Worker
@@ -26,26 +29,43 @@ if TYPE_CHECKING:
 
 NAME = "magic_module"
 
+#: What workers ask the scheduler for, and how much of it at a time.
+ASKING = "magic_module_bundle"
+PART = 16 << 20
+
 
 class Plugin(SchedulerPlugin):
     """Carries the mounts of the process that makes it. Registered again, it carries what was mounted since.
 
     Args:
         environment: instead of what `export_environment()` gives here.
+        bundle: a file that `magic-module bundle` made; what is in it is in every node's cache before it is needed.
     """
 
     name = NAME
 
-    def __init__(self, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, environment: dict[str, str] | None = None, *, bundle: str | os.PathLike[str] | None = None
+    ) -> None:
         self.environment = export_environment() if environment is None else environment
+        self.artifacts = [] if bundle is None else _native._bundled(bundle)
+        self.bundle = b"" if bundle is None else Path(bundle).read_bytes()
+
+    def part(self, at: int) -> bytes:
+        """Some of the bundle, for a worker."""
+        return self.bundle[at : at + PART]
 
     async def start(self, scheduler: Scheduler) -> None:
         """On the scheduler, which unpickles what it is sent; from here it reaches all workers, those to come, too."""
+        inherit(self.environment)
+        if self.bundle:
+            scheduler.handlers[ASKING] = self.part
+            await asyncio.to_thread(seed, self.bundle)
         place(self.environment)
         # Nannies first: a worker that is started meanwhile has its environment from one.
         await scheduler.register_nanny_plugin(None, of_dask.dumps(_OfNannies(self.environment)), NAME, False)
         await scheduler.register_worker_plugin(
-            None, of_dask.dumps(_OfWorkers(self.environment)), NAME, idempotent=False
+            None, of_dask.dumps(_OfWorkers(self.environment, self.artifacts)), NAME, idempotent=False
         )
 
 
@@ -65,56 +85,29 @@ class _OfNannies(NannyPlugin):
 class _OfWorkers(WorkerPlugin):
     name = NAME
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], artifacts: list[str]) -> None:
         self.environment = environment
+        self.artifacts = artifacts
 
-    def setup(self, worker: Worker) -> None:
+    async def setup(self, worker: Worker) -> None:
+        inherit(self.environment)
+        if not _native._are_here(self.artifacts):
+            # One of those on this machine; the others find it done.
+            async with Lock(f"{NAME}-{get_address_host(worker.address)}", worker.scheduler, worker.loop):
+                if not _native._are_here(self.artifacts):
+                    await asyncio.to_thread(seed, await _fetched(worker))
         place(self.environment)
-        _let_tasks_fail()
+        let_tasks_fail()
+
+
+async def _fetched(worker: Worker) -> bytes:
+    parts: list[bytes] = []
+    while part := await getattr(worker.scheduler, ASKING)(at=sum(map(len, parts))):
+        parts.append(part)
+    return b"".join(parts)
 
 
 def dask_setup(node: Node) -> None:
     """For `--preload magic_module.integrations.dask`, where an interpreter reads no `.pth` file."""
     mount_here()
-    _let_tasks_fail()
-
-
-def _let_tasks_fail() -> None:
-    """From now on the message arrives in which something cannot be imported, and the task fails that uses it."""
-    strict = of_dask.loads
-    if strict.__module__ == __name__:
-        return
-
-    def loads(data: bytes, *, buffers: Iterable[Any] = ()) -> Any:
-        try:
-            return strict(data, buffers=buffers)
-        except MagicModuleError:
-            return _Unpickler(io.BytesIO(data), buffers=buffers).load()
-
-    of_dask.loads = loads
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return super().find_class(module, name)
-        except MagicModuleError as error:
-            return _Fails(name, (), {"error": error})
-
-
-class _Fails(type):
-    """A class in place of what could not be imported: it is called, or one of its instances used, in the task."""
-
-    error: MagicModuleError
-
-    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _Fails:
-        return super().__new__(
-            cls, name, bases, {**namespace, "__getattr__": cls.fail, "__setstate__": lambda *_: None}
-        )
-
-    def __call__(cls, *_: object, **__: object) -> NoReturn:
-        raise cls.error
-
-    @staticmethod
-    def fail(instance: Any, name: str) -> NoReturn:
-        raise type(instance).error
+    let_tasks_fail()

@@ -130,6 +130,11 @@ impl Bundle {
         Ok((self.artifacts.len(), self.artifacts.values().map(|it| it.size).sum()))
     }
 
+    /// Names of what it has.
+    pub fn digests(&self) -> impl Iterator<Item = &Digest> {
+        self.artifacts.keys()
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use crate::fetch::Bundle;
+use crate::name::Digest;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::session;
@@ -53,4 +54,19 @@ pub fn _unbundle(
         bundle.unpack(store.blobs())
     })
     .or_raise(py)
+}
+
+/// The sha256 of every artifact that a bundle has.
+#[pyfunction]
+pub fn _bundled(py: Python<'_>, path: PathBuf) -> PyResult<Vec<String>> {
+    let bundle = py.detach(|| Bundle::open(&path)).or_raise(py)?;
+    Ok(bundle.digests().map(Digest::to_hex).collect())
+}
+
+/// True if the cache has all of these artifacts.
+#[pyfunction]
+pub fn _are_here(py: Python<'_>, artifacts: Vec<String>) -> PyResult<bool> {
+    let blobs = session(py)?.engine.store.blobs();
+    let is_here = |it: &String| Digest::new(it).is_ok_and(|it| blobs.size(&it).is_some());
+    Ok(artifacts.iter().all(is_here))
 }

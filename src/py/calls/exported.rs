@@ -20,10 +20,10 @@ use super::mount::{Mount, mount_manifest};
 use super::sync::sync_at_start;
 use crate::error::Error;
 use crate::mount::MountRequest;
-use crate::name::{Namespace, UrlText};
+use crate::name::UrlText;
 use crate::py::bridge::errors::{OrRaise, kind_of, to_python};
 use crate::py::bridge::state::{existing, session};
-use crate::py::hook::broken::note;
+use crate::py::hook::broken::{forget, note};
 use crate::py::hook::guard::guard;
 use crate::settings::{Exported, own_variables, parse_mounts, text_of_mounts, variable};
 use crate::supply::Source;
@@ -92,9 +92,11 @@ pub fn _exported() -> String {
 /// Makes the mounts of such a text; one that cannot be made fails where something is imported
 /// from it.
 #[pyfunction]
-pub fn _mount_exported(py: Python<'_>, text: &str) -> PyResult<()> {
-    for mount in parse_mounts(text).or_raise(py)? {
-        match noted(py, &mount.namespace, make(py, &mount)) {
+#[pyo3(signature = (text, lock=None))]
+pub fn _mount_exported(py: Python<'_>, text: &str, lock: Option<PathBuf>) -> PyResult<()> {
+    let mounts = parse_mounts(text).or_raise(py)?.into_iter();
+    for mount in mounts.chain(lock.map(of_lock)) {
+        match noted(py, &mount, make(py, &mount)) {
             Err(error) if kind_of(py, &error).is_none() => return Err(error),
             _ => {}
         }
@@ -118,8 +120,7 @@ pub fn _unpickled(py: Python<'_>, text: &str) -> PyResult<Mount> {
 /// What an interpreter does when it starts: it mounts what the environment says.
 #[pyfunction]
 pub fn _start(py: Python<'_>) -> PyResult<()> {
-    let anything = Namespace::default();
-    let settings = &noted(py, &anything, session(py))?.engine.settings;
+    let settings = &noted(py, &Exported::default(), session(py))?.engine.settings;
     if !settings.start {
         return Ok(());
     }
@@ -163,14 +164,15 @@ pub fn mount_said(py: Python<'_>) -> PyResult<()> {
     let mut outcome = Ok(());
     for broken in &settings.broken_mounts {
         let why = Err(broken.why.clone()).or_raise(py);
-        outcome = outcome.and(noted(py, &broken.namespace, why));
+        let mount = Exported { namespace: broken.namespace.clone(), ..Exported::default() };
+        outcome = outcome.and(noted(py, &mount, why));
     }
     for mount in &settings.mounts {
         let made = make(py, mount).or_else(|error| Err(of_variable(py, mount, &error)?));
-        outcome = outcome.and(noted(py, &mount.namespace, made).map(drop));
+        outcome = outcome.and(noted(py, mount, made).map(drop));
     }
-    if settings.lock.is_some() {
-        outcome = outcome.and(noted(py, &Namespace::default(), mount_own_lock(py)).map(drop));
+    if let Some(lock) = &settings.lock {
+        outcome = outcome.and(noted(py, &of_lock(lock.clone()), mount_own_lock(py)).map(drop));
     }
     if settings.auto_install.is_some() {
         outcome = outcome.and(mount_registry(py));
@@ -179,8 +181,8 @@ pub fn mount_said(py: Python<'_>) -> PyResult<()> {
 }
 
 /// Keeps why something could not be mounted for who imports from it.
-fn noted<T>(py: Python<'_>, namespace: &Namespace, made: PyResult<T>) -> PyResult<T> {
-    made.inspect_err(|error| note(py, namespace, error))
+fn noted<T>(py: Python<'_>, mount: &Exported, made: PyResult<T>) -> PyResult<T> {
+    made.inspect(|_| forget(mount)).inspect_err(|error| note(py, mount, error))
 }
 
 /// The same error, which says where the mount comes from.

@@ -51,6 +51,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let functions = [
         wrap_pyfunction!(bundle::_bundle_parts, module)?,
         wrap_pyfunction!(bundle::_unbundle, module)?,
+        wrap_pyfunction!(bundle::_bundled, module)?,
+        wrap_pyfunction!(bundle::_are_here, module)?,
         wrap_pyfunction!(check::check_script, module)?,
         wrap_pyfunction!(data::_is_in_view, module)?,
         wrap_pyfunction!(data::_lazy_files, module)?,

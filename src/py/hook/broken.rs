@@ -13,14 +13,14 @@ use pyo3::prelude::*;
 use super::elsewhere::{Wanted, known_to_finders};
 use super::filter::{Place, serve_broken};
 use super::missing;
-use crate::name::Namespace;
 use crate::py::bridge::errors::kind_of;
 use crate::py::bridge::frames::is_import;
 use crate::session::Session;
+use crate::settings::Exported;
 
 /// A mount that is not there.
 struct Broken {
-    namespace: Namespace,
+    mount: Exported,
     error: Py<PyAny>,
 }
 
@@ -28,20 +28,29 @@ struct Broken {
 static BROKEN: Mutex<Vec<Broken>> = Mutex::new(Vec::new());
 
 /// Keeps why a mount could not be made.
-pub fn note(py: Python<'_>, namespace: &Namespace, error: &PyErr) {
+pub fn note(py: Python<'_>, mount: &Exported, error: &PyErr) {
     if kind_of(py, error).is_some() {
         let error = error.value(py).clone().into_any().unbind();
-        BROKEN.lock().push(Broken { namespace: namespace.clone(), error });
+        let mut broken = BROKEN.lock();
+        if !broken.iter().any(|it| it.mount == *mount) {
+            broken.push(Broken { mount: mount.clone(), error });
+        }
         serve_broken();
     }
+}
+
+/// It could be made after all.
+pub fn forget(mount: &Exported) {
+    BROKEN.lock().retain(|it| it.mount != *mount);
 }
 
 /// Raises it, if the name is one of those that the mount would have served.
 pub fn explain(session: Option<&Session>, wanted: Wanted<'_, '_>) -> PyResult<()> {
     let (py, name) = (wanted.py(), wanted.name);
     let found = BROKEN.lock().iter().find_map(|it| {
-        let is_meant = it.namespace.is_empty() || is_around(it.namespace.as_str(), name);
-        is_meant.then(|| (it.namespace.clone(), it.error.clone_ref(py)))
+        let is_meant =
+            it.mount.namespace.is_empty() || is_around(it.mount.namespace.as_str(), name);
+        is_meant.then(|| (it.mount.namespace.clone(), it.error.clone_ref(py)))
     });
     let Some((namespace, error)) = found else { return Ok(()) };
     let is_mounted = session.is_some_and(|session| session.mount_around(name).is_some());
