@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::manifest::Pack;
 use crate::name::{Digest, UnitName, UrlText, Version};
 use crate::wheel::Scheme;
 
@@ -49,6 +50,9 @@ pub struct Resolved {
     /// What wheels have an interpreter do when it starts.
     #[serde(default, skip_serializing_if = "Start::is_empty")]
     pub start: Start,
+    /// Code of units that was published with them; what a lock means where it lies has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub code: BTreeMap<UnitName, Vec<Pack>>,
 }
 
 /// One wheel of a lock.

@@ -81,8 +81,8 @@ impl Session {
             return Ok(same.clone());
         }
         let mount = Mount::new(&self.engine, request)?;
-        // A lock holds its units by itself.
-        if mount.request.source.as_lock().is_none() {
+        // A lock holds its units by itself; that of a manifest may be another one tomorrow.
+        if mount.request.source.as_lock().is_none_or(|lock| lock.site.is_some()) {
             mount.hold_to(&self.project);
         }
         if !mount.namespace.is_empty()

@@ -338,7 +338,8 @@ def mount(
 ) -> Mount:
     """Serve `namespace` from a manifest; the same call twice is the same mount.
 
-    Nothing is asked before a name of the namespace is looked up.
+    Nothing is asked before a name of the namespace is looked up; of an empty namespace the manifest is,
+    once, because it may have a lock: then this is what `mount_lock()` does.
 
     Args:
         namespace: the importable prefix, such as a package's `__name__`; empty for top-level names.
@@ -350,7 +351,7 @@ def mount(
         max_age: what a manifest that is too old does: "warn" or "fail".
         frozen: refuse all that the project's `magic.lock` does not hold.
         export: every process that is started from now on has the mount, too, until it is closed;
-            for a named namespace only.
+            for a named namespace, or a lock.
 
     Returns:
         The mount, a context manager that undoes it.
@@ -409,9 +410,9 @@ def export_environment() -> dict[str, str]:
     """What a child process needs to see what this one sees: settings, and mounts.
 
     It has the variables of this process whose names begin with `MAGIC_MODULE_`, and in
-    `MAGIC_MODULE_MOUNTS` every mount but those of a manifest that serve top-level names. The child
-    mounts them when its interpreter starts. No login is in it, and no password: who needs one
-    elsewhere has one there.
+    `MAGIC_MODULE_MOUNTS` every mount but those of units with top-level names. The child mounts
+    them when its interpreter starts. No login is in it, and no password: who needs one elsewhere
+    has one there.
 
     Returns:
         Variables by name, to be added to an environment.
@@ -665,6 +666,14 @@ def _publish(
     source: str,
     output: str,
     namespace: str,
+    drop_older_than: int | None = None,
+    sign: list[tuple[str, str | None]] = ...,
+    *,
+    compile: Callable[[str, bytes], bytes | None] | None = None,
+) -> _Published: ...
+def _publish_lock(
+    lock: str,
+    output: str,
     drop_older_than: int | None = None,
     sign: list[tuple[str, str | None]] = ...,
     *,

@@ -87,6 +87,7 @@ fn furnished(wheels: &[(&str, Contents)], home: &Home, small: &[(&str, &str)]) -
         knots: Vec::new(),
         optional: BTreeMap::new(),
         start: crate::resolved::Start::default(),
+        code: BTreeMap::new(),
     };
     let contents = named.iter().map(|(unit, contents)| (unit.clone(), (*contents).clone()));
     let small =

@@ -16,6 +16,20 @@ pub(super) fn manifest(manifest: &Manifest) -> Result<()> {
             None => wrong("max_age", "needs `created`, from which it counts"),
         });
     }
+    if let Some(lock) = &manifest.lock {
+        if lock.parts().any(|part| part.url.as_str().is_empty()) {
+            return Err(wrong("lock", "a url is empty"));
+        }
+        if !manifest.namespace.is_empty() {
+            return Err(wrong(
+                "lock",
+                "needs an empty namespace: what is locked has top-level names",
+            ));
+        }
+        if manifest.modules().is_none_or(|modules| !modules.0.is_empty()) {
+            return Err(wrong("lock", "stands beside units, only one is allowed"));
+        }
+    }
     match &manifest.body {
         Body::Modules(modules) => {
             let forms = match manifest.needs.iter().any(|need| need == PATHS) {

@@ -11,6 +11,7 @@
 mod catalogue;
 mod check;
 mod cost;
+mod lock;
 mod object;
 mod record;
 mod time;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use catalogue::{Catalogue, Table};
 pub use check::{Territory, owner_rule};
+pub use lock::{Facts, Part, PublishedDocument, PublishedLock, System};
 use object::Object;
 pub use record::{File, Modules, Pack, PackFormat, Place, Record, Variant, listed, tree_digest};
 pub use time::rfc3339;
@@ -30,10 +32,13 @@ use crate::name::{Namespace, UnitName};
 
 /// The `manifest` numbers and `needs` features that this version understands.
 pub const FORMAT: u64 = 1;
-const FEATURES: &[&str] = &["packs", "variants", "versions", "lazy", "catalogue", PATHS];
+const FEATURES: &[&str] = &["packs", "variants", "versions", "lazy", "catalogue", PATHS, LOCK];
 
 /// Paths of data may be in any Unicode normal form.
 pub const PATHS: &str = "paths";
+
+/// The document has a lock, and no units.
+pub const LOCK: &str = "lock";
 
 /// The largest manifest that is read, in bytes.
 pub const SIZE_LIMIT: u64 = 32 << 20;
@@ -60,6 +65,9 @@ pub struct Manifest {
     /// The units.
     #[serde(flatten)]
     pub body: Body,
+    /// A lock in their place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<PublishedLock>,
 }
 
 /// Where the records are.
@@ -89,6 +97,7 @@ struct Document {
     max_age: Option<u64>,
     modules: Option<Modules>,
     catalogue: Option<Object<Catalogue>>,
+    lock: Option<Object<PublishedLock>>,
 }
 
 impl Manifest {
@@ -126,6 +135,7 @@ impl Manifest {
             max_age: document.max_age,
             needs: head.needs,
             body,
+            lock: document.lock.map(|lock| lock.0),
         };
         check::manifest(&manifest)?;
         Ok(manifest)

@@ -155,9 +155,6 @@ fn check(at: usize, mount: &Exported) -> Result<()> {
 /// What every process of a machine may see, and whoever starts one may have set.
 fn of_everybody(at: usize, mount: &Exported) -> Result<()> {
     let Some(url) = &mount.manifest_url else { return Ok(()) };
-    if mount.namespace.is_empty() {
-        return Err(bad(at, "", "has no namespace: only a lock serves top-level names"));
-    }
     if SafeUrl::new(url.as_str()).is_ok_and(|url| url.has_login()) {
         return Err(bad(at, ".manifest_url", "has a login in it, which every process could read")
             .hint("put the login into ~/.netrc"));
@@ -258,11 +255,6 @@ mod tests {
                 r#"{"namespace":"acme","manifest_url":"https://me:pw@h"}"#,
                 "acme",
                 "[1].manifest_url has a login in it, which every process could read",
-            ),
-            (
-                r#"{"manifest_url":"https://h"}"#,
-                "",
-                "[1] has no namespace: only a lock serves top-level names",
             ),
         ] {
             let (sentences, namespaces) = told(&format!("[{right},{wrong}]"));

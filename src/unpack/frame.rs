@@ -63,6 +63,11 @@ pub(super) fn read<R: Read + Seek>(file: &mut R) -> Result<Vec<u8>, Refusal> {
 
 /// The archive in `frame`, if it is no longer than what is declared can be.
 pub(super) fn open(frame: &[u8], limits: &Limits, names: u64) -> Result<Bytes, Refusal> {
+    inside(frame, limits.archive(names)).map(Bytes::from)
+}
+
+/// What is in a whole `frame`, if it is no longer than `most` bytes.
+pub(super) fn inside(frame: &[u8], most: u64) -> Result<Vec<u8>, Refusal> {
     if !frame.starts_with(&MAGIC) {
         return rule("is no zstd frame");
     }
@@ -78,16 +83,15 @@ pub(super) fn open(frame: &[u8], limits: &Limits, names: u64) -> Result<Bytes, R
         Ok(Some(size)) => size,
         _ => return rule("is a zstd frame that does not say how much it holds"),
     };
-    let most = limits.archive(names);
     if size > most {
         return rule(format!("unpacks to an archive of {size} bytes, where {most} are enough"));
     }
     let Some(mut decoder) = DCtx::try_create() else {
         return Err(Refusal::Read(io::ErrorKind::OutOfMemory.into()));
     };
-    let mut archive = room(size)?;
-    match decoder.decompress(&mut archive, frame) {
-        Ok(length) if length as u64 == size => Ok(archive.into()),
+    let mut content = room(size)?;
+    match decoder.decompress(&mut content, frame) {
+        Ok(length) if length as u64 == size => Ok(content),
         _ => rule("is a zstd frame that is damaged"),
     }
 }

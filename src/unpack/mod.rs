@@ -281,6 +281,11 @@ fn cannot_open(path: &Path, error: &io::Error) -> Error {
     Error::store("cannot open a pack", path, error)
 }
 
+/// What is in one zstd frame that is no archive, of at most `most` bytes.
+pub fn unframed(label: &str, frame: &[u8], most: u64) -> Result<Vec<u8>> {
+    frame::inside(frame, most).map_err(|refusal| refused(label, refusal))
+}
+
 fn refused(label: &str, refusal: Refusal) -> Error {
     match refusal {
         Refusal::Rule(rule) => broken(label, &rule),

@@ -105,11 +105,13 @@ except ModuleNotFoundError:
 
 def test_what_is_handed_down_can_be_read_again(world: World) -> None:
     """A namespace is mounted once, top-level names by locks alone."""
-    script = """
+    world.publish({"shapes.py": "VALUE = 1\n"}, "")
+    url = f"{world.serve().url}/manifest.json"
+    script = f"""
 import json, os, magic_module as mm
 mm.mount("acme", "https://example.com/2.json", export=True)
 try:
-    mm.mount("", "https://example.com/3.json", export=True)
+    mm.mount("", {url!r}, export=True)
 except mm.errors.ConfigurationError as error:
     print(json.dumps([json.loads(os.environ["MAGIC_MODULE_MOUNTS"]), str(error)]))
 """
@@ -117,6 +119,10 @@ except mm.errors.ConfigurationError as error:
     (mounts, said), stderr = told(world, json.dumps(first), script)
     assert mounts == [{"namespace": "acme", "manifest_url": "https://example.com/2.json"}]
     assert said.startswith("only a lock can hand down top-level names; ") and stderr == ""
+    tried, stderr = told(world, json.dumps([{"manifest_url": url}]), TRY.replace("acme.shapes", "shapes"))
+    why = "only a lock serves top-level names, and its manifest has units; give it a namespace"
+    assert stderr == f"magic-module: the mount of {url} in MAGIC_MODULE_MOUNTS cannot be made: {why}\n"
+    assert tried["served"] == ["ModuleNotFoundError", "No module named 'shapes'", stderr.strip()[14:]]
 
 
 def test_the_doctor_names_what_is_wrong_with_the_variable(world: World) -> None:

@@ -281,10 +281,11 @@ def test_a_callback_may_end_in_python(world: World) -> None:
 
 
 def test_a_path_may_run_python_while_the_finder_looks_at_it(world: World) -> None:
+    world.publish({"plain.py": ""}, "")
     result = world.run(
-        """
+        f"""
         import sys, magic_module
-        magic_module.mount("", "file:///nowhere/manifest.json")
+        magic_module.mount("", {world.serve().manifest_url!r})
         class Path(list):
             def __getitem__(self, at):
                 magic_module.mount("other", "file:///nowhere/else.json")

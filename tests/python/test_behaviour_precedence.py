@@ -367,7 +367,8 @@ def test_what_a_finder_behind_knows_wins_and_is_never_sent(world: World, namespa
     print(*(importlib.import_module("{prefix}" + name).WHO for name in ("plain", "pack")))
     """
     assert world.run(script).stdout == "editable editable\n"
-    assert server.paths() == []
+    # Top-level names may be those of a lock: that is asked when they are mounted.
+    assert server.paths() == ([] if namespace else ["/manifest.json"])
     script = f"""{steps}
     import json
     print(json.dumps([[unit.name, unit.hidden_by] for unit in magic_module.available({namespace!r})]))
@@ -528,19 +529,16 @@ def test_a_search_path_that_is_made_new_hides_no_unit(world: World) -> None:
     assert world.run(script).stdout == "unit\n"
 
 
-def test_listing_the_search_path_asks_nobody(world: World) -> None:
+def test_listing_the_search_path_asks_for_nothing_but_the_manifest(world: World) -> None:
     world.publish({"plain.py": "", "pack/__init__.py": ""}, "")
     server = world.serve()
     script = f"""
         import pkgutil, magic_module
         magic_module.mount("", {server.manifest_url!r})
-        listed = lambda: sorted(it.name for it in pkgutil.iter_modules() if it.name in ("plain", "pack"))
-        print(listed())
-        import plain
-        print(listed())
+        print(sorted(it.name for it in pkgutil.iter_modules() if it.name in ("plain", "pack")))
         """
-    assert world.run(script).stdout == "[]\n['pack', 'plain']\n"
-    assert server.paths().count("/manifest.json") == 1
+    assert world.run(script).stdout == "['pack', 'plain']\n"
+    assert server.paths() == ["/manifest.json"]
 
 
 def test_the_doctor_and_the_list_tell_what_hides_a_unit(world: World) -> None:

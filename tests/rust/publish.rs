@@ -449,6 +449,7 @@ fn one_import_out_of_a_million_units_is_small() {
         max_age: None,
         needs: vec!["catalogue".to_owned()],
         body: Body::Catalogue(parts.catalogue),
+        lock: None,
     };
     // As `publish` writes it: one space of indentation.
     let mut text = Vec::new();

@@ -100,6 +100,17 @@ fn parses(document: &Value) -> bool {
     Manifest::parse(&serde_json::to_vec(document).unwrap()).is_ok()
 }
 
+/// A document that has a lock.
+fn locked() -> Value {
+    let digest = "5".repeat(64);
+    json!({"manifest": 1, "namespace": "", "modules": {}, "needs": ["lock"], "lock": {
+        "url": "locks/x.toml", "size": 1, "sha256": digest, "documents": [{
+            "interpreter": "cpython-312-x86_64-linux-gnu", "platform": "linux-x86_64",
+            "system": {"name": "glibc", "major": 2, "minor": 17},
+            "markers": {"python_full_version": "3.12.1"},
+            "url": "locks/x.json.zst", "size": 1, "sha256": digest}]}})
+}
+
 #[test]
 fn good_documents_are_accepted_by_both() {
     let minimal = json!({"manifest": 1, "namespace": "", "modules": {}});
@@ -112,6 +123,9 @@ fn good_documents_are_accepted_by_both() {
         catalogue(),
         with(catalogue(), "/catalogue/bits/1", json!(0)),
         with(catalogue(), "/catalogue/yanked", json!({"alpha": {"1.0": "wrong sums"}})),
+        locked(),
+        with(locked(), "/lock/documents", json!([])),
+        with(locked(), "/lock/documents/0/system", null()),
         with(base(), "/colour", json!([{}])),
         with(base(), "/modules/alpha/files/0/colour", json!(1)),
         with(base(), "/serial", json!(u64::MAX)),
@@ -263,6 +277,26 @@ fn bad_documents_are_refused_by_both() {
     for field in ["units", "bits", "parts", "tables"] {
         part(&format!("/catalogue/{field}"), null());
     }
+
+    let mut lock = |pointer: &str, value: Value| {
+        bad.push((format!("{pointer} = {value}"), with(locked(), pointer, value)));
+    };
+    lock("/namespace", json!("acme"));
+    lock("/modules/alpha", json!({"version": "0", "files": []}));
+    for field in ["url", "size", "sha256", "documents"] {
+        lock(&format!("/lock/{field}"), null());
+    }
+    for field in ["interpreter", "platform", "url", "size", "sha256"] {
+        lock(&format!("/lock/documents/0/{field}"), null());
+    }
+    lock("/lock", json!([]));
+    lock("/lock/url", json!(""));
+    lock("/lock/documents", json!({}));
+    lock("/lock/documents/0", json!("x"));
+    lock("/lock/documents/0/url", json!(""));
+    lock("/lock/documents/0/system", json!("glibc 2.17"));
+    lock("/lock/documents/0/system/minor", null());
+    lock("/lock/documents/0/markers", json!({"python_full_version": 3}));
 
     let own = with(json!({"manifest": 1, "modules": {}}), "/namespace", json!("magic_module"));
     for name in API_NAMES.iter().copied().chain(["_x", "mount.deep"]) {

@@ -12,6 +12,7 @@
 //! audit        what is about to happen ─▶ audit events
 //! consent      who is asked whether something may be fetched
 //! frames       who imports
+//! facts        what the interpreter says of itself
 //! choosing     how the helper starts that chooses wheels
 //! dict         answers ─▶ dicts
 //! notices      what was noticed ─▶ warnings
@@ -24,6 +25,7 @@ pub mod choosing;
 pub mod consent;
 pub mod dict;
 pub mod errors;
+pub mod facts;
 pub mod frames;
 pub mod import_lock;
 pub mod installed;

@@ -8,7 +8,7 @@ use crate::py::bridge::errors::OrRaise;
 use crate::resolved::Optional;
 use crate::settings::{Exported, parse_mounts, text_of_mounts};
 use crate::supply::Source;
-use crate::supply::manifest::WhenOld;
+use crate::supply::manifest::{self, WhenOld};
 
 /// The variable that has them.
 pub const MOUNTS: &str = "MAGIC_MODULE_MOUNTS";
@@ -96,22 +96,26 @@ pub fn exported(request: &MountRequest) -> Exported {
         frozen: request.frozen,
         ..Exported::default()
     };
+    let of_manifest = |source: &manifest::Source| Exported {
+        manifest_url: Some(source.url.clone()),
+        public_key: source.public_keys.clone(),
+        allow_http: source.allow_http,
+        max_age: (source.max_age == WhenOld::Fail).then(|| "fail".to_owned()),
+        ..common.clone()
+    };
     match &request.source {
-        Source::Manifest(source) => Exported {
-            manifest_url: Some(source.url.clone()),
-            public_key: source.public_keys.clone(),
-            allow_http: source.allow_http,
-            max_age: (source.max_age == WhenOld::Fail).then(|| "fail".to_owned()),
-            ..common
-        },
-        Source::Lock(source) => Exported {
-            lock: Some(source.path.clone()),
-            extras: source.extras.clone(),
-            groups: source.groups.clone(),
-            build: source.build,
-            unhashed: source.unhashed,
-            optional: said(source.optional),
-            ..common
+        Source::Manifest(source) => of_manifest(source),
+        Source::Lock(source) => match &source.site {
+            Some(site) => of_manifest(&site.source),
+            None => Exported {
+                lock: Some(source.path.clone()),
+                extras: source.extras.clone(),
+                groups: source.groups.clone(),
+                build: source.build,
+                unhashed: source.unhashed,
+                optional: said(source.optional),
+                ..common.clone()
+            },
         },
     }
 }

@@ -16,9 +16,10 @@ use super::environ::{
     MOUNTS, add, exported, handed_down, may_be_handed_down, public, without_login,
 };
 use super::lock::mount_lock;
-use super::mount::{Mount, mount_manifest};
+use super::mount::Mount;
+use super::mounting::mount_manifest;
 use super::sync::sync_at_start;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::mount::MountRequest;
 use crate::name::UrlText;
 use crate::py::bridge::errors::{OrRaise, kind_of, to_python};
@@ -32,9 +33,9 @@ use crate::supply::manifest::{self, WhenOld};
 /// What a child process needs to see what this one sees: settings, and mounts.
 ///
 /// It has the variables of this process whose names begin with `MAGIC_MODULE_`, and in
-/// `MAGIC_MODULE_MOUNTS` every mount but those of a manifest that serve top-level names. The child
-/// mounts them when its interpreter starts. No login is in it, and no password: who needs one
-/// elsewhere has one there.
+/// `MAGIC_MODULE_MOUNTS` every mount but those of units with top-level names. The child mounts
+/// them when its interpreter starts. No login is in it, and no password: who needs one elsewhere
+/// has one there.
 ///
 /// Returns:
 ///     Variables by name, to be added to an environment.
@@ -168,7 +169,8 @@ pub fn mount_said(py: Python<'_>) -> PyResult<()> {
         outcome = outcome.and(noted(py, &mount, why));
     }
     for mount in &settings.mounts {
-        let made = make(py, mount).or_else(|error| Err(of_variable(py, mount, &error)?));
+        let made = make(py, mount).and_then(|made| only_of_locks(py, made));
+        let made = made.or_else(|error| Err(of_variable(py, mount, &error)?));
         outcome = outcome.and(noted(py, mount, made).map(drop));
     }
     if let Some(lock) = &settings.lock {
@@ -185,11 +187,23 @@ fn noted<T>(py: Python<'_>, mount: &Exported, made: PyResult<T>) -> PyResult<T> 
     made.inspect(|_| forget(mount)).inspect_err(|error| note(py, mount, error))
 }
 
+/// Units with top-level names would hide what a program lacks by mistake.
+fn only_of_locks(py: Python<'_>, mount: Mount) -> PyResult<Mount> {
+    if may_be_handed_down(&mount.0.request) {
+        return Ok(mount);
+    }
+    mount.close(py)?;
+    let why = "only a lock serves top-level names, and its manifest has units";
+    Err(Error::new(Kind::Configuration, why).hint("give it a namespace")).or_raise(py)
+}
+
 /// The same error, which says where the mount comes from.
 fn of_variable(py: Python<'_>, mount: &Exported, error: &PyErr) -> PyResult<PyErr> {
     let Some(kind) = kind_of(py, error) else { return Ok(error.clone_ref(py)) };
     let lock = mount.lock.as_ref().map(|lock| lock.display().to_string());
-    let of = lock.unwrap_or_else(|| mount.namespace.to_string());
+    let url = mount.manifest_url.as_ref().filter(|_| mount.namespace.is_empty());
+    let of = lock.or_else(|| url.map(|url| public(url).to_string()));
+    let of = of.unwrap_or_else(|| mount.namespace.to_string());
     let said = error.value(py).str()?;
     let why = format!("the mount of {of} in {MOUNTS} cannot be made: {}", said.to_string_lossy());
     Ok(to_python(py, &Error::new(kind, why)))

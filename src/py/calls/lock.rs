@@ -72,14 +72,15 @@ pub fn mount_lock(
     source.optional = optional.parse().map_err(|()| {
         PyValueError::new_err("optional must be 'fetch', 'present-only' or 'deny'")
     })?;
-    let mount = mount_source(py, source, first)?;
+    let mount = mount_request(py, request(source, first))?;
     if export {
         hand_down(py, &mount.0.request)?;
     }
     Ok(mount)
 }
 
-fn source(
+/// A lock as this interpreter wants it.
+pub fn source(
     py: Python<'_>,
     path: PathBuf,
     extras: Vec<String>,
@@ -102,6 +103,7 @@ fn source(
         version: version(py)?,
         package,
         prefix: py.import("sys")?.getattr("prefix")?.extract()?,
+        site: None,
     })
 }
 
@@ -176,9 +178,10 @@ fn request(source: lock::Source, first: bool) -> MountRequest {
     }
 }
 
-fn mount_source(py: Python<'_>, source: lock::Source, first: bool) -> PyResult<Mount> {
-    let session = session(py)?;
-    let mount = session.mount(request(source, first)).or_raise(py)?;
+/// Makes the mount of a lock, wherever that comes from.
+pub fn mount_request(py: Python<'_>, request: MountRequest) -> PyResult<Mount> {
+    let (session, first) = (session(py)?, request.first);
+    let mount = session.mount(request).or_raise(py)?;
     let view = match ready(py, session, &mount) {
         Ok(view) => view,
         Err(error) => {

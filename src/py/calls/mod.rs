@@ -1,7 +1,8 @@
 //! The public functions, and what `magic_module._py` asks for: convert, wait, convert.
 //!
 //! ```text
-//! mount      mounts of manifests           lock       mounts of locks
+//! mount      a mount                         mounting   mounts of manifests
+//! lock       mounts of locks
 //! exported   mounts as text                describe   units, mounts, distributions
 //! prefetch   fetches by name               data       one file of a unit
 //! moves      upgrade and rollback          verify     the cache: verify, prune, usage
@@ -30,6 +31,7 @@ mod keys;
 mod known;
 mod lock;
 mod mount;
+mod mounting;
 mod moves;
 mod pin;
 mod prefetch;
@@ -90,7 +92,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(lock::_tell_logins, module)?,
         wrap_pyfunction!(lock::_skip_start, module)?,
         wrap_pyfunction!(lock::mount_lock, module)?,
-        wrap_pyfunction!(mount::mount, module)?,
+        wrap_pyfunction!(mounting::mount, module)?,
         wrap_pyfunction!(moves::_upgrade_unit, module)?,
         wrap_pyfunction!(moves::rollback, module)?,
         wrap_pyfunction!(moves::upgrade, module)?,
@@ -100,6 +102,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(prefetch::_behind_logins, module)?,
         wrap_pyfunction!(prefetch::prefetch, module)?,
         wrap_pyfunction!(publish::_publish, module)?,
+        wrap_pyfunction!(publish::_publish_lock, module)?,
         wrap_pyfunction!(requests::_consent, module)?,
         wrap_pyfunction!(requests::_judge, module)?,
         wrap_pyfunction!(requests::_note, module)?,

@@ -1,26 +1,17 @@
-//! `mount()` and what it returns.
+//! What `mount()` and `mount_lock()` return.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 
-use super::environ::{hand_down, may_be_handed_down, take_back, without_login};
+use super::environ::{take_back, without_login};
 use super::search_path::leave_search_path;
-use crate::error::{Error, Kind};
-use crate::mount::{Mount as CoreMount, MountRequest};
-use crate::name::{Namespace, UnitName, UrlText, Version};
-use crate::py::bridge::errors::OrRaise;
+use crate::mount::Mount as CoreMount;
 use crate::py::bridge::state::session;
 use crate::py::hook::filter::refresh_filter;
-use crate::py::hook::finder::inherit;
 use crate::session::Session;
 use crate::settings::text_of_mounts;
-use crate::supply::Source;
-use crate::supply::manifest::{self, WhenOld};
 
 /// A namespace bound to where its units come from; leaving the context closes it.
 ///
@@ -85,7 +76,7 @@ impl Mount {
     ///
     /// Example:
     ///     >>> mount.close()
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
+    pub fn close(&self, py: Python<'_>) -> PyResult<()> {
         let session = session(py)?;
         session.close(&self.0);
         refresh_filter(session);
@@ -178,114 +169,4 @@ pub fn join_search_path(py: Python<'_>, session: &Session, mount: &CoreMount) ->
         let _ = path.call_method1("remove", (other,));
     }
     path.call_method1("append", (entry,)).map(drop)
-}
-
-/// Serve `namespace` from a manifest; the same call twice is the same mount.
-///
-/// Nothing is asked before a name of the namespace is looked up.
-///
-/// Args:
-///     namespace: the importable prefix, such as a package's `__name__`; empty for top-level names.
-///     manifest_url: where the `manifest.json` is: https, http to this machine, or a file.
-///     public_key: a minisign key, or several of which one must have signed; None asks for none.
-///     first: serve top-level names before what is installed; for an empty namespace only.
-///     pins: versions by unit that are used whatever is newest: `{"alpha": "1.1.0"}`.
-///     allow_http: accept plain http from other machines, too.
-///     max_age: what a manifest that is too old does: "warn" or "fail".
-///     frozen: refuse all that the project's `magic.lock` does not hold.
-///     export: every process that is started from now on has the mount, too, until it is closed;
-///         for a named namespace only.
-///
-/// Returns:
-///     The mount, a context manager that undoes it.
-///
-/// Raises:
-///     ConfigurationError: an argument is wrong, or contradicts an earlier mount.
-///     StoreError: the cache directory cannot be used.
-///     ValueError: `max_age` is neither of the two.
-///
-/// Example:
-///     >>> mm.mount("acme", "https://example.com/acme/manifest.json")
-#[pyfunction]
-#[expect(clippy::too_many_arguments, reason = "keyword arguments of the public function")]
-#[pyo3(signature = (namespace, manifest_url, *, public_key=None, first=false, pins=None, allow_http=false, max_age="warn", frozen=false, export=false))]
-pub fn mount(
-    py: Python<'_>,
-    namespace: &str,
-    manifest_url: &str,
-    public_key: Option<&Bound<'_, PyAny>>,
-    first: bool,
-    pins: Option<BTreeMap<String, String>>,
-    allow_http: bool,
-    max_age: &str,
-    frozen: bool,
-    export: bool,
-) -> PyResult<Mount> {
-    let request = MountRequest {
-        namespace: Namespace::new(namespace)
-            .map_err(|error| wrong("the namespace", &error))
-            .or_raise(py)?,
-        source: Source::Manifest(manifest::Source {
-            url: UrlText::new(manifest_url),
-            public_keys: keys(public_key)?,
-            allow_http,
-            max_age: match max_age {
-                "warn" => WhenOld::Warn,
-                "fail" => WhenOld::Fail,
-                _ => return Err(PyValueError::new_err("max_age must be 'warn' or 'fail'")),
-            },
-        }),
-        first,
-        pins: pins
-            .unwrap_or_default()
-            .into_iter()
-            .map(pin)
-            .collect::<Result<_, Error>>()
-            .or_raise(py)?,
-        frozen,
-    };
-    if export && !may_be_handed_down(&request) {
-        let why = "only a lock can hand down top-level names";
-        let hint = "mount a namespace, or have each program call mount() by itself";
-        return Err(Error::new(Kind::Configuration, why).hint(hint)).or_raise(py);
-    }
-    let mount = mount_manifest(py, request)?;
-    if export {
-        hand_down(py, &mount.0.request)?;
-    }
-    Ok(mount)
-}
-
-/// Makes a mount of a manifest.
-pub fn mount_manifest(py: Python<'_>, request: MountRequest) -> PyResult<Mount> {
-    let session = session(py)?;
-    let mount = session.mount(request).or_raise(py)?;
-    refresh_filter(session);
-    join_search_path(py, session, &mount)?;
-    if py.import("sys")?.getattr("modules")?.contains("multiprocessing.spawn")? {
-        inherit(py)?;
-    }
-    Ok(Mount(mount))
-}
-
-fn keys(public_key: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
-    match public_key {
-        None => Ok(Vec::new()),
-        Some(key) if key.is_instance_of::<PyString>() => Ok(vec![key.extract()?]),
-        Some(keys) => keys
-            .extract()
-            .map_err(|_| PyTypeError::new_err("public_key must be a string or a list of strings")),
-    }
-}
-
-fn pin((name, version): (String, String)) -> Result<(UnitName, Version), Error> {
-    let name = UnitName::new(&name).map_err(|error| wrong("a pin", &error))?;
-    let version = Version::new(&version).map_err(|error| wrong("a pin", &error))?;
-    Ok((name, version))
-}
-
-fn wrong(what: &str, why: &crate::name::BadName) -> Error {
-    Error::new(Kind::Configuration, format!("{what} is wrong"))
-        .caused_by(why)
-        .hint("change the arguments of mount()")
 }

@@ -6,12 +6,14 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::types::Upgrade;
+use crate::mount::Mount;
 use crate::py::bridge::audit;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::listeners::deliver;
@@ -22,6 +24,7 @@ use crate::session::Session;
 use crate::store::Reuse;
 use crate::store::generation::Active;
 use crate::uses::moves::outcome::Outcome;
+use crate::uses::moves::site::Way;
 use crate::uses::moves::upgrade::Prepared;
 
 /// Move units to their newest versions, reload what is loaded of them, or change nothing.
@@ -51,6 +54,10 @@ pub fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
     for (mount, mut names) in session.by_mount(&names).or_raise(py)? {
         names.sort();
         names.dedup();
+        if let Some(moved) = move_lock(py, session, &mount, Way::Newest, &names)? {
+            done.extend(moved);
+            continue;
+        }
         let moving = names.clone();
         let prepared = block(py, session, None, async move |session| {
             session.prepare_upgrade(&mount, &moving, Reuse::WhatIsHere).await
@@ -60,7 +67,7 @@ pub fn upgrade(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Upgrade>> {
     Ok(done)
 }
 
-fn upgrade_all(py: Python<'_>, session: &Arc<Session>) -> PyResult<Vec<Upgrade>> {
+fn upgrade_all(py: Python<'_>, session: &'static Arc<Session>) -> PyResult<Vec<Upgrade>> {
     let mut groups = Vec::new();
     for mount in session.mounts_in_use().or_raise(py)? {
         let asked = mount.clone();
@@ -69,6 +76,9 @@ fn upgrade_all(py: Python<'_>, session: &Arc<Session>) -> PyResult<Vec<Upgrade>>
         groups.push((mount, movable));
     }
     let mut done = Vec::new();
+    for mount in session.mounts() {
+        done.extend(move_lock(py, session, &mount, Way::Newest, &[])?.unwrap_or_default());
+    }
     for (mount, names) in groups.into_iter().filter(|(_, names)| !names.is_empty()) {
         let moving = names.clone();
         let prepared = block(py, session, None, async move |session| {
@@ -85,6 +95,9 @@ pub fn _upgrade_unit(py: Python<'_>, name: &str, force: bool) -> PyResult<Upgrad
     let session = session(py)?;
     let (mount, relative) = session.mount_of(name).or_raise(py)?;
     let names = vec![relative];
+    if let Some(moved) = move_lock(py, session, &mount, Way::Newest, &names)? {
+        return of(name, moved);
+    }
     let moving = names.clone();
     let reuse = if force { Reuse::Nothing } else { Reuse::WhatIsHere };
     let prepared = block(py, session, None, async move |session| {
@@ -118,11 +131,47 @@ fn of(name: &str, done: Vec<Upgrade>) -> PyResult<Upgrade> {
 pub fn rollback(py: Python<'_>, name: &str) -> PyResult<Upgrade> {
     let session = session(py)?;
     let (mount, relative) = session.mount_of(name).or_raise(py)?;
+    if let Some(moved) = move_lock(py, session, &mount, Way::Back, std::slice::from_ref(&relative))?
+    {
+        return of(name, moved);
+    }
     let moving = relative.clone();
     let prepared = block(py, session, None, async move |session| {
         session.prepare_rollback(&mount, &moving).await
     })?;
     of(name, apply(py, session, &prepared, &[relative])?)
+}
+
+/// Moves a lock that a manifest has; this process keeps what it has. `None`: it is another mount.
+fn move_lock(
+    py: Python<'_>,
+    session: &'static Arc<Session>,
+    mount: &Arc<Mount>,
+    way: Way,
+    names: &[String],
+) -> PyResult<Option<Vec<Upgrade>>> {
+    let Some(source) = mount.request.source.as_lock().filter(|it| it.site.is_some()) else {
+        return Ok(None);
+    };
+    let (started, asked) = (Instant::now(), mount.clone());
+    let (source, names) = (source.clone(), names.to_vec());
+    let moved = block(py, session, None, async move |session| {
+        session.move_site(&asked, &source, way, &names).await
+    })?;
+    let shown = |outcome: Outcome| {
+        let changed = outcome.old_version != outcome.new_version;
+        Upgrade {
+            name: outcome.full_name,
+            old_version: outcome.old_version,
+            new_version: outcome.new_version,
+            changed,
+            files_changed: outcome.files_changed,
+            bytes: 0,
+            seconds: started.elapsed().as_secs_f64(),
+            restart_required: changed,
+        }
+    };
+    Ok(Some(moved.into_iter().map(shown).collect()))
 }
 
 /// Makes the moves if what they lead to fits what is installed, and tells what happened.

@@ -7,10 +7,13 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::lock::opened;
 use crate::error::{Error, Kind};
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::errors::OrRaise;
-use crate::py::bridge::state::code_of;
+use crate::py::bridge::facts::facts;
+use crate::py::bridge::runtime::block;
+use crate::py::bridge::state::{code_of, session};
 use crate::settings::Settings;
 use crate::uses::publish::{Compiler, LeftOut, Options, Published, PublishedUnit, publish};
 
@@ -37,6 +40,33 @@ pub fn _publish<'py>(
         return Err(error);
     }
     shown(py, &published.or_raise(py)?)
+}
+
+/// A lock, what it means for this interpreter, and its wheels become files for any static host.
+#[pyfunction]
+#[pyo3(signature = (lock, output, drop_older_than=None, sign=Vec::new(), *, compile=None))]
+pub fn _publish_lock<'py>(
+    py: Python<'py>,
+    lock: PathBuf,
+    output: PathBuf,
+    drop_older_than: Option<u64>,
+    sign: Vec<(PathBuf, Option<String>)>,
+    compile: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let (session, facts, raised) = (session(py)?, facts(py)?, Raised::default());
+    let compiler = compile.map(|compile| compiler(py, compile, &raised)).transpose()?;
+    let settings = &session.engine.settings;
+    let options = Options::new(settings, "", drop_older_than, &sign, compiler).or_raise(py)?;
+    let mount = opened(py, session, lock)?;
+    let asked = mount.clone();
+    let published = block(py, session, None, async move |session| {
+        session.publish_lock(&asked, &facts, &output, &options).await
+    });
+    session.close(&mount);
+    if let Some(error) = raised.lock().take() {
+        return Err(error);
+    }
+    shown(py, &published?)
 }
 
 /// A compiler that asks Python. What that raises ends publishing, and waits in `raised`.

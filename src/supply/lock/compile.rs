@@ -71,8 +71,20 @@ impl LockSupply {
         self.engine.store.create()?;
         let store = self.engine.store.clone();
         let _kept = beside(move || store.keep()).await?;
-        let (mut chooser, mut chosen, optional) = self.choose().await?;
-        self.build(&mut chosen).await?;
+        let mut there = None;
+        let mut text = self.text.clone();
+        if let Some(opened) = &self.site {
+            if let Some(compiled) = self.adopt(opened).await? {
+                return Ok(compiled);
+            }
+            let (published, wheels) = self.published(opened).await?;
+            (text, there) = (published, Some((opened, wheels)));
+        }
+        let (mut chooser, mut chosen, optional) = self.choose(text).await?;
+        match &there {
+            Some((opened, wheels)) => self.take_from_site(opened, wheels, &mut chosen)?,
+            None => self.build(&mut chosen).await?,
+        }
         let editable = chosen.editable.iter();
         let projects: Vec<Found> =
             editable.map(|it| projects::find(&self.source.path, it)).collect::<Result<_>>()?;
@@ -110,8 +122,8 @@ impl LockSupply {
         self.keep(resolved, &contents)
     }
 
-    async fn choose(&self) -> Result<(Chooser, Chosen, ByName)> {
-        let (source, text) = (self.source.clone(), self.text.clone());
+    async fn choose(&self, text: Vec<u8>) -> Result<(Chooser, Chosen, ByName)> {
+        let source = self.source.clone();
         let launch = source.launch.clone().ok_or_else(|| {
             let what = "cannot choose the wheels of a lock: this program embeds Python, and no interpreter is known";
             Error::new(Kind::Configuration, what)
@@ -136,7 +148,7 @@ impl LockSupply {
     }
 
     /// Writes the view and the document, in this order: a document that is known has a view.
-    fn keep(
+    pub(super) fn keep(
         &self,
         resolved: Resolved,
         contents: &BTreeMap<UnitName, Contents>,
@@ -209,6 +221,7 @@ fn resolve(
             knots,
             optional: BTreeMap::new(),
             start,
+            code: BTreeMap::new(),
         },
         files,
     ))

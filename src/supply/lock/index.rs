@@ -37,7 +37,7 @@ struct Document {
 
 /// As [`Contents`], but shorter. The `RECORD` would say once more what the files do.
 #[derive(Serialize, Deserialize)]
-struct Entry {
+pub(super) struct Entry {
     sha256: Digest,
     size: u64,
     dist_info: String,

@@ -15,6 +15,7 @@ pub mod index;
 mod knots;
 mod projects;
 mod records;
+pub mod site;
 mod starting;
 
 use std::borrow::Cow;
@@ -42,6 +43,7 @@ use crate::store::generation::{Generation, MountFolder};
 use crate::store::{disk, view, wheels};
 use choose::Launch;
 use knots::Knots;
+use site::{Opened, Site};
 
 /// A lock, and what is wanted of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +74,8 @@ pub struct Source {
     pub package: PathBuf,
     /// Of the environment that it is mounted in.
     pub prefix: PathBuf,
+    /// Of a lock that a manifest has; its path is the manifest's URL then.
+    pub site: Option<Site>,
 }
 
 /// The lock of a folder that somebody works in, found as `magic.lock` is.
@@ -92,6 +96,7 @@ pub struct LockSupply {
     imports: Arc<Imports>,
     compiled: OnceLock<Compiled>,
     knots: Mutex<Knots>,
+    site: Option<Opened>,
 }
 
 /// What was made of the lock.
@@ -103,6 +108,9 @@ struct Compiled {
 impl LockSupply {
     /// Reads the lock; what is in it is looked at when it is compiled.
     pub fn open(engine: &Arc<Engine>, source: &Source) -> Result<Self> {
+        if let Some(site) = &source.site {
+            return Self::of_site(engine, source, site);
+        }
         let space = engine.settings.space.as_ref();
         if let Some(own) = space.filter(|space| space.lock() == source.path) {
             own.require()?;
@@ -126,7 +134,27 @@ impl LockSupply {
         if let Some(folder) = source.path.parent() {
             engine.places.add(folder.to_owned(), source.prefix.clone());
         }
-        Ok(Self {
+        Ok(Self::new(engine, source, text, url, identity, None))
+    }
+
+    /// A lock that a manifest has: its text is fetched where it is needed.
+    fn of_site(engine: &Arc<Engine>, source: &Source, site: &Site) -> Result<Self> {
+        let opened = Opened::open(engine, site)?;
+        let url = opened.supply.url().clone();
+        let text = format!("{} {}", opened.supply.identity(), site.published.text.sha256);
+        let identity = identity(source, text.as_bytes(), engine.settings.space.as_ref());
+        Ok(Self::new(engine, source, Vec::new(), url, identity, Some(opened)))
+    }
+
+    fn new(
+        engine: &Arc<Engine>,
+        source: &Source,
+        text: Vec<u8>,
+        url: SafeUrl,
+        identity: Digest,
+        site: Option<Opened>,
+    ) -> Self {
+        Self {
             engine: engine.clone(),
             source: source.clone(),
             text,
@@ -136,7 +164,8 @@ impl LockSupply {
             imports: Arc::default(),
             compiled: OnceLock::new(),
             knots: Mutex::default(),
-        })
+            site,
+        }
     }
 
     /// What every further process begins with, and the generation that it is bound to: while
@@ -186,12 +215,18 @@ impl Supply for LockSupply {
 
     /// What a digest holds may come over any line.
     fn policy(&self) -> Policy {
+        if let Some(opened) = &self.site {
+            return opened.supply.policy();
+        }
         let offline = self.engine.settings.offline;
         let closed = self.engine.administrator.is_closed();
         Policy { offline, closed, allow_http: !self.source.unhashed, logins: true }
     }
 
     fn resolve(&self, url: &UrlText) -> Result<SafeUrl> {
+        if let Some(opened) = &self.site {
+            return opened.supply.resolve(url);
+        }
         let url = SafeUrl::new(url.as_str()).map_err(|error| {
             Error::new(Kind::Manifest, format!("the lock names {url:?}, which is no URL"))
                 .caused_by(&error)
@@ -291,6 +326,12 @@ impl Supply for LockSupply {
         if url.scheme() == "file" { Ok(()) } else { self.policy().may_ask(url, what) }
     }
 
+    /// Before anything is downloaded: whether the newest manifest is too old for that.
+    fn check_age(&self, _document: &Digest) -> Result<()> {
+        let Some(Opened { supply, site }) = &self.site else { return Ok(()) };
+        supply.check_age(&supply.newest()?.unwrap_or(site.manifest))
+    }
+
     fn may_move(&self) -> Result<()> {
         let lock = self.source.path.display();
         Err(Error::new(Kind::Policy, format!("the lock {lock} says which versions are used"))
@@ -301,7 +342,8 @@ impl Supply for LockSupply {
     /// A server, or the index beside the lock, may have lied about what is in a wheel: the server
     /// is asked once more, by the next process.
     fn distrust(&self, units: &[UnitName]) {
-        let Some(view) = self.view() else { return };
+        // Whoever signed it vouches for what it says of wheels: it is the wheel that is damaged.
+        let Some(view) = self.view().filter(|_| self.site.is_none()) else { return };
         for known in units.iter().filter_map(|unit| view.resolved.units.get(unit)) {
             let _ = wheels::doubt(&self.engine.store, &known.sha256);
         }
@@ -327,7 +369,7 @@ fn identity(source: &Source, text: &[u8], space: Option<&Space>) -> Digest {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     };
-    add(b"lock 2");
+    add(if source.site.is_some() { b"site 1" } else { b"lock 2" });
     add(text);
     let folder = source.path.parent().filter(|_| pylock::has_paths(text));
     add(folder.map_or(&b""[..], |folder| folder.as_os_str().as_encoded_bytes()));

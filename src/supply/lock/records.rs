@@ -24,6 +24,7 @@ impl LockSupply {
         };
         let mut record = record_of(&contents, &view.resolved.scheme, &it.url, &it.version)?;
         record.requires.clone_from(&it.requires);
+        record.packs.extend(view.resolved.code.get(unit).into_iter().flatten().cloned());
         Ok(Answer::Record(Arc::new(record)))
     }
 

@@ -42,6 +42,11 @@ impl ManifestSupply {
     /// Refuses a manifest that sends its readers where it may not, before it takes the
     /// place of a good one. Plain HTTP is between the reader and the one unit.
     pub(super) fn check_urls(&self, manifest: &Manifest) -> Result<()> {
+        for part in manifest.lock.iter().flat_map(|lock| lock.parts()) {
+            self.admit(&part.url).map_err(|why| {
+                wrong("lock", format!("it names {:?}, {why}", part.url)).hint(REMEDY)
+            })?;
+        }
         let Body::Modules(modules) = &manifest.body else { return Ok(()) };
         for (name, record) in &modules.0 {
             let unit = place_of(name);

@@ -2,4 +2,5 @@
 
 pub mod outcome;
 pub mod rollback;
+pub mod site;
 pub mod upgrade;

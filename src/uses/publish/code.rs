@@ -63,7 +63,7 @@ fn same(sources: &[&SourceFile], before: &[File]) -> bool {
 }
 
 /// An interpreter's packs stay together, or go together.
-fn old(packs: &[Pack], site: &Site) -> Vec<Pack> {
+pub(super) fn old(packs: &[Pack], site: &Site) -> Vec<Pack> {
     let code = || packs.iter().filter(|pack| pack.format == PackFormat::Code);
     let lost: BTreeSet<_> =
         code().filter(|pack| !site.holds_pack(pack)).map(|pack| &pack.tag).collect();
@@ -76,11 +76,32 @@ fn compiled(
     tag: &str,
     site: &mut Site,
 ) -> Result<Vec<Pack>> {
+    let all = sources.iter().map(|file| (file.path.as_str(), file.sha256));
+    of_sources(
+        all,
+        |at| sources.get(at).map_or(Ok(Vec::new()), |it| it.read()),
+        compiler,
+        tag,
+        site,
+    )
+}
+
+/// The packs of code for sources, each with its path and digest; `read` has the bytes of each, by
+/// its place among them.
+pub(super) fn of_sources<'a>(
+    sources: impl Iterator<Item = (&'a str, Digest)>,
+    mut read: impl FnMut(usize) -> Result<Vec<u8>>,
+    compiler: &Compiler,
+    tag: &str,
+    site: &mut Site,
+) -> Result<Vec<Pack>> {
     let mut code: Vec<(String, Vec<u8>)> = Vec::new();
-    let mut seen: BTreeSet<&Digest> = BTreeSet::new();
-    for file in sources.iter().filter(|file| seen.insert(&file.sha256)) {
-        if let Some(bytes) = (compiler.compile)(file.path.as_str(), &file.read()?)? {
-            code.push((file.sha256.to_hex(), bytes));
+    let mut seen: BTreeSet<Digest> = BTreeSet::new();
+    for (at, (path, sha256)) in sources.enumerate() {
+        if seen.insert(sha256)
+            && let Some(bytes) = (compiler.compile)(path, &read(at)?)?
+        {
+            code.push((sha256.to_hex(), bytes));
         }
     }
     let groups = pack::within(code, |(name, code)| (name.as_str(), code.len() as u64));

@@ -148,8 +148,8 @@ fn drop_versions(modules: &mut Modules, options: &Options) -> u64 {
 
 /// Serials only grow, and follow the clock, so that two publishers of one site on
 /// two machines do not meet by accident.
-pub(super) fn next_serial(previous: &Previous, options: &Options) -> Result<u64> {
-    let Some(serial) = previous.serial() else { return Ok(options.clock) };
+pub(super) fn next_serial(previous: Option<u64>, options: &Options) -> Result<u64> {
+    let Some(serial) = previous else { return Ok(options.clock) };
     let latest = options.clock.saturating_add(DAY);
     if !options.settings_epoch && serial > latest {
         let what = format!(

@@ -9,12 +9,14 @@
 //! Everything but `manifest.json` is named by its content and never changes, so a
 //! reader of the old or the new manifest finds all of its files. What SRC lacks or
 //! gets wrong is refused before the first byte is written. See `docs/reference/manifest.md`.
+//! A lock is published with its wheels, and with what it means for this interpreter (lock.rs).
 
 mod catalogue;
 mod code;
 mod distribution;
 mod glob;
 mod history;
+pub mod lock;
 mod overrides;
 mod pack;
 mod records;
@@ -35,6 +37,8 @@ use crate::sign::secret::Signer;
 
 pub use catalogue::{CATALOGUE_ABOVE, Parts, split};
 pub use code::Compiler;
+
+const OTHER_FOLDER: &str = "choose another output folder";
 
 /// How far a manifest may be ahead of a client's clock, in seconds.
 const DAY: u64 = 86_400;
@@ -153,6 +157,9 @@ pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Publis
 
     let mut site = site::Site::open(&output)?;
     let previous = history::previous(&site, &options.namespace)?;
+    if previous.manifest.as_ref().is_some_and(|manifest| manifest.lock.is_some()) {
+        return Err(refused(output.display(), "it has a lock", OTHER_FOLDER));
+    }
     let mut modules = Modules::default();
     for draft in drafts {
         let (name, before) = (draft.name.clone(), previous.record(&draft.name));
@@ -200,7 +207,7 @@ fn write(
     max_age: Option<u64>,
     options: &Options,
 ) -> Result<(u64, bool)> {
-    let serial = history::next_serial(previous, options)?;
+    let serial = history::next_serial(previous.serial(), options)?;
     let mut manifest = Manifest {
         manifest: FORMAT,
         namespace: options.namespace.clone(),
@@ -209,6 +216,7 @@ fn write(
         max_age,
         needs: if modules.any_form() { vec![PATHS.to_owned()] } else { Vec::new() },
         body: Body::Modules(modules.clone()),
+        lock: None,
     };
     // What a client would refuse is never published: the records are read back
     // whole, also where they go into the parts of a catalogue.

@@ -106,7 +106,7 @@ fn zip(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
 }
 
 /// One zstd frame, which says how much it holds.
-fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
     let failed = |code: usize| {
         let why = std::io::Error::other(zstd_safe::get_error_name(code));
         cannot_write().caused_by(&why)

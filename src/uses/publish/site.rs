@@ -5,6 +5,8 @@
 //!   files/3f/3f…9a.csv     a file of a unit; the suffix gives hosts the content type
 //!   packs/3f…9a.zip.zst    the small files of a unit
 //!   parts/3f…9a.json       tables and leaves of a large catalogue
+//!   locks/3f…9a.toml       a lock, and beside it what it means for an interpreter: .json.zst
+//!   wheels/3f…9a.whl       the wheels of a lock
 //!   signatures/3f…9a.K.minisig   of the manifest with this sha256, by key K
 //!   manifest.json.minisig  the first key's signature, written before the manifest
 //!   manifest.json          the only file that ever changes, written last
@@ -29,12 +31,14 @@ use crate::manifest::{self, Modules, Pack, PackFormat};
 use crate::name::{Digest, FilePath, Hashing, UrlText};
 use crate::store::lock::unsupported;
 use crate::store::{disk, sync_folder};
+use crate::supply::lock::site::wheel_url;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 const LOCK: &str = ".magic-module.lock";
 const TEMPORARY: &str = ".magic-module.tmp";
 /// Folders whose files are named by their content.
-const FOLDERS: [&str; 4] = ["files", "packs", "parts", super::signatures::FOLDER];
+const FOLDERS: [&str; 6] =
+    ["files", "packs", "parts", "locks", "wheels", super::signatures::FOLDER];
 /// Up to so many new files are synced one by one, more by one sync of the file system.
 const FEW: usize = 16;
 
@@ -139,6 +143,39 @@ impl Site {
         self.keep(&relative, digest, bytes)?;
         self.parts.insert(relative);
         Ok(())
+    }
+
+    /// True if it holds a wheel, whole.
+    pub fn holds_wheel(&self, sha256: &Digest, size: u64) -> bool {
+        self.holds(wheel_url(sha256).as_str(), size, sha256)
+    }
+
+    /// Where a wheel lies that it holds.
+    pub fn wheel(&self, sha256: &Digest) -> PathBuf {
+        self.root.join(wheel_url(sha256).as_str())
+    }
+
+    /// Copies a wheel out of the cache; its bytes are looked at once more.
+    pub fn keep_wheel(&mut self, blob: &Path, sha256: &Digest, size: u64) -> Result<()> {
+        let temporary = self.temporary();
+        let failed = |error: std::io::Error| cannot_write(&self.root, &error);
+        let reader = File::open(blob).map_err(|error| cannot_read(blob, &error))?;
+        let writer = File::create(&temporary).map_err(failed)?;
+        if copy(reader, writer).map_err(failed)? != (size, *sha256) {
+            let what = format!("cannot publish: {} is damaged", blob.display());
+            return Err(Error::new(Kind::Integrity, what)
+                .path(blob.display().to_string())
+                .hint("run `magic-module verify`, then publish again"));
+        }
+        self.place(&temporary, wheel_url(sha256).as_str())
+    }
+
+    /// Puts a part of a lock there, named by its content.
+    pub fn keep_lock_part(&mut self, suffix: &str, bytes: &[u8]) -> Result<manifest::Part> {
+        let sha256 = Digest::of(bytes);
+        let relative = format!("locks/{sha256}{suffix}");
+        self.keep(&relative, &sha256, bytes)?;
+        Ok(manifest::Part { url: UrlText::new(relative), size: bytes.len() as u64, sha256 })
     }
 
     /// Parts that an unchanged manifest goes on to refer to.

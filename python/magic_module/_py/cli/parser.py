@@ -16,6 +16,18 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         # Every option that is added makes a formatter, which would ask how wide the terminal is.
         super().__init__(**options, formatter_class=functools.partial(argparse.HelpFormatter, width=80))
+        self.mixes = False
+        """Options may stand between names of which there may be few or many."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As ever; what mixes calls this once more for the options, and once for the rest."""
+        if not self.mixes:
+            return super().parse_known_args(args, namespace)
+        self.mixes = False
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.mixes = True
 
     def format_help(self) -> str:
         """As wide as the terminal."""
@@ -45,9 +57,12 @@ def command_line() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    publish = add("publish.publish", "publish", "Turn a folder of modules and data into files for any static host.")
-    publish.add_argument("source", metavar="SRC", help="the folder of modules")
+    publish = add(
+        "publish.publish", "publish", "Turn a folder of modules and data, or a lock, into files for any static host."
+    )
+    publish.add_argument("source", metavar="SRC", nargs="?", help="the folder of modules; with --lock there is none")
     publish.add_argument("output", metavar="OUT", help="the folder to serve; manifest.json is written last")
+    publish.mixes = True
     publish.add_argument(
         "--drop-older-than", type=_days, metavar="DAYS", help="forget versions that were replaced longer ago"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from magic_module import _native
 from magic_module._native import _shown as shown
-from magic_module._py.cli.answer import Answer, count, move, table
+from magic_module._py.cli.answer import Answer, WrongUsage, count, move, table
 from magic_module._py.cli.mounting import OWN
 from magic_module._py.progress import say, size, styled
 from magic_module.errors import SCHEMA, ConfigurationError
@@ -18,7 +18,13 @@ LEFT_OUT_SHOWN = 20
 
 
 def publish(options: argparse.Namespace) -> Answer:
-    """A folder becomes files for any static host."""
+    """A folder, or a lock with its wheels, becomes files for any static host."""
+    if options.lock is None and options.source is None:
+        raise WrongUsage("name a folder of modules, and the folder to write; or a lock with --lock")
+    if options.lock is not None and options.source is not None:
+        raise WrongUsage("--lock is published by itself: name only the folder to write")
+    if options.lock is not None and options.namespace:
+        raise WrongUsage("--lock has top-level names: it goes with no --namespace")
     namespace = OWN if options.namespace is None else options.namespace
     keys = [(key, password_of(key)) for key in options.sign]
     compiler = None
@@ -26,15 +32,22 @@ def publish(options: argparse.Namespace) -> Answer:
         from magic_module._py.compiling import compiled
 
         compiler = compiled
-    done = _native._publish(options.source, options.output, namespace, options.drop_older_than, keys, compile=compiler)
+    older, output = options.drop_older_than, options.output
+    if options.lock is None:
+        done = _native._publish(options.source, output, namespace, older, keys, compile=compiler)
+    else:
+        # What wheels have an interpreter do when it starts is not done in a command.
+        _native._skip_start()
+        done = _native._publish_lock(options.lock, output, older, keys, compile=compiler)
     rows = []
     for unit in done["units"]:
         if unit["changed"]:
-            rows.append((unit["name"], move(unit["old_version"], unit["version"]), _content(unit)))
+            content = _content(unit) if options.lock is None else size(unit["bytes"])
+            rows.append((unit["name"], move(unit["old_version"], unit["version"]), content))
     lines = table(rows)
     same = len(done["units"]) - len(rows)
     if same and rows:
-        lines.append(f"{count(same, 'unit')} unchanged")
+        lines.append(f"{count(same, 'unit' if options.lock is None else 'package')} unchanged")
     if done["dropped"]:
         lines.append(f"{count(done['dropped'], 'file')} dropped")
     left_out = done.get("left_out", [])

@@ -1,6 +1,7 @@
 """`run`: a program in the view of a lock."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -23,7 +24,10 @@ def run(options: argparse.Namespace) -> Answer:
             program = [flag, *words] if words else []
     if not program:
         _wrong(options, "nothing to run: name a script, -m MODULE or -c CODE")
-    lock = lock_for(options, program[0]) if options.space is None else None
+    site = _site(options)
+    lock = lock_for(options, program[0]) if options.space is None and site is None else None
+    if site is not None and not is_asked(options):
+        in_view(options, program, site, None)
     if is_asked(options):
         from magic_module._py.cli.within import within
 
@@ -53,11 +57,36 @@ def become(options: argparse.Namespace, program: list[str], lock: Path) -> NoRet
         unhashed=options.allow_unhashed,
         export=special,
     )
+    in_view(options, program, mount, None if special else lock)
+
+
+def in_view(options: argparse.Namespace, program: list[str], mount: _native.Mount, lock: Path | None) -> NoReturn:
+    """Turns this process into the program; without a lock the environment says what is mounted."""
     view = mount.view
     if view is None:
-        hint = "use a system whose file system has symbolic links"
-        raise ConfigurationError(f"{lock} has no view to run in; {hint}", hint=hint)
-    execute(command_in(view, program, _trace(options)), _environment(view, None if special else lock))
+        where = lock or mount.manifest_url
+        hint = "use a system whose file system has symbolic links, and a manifest that has a lock"
+        raise ConfigurationError(f"{where} has no view to run in; {hint}", hint=hint)
+    execute(command_in(view, program, _trace(options)), _environment(view, lock))
+
+
+def _site(options: argparse.Namespace) -> _native.Mount | None:
+    """The lock that a manifest has: of the options, else of the environment."""
+    settings = _native._settings()
+    if options.lock is not None or options.space is not None:
+        return None
+    if options.namespace == "" and options.manifest_url is not None:
+        _native._skip_start()
+        return _native.mount("", options.manifest_url, public_key=options.public_key, export=True)
+    if settings["lock"] is not None or settings["space"] is not None:
+        return None
+    for said in json.loads(settings["mounts"]):
+        if not said.get("namespace") and "manifest_url" in said:
+            _native._skip_start()
+            mount = _native._unpickled(json.dumps([said]))
+            if mount.view is not None:
+                return mount
+    return None
 
 
 def is_asked(options: argparse.Namespace) -> bool:

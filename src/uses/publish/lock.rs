@@ -1,0 +1,455 @@
+//! A lock becomes a site: the lock, what it means for this interpreter, and every wheel of that.
+//!
+//! ```text
+//! lock, mounted ─▶ Resolved, contents ─▶ locks/<sha256>.json.zst ┐
+//!               └▶ wheels: of the site, of the cache, fetched ───┴▶ manifest.json
+//! ```
+//!
+//! Each interpreter that publishes adds its document; those of others stay while the lock does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::site::Site;
+use super::{
+    OTHER_FOLDER, Options, Published, PublishedUnit, code, history, pack, refused, signatures,
+};
+use serde_json::Value;
+
+use crate::error::{Error, Kind, Result};
+use crate::events::Progress;
+use crate::fetch::Artifact;
+use crate::manifest::{
+    Body, FORMAT, Facts, LOCK, Manifest, Modules, Pack, PublishedDocument, PublishedLock, System,
+    rfc3339,
+};
+use crate::mount::Mount;
+use crate::name::{Digest, SafeUrl, UnitName};
+use crate::pylock::{Pylock, SIZE_LIMIT};
+use crate::resolved::{Distribution, FileEntry, Resolved};
+use crate::session::Session;
+use crate::store::{Reuse, disk, wheels};
+use crate::supply::lock::site::{Document, wheel_url};
+use crate::threads;
+use crate::unpack::{Limits, Pack as Archive};
+use crate::wheel::{Contents, Scheme};
+
+/// Markers whose values neither the interpreter's name nor the platform's tells.
+const FINE_MARKERS: [&str; 4] =
+    ["python_full_version", "implementation_version", "platform_release", "platform_version"];
+
+/// What the site held before, as far as it is of the same lock.
+struct Before {
+    manifest: Option<Manifest>,
+    documents: Vec<(PublishedDocument, Document)>,
+}
+
+impl Session {
+    /// Publishes a lock that is mounted into the folder `output`.
+    pub async fn publish_lock(
+        &self,
+        mount: &Arc<Mount>,
+        facts: &Facts,
+        output: &Path,
+        options: &Options,
+    ) -> Result<Published> {
+        let Some(source) = mount.request.source.as_lock().filter(|lock| lock.site.is_none()) else {
+            return Err(refused(mount.supply.url(), "it is no lock", "name a pylock.toml"));
+        };
+        let _kept = self.keep().await?;
+        let text = disk::read(&source.path, SIZE_LIMIT)
+            .map_err(|error| super::unreadable(source.path.display(), &error))?;
+        let lock = Pylock::parse(&source.path, &text)?;
+        let (resolved, contents) = self.meaning(mount, &source.path).await?;
+        let names: Vec<String> = resolved.units.values().map(file_name).collect();
+        let target = PublishedTarget {
+            interpreter: facts.interpreter.clone(),
+            platform: facts.platform.clone(),
+            system: needed(names.iter().map(String::as_str), facts.system.as_ref()),
+            markers: compared(&lock, &text, &contents, facts),
+        };
+        let output = super::resolve(output)?;
+        let mut site = beside(move || Site::open(&output)).await?;
+        let before = before(&site)?;
+        self.bring_wheels(mount, &resolved, &mut site).await?;
+        let options = options.clone();
+        beside(move || {
+            finish(&mut site, &before, Meaning { text, target, resolved, contents }, &options)
+        })
+        .await
+    }
+
+    /// What a lock means for this interpreter, as everybody may have it.
+    async fn meaning(&self, mount: &Arc<Mount>, lock: &Path) -> Result<(Resolved, Vec<Contents>)> {
+        let lacking = || Error::new(Kind::Store, "the lock was not compiled").hint("try again");
+        let document = mount.supply.newest()?.ok_or_else(lacking)?;
+        mount.supply.all_records(&document).await?;
+        let resolved = mount.supply.view().ok_or_else(lacking)?.resolved.clone();
+        if let Some(folder) = resolved.projects.keys().next() {
+            let why = format!("the project {folder} is imported as it lies here");
+            let hint = "lock a wheel of it (`uv build --wheel`), or lock without it (`uv export --no-emit-project`)";
+            return Err(refused(lock.display(), why, hint));
+        }
+        let mut contents = Vec::new();
+        for it in resolved.units.values() {
+            let known = wheels::read(&self.engine.store, &it.sha256)?;
+            contents.push(known.ok_or_else(lacking)?);
+        }
+        Ok((resolved, contents))
+    }
+
+    /// Afterwards the site has every wheel.
+    async fn bring_wheels(
+        &self,
+        mount: &Mount,
+        resolved: &Resolved,
+        site: &mut Site,
+    ) -> Result<()> {
+        let mut missing = Vec::new();
+        for it in resolved.units.values().filter(|it| !site.holds_wheel(&it.sha256, it.size)) {
+            missing.push(artifact_of(mount, it)?);
+        }
+        let blobs = self.engine.store.blobs();
+        for it in missing.iter().filter(|it| !blobs.has(&it.sha256, it.size)) {
+            let may = mount.supply.may_fetch(&it.url, &|| format!("{} is not here", it.label));
+            may.and_then(|()| self.engine.may_come_from(&it.url))
+                .map_err(|error| error.or_name(it.label.clone()))?;
+        }
+        let progress = Progress::new("publish", self.engine.events.clone());
+        let (fetcher, policy) = (&self.engine.fetcher, mount.supply.policy());
+        fetcher.blobs(&missing, policy, &progress, Reuse::WhatIsHere).await?;
+        for it in &missing {
+            site.keep_wheel(&blobs.path(&it.sha256), &it.sha256, it.size)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whom a document is for.
+#[derive(Clone, PartialEq)]
+struct PublishedTarget {
+    interpreter: String,
+    platform: String,
+    system: Option<System>,
+    markers: BTreeMap<String, String>,
+}
+
+/// All that is to be published, beside the wheels.
+struct Meaning {
+    text: Vec<u8>,
+    target: PublishedTarget,
+    resolved: Resolved,
+    contents: Vec<Contents>,
+}
+
+impl PublishedTarget {
+    fn of(document: &PublishedDocument) -> Self {
+        let PublishedDocument { interpreter, platform, system, markers, .. } = document.clone();
+        Self { interpreter, platform, system, markers }
+    }
+}
+
+fn artifact_of(mount: &Mount, it: &Distribution) -> Result<Artifact> {
+    let (label, url) = (it.name.clone(), mount.supply.resolve(&it.url)?);
+    Ok(Artifact { label, url, size: it.size, sha256: it.sha256 })
+}
+
+fn file_name(it: &Distribution) -> String {
+    SafeUrl::new(it.url.as_str()).map_or_else(|_| String::new(), |url| url.file_name().to_owned())
+}
+
+/// What the site holds. What is damaged is never overwritten.
+fn before(site: &Site) -> Result<Before> {
+    let previous = history::previous(site, &Default::default())?;
+    let Some(manifest) = previous.manifest else {
+        return Ok(Before { manifest: None, documents: Vec::new() });
+    };
+    let Some(lock) = &manifest.lock else {
+        let path = site.manifest_path();
+        return Err(refused(path.display(), "it has units, and no lock", OTHER_FOLDER));
+    };
+    let mut documents = Vec::new();
+    for it in &lock.documents {
+        // One that is lost or damaged is not served any more.
+        let bytes = site.read(it.part.url.as_str())?;
+        let bytes = bytes.filter(|bytes| Digest::of(bytes) == it.part.sha256);
+        if let Some(Ok(document)) = bytes.map(|it| Document::parse("before", &it)) {
+            documents.push((it.clone(), document));
+        }
+    }
+    Ok(Before { manifest: Some(manifest), documents })
+}
+
+/// Writes what is small, and the manifest last.
+fn finish(
+    site: &mut Site,
+    before: &Before,
+    meaning: Meaning,
+    options: &Options,
+) -> Result<Published> {
+    let Meaning { text, target, mut resolved, contents } = meaning;
+    for it in resolved.units.values_mut() {
+        it.url = wheel_url(&it.sha256);
+    }
+    let old = before
+        .documents
+        .iter()
+        .find(|(it, _)| it.interpreter == target.interpreter && it.platform == target.platform);
+    let units = units(old.map(|(_, document)| &document.resolved), &resolved);
+    let known = before.manifest.as_ref();
+    let text = site.keep_lock_part(".toml", &text)?;
+    let is_same_lock = known
+        .and_then(|manifest| manifest.lock.as_ref())
+        .is_some_and(|lock| lock.text.sha256 == text.sha256);
+    let known_code = before.documents.iter().filter(|(it, _)| PublishedTarget::of(it) == target);
+    let known_code = known_code.map(|(_, document)| &document.resolved).next();
+    for it in &contents {
+        let unit = resolved.units.iter().find(|(_, unit)| unit.sha256 == it.sha256);
+        let Some((unit, distribution)) = unit.map(|(unit, it)| (unit.clone(), it.clone())) else {
+            continue;
+        };
+        let packs = code_of(&unit, &distribution, it, &resolved.scheme, known_code, options, site)?;
+        if !packs.is_empty() {
+            resolved.code.insert(unit, packs);
+        }
+    }
+    let document = Document { resolved, contents };
+    let part = site.keep_lock_part(".json.zst", &pack::compress(&document.to_bytes()?)?)?;
+    let stay =
+        before.documents.iter().filter(|(it, _)| is_same_lock && PublishedTarget::of(it) != target);
+    let mut references = references_of(&document, [&text, &part]);
+    let mut documents = Vec::new();
+    for (it, document) in stay {
+        references.extend(references_of(document, [&it.part]));
+        documents.push(it.clone());
+    }
+    let PublishedTarget { interpreter, platform, system, markers } = target;
+    documents.push(PublishedDocument { interpreter, platform, system, markers, part });
+    documents.sort_by(|a, b| {
+        (&a.interpreter, &a.platform, &a.part.sha256).cmp(&(
+            &b.interpreter,
+            &b.platform,
+            &b.part.sha256,
+        ))
+    });
+    let lock = PublishedLock { text, documents };
+    let is_same = known.is_some_and(|manifest| manifest.lock.as_ref() == Some(&lock));
+    let (serial, signed) = match known.filter(|_| is_same) {
+        Some(manifest) => {
+            let serial = manifest.serial.unwrap_or_default();
+            (serial, super::sign_again(site, serial, options)?)
+        }
+        None => write(site, before, lock, &references, options)?,
+    };
+    let sweep = |days| site.sweep(&references, days, options.clock);
+    Ok(Published {
+        changed: !is_same,
+        signed,
+        serial,
+        manifest: site.manifest_path(),
+        removed: removed(old.map(|(_, it)| &it.resolved), &document.resolved),
+        units,
+        dropped_versions: 0,
+        dropped: options.drop_older_than.map_or(Ok(0), sweep)?,
+        left_out: Vec::new(),
+    })
+}
+
+fn write(
+    site: &mut Site,
+    before: &Before,
+    lock: PublishedLock,
+    references: &BTreeSet<String>,
+    options: &Options,
+) -> Result<(u64, bool)> {
+    if options.sign.is_empty() {
+        signatures::refuse_unsigned(site)?;
+    }
+    let serial = history::next_serial(
+        before.manifest.as_ref().and_then(|manifest| manifest.serial),
+        options,
+    )?;
+    let manifest = Manifest {
+        manifest: FORMAT,
+        namespace: options.namespace.clone(),
+        serial: Some(serial),
+        created: Some(rfc3339(options.clock)),
+        max_age: None,
+        needs: vec![LOCK.to_owned()],
+        body: Body::Modules(Modules::default()),
+        lock: Some(lock),
+    };
+    let bytes = super::to_json(&manifest)?;
+    // What a client would refuse is never published.
+    Manifest::parse(&bytes)?;
+    let mut old = signatures::current(site)?;
+    let lock = before.manifest.as_ref().and_then(|manifest| manifest.lock.as_ref());
+    old.extend(lock.map(|lock| lock.text.url.as_str().to_owned()));
+    for (it, document) in &before.documents {
+        old.extend(references_of(document, [&it.part]));
+    }
+    let signed = signatures::put(site, &bytes, &options.sign, &super::comment(serial, options))?;
+    site.commit(&bytes, &old, references)?;
+    Ok((serial, signed))
+}
+
+/// The code of a wheel: what the site has of the same wheel, and what is compiled now.
+fn code_of(
+    unit: &UnitName,
+    distribution: &Distribution,
+    contents: &Contents,
+    scheme: &Scheme,
+    known: Option<&Resolved>,
+    options: &Options,
+    site: &mut Site,
+) -> Result<Vec<Pack>> {
+    let is_same = |known: &&Resolved| {
+        known.units.get(unit).is_some_and(|old| old.sha256 == distribution.sha256)
+    };
+    let old = known.filter(is_same).and_then(|known| known.code.get(unit));
+    let mut packs = old.map_or_else(Vec::new, |old| code::old(old, site));
+    if let Some(compiler) = &options.compiler
+        && let tag = compiler.interpreter.tag()
+        && !packs.iter().any(|pack| pack.is_code_for(&tag))
+    {
+        let lying = |why: crate::name::BadName| {
+            let what = format!("the wheel of {} cannot be installed", distribution.name);
+            Error::new(Kind::Integrity, what).caused_by(&why)
+        };
+        let placed = FileEntry::of(contents, scheme).map_err(lying)?;
+        let sources: Vec<_> =
+            contents.files.iter().zip(&placed).filter(|(_, it)| it.path.is_source()).collect();
+        let path = site.wheel(&distribution.sha256);
+        let (opened, _) = disk::open(&path)
+            .map_err(|error| Error::store("cannot read what is published", &path, &error))?;
+        let mut wheel = Archive::read(opened, &distribution.name, &Limits::NONE)?;
+        let read = |at: usize| {
+            let mut bytes = Vec::new();
+            let Some((file, _)) = sources.get(at) else { return Ok(bytes) };
+            wheel.copy(&file.entry, file.size, &file.sha256, &mut bytes)?;
+            Ok(bytes)
+        };
+        let all = sources.iter().map(|(file, it)| (it.path.as_str(), file.sha256));
+        packs.extend(code::of_sources(all, read, compiler, &tag, site)?);
+    }
+    packs.sort_by(|a, b| a.tag.cmp(&b.tag));
+    Ok(packs)
+}
+
+/// The paths of what a document needs.
+fn references_of<'a>(
+    document: &Document,
+    parts: impl IntoIterator<Item = &'a crate::manifest::Part>,
+) -> BTreeSet<String> {
+    let wheels = document.resolved.units.values().map(|it| it.url.as_str().to_owned());
+    let parts = parts.into_iter().map(|part| part.url.as_str().to_owned());
+    let code = document.resolved.code.values().flatten().map(|pack| pack.url.as_str().to_owned());
+    wheels.chain(parts).chain(code).collect()
+}
+
+fn units(before: Option<&Resolved>, now: &Resolved) -> Vec<PublishedUnit> {
+    let unit = |(name, it): (&UnitName, &Distribution)| {
+        let old = before.and_then(|before| before.units.get(name));
+        PublishedUnit {
+            name: name.clone(),
+            old_version: old.map(|old| old.version.clone()),
+            version: it.version.clone(),
+            files: 1,
+            bytes: it.size,
+            changed: old.is_none_or(|old| old.sha256 != it.sha256),
+        }
+    };
+    now.units.iter().map(unit).collect()
+}
+
+fn removed(before: Option<&Resolved>, now: &Resolved) -> Vec<UnitName> {
+    let old = before.into_iter().flat_map(|before| before.units.keys());
+    old.filter(|name| !now.units.contains_key(*name)).cloned().collect()
+}
+
+/// The oldest system library that all wheels run with, as their names say.
+fn needed<'a>(names: impl Iterator<Item = &'a str>, here: Option<&System>) -> Option<System> {
+    let family = here?;
+    let of_wheel = |name: &str| {
+        let tags = name.strip_suffix(".whl")?.rsplit('-').next()?;
+        // It runs wherever one of its tags does.
+        tags.split('.').filter_map(|tag| asked_by(tag, &family.name)).min().flatten()
+    };
+    let most = names.filter_map(of_wheel).max()?;
+    Some(System { name: family.name.clone(), major: most.0, minor: most.1 })
+}
+
+/// The version that a platform's tag asks for, if it asks for one. `None`: it is for another family.
+fn asked_by(tag: &str, family: &str) -> Option<Option<(u32, u32)>> {
+    let fixed = match tag.split('_').next().unwrap_or(tag) {
+        "manylinux1" => (2, 5),
+        "manylinux2010" => (2, 12),
+        "manylinux2014" => (2, 17),
+        kind @ ("manylinux" | "macosx" | "musllinux") => {
+            let is_own =
+                (kind, family) == ("manylinux", "glibc") || (kind, family) == ("macosx", "macos");
+            let mut numbers = tag.split('_').skip(1).map(|part| part.parse().ok());
+            let version = numbers.next().flatten().zip(numbers.next().flatten());
+            return is_own.then_some(version);
+        }
+        _ => return Some(None),
+    };
+    (family == "glibc").then_some(Some(fixed))
+}
+
+/// Those of the markers that somebody compares, with their values here.
+fn compared(
+    lock: &Pylock,
+    text: &[u8],
+    contents: &[Contents],
+    facts: &Facts,
+) -> BTreeMap<String, String> {
+    let text = String::from_utf8_lossy(text);
+    let metadata = contents.iter().filter_map(|it| it.texts.get("METADATA"));
+    let lines =
+        metadata.flat_map(|it| it.lines().filter(|line| line.starts_with("Requires-Dist:")));
+    let lines: Vec<&str> = text.lines().chain(lines).collect();
+    // A bound such as `>=3.12.4` tells releases of one version apart.
+    let document = lock.document();
+    let packages = document.get("packages").and_then(Value::as_array).into_iter().flatten();
+    let bounds = std::iter::once(document).chain(packages);
+    let bounds = bounds.filter_map(|it| it.get("requires-python")?.as_str());
+    let is_fine = bounds
+        .flat_map(|bound| bound.split(','))
+        .any(|part| part.trim().trim_end_matches(".*").matches('.').count() > 1);
+    let is_compared = |name: &&str| {
+        (*name == "python_full_version" && is_fine) || lines.iter().any(|line| line.contains(name))
+    };
+    let named = FINE_MARKERS.into_iter().filter(is_compared);
+    named.map(|it| (it.to_owned(), facts.markers.get(it).cloned().unwrap_or_default())).collect()
+}
+
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let ended = || Error::new(Kind::Store, "publishing a lock ended unexpectedly");
+    threads::beside(work).await.ok_or_else(ended)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_system_is_the_one_that_every_wheel_runs_on() {
+        let on = |family: &str, names: &[&str]| {
+            let here = System { name: family.to_owned(), major: 99, minor: 0 };
+            needed(names.iter().copied(), Some(&here)).map(|it| (it.major, it.minor))
+        };
+        let pure = "a-1-py3-none-any.whl";
+        assert_eq!(on("glibc", &[pure, "b-1-cp312-cp312-linux_x86_64.whl"]), None);
+        let both = "c-1-cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64.whl";
+        let newer = "d-1-cp312-cp312-manylinux_2_28_x86_64.whl";
+        let two = "e-1-cp312-cp312-manylinux_2_34_x86_64.musllinux_1_2_x86_64.whl";
+        assert_eq!(on("glibc", &[pure, both]), Some((2, 17)));
+        assert_eq!(on("glibc", &[newer, both, pure]), Some((2, 28)));
+        assert_eq!(on("glibc", &[two]), Some((2, 34)));
+        assert_eq!(on("glibc", &["f-1-cp36-abi3-manylinux1_x86_64.whl"]), Some((2, 5)));
+        assert_eq!(on("macos", &["g-1-cp312-cp312-macosx_11_0_arm64.whl"]), Some((11, 0)));
+        assert_eq!(needed([newer].into_iter(), None), None);
+    }
+}
