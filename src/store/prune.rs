@@ -57,10 +57,9 @@ pub fn prune(store: &Store, limit: Option<u64>) -> Result<Pruned> {
 
 /// As [`prune`]; gives up where something is fetched for longer than `patience`.
 pub fn prune_within(store: &Store, limit: Option<u64>, patience: Duration) -> Result<Pruned> {
-    if !store.check()? {
+    if !store.may_remove()? {
         return Ok(Pruned::default());
     }
-    store.may_remove()?;
     store.create()?;
     let _alone = alone(store, patience)?;
     // All is read before anything goes: what cannot be read might name what is in use.

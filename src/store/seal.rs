@@ -20,7 +20,7 @@ pub use close::{Closed, open, seal};
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::boot::{boot, has_name};
 use super::lock::Exclusive;
@@ -39,6 +39,13 @@ const NAME: &str = "sealed";
 /// The longest note, in bytes.
 const NOTE_LIMIT: u64 = 16 << 10;
 
+/// The longest that another process is waited for that compares: one that was stopped holds its
+/// lock for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether it is done.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// Notes of boots that are over go after this time.
 const OVER: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
@@ -55,11 +62,11 @@ impl Store {
         Err(error.path(self.cache.display().to_string()))
     }
 
-    /// An error if nothing can go from the first cache.
-    pub fn may_remove(&self) -> Result<()> {
-        self.check()?;
+    /// As [`Store::check`]; an error if nothing can go from the first cache because it is sealed.
+    pub fn may_remove(&self) -> Result<bool> {
+        let is_there = self.check()?;
         if !is_sealed(&self.root) {
-            return Ok(());
+            return Ok(is_there);
         }
         let cache = self.cache.display();
         let what = format!("cannot remove anything from the cache {cache}, which is sealed");
@@ -108,22 +115,24 @@ impl Store {
         }
         let folder = note.parent().unwrap_or(&note);
         // Who cannot note it compares, as the next process will.
-        let Ok(lock) = make_folders(folder).map_err(drop).and_then(|()| {
-            if !is_own(folder) {
-                return Err(());
-            }
-            Exclusive::wait(&folder.join("lock")).map_err(drop)
-        }) else {
+        if make_folders(folder).is_err() || !is_own(folder) {
             return self.compare(root, head);
-        };
-        // One process of a node compares, the others wait for what it finds.
-        if let Some(text) = read_note(&note) {
-            return Ok(text);
         }
+        // One process of a node compares, the others wait for what it finds.
+        let (lock, began) = (folder.join("lock"), Instant::now());
+        let _alone = loop {
+            let taken = Exclusive::try_take(&lock);
+            if let Some(text) = read_note(&note) {
+                return Ok(text);
+            }
+            match taken {
+                Ok(None) if began.elapsed() < PATIENCE => std::thread::sleep(LOOK),
+                taken => break taken,
+            }
+        };
         let text = self.compare(root, head)?;
         let _ = write_aside(folder, &note, text.as_bytes(), Sync::Later);
         sweep(folder);
-        drop(lock);
         Ok(text)
     }
 

@@ -103,6 +103,14 @@ impl Session {
         if let (Some(view), Some(lock)) = (mount.supply.view(), mount.request.source.as_lock()) {
             return self.diagnose_lock(mount, view, &lock.path).await;
         }
+        let cache = self.engine.store.cache().display();
+        if sealed::is_sealed(self.engine.store.root()) {
+            let answer = format!("{} is not asked: {cache} is sealed", mount.supply.url());
+            return vec![
+                Finding::new("manifest", Ok(answer)),
+                Finding::new("units", self.whole(mount)),
+            ];
+        }
         let answer = self
             .available_now(mount)
             .await

@@ -91,7 +91,7 @@ impl Listing {
         for folder in &folders {
             let metadata = fs_err::symlink_metadata(root.join(folder))?;
             if !store.is_own_folder(&metadata) {
-                return Ok(Some(format!("{} is not of whom the cache is", shown(folder))));
+                return Ok(Some(format!("{} is not only its owner's", shown(folder))));
             }
         }
         let entries: Vec<_> = self.0.iter().collect();
