@@ -227,6 +227,19 @@ impl Mount {
     /// Asks for something newer. True if there is. Nothing that is active changes.
     pub async fn refresh(&self, freshness: Freshness) -> Result<bool> {
         let used = self.bind()?.and_then(|bound| bound.manifest);
+        self.refresh_from(used, freshness).await
+    }
+
+    /// Asks for a document where none was known. What another process has brought since then will
+    /// do: bound to that one first, this process would ask for something newer.
+    pub async fn refresh_unknown(&self) -> Result<bool> {
+        if self.is_bound() {
+            return self.refresh(Freshness::AsCached).await;
+        }
+        self.refresh_from(None, Freshness::AsCached).await
+    }
+
+    async fn refresh_from(&self, used: Option<Digest>, freshness: Freshness) -> Result<bool> {
         let newest = self.supply.refresh(used, freshness).await?;
         self.answers.fetch_add(1, Ordering::Relaxed);
         let before = self.known().manifest;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Kind, Result};
-use crate::fetch::Freshness;
 use crate::mount::Mount;
 use crate::name::Digest;
 use crate::session::{Doubt, Lookup, Session, Silence, may_be_mended};
@@ -122,7 +121,7 @@ impl Session {
             Lookup::Ask { .. } => {}
             known => return Ok(Some(known)),
         }
-        if let Err(error) = mount.refresh(Freshness::AsCached).await {
+        if let Err(error) = mount.refresh_unknown().await {
             *failed = Some((Instant::now(), error.clone()));
             return Err(error);
         }

@@ -148,7 +148,7 @@ impl Session {
         if let Some(manifest) = known(mount)? {
             return Ok(manifest);
         }
-        mount.refresh(Freshness::AsCached).await?;
+        mount.refresh_unknown().await?;
         known(mount)?.ok_or_else(|| {
             let what = format!("no manifest is known for {}", mount.namespace.described());
             Error::new(Kind::Manifest, what)

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use magic_module::fetch::Freshness;
+
 use crate::engine_support::server::Hit;
 use crate::engine_support::{Client, ClientOptions, World};
 
@@ -150,6 +152,21 @@ fn workers_that_share_nothing_cost_two_requests_each() {
         hits.len() as u64 * times,
         bytes(&hits) * times
     );
+}
+
+#[test]
+fn who_knew_nothing_takes_what_another_process_brought_meanwhile() {
+    let world = World::new(&[("alpha.py", "a = 1\n")]);
+    let (late, looked) = (world.client(), world.client());
+    assert!(late.mount.bind().unwrap().is_none(), "it has looked, and there was nothing");
+    looked.import("alpha").unwrap();
+    assert_eq!(world.server.hits().len(), 2);
+    late.wait(late.mount.refresh_unknown()).unwrap();
+    late.import("alpha").unwrap();
+    assert_eq!(world.server.hits(), []);
+    // Who asks for something newer does ask.
+    late.wait(late.mount.refresh(Freshness::AsCached)).unwrap();
+    assert_eq!(world.server.hits().len(), 1);
 }
 
 #[test]
