@@ -187,7 +187,7 @@ impl Mount {
         let (generation, lock) = match found {
             Some(found) => found,
             // Perhaps a document was verified, but nothing is active yet.
-            None if newest.is_some() => (self.folder.fresh()?, None),
+            None if newest.is_some() && self.supply.is_proven() => (self.folder.fresh()?, None),
             None => return Ok(None),
         };
         let manifest = newest.or(generation.manifest);

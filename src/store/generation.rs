@@ -93,6 +93,9 @@ pub struct State {
     pub highest_serial: Option<u64>,
     /// The newest manifest that was verified, and what asks whether there is a newer one.
     pub manifest: Option<Digest>,
+    /// With which it was accepted, where the mount has keys: whoever takes it from here looks again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
     /// Names the state of the manifest's URL that `manifest` came from.
     pub validator: Option<crate::origin::Validator>,
     /// When the manifest was last asked for, in microseconds since 1970.

@@ -146,6 +146,11 @@ pub trait Supply: Send + Sync {
     /// The newest document on disk. `None`: nobody has asked yet.
     fn newest(&self) -> Result<Option<Digest>>;
 
+    /// True if what is on disk proves that document, where there is anything to prove.
+    fn is_proven(&self) -> bool {
+        true
+    }
+
     /// Asks for a newer document than the one that is in use; the newest that is known by then.
     fn refresh(&self, used: Option<Digest>, freshness: Freshness) -> Asking<'_, Option<Digest>>;
 

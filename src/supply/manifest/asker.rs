@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A lock ends with its holder. Nobody waits longer than `PATIENCE`: a holder that was stopped, or whose
-//! server is silent, is asked past. After a failure all who waited ask by themselves, at once: one
+//! server is silent, is asked past. Where a mount has keys, the answer is the manifest and its signature: who
+//! waited checks both. After a failure all who waited ask by themselves, at once: one
 //! after the other, the last would wait for all of them. Where there are no locks, everybody asks.
 
 use std::path::{Path, PathBuf};

@@ -147,6 +147,10 @@ impl Supply for ManifestSupply {
         Ok(state.manifest)
     }
 
+    fn is_proven(&self) -> bool {
+        self.folder.state().is_ok_and(|state| self.is_vouched_for(&state))
+    }
+
     fn refresh(&self, used: Option<Digest>, freshness: Freshness) -> Asking<'_, Option<Digest>> {
         Box::pin(Self::refresh(self, used, freshness))
     }

@@ -70,6 +70,9 @@ impl ManifestSupply {
         let Some(digest) = state.manifest.filter(|digest| self.manifest(digest).is_ok()) else {
             return Ok(None);
         };
+        if !self.is_vouched_for(&state) {
+            return Ok(None);
+        }
         if !is_first && !self.is_fresh(&state, began) {
             return Ok(None);
         }
@@ -77,6 +80,15 @@ impl ManifestSupply {
         self.asked.store(now(), Ordering::Relaxed);
         self.set_yanked(state.yanked);
         Ok(Some(self.tell(used, Some(digest))))
+    }
+
+    /// True if a key of this mount has signed what the state says is the newest manifest: notes are no proof.
+    pub(super) fn is_vouched_for(&self, state: &State) -> bool {
+        let signed = || {
+            let bytes = self.engine.store.blobs().read_verified(&state.manifest?, SIZE_LIMIT);
+            Some(self.keys.accept(&bytes.ok()?, state.signature.as_ref()?.as_bytes()))
+        };
+        self.keys.is_empty() || signed() == Some(true)
     }
 
     /// Writes down what spares others a request. Where it cannot be written they ask again, and so they
@@ -114,6 +126,7 @@ impl ManifestSupply {
         };
         let digest = Digest::of(&bytes);
         if state.manifest == Some(digest)
+            && self.is_vouched_for(&state)
             && let Ok(known) = self.manifest(&digest)
         {
             self.check_age_of(&known)?;
@@ -128,14 +141,15 @@ impl ManifestSupply {
             })?;
             return Ok(self.tell(state.manifest, state.manifest));
         }
-        self.check_signature(&bytes, &digest, signature).await?;
+        let signature = self.check_signature(&bytes, &digest, signature).await?;
         let manifest = Manifest::parse(&bytes)
             .and_then(|manifest| self.check_urls(&manifest).map(|()| manifest))
             .map_err(|error| self.with_address(error))?;
         self.check_manifest(&manifest)?;
         self.check_serial(&manifest, &digest, &state)?;
         self.check_age_of(&manifest)?;
-        let accepted = self.accept(&bytes, manifest, (validator, at, fresh_for), &state, used)?;
+        let said = (signature, validator, at, fresh_for);
+        let accepted = self.accept(&bytes, manifest, said, &state, used)?;
         Ok(self.tell(state.manifest, Some(accepted)))
     }
 
@@ -155,6 +169,9 @@ impl ManifestSupply {
     fn seen(&self, used: Option<Digest>) -> Result<State> {
         let mut state = self.folder.state()?;
         let manifest = state.manifest.or(used);
+        if !self.is_vouched_for(&state) {
+            state.validator = None;
+        }
         match manifest.and_then(|digest| self.manifest(&digest).ok()) {
             Some(known) => state.highest_serial = state.highest_serial.max(known.serial),
             None => state.validator = None,
@@ -168,7 +185,12 @@ impl ManifestSupply {
         &self,
         bytes: &[u8],
         manifest: Manifest,
-        (validator, at, fresh_for): (Option<Validator>, u64, Option<u64>),
+        (signature, validator, at, fresh_for): (
+            Option<String>,
+            Option<Validator>,
+            u64,
+            Option<u64>,
+        ),
         before: &State,
         used: Option<Digest>,
     ) -> Result<Digest> {
@@ -177,6 +199,7 @@ impl ManifestSupply {
         let digest = Digest::of(bytes);
         let mut state = self.folder.state()?;
         if state.manifest != before.manifest
+            && self.is_vouched_for(&state)
             && let Some(newest) = state.manifest
         {
             if state.highest_serial > manifest.serial {
@@ -196,7 +219,7 @@ impl ManifestSupply {
             state.refused = false;
         }
         state.manifest = Some(digest);
-        state.validator = validator;
+        (state.signature, state.validator) = (signature, validator);
         (state.asked, state.fresh_for) = (Some(at), fresh_for);
         state.highest_serial = state.highest_serial.max(before.highest_serial).max(manifest.serial);
         state.yanked = all_yanked(&manifest);
@@ -231,26 +254,28 @@ impl ManifestSupply {
         self.engine.fetcher.document(url, SIGNATURE_LIMIT, None, freshness, self.policy).await
     }
 
-    /// Where the mount has keys, one of them must have signed `bytes`.
+    /// Where the mount has keys, one of them must have signed `bytes`: the signature that proves it.
     async fn check_signature(
         &self,
         bytes: &[u8],
         digest: &Digest,
         signature: Option<Result<Document>>,
-    ) -> Result<()> {
-        let Some(signature) = signature else { return Ok(()) };
-        let accepts = |signature: &Result<Document>| match signature {
-            Ok(Document::Body { bytes: signature, .. }) => self.keys.accept(bytes, signature),
-            _ => false,
+    ) -> Result<Option<String>> {
+        let Some(signature) = signature else { return Ok(None) };
+        let accepted = |signature: &Result<Document>| match signature {
+            Ok(Document::Body { bytes: signature, .. }) if self.keys.accept(bytes, signature) => {
+                Some(String::from_utf8_lossy(signature).into_owned())
+            }
+            _ => None,
         };
-        if accepts(&signature) {
-            return Ok(());
+        if let Some(proof) = accepted(&signature) {
+            return Ok(Some(proof));
         }
         // A cache of two ages may give a manifest and the signature of another one.
         for id in self.keys.ids() {
             let url = self.resolve(&UrlText::new(format!("signatures/{digest}.{id}.minisig")))?;
-            if accepts(&self.signature(&url, Freshness::AsCached).await) {
-                return Ok(());
+            if let Some(proof) = accepted(&self.signature(&url, Freshness::AsCached).await) {
+                return Ok(Some(proof));
             }
         }
         let why = format!("the manifest {} is not signed by a key of this mount", &self.url);
