@@ -14,11 +14,12 @@ impl Session {
         self.mounts()
     }
 
-    /// The mounts that have units in use which can be moved.
+    /// The mounts that have units in use which can be moved one by one.
     pub fn mounts_in_use(&self) -> Result<Vec<Arc<Mount>>> {
         let mut found = Vec::new();
         for mount in self.all_mounts() {
-            if mount.supply.may_move().is_ok()
+            if mount.request.source.as_lock().is_none()
+                && mount.supply.may_move().is_ok()
                 && mount.bind()?.is_some_and(|bound| !bound.generation.active.is_empty())
             {
                 found.push(mount);

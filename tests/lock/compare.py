@@ -2,8 +2,9 @@
 
     compare.py [USES]      USES: a folder with requirements.in and scripts; default: tests/lock/uses
 
-Each script must print the same and end with the same status: cold, warm, and offline. What differs is shown, and the
-status is 1. Packages come from the index that uv is set to; without uv or an index this says so, and is skipped.
+Each script must print the same and end with the same status: cold, warm, offline, and from a site that the lock was
+published to, with a cache of its own. What differs is shown, and the status is 1. Packages come from the index
+that uv is set to; without uv or an index this says so, and is skipped.
 """
 
 from __future__ import annotations
@@ -49,20 +50,31 @@ def compare(uses: Path, folder: Path) -> int:
             # Without an index there is nothing to compare; what else is wrong is told by the tests.
             print(f"skipped: `{' '.join(step[:4])} …` failed, perhaps for want of a package index:\n{done.stderr}")
             return 0
+    site = folder / "site"
+    publish = [sys.executable, "-m", "magic_module", "publish", "--lock", str(lock), str(site), "--compile"]
+    subprocess.run(publish, env=clean, stdout=subprocess.DEVNULL, check=True)
     differing = 0
     for script in sorted(uses.glob("*.py")):
-        differing += not agrees(script, lock, real, clean)
+        differing += not agrees(script, lock, site, real, clean)
     print(f"{differing} differ", flush=True)
     return 1 if differing else 0
 
 
-def agrees(script: Path, lock: Path, real: Path, environment: Mapping[str, str]) -> bool:
+def agrees(script: Path, lock: Path, site: Path, real: Path, environment: Mapping[str, str]) -> bool:
     path = os.pathsep.join([str(real / "bin"), environment.get("PATH", "")])
     expected = said([real / "bin" / "python", script], {**environment, "PATH": path, "VIRTUAL_ENV": str(real)})
-    ours = [sys.executable, "-m", "magic_module", "run", "--lock", lock, script]
+    of_lock = ["--lock", str(lock)]
+    of_site = ["--manifest-url", f"{site.as_uri()}/manifest.json", "--namespace", ""]
+    ways = (
+        ("cold", of_lock, {}),
+        ("warm", of_lock, {}),
+        ("offline", of_lock, {"MAGIC_MODULE_OFFLINE": "1"}),
+        ("from a site", of_site, {"MAGIC_MODULE_CACHE_DIR": f"{site}.cache"}),
+    )
     right = True
-    for name, more in (("cold", {}), ("warm", {}), ("offline", {"MAGIC_MODULE_OFFLINE": "1"})):
+    for name, where, more in ways:
         begin = time.monotonic()
+        ours = [sys.executable, "-m", "magic_module", "run", *where, str(script)]
         got = said(ours, {**environment, **more})
         same = got[:2] == expected[:2]
         print(f"{'same' if same else 'DIFFERS'} {script.stem} {name} ({time.monotonic() - begin:.1f} s)", flush=True)

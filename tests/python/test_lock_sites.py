@@ -189,6 +189,23 @@ def test_a_lock_is_moved_and_moved_back_for_who_begins_then(desk: Desk) -> None:
     assert sorted(name.partition("-")[0] for name, _ in desk.wheels()) == ["alpha", "gamma"]
 
 
+def test_what_a_project_pins_is_held_to_it(desk: Desk) -> None:
+    def publish(value: int) -> None:
+        desk.lock([wheel("alpha", "1.0", {"alpha.py": f"VALUE = {value}"}), wheel("beta", "1.0", {"beta.py": ""})])
+        desk.publish()
+
+    publish(1)
+    where = ["--manifest-url", desk.origin.url + MANIFEST, "--namespace", ""]
+    desk.command("pin", "alpha", *where, cache="cache")
+    assert desk.mounted("import alpha, beta; print(alpha.VALUE)") == "1"
+    publish(2)
+    desk.mounted("mm.upgrade()")
+    refused = desk.mounted("import beta, alpha", fails=True)
+    assert refused.startswith("magic_module.errors.PolicyError: alpha is locked to 1.0 with the tree ")
+    frozen = desk.mounted("import beta", ", frozen=True", fails=True)
+    assert frozen.startswith("magic_module.errors.PolicyError: ") and "beta" in frozen
+
+
 def test_another_interpreter_chooses_among_the_wheels_of_the_site(desk: Desk) -> None:
     desk.lock(packages())
     desk.publish()

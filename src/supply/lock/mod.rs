@@ -333,6 +333,9 @@ impl Supply for LockSupply {
     }
 
     fn may_move(&self) -> Result<()> {
+        if self.site.is_some() {
+            return Ok(());
+        }
         let lock = self.source.path.display();
         Err(Error::new(Kind::Policy, format!("the lock {lock} says which versions are used"))
             .path(lock.to_string())
