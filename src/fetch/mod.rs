@@ -9,6 +9,7 @@
 //! their own (lane.rs). Dropping the future ends the downloads, removes their part files
 //! and lets go of their locks.
 
+pub mod bucket;
 mod bundles;
 mod download;
 mod lane;

@@ -223,16 +223,25 @@ impl Http {
     }
 
     /// The head of the answer, if it comes in time.
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         builder: reqwest::RequestBuilder,
         url: &SafeUrl,
     ) -> Result<reqwest::Response, OriginError> {
-        match tokio::time::timeout(self.headers, builder.send()).await {
+        self.answer_within(builder, url, self.headers).await
+    }
+
+    pub(super) async fn answer_within(
+        &self,
+        builder: reqwest::RequestBuilder,
+        url: &SafeUrl,
+        time: Duration,
+    ) -> Result<reqwest::Response, OriginError> {
+        match tokio::time::timeout(time, builder.send()).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.not_sent(error, url)),
             Err(_) => {
-                let limit = self.headers.as_secs_f32();
+                let limit = time.as_secs_f32();
                 let why = format!("the server did not answer within {limit} s");
                 Err(OriginError { silent: true, ..OriginError::temporary(why) })
             }

@@ -16,6 +16,7 @@ mod redirect;
 mod stores;
 
 pub use answer::encoded;
+pub use stores::{Condition, Content, Put, Version};
 
 use std::borrow::Cow;
 use std::fmt;

@@ -9,8 +9,8 @@
 //! A store is opened at the first request for it: then the variables of its cloud are read. Only
 //! credentials and signatures come from `object_store`; the requests are our own, so that proxies,
 //! certificates, ranges, limits and retries are the same as for any server. What is asked for the
-//! credentials themselves goes through `metadata.rs`, and what a store refuses is put in words by
-//! `refused.rs`.
+//! credentials themselves goes through `metadata.rs`, what a store refuses is put in words by
+//! `refused.rs`, and `write.rs` is for publishing.
 
 mod amazon;
 mod azure;
@@ -18,6 +18,7 @@ mod google;
 mod metadata;
 mod profile;
 mod refused;
+mod write;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -39,6 +40,7 @@ use crate::settings;
 
 pub(super) use metadata::Connector;
 pub(super) use refused::refused;
+pub use write::{Condition, Content, Put, Version};
 
 /// What stands in a key as it is; a signature counts on all else being escaped.
 const PLAIN: &AsciiSet =

@@ -15,7 +15,7 @@ use crate::py::bridge::facts::facts;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::{code_of, session};
 use crate::settings::Settings;
-use crate::uses::publish::{Compiler, LeftOut, Options, Published, PublishedUnit, publish};
+use crate::uses::publish::{Check, Compiler, LeftOut, Options, Published, PublishedUnit, publish};
 
 /// What a compiler raised.
 type Raised = Arc<Mutex<Option<PyErr>>>;
@@ -34,7 +34,12 @@ pub fn _publish<'py>(
     let raised = Raised::default();
     let compiler = compile.map(|compile| compiler(py, compile, &raised)).transpose()?;
     let settings = Settings::from_env().or_raise(py)?;
-    let options = || Options::new(&settings, namespace, drop_older_than, &sign, compiler);
+    let check = check(&raised);
+    let options = || {
+        let mut options = Options::new(&settings, namespace, drop_older_than, &sign, compiler)?;
+        options.reach.check = Some(check);
+        Ok(options)
+    };
     let published = py.detach(|| publish(&source, &output, &options()?));
     if let Some(error) = raised.lock().take() {
         return Err(error);
@@ -67,6 +72,17 @@ pub fn _publish_lock<'py>(
         return Err(error);
     }
     shown(py, &published?)
+}
+
+/// Ends what takes long when the user wants it to end.
+fn check(raised: &Raised) -> Check {
+    let raised = raised.clone();
+    Arc::new(move || {
+        Python::attach(|py| py.check_signals()).map_err(|error| {
+            *raised.lock() = Some(error);
+            Error::new(Kind::Configuration, "publishing was interrupted")
+        })
+    })
 }
 
 /// A compiler that asks Python. What that raises ends publishing, and waits in `raised`.

@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use super::site::Site;
 use super::{
-    OTHER_FOLDER, Options, Published, PublishedUnit, code, history, pack, refused, signatures,
+    ATTEMPTS, OTHER_FOLDER, Options, Published, PublishedUnit, code, history, overtaken, pack,
+    refused, signatures,
 };
 use serde_json::Value;
 
@@ -70,14 +71,20 @@ impl Session {
             markers: compared(&lock, &text, &contents, facts),
         };
         let output = super::resolve(output)?;
-        let mut site = beside(move || Site::open(&output)).await?;
-        let before = before(&site)?;
-        self.bring_wheels(mount, &resolved, &mut site).await?;
-        let options = options.clone();
-        beside(move || {
-            finish(&mut site, &before, Meaning { text, target, resolved, contents }, &options)
-        })
-        .await
+        let meaning = Meaning { text, target, resolved, contents };
+        for _ in 0..ATTEMPTS {
+            let (place, reach) = (output.clone(), options.clone());
+            let mut site = beside(move || Site::open(&place, &reach)).await?;
+            let before = before(&mut site)?;
+            let compiles = options.compiler.is_some();
+            self.bring_wheels(mount, &meaning.resolved, &mut site, compiles).await?;
+            let (meaning, options) = (meaning.clone(), options.clone());
+            let done = beside(move || finish(&mut site, &before, meaning, &options)).await?;
+            if let Some(done) = done {
+                return Ok(done);
+            }
+        }
+        Err(overtaken(&output))
     }
 
     /// What a lock means for this interpreter, as everybody may have it.
@@ -99,15 +106,18 @@ impl Session {
         Ok((resolved, contents))
     }
 
-    /// Afterwards the site has every wheel.
+    /// Afterwards the site has every wheel; where it compiles them, this machine has them, too.
     async fn bring_wheels(
         &self,
         mount: &Mount,
         resolved: &Resolved,
         site: &mut Site,
+        compiles: bool,
     ) -> Result<()> {
         let mut missing = Vec::new();
-        for it in resolved.units.values().filter(|it| !site.holds_wheel(&it.sha256, it.size)) {
+        let is_read = compiles && site.is_remote();
+        let wanted = |it: &&Distribution| is_read || !site.holds_wheel(&it.sha256, it.size);
+        for it in resolved.units.values().filter(wanted) {
             missing.push(artifact_of(mount, it)?);
         }
         let blobs = self.engine.store.blobs();
@@ -136,6 +146,7 @@ struct PublishedTarget {
 }
 
 /// All that is to be published, beside the wheels.
+#[derive(Clone)]
 struct Meaning {
     text: Vec<u8>,
     target: PublishedTarget,
@@ -160,7 +171,7 @@ fn file_name(it: &Distribution) -> String {
 }
 
 /// What the site holds. What is damaged is never overwritten.
-fn before(site: &Site) -> Result<Before> {
+fn before(site: &mut Site) -> Result<Before> {
     let previous = history::previous(site, &Default::default())?;
     let Some(manifest) = previous.manifest else {
         return Ok(Before { manifest: None, documents: Vec::new() });
@@ -175,19 +186,20 @@ fn before(site: &Site) -> Result<Before> {
         let bytes = site.read(it.part.url.as_str())?;
         let bytes = bytes.filter(|bytes| Digest::of(bytes) == it.part.sha256);
         if let Some(Ok(document)) = bytes.map(|it| Document::parse("before", &it)) {
+            site.know(references_of(&document, [&lock.text, &it.part]));
             documents.push((it.clone(), document));
         }
     }
     Ok(Before { manifest: Some(manifest), documents })
 }
 
-/// Writes what is small, and the manifest last.
+/// Writes what is small, and the manifest last. `None`: somebody else published meanwhile.
 fn finish(
     site: &mut Site,
     before: &Before,
     meaning: Meaning,
     options: &Options,
-) -> Result<Published> {
+) -> Result<Option<Published>> {
     let Meaning { text, target, mut resolved, contents } = meaning;
     for it in resolved.units.values_mut() {
         it.url = wheel_url(&it.sha256);
@@ -240,10 +252,13 @@ fn finish(
             let serial = manifest.serial.unwrap_or_default();
             (serial, super::sign_again(site, serial, options)?)
         }
-        None => write(site, before, lock, &references, options)?,
+        None => match write(site, before, lock, &references, options)? {
+            Some(written) => written,
+            None => return Ok(None),
+        },
     };
     let sweep = |days| site.sweep(&references, days, options.clock);
-    Ok(Published {
+    Ok(Some(Published {
         changed: !is_same,
         signed,
         serial,
@@ -253,7 +268,7 @@ fn finish(
         dropped_versions: 0,
         dropped: options.drop_older_than.map_or(Ok(0), sweep)?,
         left_out: Vec::new(),
-    })
+    }))
 }
 
 fn write(
@@ -262,7 +277,7 @@ fn write(
     lock: PublishedLock,
     references: &BTreeSet<String>,
     options: &Options,
-) -> Result<(u64, bool)> {
+) -> Result<Option<(u64, bool)>> {
     if options.sign.is_empty() {
         signatures::refuse_unsigned(site)?;
     }
@@ -290,8 +305,8 @@ fn write(
         old.extend(references_of(document, [&it.part]));
     }
     let signed = signatures::put(site, &bytes, &options.sign, &super::comment(serial, options))?;
-    site.commit(&bytes, &old, references)?;
-    Ok((serial, signed))
+    let is_ours = site.commit(&bytes, &old, references)?;
+    Ok(is_ours.then_some((serial, signed)))
 }
 
 /// The code of a wheel: what the site has of the same wheel, and what is compiled now.

@@ -7,10 +7,12 @@
 //! ```
 //!
 //! Everything but `manifest.json` is named by its content and never changes, so a
-//! reader of the old or the new manifest finds all of its files. What SRC lacks or
-//! gets wrong is refused before the first byte is written. See `docs/reference/manifest.md`.
+//! reader of the old or the new manifest finds all of its files. OUT may be in a bucket
+//! (bucket.rs). What SRC lacks or gets wrong is refused before the first byte is written. See
+//! `docs/reference/manifest.md`.
 //! A lock is published with its wheels, and with what it means for this interpreter (lock.rs).
 
+mod bucket;
 mod catalogue;
 mod code;
 mod distribution;
@@ -35,10 +37,14 @@ use crate::name::{Namespace, UnitName, Version};
 use crate::settings::Settings;
 use crate::sign::secret::Signer;
 
+pub use bucket::{Check, Reach};
 pub use catalogue::{CATALOGUE_ABOVE, Parts, split};
 pub use code::Compiler;
 
 const OTHER_FOLDER: &str = "choose another output folder";
+
+/// How often others may be faster.
+const ATTEMPTS: u32 = 8;
 
 /// How far a manifest may be ahead of a client's clock, in seconds.
 const DAY: u64 = 86_400;
@@ -58,6 +64,8 @@ pub struct Options {
     pub sign: Vec<Signer>,
     /// Compiles the sources for one interpreter.
     pub compiler: Option<Compiler>,
+    /// How a bucket is reached.
+    pub reach: Reach,
 }
 
 impl Options {
@@ -82,6 +90,7 @@ impl Options {
             settings_epoch: settings.source_date_epoch.is_some(),
             sign: sign.iter().map(signer).collect::<Result<_>>()?,
             compiler,
+            reach: Reach::new(settings),
         })
     }
 }
@@ -95,7 +104,7 @@ pub struct Published {
     pub signed: bool,
     /// Of the manifest that is there now.
     pub serial: u64,
-    /// Where that is.
+    /// Where that is: a path, or the URL of an object.
     pub manifest: PathBuf,
     /// All that SRC holds, by name.
     pub units: Vec<PublishedUnit>,
@@ -145,8 +154,31 @@ pub struct PublishedUnit {
     pub changed: bool,
 }
 
-/// Publishes the folder `source` into the folder `output`.
+/// Publishes the folder `source` into `output`: a folder, or what a URL of an object store names.
 pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Published> {
+    again(output, || attempt(source, output, options))
+}
+
+/// Once more from the start for as long as somebody else was faster. Into a folder one publishes
+/// after the other; in a bucket a manifest takes the place of the one that it was made from only.
+fn again<T>(output: &Path, attempt: impl Fn() -> Result<Option<T>>) -> Result<T> {
+    for _ in 0..ATTEMPTS {
+        if let Some(done) = attempt()? {
+            return Ok(done);
+        }
+    }
+    Err(overtaken(output))
+}
+
+/// Others were faster again and again.
+fn overtaken(output: &Path) -> Error {
+    let shown = output.display();
+    let what = format!("cannot publish into {shown}: others published {ATTEMPTS} times meanwhile");
+    Error::new(Kind::Store, what).path(shown.to_string()).hint("publish again")
+}
+
+/// `None`: somebody else published meanwhile.
+fn attempt(source: &Path, output: &Path, options: &Options) -> Result<Option<Published>> {
     let (source, output) = apart(source, output)?;
     let overrides = overrides::read(&source)?;
     let mut source = source::read(&source, &options.namespace, &overrides)?;
@@ -155,11 +187,13 @@ pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Publis
     left_out.sort();
     left_out.dedup();
 
-    let mut site = site::Site::open(&output)?;
+    let mut site = site::Site::open(&output, options)?;
     let previous = history::previous(&site, &options.namespace)?;
     if previous.manifest.as_ref().is_some_and(|manifest| manifest.lock.is_some()) {
         return Err(refused(output.display(), "it has a lock", OTHER_FOLDER));
     }
+    site.know(site::references(&previous.modules));
+    site.know(previous.parts.clone());
     let mut modules = Modules::default();
     for draft in drafts {
         let (name, before) = (draft.name.clone(), previous.record(&draft.name));
@@ -182,11 +216,14 @@ pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Publis
         if options.sign.is_empty() {
             signatures::refuse_unsigned(&site)?;
         }
-        write(&mut site, &previous, &modules, overrides.max_age, options)?
+        match write(&mut site, &previous, &modules, overrides.max_age, options)? {
+            Some(written) => written,
+            None => return Ok(None),
+        }
     };
     let sweep = |days| site.sweep(&site::references(&modules), days, options.clock);
     let dropped = options.drop_older_than.map_or(Ok(0), sweep)?;
-    Ok(Published {
+    Ok(Some(Published {
         changed: !same,
         signed,
         serial,
@@ -196,17 +233,18 @@ pub fn publish(source: &Path, output: &Path, options: &Options) -> Result<Publis
         dropped_versions,
         dropped,
         left_out,
-    })
+    }))
 }
 
-/// Writes the parts of a catalogue, if there is to be one, and the manifest last.
+/// Writes the parts of a catalogue, if there is to be one, and the manifest last. `None`: somebody
+/// else published meanwhile.
 fn write(
     site: &mut site::Site,
     previous: &history::Previous,
     modules: &Modules,
     max_age: Option<u64>,
     options: &Options,
-) -> Result<(u64, bool)> {
+) -> Result<Option<(u64, bool)>> {
     let serial = history::next_serial(previous.serial(), options)?;
     let mut manifest = Manifest {
         manifest: FORMAT,
@@ -234,8 +272,8 @@ fn write(
     before.extend(signatures::current(site)?);
     let bytes = to_json(&manifest)?;
     let signed = signatures::put(site, &bytes, &options.sign, &comment(serial, options))?;
-    site.commit(&bytes, &before, &site::references(modules))?;
-    Ok((serial, signed))
+    let is_ours = site.commit(&bytes, &before, &site::references(modules))?;
+    Ok(is_ours.then_some((serial, signed)))
 }
 
 /// The records are the same, but a key may be new.
@@ -243,7 +281,8 @@ fn sign_again(site: &mut site::Site, serial: u64, options: &Options) -> Result<b
     let Some(bytes) = site.read(site::MANIFEST)?.filter(|_| !options.sign.is_empty()) else {
         return Ok(false);
     };
-    signatures::put(site, &bytes, &options.sign, &comment(serial, options))
+    let signed = signatures::put(site, &bytes, &options.sign, &comment(serial, options))?;
+    site.flush().map(|()| signed)
 }
 
 /// What is signed beside the manifest, for people who look at a signature.
@@ -307,8 +346,11 @@ fn apart(source: &Path, output: &Path) -> Result<(PathBuf, PathBuf)> {
     Ok((real, output))
 }
 
-/// The real path of a folder that may not exist yet.
+/// The real path of a folder that may not exist yet; a URL as it is.
 fn resolve(path: &Path) -> Result<PathBuf> {
+    if bucket::url_of(path).is_some() {
+        return Ok(path.to_owned());
+    }
     let absolute = std::path::absolute(path).map_err(|error| {
         Error::new(Kind::Configuration, format!("cannot publish into {}", path.display()))
             .caused_by(&error)

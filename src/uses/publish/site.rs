@@ -25,10 +25,13 @@ use std::time::{Duration, SystemTime};
 
 use fs_err::File;
 
+use super::Options;
+use super::bucket::{self, Remote};
 use super::source::SourceFile;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{self, Modules, Pack, PackFormat};
 use crate::name::{Digest, FilePath, Hashing, UrlText};
+use crate::origin::Content;
 use crate::store::lock::unsupported;
 use crate::store::{disk, sync_folder};
 use crate::supply::lock::site::wheel_url;
@@ -45,7 +48,9 @@ const FEW: usize = 16;
 pub(super) struct Site {
     root: PathBuf,
     /// Kept open: the lock ends with it.
-    _lock: File,
+    _lock: Option<File>,
+    /// Where all of it is that is not in a folder.
+    remote: Option<Remote>,
     counter: u64,
     written: Vec<PathBuf>,
     /// The parts of the catalogue that is served from now on.
@@ -53,8 +58,18 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Waits until nobody else publishes into `root`.
-    pub fn open(root: &Path) -> Result<Self> {
+    /// Waits until nobody else publishes into `root`; in a bucket that shows at the end.
+    pub fn open(root: &Path, options: &Options) -> Result<Self> {
+        if let Some(url) = bucket::url_of(root) {
+            return Ok(Self {
+                root: PathBuf::new(),
+                _lock: None,
+                remote: Some(Remote::new(url, options)?),
+                counter: 0,
+                written: Vec::new(),
+                parts: BTreeSet::new(),
+            });
+        }
         let failed = |error: std::io::Error| cannot_write(root, &error);
         fs_err::create_dir_all(root).map_err(failed)?;
         let mut options = File::options();
@@ -73,7 +88,8 @@ impl Site {
         fs_err::create_dir(&temporary).map_err(failed)?;
         Ok(Self {
             root: root.to_path_buf(),
-            _lock: lock,
+            _lock: Some(lock),
+            remote: None,
             counter: 0,
             written: Vec::new(),
             parts: BTreeSet::new(),
@@ -81,11 +97,17 @@ impl Site {
     }
 
     pub fn manifest_path(&self) -> PathBuf {
+        if let Some(remote) = &self.remote {
+            return remote.manifest_url().into();
+        }
         self.root.join(MANIFEST)
     }
 
     /// The bytes at a path of the site; `None` if there is nothing.
     pub fn read(&self, relative: &str) -> Result<Option<Vec<u8>>> {
+        if let Some(remote) = &self.remote {
+            return remote.read(relative);
+        }
         match fs_err::read(self.root.join(relative)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -95,6 +117,9 @@ impl Site {
 
     /// True if the site holds these very bytes at `relative`.
     fn holds(&self, relative: &str, size: u64, sha256: &Digest) -> bool {
+        if let Some(remote) = &self.remote {
+            return remote.holds(relative);
+        }
         let path = self.root.join(relative);
         fs_err::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == size)
             && digest_of(&path).is_ok_and(|(_, digest)| digest == *sha256)
@@ -110,6 +135,11 @@ impl Site {
         let suffix = suffix_of(file.path.file_name());
         let relative = format!("files/{}/{hex}{suffix}", &hex[..2]);
         if self.holds(&relative, file.size, &file.sha256) {
+            return Ok(relative);
+        }
+        if let Some(remote) = &mut self.remote {
+            let (path, size, sha256) = (file.disk.clone(), file.size, file.sha256);
+            remote.keep(relative.clone(), Content::File { path, size, sha256 })?;
             return Ok(relative);
         }
         let temporary = self.temporary();
@@ -152,11 +182,17 @@ impl Site {
 
     /// Where a wheel lies that it holds.
     pub fn wheel(&self, sha256: &Digest) -> PathBuf {
+        if let Some(remote) = &self.remote {
+            return remote.local(sha256);
+        }
         self.root.join(wheel_url(sha256).as_str())
     }
 
     /// Copies a wheel out of the cache; its bytes are looked at once more.
     pub fn keep_wheel(&mut self, blob: &Path, sha256: &Digest, size: u64) -> Result<()> {
+        if let Some(remote) = &mut self.remote {
+            return remote.keep_wheel(wheel_url(sha256).as_str(), blob, *sha256, size);
+        }
         let temporary = self.temporary();
         let failed = |error: std::io::Error| cannot_write(&self.root, &error);
         let reader = File::open(blob).map_err(|error| cannot_read(blob, &error))?;
@@ -183,8 +219,28 @@ impl Site {
         self.parts.extend(parts.iter().cloned());
     }
 
-    /// The names in a folder of the site; what has no name of ours is left out.
+    /// Has what waits put into the bucket.
+    pub fn flush(&mut self) -> Result<()> {
+        self.remote.as_mut().map_or(Ok(()), Remote::flush)
+    }
+
+    /// True if what it holds does not lie on this machine.
+    pub fn is_remote(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// What the manifest before refers to needs not be looked for in a bucket.
+    pub fn know(&mut self, references: BTreeSet<String>) {
+        if let Some(remote) = &mut self.remote {
+            remote.know(references);
+        }
+    }
+
+    /// The names in a folder of the site; what has no name of ours is left out. A bucket lists none.
     pub fn names(&self, folder: &str) -> Result<Vec<String>> {
+        if self.remote.is_some() {
+            return Ok(Vec::new());
+        }
         let path = self.root.join(folder);
         let entries = disk::list(&path).map_err(|error| cannot_read(&path, &error))?;
         let name = |entry: &PathBuf| Some(entry.file_name()?.to_str()?.to_owned());
@@ -193,6 +249,10 @@ impl Site {
 
     /// Writes a small file in one step, whatever was there.
     pub fn replace(&mut self, relative: &str, bytes: &[u8]) -> Result<()> {
+        if let Some(remote) = &mut self.remote {
+            let content = Content::Bytes(bytes.to_vec().into());
+            return remote.keep(relative.to_owned(), content);
+        }
         let temporary = self.temporary();
         let written = fs_err::write(&temporary, bytes);
         written.map_err(|error| cannot_write(&self.root, &error))?;
@@ -209,13 +269,17 @@ impl Site {
     /// Makes the new state visible in one step: first all that it refers to is on
     /// the disk, then the manifest takes the place of the old one.
     ///
-    /// `before` and `after` are what the two manifests refer to.
+    /// `before` and `after` are what the two manifests refer to. False: the bucket has another
+    /// manifest by now than the one that this one was made from.
     pub fn commit(
         &mut self,
         manifest: &[u8],
         before: &BTreeSet<String>,
         after: &BTreeSet<String>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        if let Some(remote) = &mut self.remote {
+            return remote.commit(manifest);
+        }
         let temporary = self.temporary();
         let written = fs_err::write(&temporary, manifest).and_then(|()| self.sync(&temporary));
         let failed = |error: std::io::Error| cannot_write(&self.root, &error);
@@ -234,11 +298,14 @@ impl Site {
         fs_err::rename(&temporary, self.manifest_path()).map_err(failed)?;
         // Where that cannot be asked for, the system sees to it.
         let _ = sync_folder(&self.root);
-        Ok(())
+        Ok(true)
     }
 
-    /// Deletes what no record refers to, once it is older than `days`.
+    /// Deletes what no record refers to, once it is older than `days`; from a bucket nothing.
     pub fn sweep(&self, references: &BTreeSet<String>, days: u64, clock: u64) -> Result<u64> {
+        if self.remote.is_some() {
+            return Ok(0);
+        }
         let limit = Duration::from_secs(clock.saturating_sub(days.saturating_mul(super::DAY)));
         let limit = SystemTime::UNIX_EPOCH + limit;
         let signatures = super::signatures::current(self)?;
@@ -305,6 +372,9 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
+        if self.remote.is_some() {
+            return;
+        }
         // Nothing to tell: the next publisher removes what is left.
         let _ = fs_err::remove_dir_all(self.root.join(TEMPORARY));
     }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use magic_module::name::Namespace;
-use magic_module::uses::publish::{Options, Published, publish};
+use magic_module::uses::publish::{Options, Published, Reach, publish};
 
 pub use client::{Client, Options as ClientOptions};
 pub use server::Server;
@@ -72,6 +72,7 @@ impl World {
             settings_epoch: true,
             sign: Vec::new(),
             compiler: None,
+            reach: Reach::default(),
         };
         publish(&self.source, &self.site, &options).unwrap()
     }

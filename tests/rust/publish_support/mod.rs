@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use magic_module::error::Result;
 use magic_module::manifest::{Body, Manifest, Modules, Record};
 use magic_module::name::{Digest, Namespace};
-use magic_module::uses::publish::{Options, Published, publish};
+use magic_module::uses::publish::{Options, Published, Reach, publish};
 
 pub const DAY: u64 = 86_400;
 pub const NOW: u64 = 1_700_000_000;
@@ -161,6 +161,7 @@ pub fn options(namespace: &str, clock: u64, drop_older_than: Option<u64>) -> Opt
         settings_epoch: true,
         sign: Vec::new(),
         compiler: None,
+        reach: Reach::default(),
     }
 }
 

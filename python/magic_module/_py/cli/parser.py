@@ -61,7 +61,7 @@ def command_line() -> argparse.ArgumentParser:
         "publish.publish", "publish", "Turn a folder of modules and data, or a lock, into files for any static host."
     )
     publish.add_argument("source", metavar="SRC", nargs="?", help="the folder of modules; with --lock there is none")
-    publish.add_argument("output", metavar="OUT", help="the folder to serve; manifest.json is written last")
+    publish.add_argument("output", metavar="OUT", help="a folder, or s3://BUCKET/PATH; manifest.json is written last")
     publish.mixes = True
     publish.add_argument(
         "--drop-older-than", type=_days, metavar="DAYS", help="forget versions that were replaced longer ago"
