@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$name && break; done)
 TOOLS = .venv/tools/bin/python
 
-.PHONY: help demo test test-clusters test-platform test-lock test-lock-odd lint test-rust test-python torture torture-short torture-archives torture-network fuzz \
+.PHONY: help demo test test-clusters test-clouds test-platform test-lock test-lock-odd lint test-rust test-python torture torture-short torture-archives torture-network fuzz \
 	bench bench-counts bench-quick docs wheel environment clean python
 
 help: ## this list
@@ -35,6 +35,9 @@ test-lock-odd: ## the same with 700 MB of odd packages: knots, start files, plug
 
 test-clusters: python ## mounts on Dask, Ray and Spark, which it installs; `make test` runs the short form, without Ray and Spark
 	$(PYTHON) tools/check.py clusters-long
+
+test-clouds: python ## object stores: moto as S3, which it installs, and azurite as Azure (AZURITE names its azurite-blob)
+	$(PYTHON) tools/check.py clouds
 
 test-platform: python ## the example platform: its server, and its page in a browser (Debian's chromium and chromium-driver)
 	$(PYTHON) tools/check.py platform

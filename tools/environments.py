@@ -4,6 +4,7 @@
     .venv/tools          maturin, ruff, mypy, and the wheel
     .venv/3.10, 3.11, …  the test tools and the wheel
     .venv/clusters       those, and engines of clusters; .venv/platform: a web server and a driver of browsers
+    .venv/clouds         those, and moto
     .venv/docs           what makes the documentation site
 
 Each is made on first use, and again only when what it is made from has changed: a stamp beside it holds the digest.

@@ -1,4 +1,4 @@
-"""A data file of 1 GiB, sha256 included, against `curl -o`.
+"""A data file of 1 GiB, sha256 included, against `curl -o`; and the same out of a bucket, with signed requests.
 
 Whole processes, into memory (tmpfs) where there is room: what a disk takes is the disk's. On a disk ours syncs what it
 downloaded, which curl does not; that is a note.
@@ -20,6 +20,8 @@ from workplace import Workplace, remove
 SIZE = 1 << 30
 QUICK = 256 << 20
 MOST = 1.10
+MOST_SIGNED = 1.15
+BUCKET = "models"
 
 FETCH = "import magic_module; magic_module.prefetch('magic_module.large')"
 
@@ -28,27 +30,38 @@ def row(size: int = SIZE) -> Row:
     return Row(f"data file of {size >> 20:,} MiB, sha256 included", "`curl -o`", f"≤ {MOST:.2f}×")
 
 
+def signed_row() -> Row:
+    return Row("the same out of a bucket (`s3://`)", "`curl -o`", f"≤ {MOST_SIGNED:.2f}×")
+
+
 def run(workplace: Workplace) -> list[Row]:
     if shutil.which("curl") is None:
         raise Failure("no curl")
     size = workplace.size("MiB in the large file", SIZE >> 20, QUICK >> 20) << 20
     workplace.room_for(3 * size + (256 << 20))
-    source, site = workplace.folder("source"), workplace.folder("site")
+    source, served = workplace.folder("source"), workplace.folder("served")
+    site = served / BUCKET
     source.mkdir()
     (source / "large.py").write_text("LARGE = True\n")
     fixtures.noise(source / "large.bin", size, "large")
     fixtures.publish(source, site)
     large = max((path for path in site.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
-    with Origin(site) as origin:
-        contest = Contest(workplace, origin, size, f"{origin.url}/{large.relative_to(site).as_posix()}")
+    with Origin(served) as origin:
+        contest = Contest(workplace, origin, size, f"{origin.url}/{large.relative_to(served).as_posix()}")
         place = workplace.folder("work")
-        ours, theirs = interleave(workplace.rounds(9, 3), contest.ours(place), contest.theirs(place))
+        signed = contest.ours(place, f"s3://{BUCKET}/manifest.json")
+        sides = interleave(workplace.rounds(9, 3), contest.ours(place), contest.theirs(place), signed)
+        ours, theirs, out_of_bucket = sides
         notes = contest.on_disk()
-    remove(site)
+    remove(served)
     wall = [Side([ended.wall for ended in side]) for side in (ours, theirs)]
     cpu = [Side([ended.cpu for ended in side]) for side in (ours, theirs)]
     notes.insert(0, f"by processor time {ratio(cpu[0], cpu[1]):.2f}×")
-    return [row(size).compared(wall[0], wall[1], MOST, time_of, notes)]
+    bucket = Side([ended.wall for ended in out_of_bucket])
+    return [
+        row(size).compared(wall[0], wall[1], MOST, time_of, notes),
+        signed_row().compared(bucket, wall[1], MOST_SIGNED, time_of, []),
+    ]
 
 
 class Contest:
@@ -60,10 +73,17 @@ class Contest:
         self.size = size
         self.url = url
 
-    def ours(self, place: Path):  # type: ignore[no-untyped-def]
+    def ours(self, place: Path, url: str | None = None):  # type: ignore[no-untyped-def]
+        settings = {
+            "MAGIC_MODULE_MANIFEST_URL": url or f"{self.origin.url}/{BUCKET}/manifest.json",
+            # The server looks at no signature; that there is one costs what it costs.
+            "AWS_ENDPOINT_URL": self.origin.url,
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+        }
+
         def one() -> Ended:
-            url = self.origin.manifest_url
-            environment = self.workplace.environment(place / "cache", MAGIC_MODULE_MANIFEST_URL=url)
+            environment = self.workplace.environment(place / "cache", **settings)
             ended = measure.run(self.workplace.python(FETCH), environment)
             if not any(path.stat().st_size == self.size for path in (place / "cache").rglob("large.bin")):
                 raise Failure("the file did not arrive")

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from kit.bucket import KEY, SECRET, TOKEN, Bucket, refuse
+from kit.bucket import KEY, SECRET, TOKEN, Bucket, GoogleBucket, refuse
+from kit.locks import Lock, packages
 from kit.process import Result
 from kit.sources import write_tree
 from kit.world import World
-from origins import Reply
+from origins import Origin, Reply
 
 pytestmark = pytest.mark.once
 
@@ -23,18 +24,21 @@ LARGE = "# " + "x" * 300_000 + "\n"
 
 
 @pytest.fixture
-def bucket(world: World) -> Iterator[Bucket]:
-    bucket = Bucket(world.path / "store")
+def bucket(world: World, request: pytest.FixtureRequest) -> Iterator[Bucket]:
+    kind = getattr(request, "param", Bucket)
+    bucket: Bucket = kind(world.path / "store")
     world.extra |= bucket.environment
     world.extra["MAGIC_MODULE_MANIFEST_URL"] = f"{bucket.url}/site/manifest.json"
     yield bucket
     bucket.close()
 
 
-def publish(world: World, sources: dict[str, str], *args: str, status: int = 0) -> Result:
+def publish(
+    world: World, sources: dict[str, str], *args: str, to: str = "s3://models/site/", status: int = 0
+) -> Result:
     source = world.path / "sources"
     write_tree(source, sources)
-    line = ["-m", "magic_module", "publish", str(source), "s3://models/site/", *args]
+    line = ["-m", "magic_module", "publish", str(source), to, *args]
     return world.run(None, args=line, status=status)
 
 
@@ -144,3 +148,45 @@ def test_a_signal_ends_it(world: World, bucket: Bucket) -> None:
     started.send_signal(signal.SIGINT)
     assert world.finish(started).stderr.rstrip().endswith("KeyboardInterrupt")
     stall.release.set()
+
+
+def test_a_lock_is_published_into_a_bucket_and_served_from_it(world: World, bucket: Bucket, tmp_path: Path) -> None:
+    with Origin(tmp_path / "index") as index:
+        index.folder.mkdir(exist_ok=True)
+        lock = Lock(index.folder, packages(), url=f"{index.url}/wheels")
+        line = ["-m", "magic_module", "publish", "--lock", str(lock.path), "s3://models/env", "--compile"]
+        world.run(None, args=line)
+        assert any(name.startswith("env/wheels/") for name in bucket.names())
+        bucket.server.take()
+        # Whoever publishes has the wheels in the cache.
+        shown = world.run(None, args=line)
+        assert shown.stdout.endswith("env/manifest.json: nothing changed\n")
+        again = bucket.server.take()
+        assert [request.method for request in again] == ["GET"] * 2
+    mount = "import magic_module as mm\nmm.mount('', 's3://models/env/manifest.json')\n"
+    script = f"{mount}import alpha\nprint(alpha.__name__)"
+    assert world.run(script, env={"MAGIC_MODULE_CACHE_DIR": str(tmp_path / "other")}).stdout == "alpha\n"
+
+
+@pytest.mark.parametrize("bucket", [GoogleBucket], indirect=True)
+def test_google_has_generations(world: World, bucket: Bucket) -> None:
+    publish(world, {"alpha.py": "VALUE = 1\n"}, to="gs://models/site")
+    older = (bucket.folder / "site" / "manifest.json").read_bytes()
+    assert world.run(USE).stdout == "1\n"
+    publish(world, {"alpha.py": "VALUE = 2\n"}, to="gs://models/site")
+    bucket.fail("GET", "site/manifest.json", lambda reply: reply.whole(200, older, {"x-goog-generation": "7"}))
+    bucket.server.take()
+    publish(world, {"alpha.py": "VALUE = 3\n"}, to="gs://models/site")
+    tried = [request.status for request in bucket.server.take() if request.method == "PUT"]
+    assert sorted(tried) == [200, 200, 412]
+    assert versions(bucket) == 3
+    stranger = GoogleBucket(world.path / "stranger")
+    stranger.close()
+    env = {**bucket.environment, "GOOGLE_SERVICE_ACCOUNT_KEY": stranger.environment["GOOGLE_SERVICE_ACCOUNT_KEY"]}
+    failed = world.run(USE, env={**env, "MAGIC_MODULE_CACHE_DIR": str(world.path / "other")}, status=1)
+    said = (
+        "the store answered 401 Unauthorized (AuthenticationRequired); check the file that "
+        "GOOGLE_APPLICATION_CREDENTIALS names, or run `gcloud auth application-default login`"
+    )
+    assert failed.stderr.rstrip().endswith(said)
+    assert "canary" not in failed.stderr

@@ -88,7 +88,6 @@ struct Reading {
 }
 
 impl Reading {
-    #[expect(clippy::type_complexity, reason = "what a stream unfolds into")]
     fn next(mut self) -> std::io::Result<Option<(Bytes, Option<Self>)>> {
         use std::io::Read as _;
         let most = self.left.min(CHUNK as u64);

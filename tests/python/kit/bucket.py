@@ -5,23 +5,31 @@
     bucket.url                                # s3://models
     bucket.fail("PUT", "*/manifest.json", answer)
 
-It has GET with ranges and ETags, HEAD, and PUT with If-Match and If-None-Match. It was written from the description
-of the signature, so that it and the client do not make the same mistakes.
+`GoogleBucket` is the same as Google has it. It has GET with ranges and ETags, HEAD, and PUT with If-Match and
+If-None-Match. It was written from the description of the signature, so that it and the client do not make the same
+mistakes.
 """
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import fnmatch
 import hashlib
 import hmac
+import json
 import re
+import shutil
+import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
+
+import pytest
 
 from origins import Origin, Reply, Request
 
@@ -98,7 +106,10 @@ class Bucket:
             if reply.body is None:
                 refuse(reply, 404, "NoSuchKey")
             else:
-                reply.well()
+                self._get(reply)
+
+    def _get(self, reply: Reply) -> None:
+        reply.well()
 
     def _date(self, timestamp: float | None = None) -> str:
         return email.utils.formatdate(time.time() + self.ahead, usegmt=True)
@@ -109,6 +120,9 @@ class Bucket:
         if (wanted is not None and wanted != tag) or (unwanted == "*" and tag is not None):
             refuse(reply, 412, "PreconditionFailed")
             return
+        self._write(reply, content)
+
+    def _write(self, reply: Reply, content: bytes) -> None:
         path = self.folder.parent / reply.request.path.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -148,6 +162,62 @@ class Bucket:
         if signing.hex() != found[3]:
             return 403, "SignatureDoesNotMatch", f"<StringToSign>{SECRET}</StringToSign>"
         return None
+
+
+class GoogleBucket(Bucket):
+    """The same as Google has it: a service account signs a token, and a manifest has generations."""
+
+    def __init__(self, folder: Path) -> None:
+        if not shutil.which("openssl"):
+            pytest.skip("openssl is not installed, so no key can be made")
+        super().__init__(folder)
+        command = ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
+        self._key = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        (folder / "key").write_text(self._key)
+        subprocess.run(["openssl", "pkey", "-in", "key", "-pubout", "-out", "public"], cwd=folder, check=True)
+        self._accepted: set[str] = set()
+
+    @property
+    def url(self) -> str:
+        return f"gs://{NAME}"
+
+    @property
+    def environment(self) -> dict[str, str | None]:
+        account = {
+            "type": "service_account",
+            "client_email": "reader@canary.example",
+            "private_key_id": "canary",
+            "private_key": self._key,
+        }
+        return {"GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps(account), "GOOGLE_BASE_URL": self.server.url}
+
+    def _get(self, reply: Reply) -> None:
+        body = reply.body or b""
+        reply.whole(200, body, {"x-goog-generation": str(generation(body))})
+
+    def _put(self, reply: Reply, content: bytes) -> None:
+        wanted = reply.request.headers.get("x-goog-if-generation-match")
+        if wanted not in {None, str(generation(reply.body))}:
+            refuse(reply, 412, "PreconditionFailed")
+            return
+        self._write(reply, content)
+
+    def _refusal(self, request: Request, target: str, content: bytes) -> tuple[int, str, str] | None:
+        said = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if said not in self._accepted:
+            text, _, signature = said.rpartition(".")
+            folder = self.folder.parent
+            (folder / "signature").write_bytes(base64.urlsafe_b64decode(signature + "=="))
+            command = ["openssl", "dgst", "-sha256", "-verify", "public", "-signature", "signature"]
+            if subprocess.run(command, cwd=folder, input=text.encode(), capture_output=True).returncode != 0:
+                return 401, "AuthenticationRequired", ""
+            self._accepted.add(said)
+        return None
+
+
+def generation(body: bytes | None) -> int:
+    """0: nothing is there."""
+    return 0 if body is None else 1 + zlib.crc32(body)
 
 
 def refuse(reply: Reply, status: int, code: str, more: str = "") -> None:
