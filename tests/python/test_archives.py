@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-import zstandard
 
 from kit.site import Site
 from kit.world import World
+from kit.zstd import framed, unframed
 
 pytestmark = pytest.mark.once
 
@@ -65,16 +65,6 @@ def read_by_python(data: bytes) -> Tree | None:
     return tree if len(tree) == len(files) else None
 
 
-def unframed(pack: bytes) -> bytes:
-    """What zstandard makes of a frame, if it is one whole frame; else nothing that is an archive."""
-    try:
-        decoder = zstandard.ZstdDecompressor().decompressobj()
-        archive = decoder.decompress(pack)
-    except zstandard.ZstdError:
-        return b""
-    return archive if decoder.eof and not decoder.unused_data else b""
-
-
 def damaged(data: bytes, dice: random.Random) -> bytes:
     out = bytearray(data)
     for _ in range(dice.randint(1, 3)):
@@ -94,10 +84,6 @@ def damaged(data: bytes, dice: random.Random) -> bytes:
                 out[at] = dice.randrange(256)
         out = out or bytearray(b"P")
     return bytes(out)
-
-
-def framed(archive: bytes) -> bytes:
-    return zstandard.ZstdCompressor(level=1).compress(archive)
 
 
 def in_format(archive: bytes, form: str) -> bytes:
@@ -299,5 +285,5 @@ def test_a_pack_of_published_files_is_what_zipfile_reads(world: World) -> None:
     manifest = json.loads((world.path / "site" / "manifest.json").read_text())
     (pack,) = manifest["modules"]["alpha"]["packs"]
     frame = (world.path / "site" / pack["url"]).read_bytes()
-    tree = read_by_python(zstandard.decompress(frame))
+    tree = read_by_python(unframed(frame))
     assert tree == {path: text.encode() for path, text in files.items()}

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 
 from kit.sources import write_tree
 from kit.world import World
+from kit.zstd import unframed
 from origins import Origin
 
 SOURCES = {
@@ -217,7 +217,7 @@ def test_an_entry_is_named_by_the_source_that_it_was_made_from(world: World, sit
     publish(world, "--compile")
     [pack] = code_packs(world)
     frame = (world.path / "site" / pack["url"]).read_bytes()
-    with zipfile.ZipFile(io.BytesIO(zstandard.decompress(frame))) as archive:
+    with zipfile.ZipFile(io.BytesIO(unframed(frame))) as archive:
         entries = {info.filename for info in archive.infolist()}
     manifest = json.loads((world.path / "site" / "manifest.json").read_text())
     sources = {file["sha256"] for file in manifest["modules"]["alpha"]["files"] if file["path"].endswith(".py")}

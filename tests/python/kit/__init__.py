@@ -16,5 +16,6 @@
 | `compiler`    | `extension`: a C extension                                                   |
 | `tls`         | `Authority`: a certificate authority of the test's own                       |
 | `proxy`       | `Proxy`: a forward proxy that records what it is asked                       |
+| `zstd`        | `framed`, `unframed`: frames of Zstandard by a library that is not ours      |
 | `canaries`    | `Canaries`: a world full of secrets, and the search for them                 |
 """
