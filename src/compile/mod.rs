@@ -28,6 +28,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::name::Digest;
 use crate::per_process::PerProcess;
 use crate::store::tree::Tree;
+use crate::threads;
 use guess::At;
 pub use helper::Launch;
 use trees::Trees;
@@ -64,6 +65,14 @@ impl Compiling {
     pub fn sharing(&self) -> &Arc<Sharing> {
         self.sharing.get(|| Sharing::new(self.launch.clone()))
     }
+
+    /// Has the helpers end that are there: each has a thread, and this process is about to fork.
+    pub fn dismiss(&self) {
+        let sharing = self.sharing();
+        let mut state = sharing.state.lock();
+        state.dismissed = state.helpers > 0 || state.waiting > 0;
+        sharing.changed.notify_all();
+    }
 }
 
 /// What one process shares with its helpers.
@@ -88,6 +97,8 @@ struct State {
     expecting: usize,
     /// A helper was of no use: no other is started.
     ended: bool,
+    /// Those that are there end, and so does the keeping of what they made.
+    dismissed: bool,
 }
 
 #[derive(Debug)]
@@ -210,12 +221,10 @@ impl Sharing {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         state.helpers = cores.saturating_sub(1).min(HELPERS);
         state.found = 0;
+        state.dismissed = false;
         for _ in 0..state.helpers {
-            let sharing = self.clone();
-            let started = std::thread::Builder::new()
-                .name("compiling".to_owned())
-                .spawn(move || sharing.work());
-            if started.is_err() {
+            let work = |sharing: Arc<Self>| sharing.work();
+            if threads::start("magic_module-compile", self.clone(), work).is_err() {
                 state.helpers -= 1;
             }
         }
@@ -250,7 +259,10 @@ impl Sharing {
 
     /// Once nobody has asked for so long, the import does not want what is left.
     fn forget(&self, mut state: MutexGuard<'_, State>, kept: Duration) {
-        while state.waiting > 0 && !self.changed.wait_for(&mut state, kept).timed_out() {
+        while state.waiting > 0
+            && !state.dismissed
+            && !self.changed.wait_for(&mut state, kept).timed_out()
+        {
             if state.helpers > 0 {
                 return;
             }
@@ -266,7 +278,7 @@ impl Sharing {
     fn next(&self) -> Option<(At, Arc<Tree>)> {
         let mut state = self.state.lock();
         loop {
-            if state.ended {
+            if state.ended || state.dismissed {
                 return None;
             }
             if state.waiting < AHEAD

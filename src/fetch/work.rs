@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::lane::{Kept, Lane};
 use crate::error::{Error, Kind, Result};
+use crate::threads::AtWork;
 
 /// How long ended work may take to let go of its files.
 const ENDING: Duration = Duration::from_secs(2);
@@ -29,6 +30,7 @@ pub struct Work<S> {
     lane: Arc<Lane>,
     told: mpsc::Receiver<S>,
     way: Way,
+    _at_work: AtWork,
 }
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -62,6 +64,7 @@ impl<S: Send + 'static> Work<S> {
                 .caused_by(&error)
                 .hint("close files that are not needed, or raise the limit (`ulimit -n`)")
         })?;
+        let at_work = AtWork::begin();
         let (sender, told) = mpsc::channel();
         let work: Boxed = Box::pin(Kept::new(lane.clone(), work(sender)));
         let (running, ended) = mpsc::channel();
@@ -69,7 +72,7 @@ impl<S: Send + 'static> Work<S> {
             Ok(cancel) => Way::Thread(cancel, ended),
             Err(work) => Way::Here(work),
         };
-        Ok(Self { lane, told, way })
+        Ok(Self { lane, told, way, _at_work: at_work })
     }
 
     /// Waits until it tells something, for one tick at most.

@@ -7,10 +7,18 @@ use super::Session;
 use crate::events::ForkLock;
 use crate::mount::Bound;
 use crate::store::lock::Shared;
+use crate::threads;
 
 impl Session {
     /// Takes every lock that another thread could hold while this one forks.
     pub fn hold(&self) {
+        // CPython warns of a fork where there are other threads: those end that nobody waits for.
+        if !threads::are_at_work() {
+            if let Some(compiling) = self.engine.compiling.get() {
+                compiling.dismiss();
+            }
+            threads::settle();
+        }
         self.mounts.hold();
         // SAFETY: `hold` keeps the list as it is.
         for mount in unsafe { &*self.mounts.data_ptr() } {

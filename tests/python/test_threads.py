@@ -179,3 +179,29 @@ def test_a_site_is_published_and_served(world: World, layer: Path) -> None:
             assert answer.read() == (world.work / "out" / "manifest.json").read_bytes()
     served.send_signal(signal.SIGINT)
     world.finish(served)
+
+
+def test_a_fork_meets_no_thread_that_an_import_left(world: World) -> None:
+    """CPython warns of a fork where there are other threads; helpers that compile wait for more for a second."""
+    parts = {f"many/{number}.bin": os.urandom(number) for number in range(13)}
+    Acme(world, "hook", {path: text for path, text in UNITS.items() if not path.startswith(("large", "many"))} | parts)
+    script = """
+        import os, pathlib
+
+        def threads():
+            return sorted(task.joinpath("comm").read_text().strip() for task in pathlib.Path("/proc/self/task").iterdir())
+
+        at_fork = []
+        # Such functions are called in reverse order: this one after what an import of ours registers.
+        os.register_at_fork(before=lambda: at_fork.append(threads()))
+        alone = threads()
+        import acme
+        for name in ("small", "many", "wide", "heavy.m0"):
+            __import__("acme." + name)
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        print([at for at in at_fork if at != alone], len(at_fork))
+        """
+    assert world.run(script).stdout.strip() == "[] 4"

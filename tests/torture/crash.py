@@ -47,7 +47,7 @@ def crashes(stage: Stage, points: int, chooser: random.Random) -> list[Crash]:
             (writing if call.name in WRITING else reading).append(Crash(scene, at, call.name, "kill"))
             if call.name == "write":
                 writing.append(Crash(scene, at, call.name, "torn"))
-        helped = [at for at, call in enumerate(calls, 1) if call.thread == "compiling"]
+        helped = [at for at, call in enumerate(calls, 1) if call.thread == "magic_module-co"]
         if helped:
             points_of_helpers = range(max(1, helped[0] - EARLIER), helped[-1], 4)
             writing += [Crash(scene, at, calls[at - 1].name, "child") for at in points_of_helpers]

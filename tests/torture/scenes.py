@@ -73,7 +73,7 @@ SCENES = (
     ),
     Scene("healing", ("report", "verify"), ((1, ("report",)),), damaged=True),
     # Those that unpack have the name of the thread that starts them.
-    Scene("signed site", ("report",), content=SIGNED, threads={"magic_module": 6, "compiling": 2}),
+    Scene("signed site", ("report",), content=SIGNED, threads={"magic_module": 6, "magic_module-co": 2}),
     Scene("catalogue over http", ("report",), http=True, content=CATALOGUE, threads={"magic_module-la": 2}),
 )
 
