@@ -270,7 +270,8 @@ def test_a_package_that_is_split_between_a_disk_and_units(world: World) -> None:
         import magic_module
         magic_module.mount("acme", {url!r})
         import acme.plain, acme.ondisk
-        print(acme.plain.WHO, acme.ondisk.WHO, any(k.__name__ == "_NamespacePath" for k in type(acme.__path__).__mro__))
+        print(acme.plain.WHO, acme.ondisk.WHO,
+            any(kind.__name__.endswith("NamespacePath") for kind in type(acme.__path__).__mro__))
         """,
         env={"PYTHONPATH": str(disk)},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from kit.compiler import extension, suffix
@@ -73,7 +74,7 @@ print(space.two.NAME, space.deep.three.NAME, type(space.__path__).__name__, spac
 print(sorted(name for _, name, _ in pkgutil.iter_modules(space.__path__)))
 print(sorted(name for _, name, _ in pkgutil.iter_modules() if name in {"alpha", "beta", "space", "tool"}))
 """
-    path = "_NamespacePath None"
+    path = "NamespacePath None" if sys.version_info >= (3, 15) else "_NamespacePath None"
     assert (
         mounted(lock, cache, program)
         == f"space.twospace.one space.one {path}\n['one', 'two']\n['alpha', 'beta', 'tool']"

@@ -9,6 +9,7 @@ import ensurepip
 import importlib.metadata
 import re
 import sys
+import sysconfig
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -287,7 +288,9 @@ result += [os.listdir(place), list(shop.stock.__path__) == [place], shop.stock._
 
 def pip() -> Wheel:
     """The `pip` that the interpreter brings along."""
-    (path,) = (Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl")
+    # Systems keep it beside the wheels of others.
+    folder = sysconfig.get_config_var("WHEEL_PKG_DIR") or Path(ensurepip.__file__).parent / "_bundled"
+    (path,) = Path(folder).glob("pip-*.whl")
     version = path.name.split("-")[1]
     with zipfile.ZipFile(path) as archive:
         metadata = archive.read(f"pip-{version}.dist-info/METADATA")

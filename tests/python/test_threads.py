@@ -189,7 +189,7 @@ def test_a_fork_meets_no_thread_that_an_import_left(world: World) -> None:
         import os, pathlib
 
         def threads():
-            return sorted(task.joinpath("comm").read_text().strip() for task in pathlib.Path("/proc/self/task").iterdir())
+            return sorted(name.read_text().strip() for name in pathlib.Path("/proc/self/task").glob("*/comm"))
 
         at_fork = []
         # Such functions are called in reverse order: this one after what an import of ours registers.
