@@ -2,11 +2,11 @@
 # CPython 3.10 or newer; environments are made under .venv/, the wheel under dist/.
 
 # Any Python that can run tools/; the interpreters to test are found by tools/interpreters.py.
-PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.10; do \
+PYTHON ?= $(shell for name in python3 python3.15 python3.14 python3.13 python3.12 python3.11 python3.10; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$name && break; done)
 TOOLS = .venv/tools/bin/python
 
-.PHONY: help demo test test-clusters test-clouds test-platform test-lock test-lock-odd lint test-rust test-python torture torture-short torture-archives torture-network fuzz \
+.PHONY: help demo test test-newest test-clusters test-clouds test-platform test-lock test-lock-odd lint test-rust test-python torture torture-short torture-archives torture-network fuzz \
 	bench bench-counts bench-quick docs wheel environment clean python
 
 help: ## this list
@@ -26,6 +26,9 @@ test-rust: python ## the Rust tests
 
 test-python: python ## every Python test on every interpreter (PYTHONS="3.12" limits them); `make test` runs some on one
 	$(PYTHON) tools/check.py python-whole
+
+test-newest: python ## the same on the interpreters of Debian's unstable suite, in a root that debootstrap makes (needs root)
+	$(PYTHON) tools/check.py newest
 
 test-lock: python ## programs with real packages, lazily and installed (USES=DIR: scripts with a requirements.in)
 	USES=$(USES) $(PYTHON) tools/check.py lock

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import environments
 import prerequisites
+import unstable
 from environments import ROOT, Failure, clean_environment, executable
 from interpreters import Interpreter, missing
 
@@ -114,9 +115,22 @@ def _python(run: Run, interpreters: list[Interpreter], *short: str) -> None:
         *("--mypy-config-file", ROOT / "pyproject.toml"),
         MYPYPATH="",
     )
+    _suites(run, interpreters, *short)
+
+
+def python_wheel(run: Run, interpreters: list[Interpreter]) -> None:
+    """Every Python test on every interpreter, with a wheel that is there: nothing of Rust is needed."""
+    _suites(run, interpreters)
+
+
+def _suites(run: Run, interpreters: list[Interpreter], *short: str) -> None:
     for interpreter in interpreters:
-        tests = environments.test_python(interpreter)
         version = ".".join(map(str, interpreter.version))
+        try:
+            tests = environments.test_python(interpreter)
+        except Failure as failure:
+            run.note("FAILED", f"the environment of {version}", str(failure))
+            continue
         # The tests wait for servers that stall and processes that start: with two workers for each core, nobody
         # computes for two fifths of the time.
         workers = str(3 * (os.cpu_count() or 1))
@@ -125,6 +139,12 @@ def _python(run: Run, interpreters: list[Interpreter], *short: str) -> None:
         run.step(name, tests, "-m", "pytest", "-q", "-n", workers, "--dist", "worksteal", *some)
     for minor in missing(interpreters):
         run.skip(f"pytest on {minor}", "no such interpreter with venv found, or not among PYTHONS")
+
+
+def newest(run: Run, interpreters: list[Interpreter]) -> None:
+    """Every Python test on the interpreters of Debian's unstable suite."""
+    root = unstable.root()
+    run.step("the interpreters of Debian's unstable suite", *unstable.inside(root, "tools/check.py", "python-wheel"))
 
 
 def demo(run: Run, interpreters: list[Interpreter]) -> None:
@@ -236,13 +256,15 @@ GROUPS: dict[str, Callable[[Run, list[Interpreter]], None]] = {
 }
 ON_REQUEST: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "python-whole": python_whole,
+    "python-wheel": python_wheel,
+    "newest": newest,
     "clusters-long": clusters_long,
     "clouds": clouds,
     "torture-long": torture_long,
     "torture-network": torture_network,
 }
 #: Those with tests that skip themselves where the machine lacks something.
-NEEDY = {"rust", "python", "platform", "python-whole", "torture", "torture-long"}
+NEEDY = {"rust", "python", "platform", "python-whole", "python-wheel", "torture", "torture-long"}
 
 
 def main(arguments: list[str]) -> int:
@@ -253,7 +275,7 @@ def main(arguments: list[str]) -> int:
         return 2
     run = Run()
     for tool, remedy in (("cargo", "install Rust through rustup"), ("cc", "install a C compiler")):
-        if not shutil.which(tool):
+        if not shutil.which(tool) and arguments != ["python-wheel"]:
             print(f"error: {tool} was not found: {remedy}", file=sys.stderr)
             return 1
     for name in arguments or GROUPS:

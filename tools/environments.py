@@ -20,7 +20,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from interpreters import Interpreter, find
+from interpreters import SPAN, Interpreter, find
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".venv"
@@ -54,9 +54,12 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 def interpreters() -> list[Interpreter]:
     """Those that can have a virtual environment; at least one."""
-    found = [interpreter for interpreter in find() if interpreter.complete]
+    try:
+        found = [interpreter for interpreter in find() if interpreter.complete]
+    except LookupError as error:
+        raise Failure(str(error)) from error
     if not found:
-        raise Failure("no CPython 3.10 to 3.13 with venv was found: install one (on Debian also python3-venv)")
+        raise Failure(f"no CPython {SPAN} with venv was found: install one (on Debian also python3-venv)")
     return found
 
 

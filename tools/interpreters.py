@@ -1,6 +1,7 @@
 """Which CPython interpreters this machine has, one per supported version.
 
-pyenv's versions come first, then `python3.X` and `python3` on PATH. `PYTHONS="3.11 3.13"` limits the choice.
+pyenv's versions come first, then `python3.X` and `python3` on PATH. `PYTHONS="3.11 3.13"` limits the choice, and
+`PYTHONS="3.13 /opt/python/bin/python3.15"` names an interpreter that is somewhere else.
 Run as a script it lists what it found.
 """
 
@@ -14,7 +15,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
+SUPPORTED = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
+SPAN = f"{SUPPORTED[0]} to {SUPPORTED[-1]}"
 
 # Asked of the interpreter itself: a name on PATH may be a shim, an alias or a virtual environment.
 _QUESTION = """
@@ -60,8 +62,16 @@ class Interpreter:
 
 def find() -> list[Interpreter]:
     """The best interpreter of each supported version, oldest version first."""
-    wanted = os.environ.get("PYTHONS", "").split() or SUPPORTED
+    asked = os.environ.get("PYTHONS", "").split()
+    wanted = {name for name in asked if os.sep not in name} if asked else set(SUPPORTED)
     best: dict[str, Interpreter] = {}
+    for name in asked:
+        if os.sep in name:
+            interpreter = _ask(Path(name))
+            if interpreter is None or interpreter.minor not in SUPPORTED:
+                raise LookupError(f"{name}, which PYTHONS names, is not a CPython {SPAN} with a GIL")
+            best[interpreter.minor] = interpreter
+    wanted -= best.keys()
     for candidate in _candidates():
         interpreter = _ask(candidate)
         if interpreter is None or interpreter.minor not in wanted:

@@ -126,4 +126,8 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module 'magic_module' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_native._known_units()})
+
+
 _native._install(__path__)

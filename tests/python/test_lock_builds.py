@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -98,7 +99,7 @@ def builder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp
     if request.param == "uv":
         if UV is None:
             pytest.skip("NOT TESTED: uv is missing here, which builds")
-        monkeypatch.setenv("UV", UV)
+        monkeypatch.setenv("PATH", os.pathsep.join([str(Path(UV).parent), os.environ["PATH"]]))
         return
     monkeypatch.delenv("UV", raising=False)
     programs = tmp_path / "programs"

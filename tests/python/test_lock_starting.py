@@ -36,6 +36,9 @@ WHEELS = [
     wheel("other", "1", {"other.py": ""}),
 ]
 
+#: Files that name what to call are new in 3.15, and come after the lines of others.
+CALLED = "hook\n" if sys.version_info >= (3, 15) else ""
+
 REPORTED = (
     "magic-module: line 2 of a_fails.pth of fails failed: AttributeError: module 'os' has no attribute 'nowhere'; "
     "the rest of that file was not run\n"
@@ -59,9 +62,7 @@ def test_a_start_runs_what_wheels_say_and_no_failure_ends_it(tmp_path: Path, cac
         lock = Lock(tmp_path / "project", WHEELS, url=origin.url)
         program = lock.folder / "program.py"
         program.write_text(PROGRAM)
-        # Files that name what to call are new in 3.15, and come after the lines of others.
-        called = "hook\n" if sys.version_info >= (3, 15) else ""
-        out = f"hook\n{called}b old.two 1 ['site-packages', 'lib']\nset()\n"
+        out = f"hook\n{CALLED}b old.two 1 ['site-packages', 'lib']\nset()\n"
         ended = run(lock, cache, str(program))
         assert (ended.stdout, ended.stderr) == (out * 2, REPORTED * 2)
         assert whole(origin) == {"adds", "fails", "exits", "hook", "old_one", "old_two", "new"}
@@ -83,7 +84,7 @@ for _ in range(2):
 print(any(str(mount.view) in entry for entry in sys.path))
 """
     ended = python(cache, program)
-    assert (ended.stdout, ended.stderr) == ("hook\n/adds_more/lib\n/adds_more/lib\nFalse\n", REPORTED)
+    assert (ended.stdout, ended.stderr) == (f"hook\n{CALLED}/adds_more/lib\n/adds_more/lib\nFalse\n", REPORTED)
 
 
 @pytest.mark.once
@@ -102,6 +103,7 @@ def test_entry_points_are_called_where_python_calls_them(
 ) -> None:
     lines = "# what\n\nsys:getrecursionlimit\nnowhere:at\n"
     files = [("x.pth", "import nowhere_at_all\n", "x"), ("x.start", lines, "x")]
+    monkeypatch.setattr(sys, "version_info", (3, 14, 0))
     site_files.run("/view", files[1:])
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys, "version_info", (3, 15, 0))

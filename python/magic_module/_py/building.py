@@ -1,13 +1,15 @@
 """The program of a helper interpreter: it builds one wheel, with uv or pip.
 
     ─▶ {"archive": "/tmp/alpha-1.0.tar.gz", "uv": "/usr/bin/uv", "into": "/tmp/build"}
-    ─▶ {"repository": "https://…/alpha.git", "commit": "3f5b…", "subdirectory": "", "uv": null, "into": "/tmp/build"}
+    ─▶ {"repository": "https://…/alpha.git", "commit": "3f5b…", "subdirectory": "", "uv": null, "into": "/tmp/build",
+        "environment": "/home/me/.venv/bin/python"}
     ◀─ {"wheel": "/tmp/build/wheel/alpha-1.0-py3-none-any.whl"}
     ◀─ {"error": "uv build ended with status 2", "said": ["its last lines"], "hint": "…"}
 
 It is never imported: the extension holds its text and starts `python -I -X utf8 -c` with it.
 """
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -86,6 +88,12 @@ def cloned(request: Mapping[str, Any], folder: pathlib.Path) -> pathlib.Path:
     return source
 
 
+def pip_python(request: Mapping[str, Any]) -> str:
+    """The interpreter itself, or, if the system gave it no pip, that of the environment that the program runs in."""
+    own = sys.executable
+    return own if importlib.util.find_spec("pip") else request.get("environment") or own
+
+
 def built(request: Mapping[str, Any]) -> dict[str, Any]:
     """The wheel, or why there is none."""
     folder = pathlib.Path(request["into"])
@@ -97,7 +105,7 @@ def built(request: Mapping[str, Any]) -> dict[str, Any]:
         if uv is not None:
             line = [uv, "build", "--wheel", "--python", sys.executable, "--out-dir", str(out), str(source)]
         else:
-            line = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(out), str(source)]
+            line = [pip_python(request), "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(out), str(source)]
         run(line, folder, "uv build" if uv else "pip wheel", INSTALL)
         wheels = sorted(out.glob("*.whl"))
         if len(wheels) != 1:

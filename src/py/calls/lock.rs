@@ -99,6 +99,7 @@ pub fn source(
         optional: Optional::Fetch,
         launch: launch(py, &interpreter, &package)?,
         environment: environment(py)?,
+        in_environment: py.import("sys")?.getattr("executable")?.extract().unwrap_or_default(),
         interpreter,
         version: version(py)?,
         package,

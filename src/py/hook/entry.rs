@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyImportError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString};
+use pyo3::types::{IntoPyDict, PyList, PyString};
 
 use super::elsewhere::{Wanted, in_folders, is_asking, is_real, known_to_finders};
 use super::filter::Place;
@@ -24,7 +24,7 @@ use crate::py::bridge::import_lock::is_busy;
 use crate::py::bridge::placeholder::is_placeholder;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::session;
-use crate::session::{Session, Standing};
+use crate::session::{OWN, Session, Standing};
 
 /// Which other folders of a search path are meant.
 #[derive(Clone, Copy)]
@@ -93,13 +93,34 @@ impl Entry {
     #[pyo3(signature = (prefix=""))]
     fn iter_modules<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyAny>> {
         let session = session(py)?;
-        let found = if self.is_of_files(session) {
-            session.modules_in_tree(&self.folder)
-        } else {
-            self.list(py, session)?
+        let found = match self.known(session) {
+            Some(found) => found,
+            None => self.list(py, session)?,
         };
         let names = found.into_iter().map(|(name, package)| (format!("{prefix}{name}"), package));
         PyList::new(py, names)?.try_iter().map(Bound::into_any)
+    }
+
+    /// Specs, without loaders, of what can be imported from here, as far as that is known: nobody is
+    /// asked. Python wants them for what a name comes close to that it did not find.
+    #[pyo3(signature = (parent=None))]
+    fn discover<'py>(
+        &self,
+        py: Python<'py>,
+        parent: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let above = match parent {
+            Some(parent) => format!("{}.", parent.getattr(intern!(py, "name"))?),
+            None => String::new(),
+        };
+        let spec = |(name, package): (String, bool)| {
+            let keywords = [("is_package", package)].into_py_dict(py)?;
+            let given = (format!("{above}{name}"), py.None());
+            machinery(py)?.module_spec.bind(py).call(given, Some(&keywords))
+        };
+        let known = self.known(session(py)?).unwrap_or_default();
+        let specs = known.into_iter().map(spec).collect::<PyResult<Vec<_>>>()?;
+        PyList::new(py, specs)?.try_iter().map(Bound::into_any)
     }
 
     fn invalidate_caches(&self) {}
@@ -213,20 +234,26 @@ impl Entry {
         Ok(others)
     }
 
-    /// The units of a mount; the manifest is asked for if none is known. Listing never
+    /// What is in a folder of a tree, or in a mount of which a manifest is known.
+    fn known(&self, session: &Session) -> Option<Vec<(String, bool)>> {
+        if self.is_of_files(session) {
+            return Some(session.modules_in_tree(&self.folder));
+        }
+        let _ = session.own_mount();
+        let (mount, below) = session.mount_of_entry(&self.folder)?;
+        session.modules_of_mount(&mount, &below)
+    }
+
+    /// The units of a mount of which no manifest is known: it is asked for. Listing never
     /// fails: tools walk paths that nobody means to import from.
     fn list(
         &self,
         py: Python<'_>,
         session: &'static Arc<Session>,
     ) -> PyResult<Vec<(String, bool)>> {
-        let _ = session.own_mount();
         let Some((mount, below)) = session.mount_of_entry(&self.folder) else {
             return Ok(Vec::new());
         };
-        if let Some(found) = session.modules_of_mount(&mount, &below) {
-            return Ok(found);
-        }
         // Many list `sys.path` who look for something else.
         if mount.namespace.is_empty() {
             return Ok(Vec::new());
@@ -238,6 +265,15 @@ impl Entry {
             Ok(_) => Ok(session.modules_of_mount(&mount, &below).unwrap_or_default()),
         }
     }
+}
+
+/// The units of our own namespace, as far as they are known: nobody is asked, and nothing fails.
+#[pyfunction]
+pub fn _known_units(py: Python<'_>) -> Vec<String> {
+    let Ok(session) = session(py) else { return Vec::new() };
+    let _ = session.own_mount();
+    let known = session.mount_named(OWN).and_then(|mount| session.modules_of_mount(&mount, ""));
+    known.unwrap_or_default().into_iter().map(|(name, _)| name).collect()
 }
 
 /// The search path that leads to a name: the `__path__` of its parent, else `sys.path`.

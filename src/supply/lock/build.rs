@@ -172,6 +172,7 @@ impl Work {
         };
         let mut request = json!({
             "uv": self.build.uv,
+            "environment": self.source.in_environment,
             "into": folder,
             "subdirectory": self.build.subdirectory,
         });

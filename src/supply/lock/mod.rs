@@ -68,6 +68,8 @@ pub struct Source {
     pub environment: String,
     /// For whom they are chosen, itself in no environment; absolute.
     pub interpreter: PathBuf,
+    /// The same, of the environment in which the program runs; it may have a pip that the other has not.
+    pub in_environment: PathBuf,
     /// Of that interpreter: `3.12.1`.
     pub version: String,
     /// Our own package, as it is installed.

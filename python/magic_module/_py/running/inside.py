@@ -50,7 +50,8 @@ def script(program: Sequence[str], main: ModuleType) -> None:
     if not getattr(sys.flags, "safe_path", False):
         sys.path[0] = os.path.dirname(os.path.realpath(path))
     main.__file__ = path
-    main.__cached__ = None  # type: ignore[attr-defined]
+    if sys.version_info < (3, 15):
+        main.__cached__ = None  # type: ignore[attr-defined]
     main.__loader__ = SourceFileLoader("__main__", path)
     with open(path, "rb") as file:
         source = file.read()

@@ -1,0 +1,79 @@
+"""A root with Debian's unstable suite, for interpreters that are newer than the machine's.
+
+    .venv/unstable/                what debootstrap made, once: remove it to have newer ones
+    .venv/unstable/environments/   what stands in there in the place of .venv/
+
+Mounts and processes are in namespaces of their own, so that both end with what is run, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import environments
+from environments import ENVIRONMENTS, ROOT, Failure, run
+
+FOLDER = ENVIRONMENTS / "unstable"
+
+#: The interpreters, gcc for test requirements without wheels for them and for extension modules of tests, and what
+#: prerequisites.py looks for.
+PACKAGES = (
+    *("python3-all", "python3-all-venv", "python3-all-dev"),
+    *("gcc", "libc6-dev", "git", "strace", "openssl", "minisign", "e2fsprogs", "xfsprogs", "ca-certificates"),
+)
+
+#: The tests of the standard library, of each interpreter that is there by then.
+_TESTS = r"""exec "$@" $(ls /usr/bin | sed -n 's/^python3\.[0-9]*$/lib&-testsuite/p')"""
+
+#: The repository is mounted at its own path: a wheel's stamp, and what is printed, stay as they are.
+_ENTER = """
+set -e
+root=$1; shift
+mkdir -p "$root$PWD" "$root/environments"
+mount --bind "$PWD" "$root$PWD"
+mkdir -p "$root$PWD/.venv"
+mount --bind "$root/environments" "$root$PWD/.venv"
+mount -t proc proc "$root/proc"
+mount --rbind /sys "$root/sys"
+mount --rbind /dev "$root/dev"
+if [ -d /etc/ssl/certs ]; then mount --bind /etc/ssl/certs "$root/etc/ssl/certs"; fi
+cp /etc/resolv.conf /etc/hosts "$root/etc/"
+# The first process of a namespace inherits the orphans of all others, and this shell waits for them, too.
+exec chroot "$root" /bin/sh -c 'cd "$0" && "$@"; exit $?' "$PWD" "$@"
+"""
+
+
+def root() -> Path:
+    """The root, made if it is not there."""
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        raise Failure("a root of Debian's unstable suite can be made on Linux only, and by root")
+    for program, package in (("debootstrap", "debootstrap"), ("unshare", "util-linux"), ("chroot", "coreutils")):
+        if not shutil.which(program):
+            raise Failure(f"{program} was not found: install it (on Debian: apt-get install {package})")
+    # The release wheel is built outside, with the Rust that is here.
+    environments.wheel()
+    if (FOLDER / ".made").is_file():
+        return FOLDER
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    run(["debootstrap", "--variant=minbase", "unstable", FOLDER])
+    # A mirror may lag behind for weeks; what it has is signed all the same.
+    apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "Acquire::Check-Valid-Until=false"]
+    install = [*apt, "install", "--yes", "--no-install-recommends"]
+    run(inside(FOLDER, *apt, "update"))
+    run(inside(FOLDER, *install, *PACKAGES))
+    run(inside(FOLDER, "/bin/sh", "-c", _TESTS, "tests", *install))
+    (FOLDER / ".made").touch()
+    return FOLDER
+
+
+def inside(root: Path, *command: str | Path) -> list[str | Path]:
+    """The line that runs a command, or a script of the repository, in the root."""
+    interpreter = ["/usr/bin/python3"] if str(command[0]).endswith(".py") else []
+    separate = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    # Its PATH may name folders of the machine, with interpreters that are not in the root.
+    path = ["env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"]
+    return [*separate, "/bin/sh", "-c", _ENTER, str(ROOT), str(root), *path, *interpreter, *command]
