@@ -194,6 +194,11 @@ def platform(run: Run, interpreters: list[Interpreter]) -> None:
     _with_packages(run, interpreters, "platform", "tests/example_platform", workers=1)
 
 
+def neighbours(run: Run, interpreters: list[Interpreter]) -> None:
+    """Tools of others: PyInstaller, and shells that complete commands."""
+    _with_packages(run, interpreters, "neighbours", "tests/neighbours", workers=os.cpu_count() or 1)
+
+
 def _clusters(run: Run, interpreters: list[Interpreter], name: str) -> None:
     _with_packages(run, interpreters, name, "tests/clusters", workers=os.cpu_count() or 1)
 
@@ -252,6 +257,7 @@ GROUPS: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "lock": lock,
     "clusters": clusters,
     "platform": platform,
+    "neighbours": neighbours,
     "torture": torture,
 }
 ON_REQUEST: dict[str, Callable[[Run, list[Interpreter]], None]] = {

@@ -6,14 +6,13 @@ cache directory, verifies every byte, and loads it as an ordinary module. The ne
 
 try:
     from magic_module import _native
-except ImportError as _error:
-    # PEP 684: an extension module that keeps state for the process cannot be loaded twice.
-    if "subinterpreter" in str(_error):
-        _error.msg = (
-            "magic_module works in the main interpreter only, because its downloads and locks belong to the whole "
-            "process; import it there, or in another process"
-        )
-    raise
+except (ImportError, SystemError) as _error:
+    from magic_module._py.unloadable import why as _why
+
+    _said = _why(_error, __spec__.loader)
+    if _said is None:
+        raise
+    raise ImportError(_said, name=__name__) from _error
 
 from magic_module._native import (
     __version__,
@@ -124,10 +123,6 @@ def __getattr__(name: str) -> object:
         # `from magic_module import errors` would ask this function again, without end.
         return __import__(f"magic_module.{name}", fromlist=["__name__"])
     raise AttributeError(f"module 'magic_module' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_native._known_units()})
 
 
 _native._install(__path__)

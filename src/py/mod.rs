@@ -13,7 +13,8 @@ mod hook;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-#[pymodule]
+// What threads share is behind locks of its own, so nothing here needs the interpreter's.
+#[pymodule(gil_used = false)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // Asking a module for a name that it lacks ends in NULL without an exception in
     // CPython 3.13.0 where the working directory is gone, and `add` asks for this one.

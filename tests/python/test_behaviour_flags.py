@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zipapp
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import magic_module
 from kit.sources import write_tree
 from kit.world import Acme, World
 
@@ -285,6 +287,38 @@ def test_standard_streams_that_are_closed(acme: Make, tmp_path: Path) -> None:
     (tmp_path / "seen").unlink()
     subprocess.run(["sh", "-c", line], env=made.world.environment(), cwd=made.world.work, check=True)
     assert (tmp_path / "seen").read_text() == "1"
+
+
+@pytest.mark.once
+def test_a_zip_archive_with_the_product_inside_gets_a_clear_answer(world: World, tmp_path: Path) -> None:
+    folder = tmp_path / "application"
+    shutil.copytree(Path(magic_module.__file__).parent, folder / "magic_module")
+    (folder / "__main__.py").write_text("import magic_module\n")
+    zipapp.create_archive(folder, tmp_path / "application.pyz")
+    said = world.run(None, args=[str(tmp_path / "application.pyz")], status=1).stderr.splitlines()[-1]
+    assert said.startswith("ImportError: magic_module cannot be loaded from a zip archive") and "shiv" in said
+
+
+@pytest.mark.once
+def test_a_free_threaded_interpreter_gets_a_clear_answer(world: World) -> None:
+    """None is needed here: what it does when it loads the wheel, a finder does in its place."""
+    said = world.run(
+        """
+        import sys
+        sys.abiflags += "t"
+        class Finder:
+            def find_spec(name, path=None, target=None):
+                if name == "magic_module._native":
+                    raise SystemError("initialization of _native did not return an extension module")
+        sys.meta_path.insert(0, Finder)
+        try:
+            import magic_module
+        except ImportError as error:
+            print(error, "|", type(error.__cause__).__name__, "|", "magic_module" in sys.modules)
+        """
+    ).stdout
+    assert said.startswith("magic_module cannot be loaded by this free-threaded Python: ")
+    assert said.endswith(" | SystemError | False\n")
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="isolated subinterpreters are new in 3.12")

@@ -24,7 +24,7 @@ use crate::py::bridge::import_lock::is_busy;
 use crate::py::bridge::placeholder::is_placeholder;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::session;
-use crate::session::{OWN, Session, Standing};
+use crate::session::{Session, Standing};
 
 /// Which other folders of a search path are meant.
 #[derive(Clone, Copy)]
@@ -265,15 +265,6 @@ impl Entry {
             Ok(_) => Ok(session.modules_of_mount(&mount, &below).unwrap_or_default()),
         }
     }
-}
-
-/// The units of our own namespace, as far as they are known: nobody is asked, and nothing fails.
-#[pyfunction]
-pub fn _known_units(py: Python<'_>) -> Vec<String> {
-    let Ok(session) = session(py) else { return Vec::new() };
-    let _ = session.own_mount();
-    let known = session.mount_named(OWN).and_then(|mount| session.modules_of_mount(&mount, ""));
-    known.unwrap_or_default().into_iter().map(|(name, _)| name).collect()
 }
 
 /// The search path that leads to a name: the `__path__` of its parent, else `sys.path`.

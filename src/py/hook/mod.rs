@@ -46,7 +46,6 @@ use pyo3::wrap_pyfunction;
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let functions = [
         wrap_pyfunction!(elsewhere::_hidden_by, module)?,
-        wrap_pyfunction!(entry::_known_units, module)?,
         wrap_pyfunction!(install::_install, module)?,
         wrap_pyfunction!(code::_get_code, module)?,
         wrap_pyfunction!(loader::_get_data, module)?,

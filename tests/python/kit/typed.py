@@ -37,6 +37,7 @@ _CHANGED = {
 ANSWERS: dict[str, str | dict[str, str]] = {
     "publish": "_Published",
     "keygen": {"secret": "str", "public": "str", "public_key": "str", "id": "str", "password": "bool"},
+    "completion": {"shell": "str", "script": "str"},
     "serve": {"url": "str", "manifest_url": "str"},
     "lock": {
         "lock": "str",

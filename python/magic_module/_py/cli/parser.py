@@ -141,6 +141,9 @@ def command_line() -> argparse.ArgumentParser:
         "program", metavar="SCRIPT", nargs=argparse.REMAINDER, help="a file, or a console script of the lock"
     )
     run.set_defaults(wrong_usage=run.error)
+    add("completion.completion", "completion", "Print what makes a shell complete commands and options.").add_argument(
+        "shell", choices=("bash", "zsh", "fish"), help="see its documentation for where to put this"
+    )
     activate = add(
         "activate.activate", "activate", "Give every program of a virtual environment the packages of a lock."
     )
