@@ -28,7 +28,7 @@ COUNT = 200
 ENTRIES = 20
 MOST = 60
 PROCESSES = 8
-ERRORS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+ERRORS = ("ENOSYS", "EOPNOTSUPP", "ENOLCK")
 
 METADATA = "open,openat,stat,lstat,fstat,newfstatat,statx,access,faccessat,faccessat2,readlink,readlinkat,getdents64"
 OURS, THEIRS = timed.modules("magic_module.bulk", COUNT), timed.modules("bulk", COUNT)
@@ -39,8 +39,8 @@ def row() -> Row:
     return Row(what, f"the stock finder behind {ENTRIES} entries", f"≤ {MOST}, no lock")
 
 
-def lockless_row(error: int) -> Row:
-    what = f"{PROCESSES} cold processes where flock fails with {errno.errorcode[error]}, then {PROCESSES} warm ones"
+def lockless_row(error: str) -> Row:
+    what = f"{PROCESSES} cold processes where flock fails with {error}, then {PROCESSES} warm ones"
     return Row(what, "requests at the server", "none fails, warm ones ask nobody")
 
 
@@ -109,13 +109,13 @@ def calls(
     return sum(name in METADATA.split(",") for name in names), names.count("flock")
 
 
-def without_locks(workplace: Workplace, origin: Origin, error: int) -> Row:
+def without_locks(workplace: Workplace, origin: Origin, error: str) -> Row:
     library = native.compiled("nolocks.c", "cc", "-shared", "-fPIC", "-O2", suffix=".so")
     environment = workplace.environment(
         workplace.folder("cache"),
         MAGIC_MODULE_MANIFEST_URL=origin.manifest_url,
         LD_PRELOAD=str(library),
-        NOLOCKS=str(error),
+        NOLOCKS=str(getattr(errno, error)),
     )
     asked, failed, command = [], 0, workplace.python(f"import magic_module\n{OURS}")
     for _ in ("cold", "warm"):

@@ -17,7 +17,7 @@ import pytest
 
 from kit import process, typed
 from kit.locks import Lock
-from kit.preload import failing
+from kit.preload import failing, without_locks
 from kit.process import Result
 from kit.world import World
 from test_caches_behind import snapshot
@@ -331,6 +331,9 @@ def test_who_uses_a_cache_keeps_it_open(world: World) -> None:
     world.say(used)
     world.finish(used)
     (world.cache / "v1" / "tmp" / "left.part").write_bytes(b"half")
+    lockless = without_locks(world.path, errno.ENOLCK)
+    refused = world.run(None, args=["-m", "magic_module", "seal"], status=1, env=lockless).stderr
+    assert "left.part may be being written; its file system has no locks" in refused
     assert "is sealed" in seal(0).stdout
     assert list((world.cache / "v1" / "tmp").iterdir()) == [], "what the dead left goes"
 
