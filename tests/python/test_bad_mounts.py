@@ -123,7 +123,7 @@ except mm.errors.ConfigurationError as error:
     tried, stderr = told(world, json.dumps([{"manifest_url": url}]), TRY.replace("acme.shapes", "shapes"))
     why = "only a lock serves top-level names, and its manifest has units; give it a namespace"
     assert stderr == f"magic-module: the mount of {url} in MAGIC_MODULE_MOUNTS cannot be made: {why}\n"
-    assert tried["served"] == ["ModuleNotFoundError", "No module named 'shapes'", stderr.strip()[14:]]
+    assert tried["served"] == ["ModuleNotFoundError", f"No module named 'shapes'; {stderr.strip()[14:]}"]
 
 
 def test_the_doctor_names_what_is_wrong_with_the_variable(world: World) -> None:
