@@ -46,7 +46,7 @@ def test_a_program_that_pyinstaller_packs(world: World) -> None:
     assert server.take() == []
     packed = world.work / "dist" / "program" / "program"
     ended = subprocess.run([packed], env=world.environment(settings), capture_output=True, text=True)
-    said = "True 1 ['magic_module.alpha']\nUnitNotFoundError\nFalse True\n"
+    said = "True 1 ['magic_module.alpha']\nModuleNotFoundError\nFalse True\n"
     assert (ended.returncode, ended.stdout) == (0, said), ended.stderr
 
 
