@@ -39,7 +39,7 @@ class Ways:
         self.origin = origin
         self.use = use
         self.data = data
-        """Files that are no modules are wanted too."""
+        """Files that are not modules are wanted too."""
         self.folder = workplace.folder("work")
 
     def all(self, chosen: Mapping[str, str]) -> dict[str, Callable[[], Ended]]:

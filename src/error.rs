@@ -56,7 +56,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What went wrong; each kind is one Python exception class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kind {
-    /// The manifest is known, and the name is not in it.
+    /// The name is not in the manifest.
     UnitNotFound,
     /// A setting is missing or contradicts another.
     Configuration,
@@ -68,7 +68,7 @@ pub enum Kind {
     Offline,
     /// Bytes are not what was pinned.
     Integrity,
-    /// A manifest's signature is missing or not by an accepted key.
+    /// A manifest's signature is missing, or not made with an accepted key.
     Signature,
     /// A rule of the user or the author forbids it.
     Policy,
@@ -234,7 +234,7 @@ impl Error {
         }
         match cause.kind() {
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-                error.hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")
+                error.hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write to")
             }
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => error.hint(
                 "free some space, run `magic-module prune`, or set MAGIC_MODULE_CACHE_DIR to another disk",

@@ -155,7 +155,7 @@ impl Project {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::new(
                 Kind::Configuration,
-                format!("cannot tell which folder this is, and so which {FILE_NAME} holds"),
+                format!("cannot find out the current folder, and so not which {FILE_NAME} applies"),
             )
             .caused_by(&error)
             .hint("start it in a folder that can be read")),

@@ -7,7 +7,7 @@
 
 use std::sync::OnceLock;
 
-/// A value that a forked child makes anew.
+/// A value that a forked child makes again.
 #[derive(Debug)]
 pub struct PerProcess<T> {
     process: u32,

@@ -65,7 +65,7 @@ impl Policy {
             return Ok(());
         }
         if !self.offline {
-            let why = format!("{}, and `offline` of [policy] forbids to ask {url}", what());
+            let why = format!("{}, and `offline` of [policy] forbids asking {url}", what());
             let hint = "fetch it on a machine that may, or change the file that MAGIC_MODULE_REGISTRY names";
             return Err(Error::new(Kind::Offline, why).url(url).hint(hint));
         }
@@ -75,7 +75,7 @@ impl Policy {
                 "have it fetched before the run: --prefetch NAME, or prefetch=[NAME] of run()";
             return Err(Error::new(Kind::Offline, why).url(url).hint(hint));
         }
-        let why = format!("{}, and MAGIC_MODULE_OFFLINE forbids to ask {url}", what());
+        let why = format!("{}, and MAGIC_MODULE_OFFLINE forbids asking {url}", what());
         Err(Error::new(Kind::Offline, why)
             .url(url)
             .hint("unset MAGIC_MODULE_OFFLINE once, or run `magic-module fetch` while online"))
@@ -91,7 +91,7 @@ impl Policy {
         if self.allows_scheme_of(url) {
             return Ok(());
         }
-        let why = format!("{url} is plain HTTP beyond this machine");
+        let why = format!("{url} is plain HTTP to another machine");
         Err(Error::new(Kind::Policy, why).url(url).hint(USE_HTTPS))
     }
 }

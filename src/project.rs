@@ -31,7 +31,7 @@ const ROOTS: [&[&str]; 8] = [
 ];
 
 impl Project {
-    /// Reads the text of the file; of one that is no TOML it is told why.
+    /// Reads the text of the file; of one that is not TOML it is told why.
     pub fn parse(text: &str) -> Result<Self, String> {
         text.parse().map(Self).map_err(|error: toml::de::Error| error.message().to_owned())
     }

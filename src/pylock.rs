@@ -33,7 +33,7 @@ impl Pylock {
         let file = path.display();
         let wrong = |why: String| {
             Error::new(Kind::Manifest, format!("cannot read the lock {file}: {why}"))
-                .hint("make it anew with `magic-module lock`, `uv export` or `pip lock`")
+                .hint("make it again with `magic-module lock`, `uv export` or `pip lock`")
         };
         if bytes.len() as u64 > SIZE_LIMIT {
             return Err(wrong(format!("it is longer than {SIZE_LIMIT} bytes")));
@@ -44,7 +44,7 @@ impl Pylock {
             None => return Err(at("lock-version", "is missing")),
             Some(toml::Value::String(version)) if is_known(version) => {}
             Some(toml::Value::String(version)) => {
-                return Err(at("lock-version", &format!("is {version:?}, known is 1.0"))
+                return Err(at("lock-version", &format!("is {version:?}, but only 1.0 is supported"))
                     .expected("1.0")
                     .got(version)
                     .hint("upgrade magic_module (`pip install -U magic_module`), or make a lock of version 1.0"));
@@ -81,7 +81,7 @@ impl Pylock {
             .path(at)
             .hint("write a table: pyarrow = \"deny\", and so on")
         };
-        let table = table.as_object().ok_or_else(|| wrong("", "is no table"))?;
+        let table = table.as_object().ok_or_else(|| wrong("", "is not a table"))?;
         let read = |(name, value): (&String, &Value)| {
             let at = format!(".{name}");
             let unit = DistributionName::new(name)
@@ -154,10 +154,14 @@ mod tests {
             ),
             (
                 b"lock-version = '2.0'",
-                "lock-version is \"2.0\", known is 1.0",
+                "lock-version is \"2.0\", but only 1.0 is supported",
                 Some("lock-version"),
             ),
-            (b"lock-version = '10'", "lock-version is \"10\", known is 1.0", Some("lock-version")),
+            (
+                b"lock-version = '10'",
+                "lock-version is \"10\", but only 1.0 is supported",
+                Some("lock-version"),
+            ),
             (b"lock-version = '1.0'", "packages is missing", Some("packages")),
             (
                 b"lock-version = '1.0'\n[packages]",

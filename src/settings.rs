@@ -90,7 +90,7 @@ pub struct Settings {
     pub registry: Option<PathBuf>,
     /// `MAGIC_MODULE_AUTO_INSTALL=registry|ask`.
     pub auto_install: Option<AutoInstall>,
-    /// `MAGIC_MODULE_SYNC=1`: the project of that lock is locked anew at the start, if it changed.
+    /// `MAGIC_MODULE_SYNC=1`: the project of that lock is locked again at the start, if it changed.
     pub sync: bool,
     /// `MAGIC_MODULE_START=0`: nothing is mounted at the start.
     pub start: bool,
@@ -304,7 +304,7 @@ fn expanded(name: &str, value: OsString) -> Result<PathBuf> {
 }
 
 fn absolute(name: &str, path: PathBuf) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|error| wrong(name, "is no path").caused_by(&error))
+    std::path::absolute(path).map_err(|error| wrong(name, "is not a path").caused_by(&error))
 }
 
 fn default_netrc() -> Option<PathBuf> {
@@ -361,7 +361,7 @@ fn parse_space(name: &str, spaces: Option<&Path>) -> Result<Space> {
 /// The error where there is no place for spaces.
 pub fn no_spaces() -> Error {
     Error::new(Kind::Configuration, "this user has no home directory to keep spaces in")
-        .hint("set MAGIC_MODULE_SPACES_DIR to a directory that you may write")
+        .hint("set MAGIC_MODULE_SPACES_DIR to a directory that you may write to")
 }
 
 fn parse_owners(text: &str) -> Result<Vec<u32>> {

@@ -1,7 +1,7 @@
 //! A space: what one tenant has of its own. It is data, and no cache.
 //!
 //! ```text
-//! <spaces>/<name>/pylock.toml        what it has; a folder without it is no space
+//! <spaces>/<name>/pylock.toml        what it has; a folder without it is not a space
 //!                 requirements.txt   what that was resolved from, if it was
 //!                 modules.toml       its policy, its registry, and what its scripts may import
 //!                 journal/           its audit log

@@ -249,7 +249,7 @@ impl Unit {
         Ok(Readiness::Ready)
     }
 
-    /// The knot that it is seen in, made anew of its trees where it is damaged; `Some(None)` if it
+    /// The knot that it is seen in, made again of its trees where it is damaged; `Some(None)` if it
     /// stands alone. `None`: a tree that belongs to it is not here.
     fn knot(&self, scrutiny: Scrutiny, reuse: Reuse) -> Result<Option<Option<Arc<Tree>>>> {
         let Ok(mount) = self.mount() else { return Ok(Some(None)) };
@@ -274,7 +274,7 @@ impl Unit {
                 }
             }
         }
-        // Other trees than those that it was made of are here: it is tied anew.
+        // Other trees than those that it was made of are here: it is tied again.
         let composed = knot.compose(store, &view.resolved, reuse)?;
         let Some(tree) = composed.filter(|tree| tree.digest == knot.digest) else {
             return Ok(None);
@@ -306,13 +306,13 @@ impl Unit {
             .first()
             .map(|at| tree.folder.join(tree.files[*at].path.as_str()))
             .unwrap_or_default();
-        let what = format!("{} is damaged and cannot be mended", path.display());
+        let what = format!("{} is damaged and cannot be repaired", path.display());
         let error = self.error(Kind::Integrity, what).path(path.display().to_string());
         match sealed::refuse(&path) {
             Err(sealed) => error.caused_by(&sealed).hint(sealed::PUT_A_COPY),
             Ok(()) => error
                 .caused_by(cause)
-                .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write"),
+                .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write to"),
         }
     }
 

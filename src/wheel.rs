@@ -80,7 +80,7 @@ impl Contents {
             "scripts" => FilePath::new(&format!("{}/{rest}", scheme.scripts)),
             "headers" => FilePath::new(&format!("{}/{}/{rest}", scheme.headers, self.name()?)),
             "data" => FilePath::new(rest),
-            _ => bad(format!("{entry:?} is in no folder that an installer knows")),
+            _ => bad(format!("{entry:?} is not in a folder that an installer knows")),
         }
     }
 

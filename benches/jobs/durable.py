@@ -35,7 +35,7 @@ def run(workplace: Workplace) -> list[Row]:
     filters = native.nosync("--synced"), native.nosync()
     disk = Path(tempfile.gettempdir())
     if machine.file_system(disk) == "tmpfs":
-        return [row().not_measured("the temporary directory is no disk")]
+        return [row().not_measured("the temporary directory is not a disk")]
     rows = []
     for what, name in (("201 small files", "small"), ("one file of 16 MiB", "large")):
         source, site = workplace.folder("source"), workplace.folder("site")

@@ -74,7 +74,7 @@ def pages(workplace: Workplace, stack: Stack, names: list[str]) -> Row:
 
 
 def starts(workplace: Workplace, stack: Stack, names: list[str]) -> Row:
-    """The registries differ in one line; what the one names is fetched anew in each round."""
+    """The registries differ in one line; what the one names is fetched again in each round."""
     folders = {wanted: registry(workplace, stack, names, wanted) for wanted in (True, False)}
     # In a cache that knows what is in the wheels, from another registry's lock.
     known = workplace.folder("known")

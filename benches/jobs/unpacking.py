@@ -100,7 +100,7 @@ def against_uv(workplace: Workplace, offer: Offer, empty: Row) -> Row:
         return empty.not_measured("not measured on Windows")
     disk = Path(tempfile.gettempdir())
     if machine.file_system(disk) == "tmpfs":
-        return empty.not_measured("the temporary directory is no disk")
+        return empty.not_measured("the temporary directory is not a disk")
     try:
         uv = peers.command("uv")
     except Failure as failure:

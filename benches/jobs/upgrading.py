@@ -132,7 +132,7 @@ def of_wheels(workplace: Workplace, first: Path, second: Path, peer: str) -> Mov
     result = Moved(0, 0, 0, 0.0)
     for version, files in (("1.0", first), ("2.0", second)):
         Offer(shutil.copytree(files, workplace.folder("source")), site / version, "moving", version)
-        # An index that is asked anew: what it may keep of the old page is not the question.
+        # An index that is asked again: what it may keep of the old page is not the question.
         with Origin(site / version) as origin:
             result = moved(origin, [*install, f"{origin.url}/simple", "moving"], workplace.environment())
     remove(site)

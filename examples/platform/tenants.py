@@ -100,7 +100,7 @@ class Tenant:
 
     async def _progress(self, lines: asyncio.StreamReader) -> None:
         async for line in lines:
-            with contextlib.suppress(ValueError, KeyError):  # a warning of the interpreter is no event
+            with contextlib.suppress(ValueError, KeyError):  # a warning of the interpreter is not an event
                 record = mm.progress.record(json.loads(line))
                 if record is not None:
                     self.streams.tell("module-download-progress", _detail(record))

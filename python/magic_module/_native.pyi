@@ -139,7 +139,7 @@ class Mount:
         """The importable prefix that is served; empty for top-level names."""
     @property
     def manifest_url(self) -> str:
-        """Where the units come from, without credentials; of a lock its own file."""
+        """Where the units come from, without credentials; for a lock, its file."""
     @property
     def view(self) -> Path | None:
         """The folder in which a lock's packages are seen; None for a manifest.
@@ -147,13 +147,12 @@ class Mount:
         It is shaped like a virtual environment.
         """
     def paths(self) -> list[str]:
-        """What stands on `sys.path` for a lock's packages, for whoever starts interpreters alone.
+        """The entries of `sys.path` for a lock's packages, for interpreters without magic_module.
 
-        An interpreter without magic_module finds there what was fetched before, as `prefetch()`
-        does, and nothing else.
+        Such an interpreter finds only what was fetched before, for example by `prefetch()`.
 
         Returns:
-            The view's `site-packages`, then folders that wheels add and projects that are worked on;
+            The view's `site-packages`, then folders that wheels add, and editable projects;
             nothing for a manifest, whose units only magic_module finds.
 
         Example:
@@ -228,10 +227,10 @@ class Upgrade:
         """What follows `import`."""
     @property
     def old_version(self) -> str | None:
-        """The version before; None where none was in use."""
+        """The version before; None if none was in use."""
     @property
     def new_version(self) -> str | None:
-        """The version now; None where a rollback took the unit out of use."""
+        """The version now; None if a rollback took the unit out of use."""
     @property
     def changed(self) -> bool:
         """Whether anything is different from before."""
@@ -246,7 +245,7 @@ class Upgrade:
         """How long it took, in seconds."""
     @property
     def restart_required(self) -> bool:
-        """Whether only a new process is sure to use the new version alone."""
+        """Whether a new process is needed to be sure that only the new version is used."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -268,10 +267,10 @@ class Report:
         """Bytes that were checked, or freed."""
     @property
     def problems(self) -> list[str]:
-        """A sentence about each thing that was found."""
+        """A sentence about each problem that was found."""
     @property
     def removed(self) -> list[str]:
-        """What was removed, for people."""
+        """What was removed, in words for people."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -281,13 +280,13 @@ class ScriptReport:
 
     @property
     def ok(self) -> bool:
-        """Whether all could be read, and nothing is missing that the script cannot do without."""
+        """Whether everything could be read, and nothing that the script needs is missing."""
     @property
     def missing(self) -> list[str]:
-        """What to install: distributions or, where none is known, names of import."""
+        """What to install: distributions or, if none is known, import names."""
     @property
     def available(self) -> list[str]:
-        """The distributions, or names of import, that are here or that a mount provides."""
+        """The distributions, or import names, that are here or that a mount provides."""
     @property
     def needs(self) -> list[dict[str, Any]]:
         """One dict for each name that is imported, with the keys of `magic-module check --json`."""
@@ -296,13 +295,13 @@ class ScriptReport:
         """One dict for each part that could not be read: `file`, `cell`, `line`, `column`, `message`."""
     @property
     def command(self) -> str | None:
-        """The command that installs what is missing; None where nothing is, or nothing is known."""
+        """The command that installs what is missing; None if nothing is, or nothing is known."""
     @property
     def metadata(self) -> str:
         """The comment block (PEP 723) that would pin what the script uses."""
     @property
     def unclear(self) -> list[str]:
-        """Where imports are whose names are known only when the script runs."""
+        """The places of imports whose names are computed when the script runs."""
     def message(self) -> str:
         """What is missing, how it is installed, and whom to ask.
 
@@ -310,9 +309,9 @@ class ScriptReport:
             >>> print(mm.check_script("strategy.py").message())
         """
     def install(self) -> tuple[bool, str]:
-        """Bring what is missing, where `MAGIC_MODULE_AUTO_INSTALL` allows it; by default nothing does.
+        """Fetch what is missing, if `MAGIC_MODULE_AUTO_INSTALL` allows it; by default it does not.
 
-        It is brought as an import would bring it: within the policy, and mounted in this process.
+        It is fetched as an import would fetch it: within the policy, and mounted in this process.
 
         Returns:
             Whether everything is here now, and one sentence.
@@ -338,18 +337,18 @@ def mount(
 ) -> Mount:
     """Serve `namespace` from a manifest; the same call twice is the same mount.
 
-    Nothing is asked before a name of the namespace is looked up; of an empty namespace the manifest is,
-    once, because it may have a lock: then this is what `mount_lock()` does.
+    No request is made before a name of the namespace is looked up. With an empty namespace, the
+    manifest is asked for once, because it may have a lock: then this does what `mount_lock()` does.
 
     Args:
         namespace: the importable prefix, such as a package's `__name__`; empty for top-level names.
         manifest_url: where the `manifest.json` is: https, http to this machine, or a file.
         public_key: a minisign key, or several of which one must have signed; None asks for none.
         first: serve top-level names before what is installed; for an empty namespace only.
-        pins: versions by unit that are used whatever is newest: `{"alpha": "1.1.0"}`.
+        pins: versions to use, by unit, instead of the newest: `{"alpha": "1.1.0"}`.
         allow_http: accept plain http from other machines, too.
-        max_age: what a manifest that is too old does: "warn" or "fail".
-        frozen: refuse all that the project's `magic.lock` does not hold.
+        max_age: what to do about a manifest that is too old: "warn" or "fail".
+        frozen: refuse every unit that the project's `magic.lock` does not list.
         export: every process that is started from now on has the mount, too, until it is closed;
             for a named namespace, or a lock.
 
@@ -376,29 +375,29 @@ def mount_lock(
     optional: Literal["fetch", "present-only", "deny"] = "fetch",
     export: bool = False,
 ) -> Mount:
-    """Make every package of a lock importable; one that is imported is fetched then.
+    """Make every package of a lock importable; each is fetched when it is first imported.
 
     What the lock means for this interpreter is found out at the first call, and kept: every
-    further one asks nobody.
+    further call makes no request.
 
     Args:
         path: a `pylock.toml` (PEP 751).
-        extras: optional dependencies of the lock's project that are wanted, too.
-        groups: dependency groups (PEP 735) that are wanted beside the lock's default ones.
+        extras: optional dependencies of the lock's project to include.
+        groups: dependency groups (PEP 735) to include besides the lock's default ones.
         first: serve its packages before what is installed.
-        build: have uv or pip build what has no wheel, once; this runs code of the package.
-        unhashed: take wheels without a digest in the lock, too; what comes first is noted.
-        optional: what an import does that the package could do without: "fetch", "present-only" or
-            "deny"; `[tool.magic-module.optional]` of the lock says it for single packages.
+        build: have uv or pip build packages without a wheel, once; this runs their code.
+        unhashed: also accept wheels without a digest in the lock; the first digest is kept.
+        optional: what the optional imports of packages do: "fetch", "present-only" or
+            "deny"; the lock's `[tool.magic-module.optional]` sets it for single packages.
         export: every process that is started from now on has the mount, too, until it is closed.
 
     Returns:
         The mount, a context manager that undoes it.
 
     Raises:
-        ManifestError: it is not a lock, or not one that is understood.
+        ManifestError: it is not a lock, or not a supported one.
         RequirementError: it is for another Python or platform, or something in it has to be built.
-        FetchError: what is in its wheels cannot be found out.
+        FetchError: the content of its wheels cannot be found out.
         StoreError: the lock cannot be read, or the cache directory cannot be used.
         ValueError: `optional` is none of the three.
 
@@ -407,12 +406,12 @@ def mount_lock(
     """
 
 def export_environment() -> dict[str, str]:
-    """What a child process needs to see what this one sees: settings, and mounts.
+    """Variables that give a child process the settings and mounts of this one.
 
     It has the variables of this process whose names begin with `MAGIC_MODULE_`, and in
     `MAGIC_MODULE_MOUNTS` every mount but those of units with top-level names. The child mounts
-    them when its interpreter starts. No login is in it, and no password: who needs one elsewhere
-    has one there.
+    them when its interpreter starts. They contain no login and no password: a child that needs one
+    must have its own.
 
     Returns:
         Variables by name, to be added to an environment.
@@ -443,7 +442,7 @@ def available(namespace: str = "magic_module") -> list[ModuleInfo]:
     """
 
 def info(name: str) -> ModuleInfo:
-    """What is known about one unit; nothing of it is downloaded.
+    """What is known about one unit; the unit is not downloaded.
 
     Args:
         name: what follows `import`, such as `acme.heavy`.
@@ -460,23 +459,23 @@ def prefetch(*names: str, progress: Callable[[dict[str, Any]], object] | None = 
     """Download units and what they require now, in parallel; import nothing.
 
     Args:
-        names: what follows `import`, also in a version of its own: `acme.heavy==1.1.0`.
+        names: what follows `import`, also with a version: `acme.heavy==1.1.0`.
         progress: called with each event of the download (`bytes`, `total`, `percentage`), at most
             10 times a second, on this thread.
 
     Raises:
         UnitNotFoundError: a manifest does not have a name.
         FetchError: the network or the server failed.
-        IntegrityError: bytes are not what was pinned.
+        IntegrityError: bytes are not the pinned ones.
         RequirementError: there is no such version, or something required is not installed.
-        PolicyError: the version was taken back, or a lock does not hold it.
+        PolicyError: the version was taken back, or a lock does not list it.
 
     Example:
         >>> mm.prefetch("acme.heavy", "acme.light==1.1.0")
     """
 
 def upgrade(*names: str) -> list[Upgrade]:
-    """Move units to their newest versions, reload what is loaded of them, or change nothing.
+    """Move units to their newest versions and reload their loaded modules, or change nothing.
 
     Args:
         names: what follows `import`; without names, every unit that is in use.
@@ -487,7 +486,7 @@ def upgrade(*names: str) -> list[Upgrade]:
     Raises:
         UnitNotFoundError: a manifest does not have a name.
         FetchError: the network or the server failed; everything is as before.
-        IntegrityError: bytes are not what was pinned; everything is as before.
+        IntegrityError: bytes are not the pinned ones; everything is as before.
         RequirementError: the new version does not fit what is installed.
 
     Example:
@@ -505,20 +504,20 @@ def rollback(name: str) -> Upgrade:
 
     Raises:
         UnitNotFoundError: no mounted namespace holds the name.
-        StoreError: the version before is neither in the cache nor published any more.
+        StoreError: the previous version is no longer in the cache, nor published.
 
     Example:
         >>> mm.rollback("acme.heavy").changed
     """
 
 def verify(*names: str) -> Report:
-    """Hash what is cached, and heal what is damaged; only that may be downloaded.
+    """Hash what is in the cache, and repair what is damaged; only that may be downloaded.
 
     Args:
-        names: what follows `import`; without names, all that is in use.
+        names: what follows `import`; without names, everything in use.
 
     Returns:
-        What was checked, with the `problems` that were found; `ok` is true if all are healed.
+        What was checked, with the `problems` that were found; `ok` is true if all are repaired.
 
     Raises:
         UnitNotFoundError: a name is not in the cache.
@@ -529,10 +528,10 @@ def verify(*names: str) -> Report:
     """
 
 def prune(*, limit: int | None = None) -> Report:
-    """Remove what no version in use, or before it, needs.
+    """Remove what neither the versions in use nor the previous ones need.
 
     Args:
-        limit: above so many bytes, also what previous versions could be rebuilt from; without one,
+        limit: above this many bytes, also remove what previous versions could be rebuilt from; default:
             `MAGIC_MODULE_CACHE_LIMIT`.
 
     Returns:
@@ -553,20 +552,20 @@ def data_path(name: str, path: str) -> Path:
         path: the file's path in the unit: below its folder, or as the manifest has it.
 
     Raises:
-        UnitNotFoundError: there is no such unit, or it has no such file.
-        FetchError: the file is not here, and the server does not give it.
-        IntegrityError: the file's bytes are not what was pinned.
+        UnitNotFoundError: the unit, or the file in it, does not exist.
+        FetchError: the file is not here, and the server does not send it.
+        IntegrityError: the file's bytes are not the pinned ones.
 
     Example:
         >>> mm.data_path("acme.heavy", "weights.bin").stat().st_size
     """
 
 def on_event(callback: Callable[[dict[str, Any]], object] | None) -> None:
-    """Tell somebody what happens: resolve, fetch, verify, load, upgrade.
+    """Call a function when something happens: resolve, fetch, verify, load, upgrade.
 
     Args:
         callback: called with each event, a dict, on the thread that waits, at most 10 times a second
-            with progress; what it raises ends the act. None tells nobody.
+            with progress; what it raises ends the act. None: call nobody.
 
     Raises:
         TypeError: `callback` cannot be called.
@@ -576,12 +575,12 @@ def on_event(callback: Callable[[dict[str, Any]], object] | None) -> None:
     """
 
 def on_request(callback: Callable[[Request], str] | None) -> None:
-    """Be asked before something is fetched that a policy says to ask about.
+    """Decide about what a policy says to ask about, before it is fetched.
 
     Args:
         callback: called with a `Request` on the thread that waits; it answers "once", "always" (for
-            as long as this process lives) or "deny" (for as long, too), and what it raises ends the
-            act. With None, whoever sits at the terminal is asked; without a terminal it is refused.
+            as long as this process lives) or "deny" (for as long, too); what it raises ends the
+            act. With None, the terminal asks; without a terminal, the answer is "deny".
 
     Raises:
         TypeError: `callback` cannot be called.
@@ -591,16 +590,16 @@ def on_request(callback: Callable[[Request], str] | None) -> None:
     """
 
 def check_script(path_or_text: str | PathLike[str]) -> ScriptReport:
-    """Tell what a script needs and whether that is here; it is read, and never run.
+    """Find out what a script needs and whether that is here; the script is never run.
 
     Args:
-        path_or_text: a script, a notebook, a folder with all below it, or the source itself.
+        path_or_text: a script, a notebook, a folder with everything below it, or the source itself.
 
     Returns:
         What it needs; unpacks as `ok, missing, available`.
 
     Raises:
-        RequirementError: it is too large, binary, or no notebook.
+        RequirementError: it is too large, binary, or not a notebook.
         StoreError: it cannot be read.
 
     Example:

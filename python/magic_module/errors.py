@@ -3,13 +3,13 @@
 ```text
 ImportError
 └── MagicModuleError          every error of this package
-    ├── UnitNotFoundError     the manifest is known, and the name is not in it (also a ModuleNotFoundError)
+    ├── UnitNotFoundError     the name is not in the manifest (also a ModuleNotFoundError)
     ├── ConfigurationError    a setting is missing or contradicts another
     ├── ManifestError         the manifest document is wrong
     ├── FetchError            the network or the server failed
     ├── OfflineError          something is missing, and MAGIC_MODULE_OFFLINE forbids fetching it
-    ├── IntegrityError        bytes are not what was pinned
-    │   └── SignatureError    a manifest's signature is missing or not by an accepted key
+    ├── IntegrityError        bytes are not the pinned ones
+    │   └── SignatureError    a manifest's signature is missing, or not made with an accepted key
     ├── PolicyError           a rule of the user or the author forbids it
     ├── RequirementError      the interpreter or an installed distribution does not fit
     └── StoreError            the cache directory cannot be used
@@ -71,7 +71,7 @@ class MagicModuleError(ImportError):
         expected: what should have been there.
         got: what was there.
         hint: the remedy alone: the variable, argument or command to change.
-        causes: what led to it, outermost first.
+        causes: the errors that led to it, outermost first.
     """
 
     url: str | None
@@ -122,7 +122,7 @@ def _shown(text: str | None) -> str | None:
 
 
 class UnitNotFoundError(MagicModuleError, ModuleNotFoundError):
-    """The manifest is known, and the name is not in it."""
+    """The name is not in the manifest."""
 
 
 class ConfigurationError(MagicModuleError):
@@ -142,11 +142,11 @@ class OfflineError(MagicModuleError):
 
 
 class IntegrityError(MagicModuleError):
-    """Bytes are not what was pinned: see `expected` and `got`."""
+    """Bytes are not the pinned ones: see `expected` and `got`."""
 
 
 class SignatureError(IntegrityError):
-    """A manifest's signature is missing or not by an accepted key."""
+    """A manifest's signature is missing, or not made with an accepted key."""
 
 
 class PolicyError(MagicModuleError):

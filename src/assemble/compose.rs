@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A knot is a tree by its form: its name is the digest of all its lines, and so follows from the
-//! set of its trees. It is made of these alone, and made anew where it is damaged.
+//! set of its trees. It is made of these alone, and made again where it is damaged.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Which modules a module is likely to import, from the names in its code.
 //!
 //! The names are those of its top level, in the order of their first use: modules,
-//! submodules and everything else alike. What is no module that is known is passed over,
+//! submodules and everything else alike. What is not a module that is known is passed over,
 //! and a wrong guess costs an idle core some work.
 
 use std::collections::{HashMap, HashSet};
@@ -18,7 +18,7 @@ pub(super) struct At {
 pub(super) struct Modules {
     /// By the path without suffix, a package by that of its folder.
     stems: HashMap<String, Known>,
-    /// The last parts of the stems: of most names one look tells that they are no module.
+    /// The last parts of the stems: of most names one look tells that they are not modules.
     last: HashSet<String>,
 }
 
@@ -29,7 +29,7 @@ struct Known {
 }
 
 impl Modules {
-    /// Adds a file; what is no source is left out.
+    /// Adds a file; what is not a source is left out.
     pub fn add(&mut self, path: &str, at: At) {
         let Some(stem) = path.strip_suffix(".py") else { return };
         let package = stem.strip_suffix("/__init__");

@@ -32,7 +32,9 @@ impl Engine {
         });
         match verdict.await {
             Some(Verdict::Once | Verdict::Always) => Ok("on_request".to_owned()),
-            Some(Verdict::Deny) => Err(rules.refused(asked, &rule, "whoever was asked said no")),
+            Some(Verdict::Deny) => {
+                Err(rules.refused(asked, &rule, "the person who was asked said no"))
+            }
             None => Err(rules.unasked(asked, &rule)),
         }
     }

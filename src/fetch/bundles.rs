@@ -175,7 +175,7 @@ fn brought(
     for bundle in bundles {
         if let Some(other) = bundle.other(&wanted.file_name) {
             let why = format!(
-                "it holds {other} where {} is wanted: it is outdated, or for another platform",
+                "it holds {other}, but {} is needed: it is outdated, or for another platform",
                 wanted.file_name
             );
             unused(events, bundle.path(), &why);

@@ -293,7 +293,7 @@ impl Download<'_, '_> {
 }
 
 fn wrong_size(artifact: &Artifact, got: String) -> Error {
-    wrong(artifact, format!("it has {got} where {} were pinned", artifact.size))
+    wrong(artifact, format!("it has {got}, but {} were pinned", artifact.size))
         .expected(format!("{} bytes", artifact.size))
         .got(got)
 }
@@ -308,5 +308,5 @@ fn wrong(artifact: &Artifact, why: String) -> Error {
     Error::new(Kind::Integrity, format!("cannot accept {}: {why}", artifact.url))
         .or_name(&artifact.label)
         .url(&artifact.url)
-        .hint("nothing of it was kept; try again later, or tell its publisher")
+        .hint("none of it was kept; try again later, or tell its publisher")
 }

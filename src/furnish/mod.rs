@@ -59,7 +59,7 @@ pub fn plan(
     let mut laid: BTreeMap<&UnitName, Vec<FileEntry>> = BTreeMap::new();
     real.extend(small.iter().map(|(path, bytes)| (path.clone(), file(bytes.clone()))));
     if let Some(unit) = resolved.units.keys().find(|unit| !contents.contains_key(*unit)) {
-        let what = format!("cannot lay out {unit}: what is in its wheel is not known");
+        let what = format!("cannot lay out {unit}: the content of its wheel is not known");
         return Err(Error::new(Kind::Store, what).name(unit.to_string()));
     }
     for (unit, contents) in contents {

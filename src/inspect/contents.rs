@@ -39,7 +39,7 @@ impl DistInfo {
         };
         let name = folder.split('-').next().unwrap_or_default();
         if asked.name.as_ref().is_some_and(|own| DistributionName::new(name).as_ref() != Ok(own)) {
-            return Err(asked.broken(&format!("is not called like its {folder}")));
+            return Err(asked.broken(&format!("has another name than its {folder}")));
         }
         let text = |name: &'static str| {
             let path = format!("{folder}/{name}");
@@ -85,7 +85,7 @@ pub(super) fn is_whole(asked: &Asked, contents: &Contents) -> bool {
 pub(super) struct Record(HashMap<String, Row>);
 
 impl Record {
-    /// `Err` has the path that stands there twice, with other facts.
+    /// `Err` has the path that appears there twice, with other facts.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut known = HashMap::new();
         for row in rows(text).filter(|row| !row.path.is_empty() && !row.path.ends_with('/')) {

@@ -102,7 +102,7 @@ async fn ask(
     let mut acts = Vec::new();
     for (_, Asked { url, .. }) in &missing {
         if url.scheme() != "file" {
-            policy.may_ask(url, || format!("what is in {} is not known", url.file_name()))?;
+            policy.may_ask(url, || format!("the content of {} is not known", url.file_name()))?;
         }
         policy.may_come_from(url)?;
         acts.push(Act::Resolve { url: url.clone() });
@@ -259,7 +259,7 @@ impl Asked {
     fn check_size(&self, size: u64) -> Result<()> {
         match self.wheel.size {
             Some(pinned) if pinned != size => Err(self
-                .broken(&format!("has {size} bytes, where the lock says {pinned}"))
+                .broken(&format!("has {size} bytes, but the lock says {pinned}"))
                 .expected(format!("{pinned} bytes"))
                 .got(format!("{size} bytes"))),
             _ => Ok(()),
@@ -269,6 +269,6 @@ impl Asked {
     fn broken(&self, rule: &str) -> Error {
         Error::new(Kind::Integrity, format!("the wheel {} {rule}", self.label()))
             .url(&self.url)
-            .hint("nothing of it was used; lock another version, or tell its author")
+            .hint("none of it was used; lock another version, or tell its author")
     }
 }

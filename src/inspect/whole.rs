@@ -60,7 +60,7 @@ async fn unpinned(
     asked.check_size(size)?;
     match asked.wheel.sha256 {
         Some(pinned) if pinned != sha256 => Err(asked
-            .broken("is another than the lock says: its sha256 differs")
+            .broken("is not the one that the lock names: its sha256 differs")
             .expected(pinned.to_hex())
             .got(sha256.to_hex())),
         _ => Ok((sha256, size)),
@@ -89,7 +89,7 @@ pub(super) fn read(path: &Path, asked: &Asked, sha256: Digest, size: u64) -> Res
         texts.insert((*name).to_owned(), text_of(&bytes));
     }
     let lies =
-        |path: &str| asked.broken(&format!("lies about its RECORD: {path} is another there"));
+        |path: &str| asked.broken(&format!("lies about its RECORD: {path} is different there"));
     let record = match texts.get("RECORD") {
         Some(text) => Some(Record::parse(text).map_err(|path| lies(&path))?),
         None => None,

@@ -58,7 +58,7 @@ impl Table {
         };
         let mut known =
             Known::new(prefix, Some(owner.clone()), Confidence::Table, Source::Generated);
-        // Of a namespace that many share, the others are no alternatives.
+        // Of a namespace that many share, the others are not alternatives.
         if owners.len() <= 4 {
             known.alternatives = owners.into_iter().filter(|other| *other != owner).collect();
         }
@@ -127,6 +127,6 @@ mod tests {
         let known = table().find("yaml").unwrap();
         assert_eq!(known.distribution.as_deref(), Some("pyyaml"));
         assert_eq!(table().find("jwt").unwrap().alternatives, ["jwt"]);
-        assert_eq!(table().find("tests"), None, "a folder that many ship by mistake is no name");
+        assert_eq!(table().find("tests"), None, "a folder that many ship by mistake is not a name");
     }
 }

@@ -130,7 +130,7 @@ impl Known {
 /// Which distribution has a name that follows `import`; dotted names are told apart as far as
 /// distributions share their first part.
 ///
-/// `None` if it is no name that can be imported.
+/// `None` if it is not a name that can be imported.
 pub fn distribution(import: &str) -> Option<Known> {
     let top = import.split('.').next().unwrap_or_default();
     if top.is_empty() || !import.split('.').all(is_identifier) {

@@ -24,7 +24,7 @@ pub fn names(file: &Path) -> Result<BTreeMap<String, String>> {
         Error::new(Kind::Configuration, format!("cannot read {shown}"))
             .path(shown.to_string())
             .caused_by(&error)
-            .hint("name another file in MAGIC_MODULE_REGISTRY, or unset it")
+            .hint("set MAGIC_MODULE_REGISTRY to another file, or unset it")
     })?;
     // Registries of JSON have no such table.
     if file.extension().is_none_or(|suffix| suffix != "toml") {
@@ -32,7 +32,9 @@ pub fn names(file: &Path) -> Result<BTreeMap<String, String>> {
     }
     let document = notation::read(&bytes).map_err(|why| wrong(&why, &shown.to_string()))?;
     let Some(names) = document.get("names") else { return Ok(BTreeMap::new()) };
-    let toml::Value::Table(names) = names else { return Err(wrong("names is no table", "names")) };
+    let toml::Value::Table(names) = names else {
+        return Err(wrong("names is not a table", "names"));
+    };
     names
         .iter()
         .map(|(import, distribution)| match distribution.as_str() {
@@ -40,10 +42,12 @@ pub fn names(file: &Path) -> Result<BTreeMap<String, String>> {
                 Ok((import.clone(), name.to_owned()))
             }
             Some(_) => Err(wrong(
-                &format!("names.{import} is no name of an import with a distribution"),
+                &format!("names.{import} is not a name of an import with a distribution"),
                 &format!("names.{import}"),
             )),
-            None => Err(wrong(&format!("names.{import} is no text"), &format!("names.{import}"))),
+            None => {
+                Err(wrong(&format!("names.{import} is not a string"), &format!("names.{import}")))
+            }
         })
         .collect()
 }

@@ -104,7 +104,7 @@ impl Catalogue {
         check::records(namespace, &leaf.modules, check::Forms::Any)?;
         match leaf.modules.0.keys().find(|name| self.slot(name.as_str()) != slot) {
             Some(stray) => {
-                Err(wrong(place_of(stray), "stands in a leaf that its name does not choose"))
+                Err(wrong(place_of(stray), "is in a leaf that its name does not choose"))
             }
             None => Ok(leaf.modules),
         }

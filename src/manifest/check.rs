@@ -12,7 +12,7 @@ pub(super) fn manifest(manifest: &Manifest) -> Result<()> {
     if manifest.max_age.is_some() && manifest.expires().is_none() {
         // A freshness that cannot be judged would be no protection.
         return Err(match &manifest.created {
-            Some(created) => wrong("created", format!("{created:?} is no time (RFC 3339)")),
+            Some(created) => wrong("created", format!("{created:?} is not a time (RFC 3339)")),
             None => wrong("max_age", "needs `created`, from which it counts"),
         });
     }
@@ -131,7 +131,7 @@ fn record_alone(name: &UnitName, record: &Record, place: &str, forms: Forms) -> 
     for (version, older) in &record.versions {
         let place = format!("{place}.versions.{version}");
         if older.version != *version {
-            let why = format!("{} stands under {version}", older.version);
+            let why = format!("{} is listed under {version}", older.version);
             return Err(wrong(format!("{place}.version"), why));
         }
         if !older.versions.is_empty() {
@@ -183,7 +183,7 @@ fn files(name: &UnitName, files: &[File], place: &str, forms: Forms) -> Result<(
             let (first, spelled) = *parents.entry(key).or_insert((index, parent));
             if spelled != parent && folded(spelled) == folded(parent) {
                 let why = format!(
-                    "its folder {parent} is that of {place}.files[{first}].path where case does not count"
+                    "its folder {parent} is that of {place}.files[{first}].path on systems that ignore case"
                 );
                 return Err(wrong(here, why));
             }

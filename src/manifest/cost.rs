@@ -75,7 +75,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<()> {
     let mut room: Vec<u8> = Vec::new();
     let cost = usize::try_from(cost).unwrap_or(usize::MAX);
     room.try_reserve_exact(cost).map_err(|_| {
-        let what = format!("cannot read the manifest: {cost} bytes of memory are not to be had");
+        let what = format!("cannot read the manifest: {cost} bytes of memory are not available");
         Error::new(Kind::Store, what).hint(MORE_MEMORY)
     })
 }

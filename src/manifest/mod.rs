@@ -124,7 +124,10 @@ impl Manifest {
             (None, Some(catalogue)) => Body::Catalogue(catalogue.0),
             (None, None) => return Err(wrong("modules", "missing field")),
             (Some(_), Some(_)) => {
-                return Err(wrong("catalogue", "stands beside `modules`, only one is allowed"));
+                return Err(wrong(
+                    "catalogue",
+                    "appears beside `modules`, but only one of them is allowed",
+                ));
             }
         };
         let manifest = Self {

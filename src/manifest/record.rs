@@ -336,7 +336,7 @@ impl<'de> Deserialize<'de> for Modules {
                 let mut modules = BTreeMap::new();
                 while let Some((name, record)) = map.next_entry::<UnitName, Object<Record>>()? {
                     if modules.insert(name, Box::new(record.0)).is_some() {
-                        return Err(serde::de::Error::custom("a unit stands here twice"));
+                        return Err(serde::de::Error::custom("a unit appears here twice"));
                     }
                 }
                 Ok(Modules(modules))

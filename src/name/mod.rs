@@ -48,7 +48,7 @@ const RESERVED_ON_WINDOWS: &[&str] = &[
     "conout$", "com¹", "com²", "com³", "lpt¹", "lpt²", "lpt³",
 ];
 
-/// Why a text is not what it should be; becomes the cause of a `ManifestError`.
+/// Why a text is not valid; becomes the cause of a `ManifestError`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadName(String);
 

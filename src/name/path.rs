@@ -17,7 +17,7 @@ impl FilePath {
     /// Refuses what is absolute, leaves its folder, or is another file on another platform.
     pub fn new(text: &str) -> Result<Self, BadName> {
         if text.is_empty() || text.len() > 1000 {
-            return bad(format!("path of {} bytes, 1 to 1000 are allowed", text.len()));
+            return bad(format!("a path of {} bytes, but 1 to 1000 are allowed", text.len()));
         }
         if text.starts_with('/') {
             return bad(format!("{text:?} is absolute"));

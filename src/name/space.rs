@@ -20,18 +20,18 @@ impl SpaceName {
             || !text.chars().all(|c| is_plain(c) || "-_.".contains(c))
         {
             return bad(format!(
-                "{text:?} is no name of a space: it has letters and digits, and inside of it -, _ and ."
+                "{text:?} is not a name of a space: use letters and digits, with -, _ and . between them"
             ));
         }
         if text.contains("..") || text.len() > LONGEST {
             return bad(format!(
-                "{text:?} is no name of a space: it has no two dots in a row, and at most {LONGEST} characters"
+                "{text:?} is not a name of a space: it may not have two dots in a row, or more than {LONGEST} characters"
             ));
         }
         let name = Self(text.to_owned());
         let folded = name.folded();
         if RESERVED_ON_WINDOWS.contains(&folded.split('.').next().unwrap_or_default()) {
-            return bad(format!("{text:?} is no name of a space: Windows reserves it"));
+            return bad(format!("{text:?} is not a name of a space: Windows reserves it"));
         }
         Ok(name)
     }

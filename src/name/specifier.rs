@@ -79,7 +79,7 @@ impl Specifier {
     fn new(part: &str) -> Result<Self, BadName> {
         let Some((sign, operator)) = OPERATORS.into_iter().find(|(sign, _)| part.starts_with(sign))
         else {
-            return bad(format!("{part:?} is no condition such as >=1.26 or ==2.*"));
+            return bad(format!("{part:?} is not a condition such as >=1.26 or ==2.*"));
         };
         let text = part[sign.len()..].trim().to_ascii_lowercase();
         Version::new(text.trim_end_matches(".*"))?;

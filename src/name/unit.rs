@@ -54,7 +54,7 @@ const KEYWORDS: &[&str] = &[
     "with", "yield",
 ];
 
-/// True for one Python identifier that is no keyword, in the NFKC form in which
+/// True for one Python identifier that is not a keyword, in the NFKC form in which
 /// CPython looks it up (<https://docs.python.org/3/reference/lexical_analysis.html#identifiers>).
 pub fn is_identifier(text: &str) -> bool {
     let mut chars = text.chars();
@@ -80,7 +80,7 @@ impl UnitName {
     /// Refuses what cannot be imported, or cannot be a file on Windows.
     pub fn new(text: &str) -> Result<Self, BadName> {
         if text.len() > 200 {
-            return bad(format!("name of {} bytes, at most 200 are allowed", text.len()));
+            return bad(format!("a name of {} bytes, but at most 200 are allowed", text.len()));
         }
         for part in text.split('.') {
             if KEYWORDS.contains(&part) {

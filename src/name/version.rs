@@ -2,7 +2,7 @@
 //!
 //! Newer is what PEP 440 says (1.10 after 1.9, 1.0rc1 before 1.0). Local labels come last,
 //! after the time of publishing: `0+3f5b…` is made from content, and tells nothing of age.
-//! What is no version of PEP 440 is older than all that are, newer by time, then by number.
+//! What is not a version of PEP 440 is older than all that are, newer by time, then by number.
 
 use serde::{Deserialize, Serialize};
 

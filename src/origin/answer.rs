@@ -177,7 +177,7 @@ pub(super) fn broken(error: reqwest::Error) -> OriginError {
             said = in_words(tls);
             hint = match tls {
                 rustls::Error::InvalidCertificate(_) => {
-                    "check the server's certificate, or let SSL_CERT_FILE name a file with the authority that signed it"
+                    "check the server's certificate, or set SSL_CERT_FILE to a file with the authority that signed it"
                 }
                 _ => "check the address: the server may not speak TLS there",
             };

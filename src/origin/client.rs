@@ -103,7 +103,7 @@ impl Resolve for Names {
 
 /// Whoever names the certificates to trust wants no others: a file that is of no use is an error.
 fn read(path: &Path) -> Result<RootCertStore, OriginError> {
-    const HINT: &str = "let SSL_CERT_FILE name a file of certificates in PEM form, or unset it";
+    const HINT: &str = "set SSL_CERT_FILE to a file of certificates in PEM form, or unset it";
     let bytes = fs_err::read(path).map_err(|error| failed(&error, HINT))?;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&bytes).flatten());

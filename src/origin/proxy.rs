@@ -105,7 +105,7 @@ fn parse(value: &OsStr) -> Result<Url, String> {
             url.scheme()
         ));
     }
-    // What follows a `/`, `?` or `#` in a password is no part of the host any more.
+    // What follows a `/`, `?` or `#` in a password is not part of the host any more.
     let cut = url.query().is_some() || url.fragment().is_some() || url.path().contains('@');
     if cut || (bare && url.path() != "/") || url.port() == Some(0) {
         return Err(NONE.to_owned());

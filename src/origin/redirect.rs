@@ -27,7 +27,7 @@ pub(super) fn next(from: &SafeUrl, headers: &HeaderMap) -> Result<SafeUrl, Origi
         .ok_or_else(|| redirected("it redirects without saying where".to_owned()))?;
     let url = from
         .redirect(location)
-        .map_err(|error| redirected(format!("it redirects to what is no URL: {error}")))?;
+        .map_err(|error| redirected(format!("it redirects to an invalid URL: {error}")))?;
     Err(redirected(match (from.scheme(), url.scheme()) {
         (_, "https") | ("http", "http") => return Ok(url),
         ("https", "http") => format!("it redirects from https to plain HTTP, to {url}"),

@@ -30,7 +30,7 @@ pub(super) fn read(file: &Path) -> Result<Option<Rules>> {
 /// The error of a file that cannot be meant so.
 pub(super) fn wrong(file: &Path, why: String) -> Error {
     let what = format!("cannot read the policy of {}", file.display());
-    let hint = "mend that file, or let MAGIC_MODULE_REGISTRY name another";
+    let hint = "correct that file, or set MAGIC_MODULE_REGISTRY to another";
     Error::new(Kind::Configuration, what)
         .caused_by(&std::io::Error::other(why))
         .path(file.display().to_string())
@@ -122,16 +122,16 @@ fn rule(value: &Value, at: String) -> Result<Rule, String> {
             let name = table.get("name").and_then(Value::as_str);
             (name.ok_or(format!("{at} needs a name"))?, table)
         }
-        _ => return Err(format!("{at} must be a text such as \"numpy>=1.26,<3\", or a table")),
+        _ => return Err(format!("{at} must be a string such as \"numpy>=1.26,<3\", or a table")),
     };
     let is_of_a_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let end = text.find(|c: char| !is_of_a_name(c)).unwrap_or(text.len());
     let (name, mut versions) = (text[..end].trim(), text[end..].trim());
     if let Some(version) = table.get("version") {
         if !versions.is_empty() {
-            return Err(format!("{at} says twice which versions it means"));
+            return Err(format!("{at} names its versions twice"));
         }
-        versions = version.as_str().ok_or(format!("{at}.version must be a text"))?;
+        versions = version.as_str().ok_or(format!("{at}.version must be a string"))?;
     }
     let source = table.get("source").map(|it| place(it, &format!("{at}.source"))).transpose()?;
     Ok(Rule {

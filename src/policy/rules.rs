@@ -208,7 +208,7 @@ impl Rules {
             self.may_come_from(url).map_err(|why| self.refused(asked, "policy.sources", &why))?;
             if let Some(limit) = self.max_size.filter(|limit| size > limit) {
                 let why = format!(
-                    "{} has {size} bytes, and policy.max_size of {} is {limit}",
+                    "{} has {size} bytes, but policy.max_size of {} is {limit}",
                     url.file_name(),
                     self.place()
                 );
@@ -229,7 +229,7 @@ impl Rules {
                 let named = self.allow.iter().any(|it| it.name.is(asked.name));
                 let place = self.place();
                 let why = if named {
-                    format!("policy.allow of {place} has it in other versions, or from elsewhere")
+                    format!("policy.allow of {place} only has other versions or sources of it")
                 } else {
                     format!("policy.allow of {place} does not list it")
                 };
@@ -264,7 +264,7 @@ impl Rules {
         match self.max_total {
             Some(limit) if bytes > limit => {
                 let why = format!(
-                    "it comes to {bytes} bytes with what it requires, and policy.max_total of {} is {limit}",
+                    "with what it requires it has {bytes} bytes, but policy.max_total of {} is {limit}",
                     self.place()
                 );
                 Err(self.refused(asked, "policy.max_total", &why))
@@ -290,7 +290,7 @@ impl Rules {
 
     /// The error where nobody could be asked.
     pub fn unasked(&self, asked: &Asked<'_>, rule: &str) -> Error {
-        let why = format!("{rule} of {} says to ask, and nobody can be asked here", self.place());
+        let why = format!("{rule} of {} says to ask, but nobody can be asked here", self.place());
         self.refused(asked, rule, &why).hint(format!(
             "run it in a terminal, call magic_module.on_request(), or add {} to policy.allow",
             asked.name

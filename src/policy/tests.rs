@@ -122,13 +122,13 @@ fn what_is_wrong_is_named_with_its_place() {
         ("[policy]\nallow = 'x'", "policy.allow must be a list"),
         (
             "[policy]\nallow = ['x', 1]",
-            "policy.allow[1] must be a text such as \"numpy>=1.26,<3\", or a table",
+            "policy.allow[1] must be a string such as \"numpy>=1.26,<3\", or a table",
         ),
         ("[policy]\ndeny = [{version = '1'}]", "policy.deny[0] needs a name"),
         ("[policy]\ndeny = [{nam = 'x'}]", "policy.deny[0] has no key nam: did you mean name?"),
         (
             "[policy]\ndeny = ['x 1.0']",
-            "policy.deny[0]: \"1.0\" is no condition such as >=1.26 or ==2.*",
+            "policy.deny[0]: \"1.0\" is not a condition such as >=1.26 or ==2.*",
         ),
         ("[policy]\ndeny = ['>=1']", "policy.deny[0]: \"\" is not the name of a distribution"),
         (

@@ -92,7 +92,7 @@ pub fn is_library(path: &str) -> bool {
         || name.contains(".so.")
 }
 
-/// True for a library that is no extension module, and none that was put beside its wheel's own.
+/// True for a library that is not an extension module, and none that was put beside its wheel's own.
 fn is_for_others(path: &str) -> bool {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let folder = folder.rsplit('/').next().unwrap_or(folder);

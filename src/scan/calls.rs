@@ -86,7 +86,7 @@ pub fn dotted(expression: &Expr) -> Option<String> {
     match expression {
         Expr::Name(name) => Some(name.id.to_string()),
         Expr::Attribute(attribute) => {
-            // The value of a long chain of calls is no name; its depth does not matter.
+            // The value of a long chain of calls is not a name; its depth does not matter.
             let mut parts = vec![attribute.attr.as_str()];
             let mut value = &*attribute.value;
             loop {

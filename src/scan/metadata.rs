@@ -43,7 +43,10 @@ pub fn read(text: &str) -> Result<Option<Metadata>, Problem> {
     let mut heads = lines.iter().enumerate().filter(|(_, line)| line.trim_end() == "# /// script");
     let Some((head, _)) = heads.next() else { return Ok(None) };
     if let Some((second, _)) = heads.next() {
-        return Err(problem(second, "there is a second block of metadata, and one is allowed"));
+        return Err(problem(
+            second,
+            "there is a second block of metadata, but only one is allowed",
+        ));
     }
     let inside: Vec<&str> = lines[head + 1..]
         .iter()

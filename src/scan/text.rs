@@ -22,7 +22,7 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     match declared(bytes).as_deref() {
         None | Some("utf-8" | "utf8" | "u8" | "utf-8-sig" | "ascii" | "us-ascii") => utf8(bytes),
         Some(name) if name.starts_with("utf-16") || name.starts_with("utf-32") => {
-            Err(format!("it says that it is {name}, and its first lines are not"))
+            Err(format!("it says that it is {name}, but its first lines are not"))
         }
         Some(_) if bytes.is_ascii() => utf8(bytes),
         Some(_) => Ok(bytes.iter().map(|byte| char::from(*byte)).collect::<String>().into()),

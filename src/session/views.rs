@@ -199,7 +199,7 @@ impl Session {
             return Ok(self.units.add(Unit::of_record(mount, name, key, document, &record)));
         }
         let title = mount.supply.title(name);
-        let what = format!("what is known of the wheel of {title} is gone from the cache");
+        let what = format!("what the cache knew about the wheel of {title} is gone");
         let hint = format!("fetch it again: magic-module fetch {title}");
         Err(Error::new(Kind::Store, what).name(title).hint(hint))
     }

@@ -49,7 +49,7 @@ fn default_cache_dir() -> Result<PathBuf> {
         .filter(|dir| dir.is_absolute())
         .ok_or_else(|| {
             Error::new(Kind::Configuration, "this user has no home directory to keep a cache in")
-                .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write")
+                .hint("set MAGIC_MODULE_CACHE_DIR to a directory that you may write to")
         })
 }
 

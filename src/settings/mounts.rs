@@ -130,7 +130,7 @@ fn one(at: usize, text: &str) -> Result<Exported, Broken> {
         let said = plain(error.inner());
         // Where in the text of this one mount that was, is of no use.
         let why = said.rsplit_once(" at line ").map_or(said.as_str(), |(why, _)| why);
-        bad(at, &place, "is not what it should be").caused_by(&cause(why))
+        bad(at, &place, "is not valid").caused_by(&cause(why))
     });
     let mount = mount.and_then(|mount| check(at, &mount).map(|()| mount));
     mount.map_err(|why| {
@@ -142,7 +142,7 @@ fn one(at: usize, text: &str) -> Result<Exported, Broken> {
 fn check(at: usize, mount: &Exported) -> Result<()> {
     let known = ["fetch", "present-only", "deny"];
     if mount.optional.as_ref().is_some_and(|it| !known.contains(&it.as_str())) {
-        return Err(bad(at, ".optional", "is none of fetch, present-only and deny"));
+        return Err(bad(at, ".optional", "is not one of fetch, present-only and deny"));
     }
     match (&mount.manifest_url, &mount.lock) {
         (Some(_), None) => Ok(()),
@@ -177,7 +177,7 @@ fn plain(error: &serde_json::Error) -> String {
     parts.map_or(text.clone(), |(got, expected)| {
         let kind = got.split(['"', '`']).next().unwrap_or_default().trim();
         let expected = expected.rsplit_once(" at line ").map_or(expected, |(expected, _)| expected);
-        format!("expected {expected}, and not {kind}")
+        format!("expected {expected}, not {kind}")
     })
 }
 
@@ -229,7 +229,7 @@ mod tests {
         let right = r#"{"namespace":"right","manifest_url":"https://h"}"#;
         for (wrong, namespace, sentence) in [
             ("{}", "", "[1] must have a manifest_url or a lock"),
-            ("3", "", "[1] is not what it should be: expected a mount, and not integer"),
+            ("3", "", "[1] is not valid: expected a mount, not integer"),
             (r#"{"lock":"pylock.toml"}"#, "", "[1].lock is not an absolute path"),
             (
                 r#"{"namespace":"acme","lock":"/a","manifest_url":"https://h"}"#,
@@ -239,17 +239,17 @@ mod tests {
             (
                 r#"{"namespace":"acme","lock":"/a","optional":"never"}"#,
                 "acme",
-                "[1].optional is none of fetch, present-only and deny",
+                "[1].optional is not one of fetch, present-only and deny",
             ),
             (
                 r#"{"namespace":"acme","manifest_url":"https://h","first":"https://me:pw@h"}"#,
                 "acme",
-                "[1].first is not what it should be: expected a boolean, and not string",
+                "[1].first is not valid: expected a boolean, not string",
             ),
             (
                 r#"{"namespace":"acme","manifest_url":"https://h","public_key":[["k"]]}"#,
                 "acme",
-                "[1].public_key is not what it should be: expected a key or a list of keys",
+                "[1].public_key is not valid: expected a key or a list of keys",
             ),
             (
                 r#"{"namespace":"acme","manifest_url":"https://me:pw@h"}"#,
@@ -301,7 +301,7 @@ mod tests {
         }
         let deep = format!(r#"[{{"namespace":"acme","pins":{}"#, "[".repeat(100_000));
         let deep = format!("{deep}{}}}]", "]".repeat(100_000));
-        let place = "MAGIC_MODULE_MOUNTS[0].pins is not what it should be: expected a map, and not sequence";
+        let place = "MAGIC_MODULE_MOUNTS[0].pins is not valid: expected a map, not sequence";
         assert_eq!(told(&deep), (vec![place.to_owned()], vec!["acme".to_owned()]));
     }
 }

@@ -149,7 +149,7 @@ pub fn generate(path: &Path, password: Option<&str>) -> Result<Generated> {
     write_new(path, secret_text.to_string().trim_end(), 0o600)?;
     let public_text = format!("untrusted comment: magic-module public key {id}\n{public_key}");
     if let Err(error) = write_new(&public, &public_text, 0o644) {
-        // Half a pair is no pair, and the next attempt would stumble over it.
+        // Half a pair is not a pair, and the next attempt would stumble over it.
         let _ = fs_err::remove_file(path);
         return Err(error);
     }
@@ -174,7 +174,7 @@ fn write_new(path: &Path, text: &str, mode: u32) -> Result<()> {
 fn exists(path: &Path) -> Error {
     Error::new(
         Kind::Configuration,
-        format!("cannot write the key {}: there is a file already", path.display()),
+        format!("cannot write the key {}: that file already exists", path.display()),
     )
     .path(path.display().to_string())
     .hint("choose another file, or move that one away")
@@ -186,7 +186,7 @@ fn read(path: &Path) -> Result<String> {
 }
 
 fn cannot_read(path: &Path) -> Error {
-    Error::new(Kind::Configuration, format!("{} is no minisign secret key", path.display()))
+    Error::new(Kind::Configuration, format!("{} is not a minisign secret key", path.display()))
         .path(path.display().to_string())
         .hint("give the secret key's file, which `magic-module keygen` or `minisign -G` wrote")
 }
@@ -196,7 +196,7 @@ fn encoded(text: &str) -> Vec<u8> {
     from_base64(text.lines().nth(1).unwrap_or_default().trim())
 }
 
-/// Bytes 2 and 3 name what derives a key from the password; zeros are no password.
+/// Bytes 2 and 3 name what derives a key from the password; zeros mean that there is none.
 fn is_encrypted(bytes: &[u8]) -> bool {
     bytes.get(2..4).is_some_and(|derivation| derivation != [0, 0])
 }

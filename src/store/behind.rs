@@ -3,7 +3,7 @@
 //! ```text
 //! blobs, wheels, lazy     used where they lie
 //! trees/<digest>  ─────▶  <a cache behind>/v1/trees/<digest>     one link in the first, as for knots;
-//! trees/<digest>.index    is the first's own: stamps can be taken anew
+//! trees/<digest>.index    is the first's own: stamps can be taken again
 //! mounts/<identity>/code  read where it lies; what is compiled besides goes to the first
 //! ```
 //!

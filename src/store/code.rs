@@ -240,7 +240,7 @@ impl CodePack {
         hasher.finish()
     }
 
-    /// Appends what was compiled here, once. A pack that cannot be written is no error: the code
+    /// Appends what was compiled here, once. A pack that cannot be written is not an error: the code
     /// is only compiled once more.
     pub fn add(&self, path: &str, source: &Digest, code: &[u8]) {
         let mut entry = Vec::new();

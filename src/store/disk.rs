@@ -57,7 +57,7 @@ fn read_rest(
 ) -> io::Result<Vec<u8>> {
     let size = metadata.len();
     if size > limit {
-        return Err(damage(&format!("it has {size} bytes, at most {limit} are expected")));
+        return Err(damage(&format!("it has {size} bytes, but at most {limit} are expected")));
     }
     let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
     let mut bytes = Vec::new();

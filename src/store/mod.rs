@@ -56,7 +56,7 @@ const CACHEDIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
     # This directory is a cache of magic_module; everything in it can be fetched again.\n\
     # See https://bford.info/cachedir/\n";
 
-const ANOTHER_PLACE: &str = "set MAGIC_MODULE_CACHE_DIR to a directory that you may write";
+const ANOTHER_PLACE: &str = "set MAGIC_MODULE_CACHE_DIR to a directory that you may write to";
 
 /// The directories below `v1`.
 const FOLDERS: [&str; 12] = [

@@ -420,7 +420,7 @@ fn is_below(path: &str, folder: &str) -> bool {
 pub struct Checked {
     /// The positions of files that are gone or other than they were.
     pub damaged: Vec<usize>,
-    /// Stamps were taken anew: the index is worth writing.
+    /// Stamps were taken again: the index is worth writing.
     pub changed: bool,
 }
 

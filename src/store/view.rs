@@ -206,7 +206,7 @@ impl Plan {
         let mut listing = String::new();
         for folder in folders(self.0.keys()) {
             if self.0.contains_key(folder) {
-                return Err(refused(format!("{folder} is to be a folder and a file")));
+                return Err(refused(format!("{folder} would be both a folder and a file")));
             }
         }
         for (path, entry) in &self.0 {
@@ -251,7 +251,7 @@ fn out_of_views(path: &str) -> String {
 
 fn refused(why: String) -> Error {
     Error::new(Kind::Store, format!("cannot make the view of a lock: {why}"))
-        .hint("report this: the lock is not to blame")
+        .hint("report this: it is not the lock's fault")
 }
 
 fn cannot_build(folder: &Path, error: &io::Error) -> Error {

@@ -180,7 +180,7 @@ pub trait Supply: Send + Sync {
     }
 
     /// What is not in the view as it was made, by its path in it; where there is such, the view
-    /// is made anew.
+    /// is made again.
     fn mend_view(&self) -> Asking<'_, Vec<String>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }

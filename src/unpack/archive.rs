@@ -160,7 +160,7 @@ pub(super) fn headers<R: Read + Seek>(
 ) -> Result<Vec<Central>, Refusal> {
     if end.entries > limits.entries {
         let Limits { entries, .. } = limits;
-        return rule(format!("holds {} entries, where {entries} are declared", end.entries));
+        return rule(format!("holds {} entries, but {entries} are declared", end.entries));
     }
     if end.directory_size > DIRECTORY_LIMIT {
         return rule(format!("has a directory of more than {DIRECTORY_LIMIT} bytes"));
@@ -187,7 +187,7 @@ fn parse(mut bytes: &[u8], end: &End, limits: &Limits) -> Result<Vec<Central>, R
         return rule("has more in its directory than its end record counts");
     }
     if total > limits.bytes {
-        return rule(format!("unpacks to {total} bytes, where {} are declared", limits.bytes));
+        return rule(format!("unpacks to {total} bytes, but {} are declared", limits.bytes));
     }
     Ok(headers)
 }

@@ -24,13 +24,13 @@ pub(super) struct End {
 impl End {
     pub fn read<R: Read + Seek>(reader: &mut R, length: u64) -> Result<Self, Refusal> {
         let Some(at) = length.checked_sub(END) else {
-            return rule("is no zip archive: it is too short");
+            return rule("is not a zip archive: it is too short");
         };
         let mut bytes = [0; END as usize];
         read_at(reader, at, &mut bytes)?;
         if !bytes.starts_with(b"PK\x05\x06") || bytes[20..] != [0, 0] {
             return rule(
-                "is no zip archive that ends with its end record: something else, a comment perhaps, follows it",
+                "is not a zip archive that ends with its end record: something else, a comment perhaps, follows it",
             );
         }
         let end = Fields(&bytes);
@@ -83,7 +83,7 @@ impl End {
             || Fields(&locator).u32(4) != 0
             || Fields(&locator).u32(16) > 1
         {
-            return rule("has a zip64 end record elsewhere than right before its end");
+            return rule("has a zip64 end record that is not right before its end");
         }
         let mut bytes = [0; ZIP64_END as usize];
         read_at(reader, from, &mut bytes)?;

@@ -69,7 +69,7 @@ pub(super) fn open(frame: &[u8], limits: &Limits, names: u64) -> Result<Bytes, R
 /// What is in a whole `frame`, if it is no longer than `most` bytes.
 pub(super) fn inside(frame: &[u8], most: u64) -> Result<Vec<u8>, Refusal> {
     if !frame.starts_with(&MAGIC) {
-        return rule("is no zstd frame");
+        return rule("is not a zstd frame");
     }
     match zstd_safe::find_frame_compressed_size(frame) {
         Ok(length) if length == frame.len() => {}
@@ -84,7 +84,7 @@ pub(super) fn inside(frame: &[u8], most: u64) -> Result<Vec<u8>, Refusal> {
         _ => return rule("is a zstd frame that does not say how much it holds"),
     };
     if size > most {
-        return rule(format!("unpacks to an archive of {size} bytes, where {most} are enough"));
+        return rule(format!("unpacks to an archive of {size} bytes, but {most} are enough"));
     }
     let Some(mut decoder) = DCtx::try_create() else {
         return Err(Refusal::Read(io::ErrorKind::OutOfMemory.into()));

@@ -134,7 +134,7 @@ impl Central {
         let mut head = [0; LOCAL];
         read_at(reader, self.offset, &mut head)?;
         if !head.starts_with(b"PK\x03\x04") {
-            return refuse("elsewhere than its directory says");
+            return refuse("at another place than its directory says");
         }
         let fields = Fields(&head);
         let (name_length, extra_length) = (fields.u16(26), fields.u16(28));

@@ -300,5 +300,5 @@ fn refused(label: &str, refusal: Refusal) -> Error {
 
 fn broken(label: &str, rule: &str) -> Error {
     Error::new(Kind::Integrity, format!("the pack {label} {rule}"))
-        .hint("ask the author to publish it again; nothing of it was used")
+        .hint("ask the author to publish it again; none of it was used")
 }

@@ -134,8 +134,8 @@ impl Session {
             [] => Ok(format!("the view {folder} is as it was made")),
             changed => {
                 let what = format!("the view {folder} was changed at {}", changed.join(", "));
-                let what = format!("{what}; it was made anew");
-                let hint = "what is to be in it comes from the lock: magic-module lock";
+                let what = format!("{what}; it was made again");
+                let hint = "its packages come from the lock: magic-module lock";
                 Err(Error::new(Kind::Integrity, what).hint(hint))
             }
         });

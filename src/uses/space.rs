@@ -166,7 +166,7 @@ fn refuse_twins(spaces: &Path, name: &SpaceName) -> Result<()> {
     });
     let Some(twin) = alike.next() else { return Ok(()) };
     let (what, hint) = if twin == *name {
-        (format!("there is a space {name} already"), "delete it first, or change it")
+        (format!("the space {name} already exists"), "delete it first, or change it")
     } else {
         (
             format!("cannot make the space {name}: {twin} differs from it only by case"),
@@ -212,5 +212,5 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn cannot(act: &str, space: &Space, error: &io::Error) -> Error {
     Error::store(format!("cannot {act} the space {}", space.name), &space.folder, error)
-        .or_hint("set MAGIC_MODULE_SPACES_DIR to a directory that you may write")
+        .or_hint("set MAGIC_MODULE_SPACES_DIR to a directory that you may write to")
 }

@@ -67,7 +67,7 @@ pub enum State {
     Own,
     /// The lock is of what the files say.
     Fresh,
-    /// It has to be made, or made anew.
+    /// It has to be made, or made again.
     Due,
 }
 

@@ -77,7 +77,7 @@ def test_a_script_that_fails_and_a_trace_that_is_none(lock: Lock, cache: Path, t
     assert "report.py ended with status 3: what it uses after that is not known; mend it, or" in ended.stderr
     script.write_text("alpha 1.0 1 KB somewhere\n")
     ended = say(lock, cache, "prune", "--keep-trace", str(script), status=1)
-    assert "is not a whole trace; make it anew: magic-module run --trace-to FILE SCRIPT" in ended.stderr
+    assert "is not a complete trace; make it again: magic-module run --trace-to FILE SCRIPT" in ended.stderr
     more = '\nnot needed; to leave it out, write into the lock:\n\n[tool.magic-module.optional]\nother = "deny"\n'
     script.write_text(f"nobody 1.0 1 KB somewhere\n1 package used, 1 downloaded: 1 KB\n{more}")
     ended = say(lock, cache, "prune", "--keep-trace", str(script), status=1)

@@ -412,5 +412,5 @@ def test_a_cache_whose_path_the_interpreter_cannot_write_down(world: World) -> N
     env = {**plain, "MAGIC_MODULE_MANIFEST_URL": world.serve().manifest_url, "MAGIC_MODULE_CACHE_DIR": str(cache)}
     result = world.run("import magic_module.alpha", env=env, status=1)
     assert "StoreError: cannot open" in result.stderr
-    assert "set PYTHONUTF8=1, or let MAGIC_MODULE_CACHE_DIR name a folder in plain letters" in result.stderr
+    assert "set PYTHONUTF8=1, or set MAGIC_MODULE_CACHE_DIR to a folder whose path is ASCII" in result.stderr
     assert world.run("import magic_module.alpha", env={**env, "PYTHONUTF8": "1"}).status == 0

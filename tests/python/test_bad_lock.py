@@ -136,7 +136,7 @@ def test_wheels_for_others(desk: Desk, case: str) -> None:
     desk.lock(foreign("cp27-cp27m-win32" if case == "no wheel that fits" else f"py3-none-{machine}"))
     with desk.python() as python:
         failure = python.fail(desk.mount)
-        said = re.sub(r"wanted is \S+?(?=[;,])", "wanted is {tag}", failure.sentence)
+        said = re.sub(r"this interpreter takes \S+?(?=[;,])", "this interpreter takes {tag}", failure.sentence)
         said = re.sub(r"this system has [\d.]+", "this system has {glibc}", said).replace(machine or "-", "{newer}")
         desk.check(case, Failure(failure.kind, failure.kinds, said, failure.details))
         assert python.fail("import alpha").kind == "ModuleNotFoundError"

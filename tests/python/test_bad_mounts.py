@@ -41,7 +41,7 @@ def told(world: World, mounts: str, script: str = TRY) -> tuple[dict[str, object
     [
         (
             {"public_key": 5},
-            f"MAGIC_MODULE_MOUNTS[0].public_key is not what it should be: expected a key or a list of keys; {REMEDY}",
+            f"MAGIC_MODULE_MOUNTS[0].public_key is not valid: expected a key or a list of keys; {REMEDY}",
         ),
         (
             {"manifest_url": "https://me:secret@example.com/manifest.json"},
@@ -130,4 +130,4 @@ def test_the_doctor_names_what_is_wrong_with_the_variable(world: World) -> None:
     world.publish({"alpha.py": ""})
     env = {"MAGIC_MODULE_MANIFEST_URL": world.serve().manifest_url, "MAGIC_MODULE_MOUNTS": '[{"namespace": 1}]'}
     went = world.run(None, args=["-m", "magic_module", "doctor"], env=env, status=1)
-    assert "MAGIC_MODULE_MOUNTS[0].namespace is not what it should be" in went.stdout
+    assert "MAGIC_MODULE_MOUNTS[0].namespace is not valid" in went.stdout

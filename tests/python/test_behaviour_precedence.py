@@ -328,7 +328,7 @@ def test_a_neighbour_that_is_asked_for_at_top_level_is_named(world: World) -> No
     assert name == "neighbour_unit"
     assert "acme.alpha imports the unit acme.neighbour_unit by the absolute name neighbour_unit" in sentence
     assert sentence.endswith("or install the distribution that holds neighbour_unit")
-    assert own == ["neighbour_unit", "No module named 'neighbour_unit'"], "who is no unit is told nothing new"
+    assert own == ["neighbour_unit", "No module named 'neighbour_unit'"], "who is not a unit is told nothing new"
 
 
 # A finder as editable installs have it: it maps names to files that lie anywhere.

@@ -158,7 +158,7 @@ def outdated(bundle: Path) -> None:
 BAD: dict[Callable[[Path], None], str] = {
     truncated: "",
     escaping: "",
-    newer: "is of a form that this version does not know",
+    newer: "has a format that this version does not know",
     nothing: "does not hold bundle.json",
     wrong: "holds other bytes for artifacts/",
     outdated: "is wanted: it is outdated, or for another platform",

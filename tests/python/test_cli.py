@@ -332,7 +332,7 @@ def test_doctor(engine: Any, capsys: pytest.CaptureFixture[str], monkeypatch: py
     status, text, _ = run(capsys, "doctor")
     assert status == 1
     assert [line for line in text.splitlines() if not line.startswith("ok  start")][1:] == [
-        "no  settings   MAGIC_MODULE_CACHE_DIRECTORY is no setting",
+        "no  settings   MAGIC_MODULE_CACHE_DIRECTORY is not a setting",
         "    did you mean MAGIC_MODULE_CACHE_DIR?",
         "ok  directory  /c is writable",
         "no  manifest   no answer",
@@ -362,13 +362,13 @@ def test_a_limit_is_said_as_in_its_variable(engine: Any, capsys: pytest.CaptureF
         ([], "magic-module: the following arguments are required: COMMAND; see magic-module --help"),
         (["list", "x"], "magic-module: unrecognized arguments: x; see magic-module --help"),
         (["info"], "magic-module info: the following arguments are required: NAME; see magic-module info --help"),
-        (["serve", ".", "--port", "70000"], "argument --port: 70000 is no port, which is a number from 0 to 65535"),
-        (["prune", "--limit", "lots"], "argument --limit: 'lots' is no size such as 500M or 2G"),
-        (["prune", "--limit", "-1"], "argument --limit: '-1' is no size such as 500M or 2G"),
-        (["prune", "--limit=1.5X"], "argument --limit: '1.5X' is no size such as 500M or 2G"),
+        (["serve", ".", "--port", "70000"], "argument --port: 70000 is not a port, which is a number from 0 to 65535"),
+        (["prune", "--limit", "lots"], "argument --limit: 'lots' is not a size such as 500M or 2G"),
+        (["prune", "--limit", "-1"], "argument --limit: '-1' is not a size such as 500M or 2G"),
+        (["prune", "--limit=1.5X"], "argument --limit: '1.5X' is not a size such as 500M or 2G"),
         (["publish", "a", "b", "--drop-older-than", "-1"], "argument --drop-older-than"),
-        (["publish", "a", "b", "--drop-older-than", "9" * 30], f"{'9' * 30} is no number of days"),
-        (["serve", ".", "--port", "x"], "argument --port: x is no port, which is a number from 0 to 65535"),
+        (["publish", "a", "b", "--drop-older-than", "9" * 30], f"{'9' * 30} is not a number of days"),
+        (["serve", ".", "--port", "x"], "argument --port: x is not a port, which is a number from 0 to 65535"),
     ],
 )
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str) -> None:

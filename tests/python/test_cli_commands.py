@@ -296,7 +296,7 @@ def test_serve_what_cannot_be_served(published: Place) -> None:
         "magic-module: cannot serve modules: it has no manifest.json; "
         "publish into it first: magic-module publish SRC modules\n"
     )
-    assert "it is no folder" in published.run("serve", "nowhere")[2]
+    assert "it is not a folder" in published.run("serve", "nowhere")[2]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         status, text, error = published.run("serve", "site", "--port", port)

@@ -139,7 +139,7 @@ def test_doctor_looks_at_the_lock_and_makes_a_changed_view_anew(tmp_path: Path, 
     (site / "added.py").write_text("")
     changed = findings(1)["view"]
     inside = os.path.relpath(site / "added.py", view)
-    assert changed["message"] == f"the view {view} was changed at {inside}; it was made anew"
+    assert changed["message"] == f"the view {view} was changed at {inside}; it was made again"
     assert not (site / "added.py").exists() and (site / "one.py").is_file()
     assert findings(0)["view"]["ok"]
 
@@ -198,7 +198,7 @@ def test_doctor_explains_the_start_line(lock: Lock, cache: Path) -> None:
     program = "import json, sys; from magic_module._py.cli import main; sys.exit(main(['doctor', '--json']))"
     line = next(view.glob("lib/*/site-packages/magic_module.pth"))
     for settings, message in (
-        ({}, f"{line} has every interpreter that starts mount what is in MAGIC_MODULE_LOCK"),
+        ({}, f"{line} makes every interpreter mount what is in MAGIC_MODULE_LOCK"),
         ({"MAGIC_MODULE_START": "0"}, f"{line} mounts nothing, because MAGIC_MODULE_START is 0"),
     ):
         env = interpreter.environment(cache, None, {"MAGIC_MODULE_LOCK": str(lock.path), **settings})

@@ -12,7 +12,7 @@ import pytest
 from kit.process import PATIENCE
 from kit.world import Acme, World
 
-pytestmark = [pytest.mark.once, pytest.mark.skipif(sys.platform == "win32", reason="descriptors are no numbers here")]
+pytestmark = [pytest.mark.once, pytest.mark.skipif(sys.platform == "win32", reason="descriptors are not numbers here")]
 
 UNITS = {
     "one.py": "VALUE = 1\n",
@@ -217,7 +217,7 @@ def test_a_download_whose_connections_are_closed_ends_with_a_sentence(world: Wor
     while sum(part.stat().st_size for part in world.parts()) < 100_000:
         time.sleep(0.01)
     world.say(started)
-    expected = "StoreError a download ended: this program has closed its files and connections; try again untouched"
+    expected = "StoreError a download ended: this program closed its files and connections; try again untouched"
     assert world.line(started).strip() == expected
     made.server.stalls.remove(stall)
     stall.release.set()

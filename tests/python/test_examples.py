@@ -80,7 +80,7 @@ def test_the_demo_tells_the_story_and_every_claim_is_so(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert done.stderr == ""
     assert "NOT SO" not in done.stdout
-    assert done.stdout.endswith("Every claim above is so.\n")
+    assert done.stdout.endswith("Every claim above is true.\n")
     assert [line[0] for line in done.stdout.splitlines() if re.match(r"\d\. ", line)] == list("1234567")
     assert list(tmp_path.iterdir()) == []
 

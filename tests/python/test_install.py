@@ -126,7 +126,10 @@ def test_a_file_of_somebody_else_stays_and_nothing_is_half_there(world: World) -
     (target / "alpha.py").write_text("mine")
     lock = Lock(world.path / "project", [wheel("alpha", "1.0", {"alpha.py": "theirs", "more.py": ""})])
     failed = install(world, "--lock", str(lock.path), "--into", str(target), status=1)
-    assert f"cannot install alpha: {target}/alpha.py is there already, and is not its own; remove it" in failed.stderr
+    assert (
+        f"cannot install alpha: {target}/alpha.py is already there, and does not belong to it; remove it"
+        in failed.stderr
+    )
     assert files(target) == {"alpha.py": (b"mine", 0o644)} and sorted(target.glob(".*")) == []
 
 

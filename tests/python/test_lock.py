@@ -45,7 +45,7 @@ def test_offline_the_error_names_the_package_and_the_variable(served: tuple[Lock
         print(error)
     """
     said = mounted(lock, cache, program.replace("\n    ", "\n"), MAGIC_MODULE_OFFLINE="1")
-    assert said.startswith("tool is not in the cache, and MAGIC_MODULE_OFFLINE forbids to ask ")
+    assert said.startswith("tool is not in the cache, and MAGIC_MODULE_OFFLINE forbids asking ")
 
 
 def test_nothing_is_asked_for_what_is_not_in_the_lock(served: tuple[Lock, Origin], cache: Path) -> None:

@@ -240,13 +240,16 @@ def test_a_package_without_a_wheel_for_this_interpreter_says_what_there_is_and_w
     assert error["kind"] == "requirement" and error["path"] == "packages[0]"
     assert error["message"] == (
         "no wheel of a 1.0 fits this interpreter: the lock has cp20-cp20-win32, cp21-cp21-win32, cp22-cp22-win32, "
-        f"cp23-cp23-win32 and 2 more, wanted is {PORTABLE}"
+        f"cp23-cp23-win32 and 2 more, but this interpreter takes {PORTABLE}"
     )
     assert f"make a lock for Python {platform.python_version()}" in error["hint"]
     error = helper.refuse(package("a", "cp27-cp27m-win32", sdist=SDIST))
     assert error["message"].endswith("; from a-1.0.tar.gz it would have to be built")
     archive = {"url": "https://x.test/a-1.0-cp27-cp27m-win32.whl", "hashes": HASHES}
-    assert "the lock has cp27-cp27m-win32, wanted is" in helper.refuse({"name": "a", "archive": archive})["message"]
+    assert (
+        "the lock has cp27-cp27m-win32, but this interpreter takes"
+        in helper.refuse({"name": "a", "archive": archive})["message"]
+    )
 
 
 @pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="other systems have no versions in their tags")

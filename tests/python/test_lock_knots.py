@@ -157,7 +157,7 @@ def test_libraries_find_those_of_other_wheels(tmp_path: Path, cache: Path, wheel
     assert len(knots(cache)) == 4
     assert run(lock, cache, "-c", f"import split.late\n{PROGRAM}", settings=offline).stdout == SAID
     changed = [sys.executable, "-m", "magic_module", "doctor", "--lock", str(lock.path)]
-    assert "made anew" not in process.run(changed, environment(cache, None, {}), tmp_path, None).stdout
+    assert "made again" not in process.run(changed, environment(cache, None, {}), tmp_path, None).stdout
 
 
 def test_what_was_loaded_of_a_knot_is_kept_when_another_takes_its_place(

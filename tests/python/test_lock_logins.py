@@ -305,7 +305,7 @@ def test_what_came_with_the_login_of_one_space_is_used_in_another_once_the_serve
         assert "FetchError: cannot use alpha, which came with another login: the server answered 401" in refused
         assert "; give a user and a password for 127.0.0.1" in refused
     offline = run("two", 1, MAGIC_MODULE_OFFLINE="1").stderr
-    assert "OfflineError: alpha came with another login, and MAGIC_MODULE_OFFLINE forbids to ask" in offline
+    assert "OfflineError: alpha came with another login, and MAGIC_MODULE_OFFLINE forbids asking" in offline
     asked()
     # One byte of each is asked for once, and no byte is fetched again.
     assert run("two", **login).stdout == "2\n"

@@ -49,7 +49,7 @@ def test_a_mounted_namespace_never_falls_through_to_the_one_around_it(world: Wor
     servers["acme"].take()
     assert attempt(world, mounts, "acme.inner.only") == ["FetchError"]
     # It is asked what the package `acme.inner` is, but nothing of it is taken.
-    assert servers["acme"].paths() == ["/manifest.json"], "a source that fails is no reason to take another one"
+    assert servers["acme"].paths() == ["/manifest.json"], "a source that fails is not a reason to take another one"
 
 
 @pytest.mark.parametrize("order", [("acme", "acme.inner"), ("acme.inner", "acme")], ids=["outer first", "inner first"])

@@ -100,7 +100,7 @@ def test_a_certificate_file_of_no_use_is_no_reason_to_trust_others(
     line = failing(site, server.manifest_url, SSL_CERT_FILE=str(file))
     assert line.startswith("FetchError: ")
     assert str(file) in line
-    assert line.endswith("let SSL_CERT_FILE name a file of certificates in PEM form, or unset it")
+    assert line.endswith("set SSL_CERT_FILE to a file of certificates in PEM form, or unset it")
     assert server.paths() == []
 
 

@@ -59,7 +59,7 @@ def test_what_the_policy_says_holds_for_every_way_to_fetch(place: Place) -> None
         ("allow = ['alpha']", "gamma", "policy.allow of {file} does not list it"),
         ("deny = ['beta']", "alpha", 'policy.deny[0] of {file} is "beta"'),
         ("max_size = 10", "gamma", "gamma-3.0-py3-none-any.whl has {size} bytes, and policy.max_size of {file} is 10"),
-        ("default = 'ask'", "gamma", "policy.default of {file} says to ask, and nobody can be asked here"),
+        ("default = 'ask'", "gamma", "policy.default of {file} says to ask, but nobody can be asked here"),
     ]
     for at, (policy, name, why) in enumerate(rows):
         size = len(place.lock.wheels["gamma"].data)
@@ -118,7 +118,7 @@ def test_who_is_asked(place: Place) -> None:
     with place.python("[policy]\ndefault = 'ask'") as python:
         python.do("asked = []\ndef no(request): asked.append(request); return 'deny'\nmm.on_request(no)")
         for _ in range(2):
-            assert "whoever was asked said no" in python.fail("import alpha").sentence
+            assert "the person who was asked said no" in python.fail("import alpha").sentence
         python.do("result = None; import dataclasses")
         asked = python.do("result = [dataclasses.asdict(request) for request in asked]")
         assert len(asked) == 1, "who says no is not asked twice"
@@ -151,7 +151,7 @@ def test_sources_and_offline_are_asked_before_a_server_is(place: Place) -> None:
     refusing = f"mm.mount_lock({str(place.lock.path)!r})"
     for policy, kind, why in [
         ("sources = ['files.example.com']", "PolicyError", "does not list http://127.0.0.1:9/wheels/far"),
-        ("offline = true", "OfflineError", "`offline` of [policy] forbids to ask"),
+        ("offline = true", "OfflineError", "`offline` of [policy] forbids asking"),
     ]:
         place.registry.write_text(f"[policy]\n{policy}")
         settings = {"MAGIC_MODULE_REGISTRY": str(place.registry)}

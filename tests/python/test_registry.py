@@ -127,11 +127,11 @@ def test_a_long_chain_needs_no_stack() -> None:
         ("[imports.a]\n[links.a]\n", "links.a has the name of imports.a; give one of them another name"),
         (
             "[modules]\na = {version='1', dependencies=['b']}\nb = {version='1', dependencies=['A']}\n",
-            "modules.a.dependencies come back to it: a → b → a; mend it",
+            "modules.a.dependencies lead back to it: a → b → a; mend it",
         ),
         ("[modules.a]\n", "modules.a has no source: No download source available; mend it"),
         ("modules = 3", "modules is not a table of names; see the example of `magic-module registry init`"),
-        ("[modules.a]\nversion = 1\n", 'modules.a.version is not a text of one line; write version = "…"'),
+        ("[modules.a]\nversion = 1\n", 'modules.a.version is not a string of one line; write version = "…"'),
         (
             "[modules.a]\nversion = '1'\nrequirement = 'a'\n",
             "modules.a has a version and a requirement; keep one of them",
@@ -146,7 +146,7 @@ def test_a_long_chain_needs_no_stack() -> None:
         (
             "[modules.a]\nsource = 'ftp://x/a.whl'\n",
             (
-                "modules.a.source is none that is known: ftp://x/a.whl; write index, the URL of a wheel, "
+                "modules.a.source is not a known kind of source: ftp://x/a.whl; write index, the URL of a wheel, "
                 "git+https://…@tag, git+ssh://…@tag, or the URL of a manifest.json"
             ),
         ),
@@ -166,7 +166,7 @@ def test_a_long_chain_needs_no_stack() -> None:
         ),
         (
             "[links.a]\npip_name = 'a --index-url corp'\n",
-            "links.a.pip_name has an --index-url that is no URL; write --index-url https://…",
+            "links.a.pip_name has an --index-url that is not a URL; write --index-url https://…",
         ),
         (
             "[modules.a]\nversion='1'\ndependencies=['b c']\n",
@@ -254,7 +254,7 @@ def test_json_of_the_older_shape_is_read_and_written() -> None:
     assert both["signed"]["public_key"] == ["RWkey"]
     assert (both["corp"]["index"], both["corp"]["options"]) == ("https://corp.example/simple", {"a": 1})
     twice = '{"modules": {"a": {"pypi_name": "a"}, "a": {"pypi_name": "b"}}}'
-    assert refused(twice, "twice.json") == "cannot use FILE: a stands there twice; keep one of them"
+    assert refused(twice, "twice.json") == "cannot use FILE: a appears there twice; keep one of them"
     listed = registry(json.dumps({"modules": list(OLD["modules"].values())}), "listed.json")
     assert listed.to_dict() == found.to_dict()
 
@@ -299,7 +299,7 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: str, failed: bool = 
 def test_the_commands(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     assert command(capsys, "list", failed=True)[1]["message"].startswith("there is no modules.toml here or above; ")
     assert command(capsys, "init")[1]["registry"] == "modules.toml"
-    assert command(capsys, "init", failed=True)[1]["message"].startswith("modules.toml is there already; ")
+    assert command(capsys, "init", failed=True)[1]["message"].startswith("modules.toml is already there; ")
     assert Path("modules.toml").read_text("utf-8") == TEXT
     (folder / "below").mkdir()
     status, answer = command(capsys, "list")

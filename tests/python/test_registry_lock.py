@@ -103,7 +103,7 @@ def test_an_index_of_its_own_binds_one_entry(desk: Desk) -> None:
     assert "modules.corp-lib.index needs CORP_TOKEN, which is not set; set CORP_TOKEN in the environment" in missing
     desk.write("[modules.plain]\nversion = '2.0'\n")
     stale = desk.run("check", status=1).stdout
-    assert "the file names something else than its lock; magic-module registry lock" in stale
+    assert "the file does not match its lock; magic-module registry lock" in stale
 
 
 @with_uv
@@ -157,4 +157,4 @@ def test_what_a_registry_wants_at_hand_is_fetched_beside_a_program_that_starts(d
     alone = "import time; from magic_module._py import preloading; preloading._end_with_stdin(); time.sleep(600)"
     assert desk.world.run(alone).stdout == ""
     desk.write(text.replace('["refused", "near", "nowhere"]', '"near"'))
-    assert "preload is no list of names" in desk.run("check", status=1).stderr
+    assert "preload is not a list of names" in desk.run("check", status=1).stderr

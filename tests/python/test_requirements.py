@@ -73,10 +73,10 @@ def test_the_wrong_python() -> None:
 
 def test_a_requirement_that_is_none_names_itself() -> None:
     assert str(refused("not a requirement")) == (
-        "cannot import acme.heavy: its dependency 'not a requirement' is no requirement; "
+        "cannot import acme.heavy: its dependency 'not a requirement' is not a requirement; "
         "publish acme.heavy again with requirements as PEP 508 defines them"
     )
-    assert "'about three' is no version specifier" in str(refused(requires_python="about three"))
+    assert "'about three' is not a version specifier" in str(refused(requires_python="about three"))
 
 
 def test_the_best_tag_comes_first() -> None:

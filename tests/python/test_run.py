@@ -269,7 +269,7 @@ def test_a_script_that_says_what_it_requires_is_resolved_once(index: PackageInde
     settings = resolving(index, tmp_path)
     offline = {"MAGIC_MODULE_OFFLINE": "1"}
     assert run(None, cache, "report.py", settings=settings | offline, status=1).stderr == (
-        "magic-module: what report.py requires was not resolved yet, and MAGIC_MODULE_OFFLINE forbids to ask an index; "
+        "magic-module: what report.py requires was not resolved yet, and MAGIC_MODULE_OFFLINE forbids asking an index; "
         "unset MAGIC_MODULE_OFFLINE once\n"
     )
     assert run(None, cache, "report.py", "a", settings=settings).stdout == "42 2\n"
@@ -301,7 +301,7 @@ def test_the_lock_beside_a_script_counts_and_one_that_is_older_than_its_metadata
     assert went.stdout == "42 1\n"
     assert went.stderr == (
         "magic-module: pylock.report.toml was made before the metadata of report.py changed; "
-        "make it anew: magic-module lock --script report.py\n"
+        "make it again: magic-module lock --script report.py\n"
     )
 
 

@@ -52,7 +52,7 @@ def test_keygen_tells_what_to_do_with_it(world: World) -> None:
     assert f"public_key={public!r}" in result.stdout
     assert "no password" in result.stdout
     again = command(world, "keygen", str(world.path / "own.key"), status=1)
-    assert "there is a file already; choose another file" in again.stderr
+    assert "that file already exists; choose another file" in again.stderr
 
 
 def test_a_password_is_never_shown(world: World) -> None:
@@ -183,7 +183,7 @@ def test_what_is_no_signature_is_named(world: World, written: bytes) -> None:
     (world.path / "site" / "manifest.json.minisig").write_bytes(written)
     error = show(world, url, [line])
     assert error["type"] == "SignatureError"
-    assert f"{url}.minisig is no signature in minisign's format" in error["message"]
+    assert f"{url}.minisig is not a signature in minisign's format" in error["message"]
     assert error["hint"] == "ask the author to publish that file as it was written, byte for byte"
 
 

@@ -104,14 +104,14 @@ def test_what_a_tenant_asks_for_is_resolved_once_and_nothing_downloaded(
     lock = (platform.spaces / "org-123" / "pylock.toml").read_text()
     assert "#    magic-module space lock org-123\n" in lock
     said = platform.run("remove", "org-123", "rich", status=1).stderr
-    assert "rich is not among what it asks for; it asks for certs, requests\n" in said
+    assert "rich is not among its requirements; it asks for certs, requests\n" in said
     lost = platform.run("add", "org-123", "nowhere-to-be-found", status=1).stderr
     assert "uv failed with status 1" in lost
     assert platform.answer("show", "org-123")["requirements"] == ["certs", "requests"]
     assert sorted(path.name for path in platform.spaces.iterdir()) == [".locks", "org-123", "org-456"]
     (files / "beside.txt").write_text("-c limits.txt\n")
     refused = platform.run("create", "org-7", "--requirements", "beside.txt", status=1).stderr
-    assert "line 1 points at something beside it (-c limits.txt)" in refused
+    assert "line 1 refers to another file or folder (-c limits.txt)" in refused
 
 
 def test_two_versions_at_the_same_time(platform: Platform) -> None:
@@ -282,7 +282,7 @@ for name in ("../x", "a/b", "..", "", "a..b", ".a", "nul"):
     try:
         mm.Space.create(name, lock=sys.argv[1])
     except mm.errors.ConfigurationError as error:
-        assert "is no name of a space" in str(error), error
+        assert "is not a name of a space" in str(error), error
     else:
         raise AssertionError(name)
 """

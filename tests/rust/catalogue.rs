@@ -147,7 +147,7 @@ fn damaged_parts_are_fetched_again(world: &World) {
 fn catalogue(world: &World) -> Catalogued {
     let bytes = std::fs::read(world.manifest()).unwrap();
     let Body::Catalogue(catalogue) = Manifest::parse(&bytes).unwrap().body else {
-        panic!("this is no catalogue")
+        panic!("this is not a catalogue")
     };
     catalogue
 }

@@ -180,7 +180,7 @@ fn offline_says_what_is_missing_and_how_to_get_it() {
     let client = world.offline();
     assert_eq!(
         client.sentence(client.find("alpha")),
-        "the manifest of acme is not in the cache, and MAGIC_MODULE_OFFLINE forbids to ask SITE/manifest.json; \
+        "the manifest of acme is not in the cache, and MAGIC_MODULE_OFFLINE forbids asking SITE/manifest.json; \
          unset MAGIC_MODULE_OFFLINE once, or run `magic-module fetch` while online"
     );
     world.client().import("alpha").unwrap();
@@ -190,12 +190,12 @@ fn offline_says_what_is_missing_and_how_to_get_it() {
     assert!(client.find("nothing").unwrap().is_none());
     assert_eq!(
         client.sentence(client.upgrade(&["alpha"])),
-        "only the server knows the newest manifest of acme, and MAGIC_MODULE_OFFLINE forbids to ask SITE/manifest.json; \
+        "only the server knows the newest manifest of acme, and MAGIC_MODULE_OFFLINE forbids asking SITE/manifest.json; \
          unset MAGIC_MODULE_OFFLINE once, or run `magic-module fetch` while online"
     );
     assert_eq!(
         client.sentence(client.import("beta")),
-        "acme.beta is not in the cache, and MAGIC_MODULE_OFFLINE forbids to ask SITE/manifest.json; \
+        "acme.beta is not in the cache, and MAGIC_MODULE_OFFLINE forbids asking SITE/manifest.json; \
          unset MAGIC_MODULE_OFFLINE once, or run `magic-module fetch` while online"
     );
     assert_eq!(world.server.hits(), []);
@@ -237,7 +237,7 @@ fn an_older_serial_and_another_manifest_of_the_same_are_refused() {
     assert_ne!(without, newest);
     std::fs::write(world.manifest(), without).unwrap();
     let error = client.upgrade(&["alpha"]).unwrap_err().to_string();
-    assert!(error.contains("carries no serial, but one seen before did"), "{error}");
+    assert!(error.contains("has no serial, but one seen before had"), "{error}");
 
     // What is damaged in the cache does not make an attacker's life easier, nor the user's harder.
     std::fs::write(world.manifest(), &newest).unwrap();

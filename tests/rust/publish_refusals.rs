@@ -68,7 +68,7 @@ fn names_that_cannot_be_imported_are_refused() {
         ),
         (
             &["alpha/X.txt", "alpha/x.txt"],
-            "cannot publish alpha/x.txt: alpha/X.txt is the same file where case does not count; rename one of them",
+            "cannot publish alpha/x.txt: alpha/X.txt is the same file on systems that ignore case; rename one of them",
         ),
         (
             &["bin/x", ".git/x"],
@@ -159,7 +159,8 @@ fn a_file_of_a_variant_that_nobody_claims_is_refused() {
 #[test]
 fn a_wrong_distribution_is_refused() {
     let alpha = ("alpha.py", "");
-    let remedy = "; install the distribution anew, or move its .dist-info out of the source folder";
+    let remedy =
+        "; install the distribution again, or move its .dist-info out of the source folder";
     for (name, text, expected) in [
         ("RECORD", "", "cannot publish x.dist-info/METADATA: the file is missing"),
         ("METADATA", "", "cannot publish x.dist-info/METADATA: it has no Name"),
@@ -209,7 +210,7 @@ fn folders_that_cannot_be_used_are_refused() {
     );
     assert_eq!(
         refuse(&source.join("alpha.py"), output),
-        "cannot publish …/src/alpha.py: it is no folder; name the folder that holds the modules"
+        "cannot publish …/src/alpha.py: it is not a folder; name the folder that holds the modules"
     );
     std::fs::write(output, "a file").unwrap();
     assert_eq!(

@@ -71,7 +71,7 @@ fn a_file_of_the_store_that_others_may_write_to_is_believed_by_nobody() {
     set_mode(&index, 0o664);
     assert!(Tree::open(store, &unit.digest).unwrap().is_none());
     assert_eq!(world.client().text("alpha", "alpha/inner.py"), "x = 1\n");
-    assert_eq!(index.metadata().unwrap().mode() & 0o777, 0o644, "written anew");
+    assert_eq!(index.metadata().unwrap().mode() & 0o777, 0o644, "written again");
 
     let generation = folder.generations().join("1");
     set_mode(&generation, 0o646);

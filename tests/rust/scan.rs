@@ -1,4 +1,4 @@
-//! What is read out of scripts: imports with what stands around them, and what is no script.
+//! What is read out of scripts: imports with what stands around them, and what is not a script.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 

@@ -141,7 +141,7 @@ fn a_signature_is_no_licence_for_another_namespace_or_for_no_serial() {
     let author = author();
     for (from, to, sentence) in [
         ("\"acme\"", "\"other\"", "the manifest is for namespace \"other\", not for \"acme\""),
-        ("\"serial\"", "\"unserial\"", "is signed but carries no serial"),
+        ("\"serial\"", "\"unserial\"", "is signed but has no serial"),
     ] {
         let world = world();
         let text = std::fs::read_to_string(world.manifest()).unwrap();

@@ -88,7 +88,7 @@ fn keygen_writes_a_pair_once() {
         }
         let before = fs_err::read(&path).unwrap();
         let error = generate(&path, password).unwrap_err();
-        assert!(error.to_string().contains("there is a file already"), "{error}");
+        assert!(error.to_string().contains("that file already exists"), "{error}");
         assert_eq!(fs_err::read(&path).unwrap(), before);
     }
     fs_err::write(folder.path().join("c.pub"), "somebody's").unwrap();

@@ -1,4 +1,4 @@
-//! Views on disk: built whole or not at all, closed to everybody, made anew when damaged.
+//! Views on disk: built whole or not at all, closed to everybody, made again when damaged.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};

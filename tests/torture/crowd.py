@@ -1,6 +1,6 @@
 """Many processes at once: a cold import in an empty cache, while a third of them is killed.
 
-Each process has a login of its own, which is no part of a mount's identity: so the server knows who asked for what.
+Each process has a login of its own, which is not part of a mount's identity: so the server knows who asked for what.
 It answers nobody before all of them run, and kills most of those that die in the middle of a download.
 """
 

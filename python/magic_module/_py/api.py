@@ -38,7 +38,7 @@ async def aprefetch(*names: str, progress: Callable[[dict[str, Any]], object] | 
     Cancelling the task ends the download; what is complete by then stays cached.
 
     Args:
-        names: what follows `import`, also pinned to a version: `acme.heavy==1.1.0`.
+        names: what follows `import`, also with a version: `acme.heavy==1.1.0`.
         progress: told about the download (`bytes`, `total`, `percentage`), in the event loop's thread.
 
     Raises:

@@ -12,18 +12,18 @@ ANSWERS = {"y": "once", "yes": "once", "once": "once", "a": "always", "always": 
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody is asked about: something is to be fetched, and no rule decides.
+    """A question to somebody: may this be fetched? A rule of the policy says to ask.
 
     Attributes:
-        import_name: what is imported, as it follows `import`; None where something is fetched by name.
+        import_name: what is imported, as it follows `import`; None if something is fetched by name.
         distribution: what would be fetched: a distribution, or a unit as it follows `import`.
-        version: of it; None where nobody has looked for one yet.
-        source: the URL of its first file, without credentials and query; None where it is not known yet.
-        size: bytes to come, with all that it requires; None where that is not known yet.
-        requires: what comes with it.
-        importer: the file that imports it; None where something is fetched by name.
+        version: its version; None if it is not known yet.
+        source: the URL of its first file, without credentials and query; None if it is not known yet.
+        size: bytes to download, with everything that it requires; None if that is not known yet.
+        requires: what is fetched with it.
+        importer: the file that imports it; None if something is fetched by name.
         script: the program that runs.
-        rule: where the rule stands that says to ask, such as `policy.default`.
+        rule: the rule that says to ask, such as `policy.default`.
     """
 
     import_name: str | None

@@ -61,7 +61,7 @@ def mount_registry() -> None:
     if settings["registry"] is None:
         if settings["auto_install"] == "registry":
             hint = "set MAGIC_MODULE_REGISTRY to a modules.toml, or unset MAGIC_MODULE_AUTO_INSTALL"
-            what = "MAGIC_MODULE_AUTO_INSTALL=registry brings what a registry approves, and none is named"
+            what = "MAGIC_MODULE_AUTO_INSTALL=registry needs a registry, but none is named"
             raise ConfigurationError(f"{what}; {hint}", hint=hint)
         return
     registry = Registry(settings["registry"])
@@ -111,7 +111,7 @@ def _find(full: str, registry: Registry | None) -> tuple[Found | None, str | Non
     distribution = said or (known and known["distribution"])
     if distribution is None:
         meant = known and known["meant"]
-        return None, f"did you mean {meant}? Nothing is installed for a name that looks like a slip" if meant else None
+        return None, f"did you mean {meant}? Nothing is installed for a name that looks misspelt" if meant else None
     entry = _entry(registry, distribution)
     if entry is not None:
         return Found(distribution, entry, approved=True, sure=True), None
@@ -120,9 +120,9 @@ def _find(full: str, registry: Registry | None) -> tuple[Found | None, str | Non
     wanted = Wanted(f"import {full}", requirement, None, normal(distribution))
     if said or table == "reviewed" or _is_allowed(distribution):
         return Found(distribution, wanted, approved=False, sure=True), None
-    how = "is known to have it" if table == "generated" else "may have it, to judge by the name alone"
+    how = "is known to have it" if table == "generated" else "may have it, judging by the name alone"
     place = registry.path if registry else "a modules.toml"
-    note = f"{distribution} {how}, and nobody approved that: add {full} = {distribution!r} to [names] of {place}"
+    note = f"{distribution} {how}, but nobody approved that: add {full} = {distribution!r} to [names] of {place}"
     return Found(distribution, wanted, approved=False, sure=False), note
 
 
@@ -147,7 +147,7 @@ def _entry(registry: Registry | None, distribution: str) -> Wanted | None:
 def _refuse_unapproved(full: str, found: Found, registry: Registry | None, importer: str) -> NoReturn:
     place = registry.path if registry else "MAGIC_MODULE_REGISTRY"
     if found.approved:
-        what = f"{found.distribution} is approved by {place}, and its lock has no module of that name"
+        what = f"{found.distribution} is approved by {place}, but its lock has no module of that name"
         hint = f"check the name: `magic-module registry info {found.distribution}`"
     else:
         what = f"{found.distribution} is not among the [modules] of {place}"
@@ -171,7 +171,9 @@ def _ask(full: str, found: Found, importer: str) -> None:
         rule = RULE
         said = _native._consent(full, found.distribution, importer, rule)
         if not said:
-            why = "whoever was asked said no" if said is not None else f"{RULE}=ask, and nobody can be asked here"
+            why = (
+                "the person who was asked said no" if said is not None else f"{RULE}=ask, but nobody can be asked here"
+            )
             _native._note("refused", full, found.distribution, importer, rule, why)
             hint = (
                 f"do without {found.distribution}, or install it: pip install {found.distribution}"
@@ -207,7 +209,7 @@ def _explained(full: str, found: Found, error: MagicModuleError) -> MagicModuleE
     said = " ".join(line for line in lines if line and not line.startswith(("WARNING:", "hint:", "[notice]")))
     # uv repeats in its last sentences what follows from the first.
     said = said[max(said.find("Because "), 0) :].partition(" And because ")[0].strip().rstrip(".")
-    what = f"cannot bring {found.distribution} for `import {full}`"
+    what = f"cannot fetch {found.distribution} for `import {full}`"
     kind: type[MagicModuleError] = RequirementError
     hint = "ask for other versions: in [modules] or policy.allow of the file that MAGIC_MODULE_REGISTRY names"
     if any(word in said for word in UNREACHABLE):

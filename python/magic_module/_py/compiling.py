@@ -8,11 +8,11 @@ def compiled(path: str, source: bytes) -> bytes | None:
     """The marshalled code of a source, at the optimisation level of this interpreter.
 
     Args:
-        path: the file, relative to the folder that is published; whoever loads the code names it anew.
+        path: the file, relative to the folder that is published; whoever loads the code names it again.
         source: its bytes.
 
     Returns:
-        None for what is no module of this interpreter: it is published as a source only.
+        None for what is not a module of this interpreter: it is published as a source only.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -26,7 +26,7 @@ async def events() -> AsyncIterator[dict[str, Any]]:
     """Follow what happens in this process, in an event loop: resolve, fetch, verify, load, upgrade.
 
     Any number of readers may follow, beside the callback of `on_event()`. One that is slow misses the oldest events.
-    Who stops reading early closes it, as `contextlib.aclosing` does.
+    A reader that stops early has to close it, as `contextlib.aclosing` does.
 
     Returns:
         Each event, a dict as `on_event()` tells it, at most 10 times a second with progress.

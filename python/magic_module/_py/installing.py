@@ -22,7 +22,7 @@ ALREADY = "already_installed"
 
 @dataclass(frozen=True)
 class Installed:
-    """What became of one distribution.
+    """What happened to one distribution.
 
     Attributes:
         name: as its author writes it.
@@ -40,21 +40,21 @@ def install(
 ) -> list[Installed]:
     """Install distributions and what they require as plain files, as `pip install --target` does.
 
-    Files are copies that share nothing with the cache but blocks of the disk. What is there already costs no request.
+    Files are copies: an edit there never reaches the cache. What is already there costs no request.
 
     Args:
         names: requirements, such as `tabulate>=0.9`; with a lock, names of its packages, or nothing for all of them.
         into: the folder; without it, the environment that this runs in.
-        lock: a `pylock.toml` that says which versions; without it, that of `MAGIC_MODULE_REGISTRY` if it
-            has all names, else they are resolved.
+        lock: a `pylock.toml` with the versions; without it, the lock of `MAGIC_MODULE_REGISTRY` if it
+            has all names; else the names are resolved.
 
     Returns:
-        For each distribution what became of it; what others require comes first.
+        What happened to each distribution; those that others require come first.
 
     Raises:
         ConfigurationError: there is nothing to install, or the registry's lock is stale.
-        PolicyError: a rule forbids it, or a file of somebody else is in the way.
-        MagicModuleError: it cannot be resolved, fetched or written; what was there is as it was.
+        PolicyError: a rule forbids it, or a file that does not belong to the package is in the way.
+        MagicModuleError: it cannot be resolved, fetched or written; nothing was changed.
 
     Example:
         >>> mm.install("tabulate", into="packages")
@@ -76,7 +76,7 @@ def install(
 
 
 def _target(into: str | os.PathLike[str] | None) -> tuple[str, tuple[str, str, str] | None]:
-    """The folder of what is imported, and where it is no single folder those of scripts, data and headers."""
+    """The folder of what is imported, and where it is not a single folder those of scripts, data and headers."""
     if into is not None:
         return os.path.abspath(into), None
     import sysconfig

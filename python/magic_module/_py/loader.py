@@ -122,7 +122,7 @@ def joined_namespace(fullname: str, path: "Sequence[str] | None", entry: str | N
 
 
 def _join(spec: "ModuleSpec", entry: str) -> "ModuleSpec":
-    """Adds a folder to a namespace package, for good: it looks for its folders anew whenever `sys.path` changes."""
+    """Adds a folder to a namespace package, for good: it looks for its folders again whenever `sys.path` changes."""
 
     def again(name: str, path: "Sequence[str]") -> "ModuleSpec | None":
         found = _external.PathFinder.find_spec(name, path)

@@ -63,7 +63,7 @@ def chosen(request: Mapping[str, Any], document: Mapping[str, Any], tags: Sequen
     try:
         lock = Pylock.from_dict(document)
     except PylockValidationError as error:
-        hint = "make it anew with `magic-module lock`, `uv export` or `pip lock`"
+        hint = "make it again with `magic-module lock`, `uv export` or `pip lock`"
         why = error.message.partition("\n")[0]
         raise RefusedError(
             "manifest", f"{error.context}: {why}" if error.context else why, hint, error.context
@@ -94,7 +94,7 @@ def chosen(request: Mapping[str, Any], document: Mapping[str, Any], tags: Sequen
         hint = f"{LOCK_IT_HERE}, and ask for extras and groups that go together"
         raise RefusedError("requirement", str(error), hint) from None
     except (ValueError, KeyError) as error:
-        raise RefusedError("manifest", f"a marker has no meaning: {error}", "make the lock anew") from None
+        raise RefusedError("manifest", f"a marker has no meaning: {error}", "make the lock again") from None
     return {"scheme": scheme(), "python": PYTHON, "packages": answers}
 
 
@@ -201,8 +201,8 @@ class Entry:
         except ValueError as error:
             raise RefusedError("manifest", f"{error}", "name it as it was built, and lock it again", place) from None
         if project != self.package.name:
-            why = f"{name} is no wheel of {self.package.name}"
-            raise RefusedError("manifest", why, "make the lock anew", place)
+            why = f"{name} is not a wheel of {self.package.name}"
+            raise RefusedError("manifest", why, "make the lock again", place)
         if tags.isdisjoint(self.tags):
             raise self.unfit([name])
         return self.common("wheel") | {"version": str(version)} | self.pinned(source, place)
@@ -223,7 +223,7 @@ class Entry:
             raise RefusedError("policy", f"{self.label} lies in a {source.type} repository", hint, self.place)
         if not re.fullmatch("[0-9a-fA-F]{40}|[0-9a-fA-F]{64}", source.commit_id):
             why = f"the commit of {self.label} is not 40 or 64 hexadecimal digits"
-            raise RefusedError("manifest", why, "make the lock anew", f"{self.place}.vcs.commit-id")
+            raise RefusedError("manifest", why, "make the lock again", f"{self.place}.vcs.commit-id")
         url = source.url or pathlib.Path(os.path.normpath(os.path.join(self.folder, source.path))).as_uri()
         answer = self.common("wheel") | {"url": re.sub("^git[+]", "", url), "size": None, "sha256": None}
         return answer | self.built({"commit": source.commit_id}, source.subdirectory)
@@ -233,7 +233,7 @@ class Entry:
         inside = pathlib.PurePosixPath(subdirectory or ".")
         if inside.is_absolute() or ".." in inside.parts:
             why = f"the subdirectory of {self.label} is not below its source"
-            raise RefusedError("manifest", why, "make the lock anew", self.place)
+            raise RefusedError("manifest", why, "make the lock again", self.place)
         return {"build": {"from": what, "subdirectory": subdirectory or "", "uv": uv()}}
 
     def pinned(self, source: Any, place: str) -> dict[str, Any]:
@@ -241,12 +241,12 @@ class Entry:
         sha256 = source.hashes.get("sha256")
         if sha256 is None and not self.unhashed:
             hint = (
-                "make a lock with sha256 hashes, or accept what comes first with `unhashed=True` (`--allow-unhashed`)"
+                "make a lock with sha256 hashes, or accept the first download with `unhashed=True` (`--allow-unhashed`)"
             )
             raise RefusedError("policy", f"{self.label} has no sha256", hint, f"{place}.hashes")
         if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
             why = f"the sha256 of {self.label} is not 64 hexadecimal digits"
-            raise RefusedError("manifest", why, "make the lock anew", f"{place}.hashes.sha256")
+            raise RefusedError("manifest", why, "make the lock again", f"{place}.hashes.sha256")
         return {"url": self.url(source, place), "size": source.size, "sha256": sha256 and sha256.lower()}
 
     def common(self, kind: str) -> dict[str, Any]:
@@ -258,8 +258,8 @@ class Entry:
         """Absolute; a path counts from the folder of the lock."""
         if source.url:
             if source.url.partition("://")[0].lower() not in ("https", "http", "file"):
-                why = f"the URL of {self.label} is none of https, http or file"
-                raise RefusedError("manifest", why, "make the lock anew", f"{place}.url")
+                why = f"the URL of {self.label} is not an https, http or file URL"
+                raise RefusedError("manifest", why, "make the lock again", f"{place}.url")
             return str(source.url)
         return pathlib.Path(os.path.normpath(os.path.join(self.folder, source.path))).as_uri()
 
@@ -276,7 +276,9 @@ class Entry:
         shown = ", ".join(tags[:4]) + (f" and {len(tags) - 4} more" if len(tags) > 4 else "")
         # What an index takes says which system it is for; a tag that does not comes first.
         wanted = next(filter(system, self.tags), self.tags[0])
-        why = f"no wheel of {self.label} fits this interpreter: the lock has {shown}, wanted is {wanted}"
+        why = (
+            f"no wheel of {self.label} fits this interpreter: the lock has {shown}, but this interpreter takes {wanted}"
+        )
         if newer := self.newer_system(names):
             why += f"; {newer}"
         if rest and rest.hashes:

@@ -2,7 +2,7 @@
 
 ```text
 renderer("auto")   a bar in a notebook or on a terminal, else nothing
-renderer("bar")    a bar, also where stderr is no terminal
+renderer("bar")    a bar, also where stderr is not a terminal
 renderer("json")   every event as one line of JSON on stderr
 renderer("off")    nothing
 ```
@@ -88,7 +88,7 @@ def size(count: float) -> str:
 
 
 def styled(text: str, code: str, stream: TextIO) -> str:
-    """The text in a terminal's style, unless the stream is no terminal or `NO_COLOR` is set."""
+    """The text in a terminal's style, unless the stream is not a terminal or `NO_COLOR` is set."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not is_terminal(stream):
         return text
     return f"\x1b[{code}m{text}\x1b[0m"

@@ -13,7 +13,7 @@ def record(event: Mapping[str, Any]) -> dict[str, Any] | None:
         event: as `events()` and `on_event()` tell it.
 
     Returns:
-        `module`, `bytes_downloaded`, `total_bytes` and `percentage`; None for an event that is none of a download.
+        `module`, `bytes_downloaded`, `total_bytes` and `percentage`; None for an event that is not part of a download.
 
     Example:
         >>> mm.progress.record(event)
@@ -25,10 +25,10 @@ def record(event: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def total(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Several modules together.
+    """The progress of several modules together.
 
     Args:
-        records: the last one of each module.
+        records: the latest record of each module.
 
     Returns:
         A record of the same shape, whose `module` names all of them.

@@ -80,7 +80,7 @@ def _check_python(name: str, requires_python: str) -> None:
     except ValueError as error:
         hint = f"publish {name} again with a version specifier such as >=3.10"
         raise RequirementError(
-            f"cannot import {name}: its requires_python {requires_python!r} is no version specifier; {hint}",
+            f"cannot import {name}: its requires_python {requires_python!r} is not a version specifier; {hint}",
             name=name,
             got=requires_python,
             hint=hint,
@@ -118,7 +118,7 @@ def _unmet(
     except (ValueError, UndefinedEnvironmentName) as error:
         hint = f"publish {name} again with requirements as PEP 508 defines them"
         raise RequirementError(
-            f"cannot import {name}: its dependency {text!r} is no requirement; {hint}",
+            f"cannot import {name}: its dependency {text!r} is not a requirement; {hint}",
             name=name,
             got=text,
             hint=hint,

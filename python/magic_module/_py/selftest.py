@@ -68,7 +68,7 @@ def tried(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         return
     what = f"{unit.name} {unit.version}"
     if was_there:
-        yield step("install", "already_installed", f"{what} is there already", path=site)
+        yield step("install", "already_installed", f"{what} is already there", path=site)
     else:
         yield step("install", "success", f"{what} was fetched", path=site)
     full = _module(site, unit.name, request["asked"])
@@ -96,7 +96,7 @@ def tried(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _used(code: str | None, full: str, found: dict[str, Any]) -> dict[str, Any]:
     if code is None:
-        return step("usage", "skipped", "nobody said how it is used: --use CODE", **found)
+        return step("usage", "skipped", "it was not said how it is used: --use CODE", **found)
     names: dict[str, Any] = {"__name__": "__main__", full.partition(".")[0]: sys.modules[full.partition(".")[0]]}
     _, why = _attempt(lambda: exec(compile(code, "--use", "exec", dont_inherit=True), names))
     if why is not None:

@@ -1,4 +1,4 @@
-"""A project's lock, made anew when an interpreter starts, because what the project requires has changed.
+"""A project's lock, made again when an interpreter starts, because what the project requires has changed.
 
 A process of its own does it: what resolves a lock loads half of the standard library, and the program that starts here
 must not find that loaded.

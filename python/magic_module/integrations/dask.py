@@ -35,10 +35,10 @@ PART = 16 << 20
 
 
 class Plugin(SchedulerPlugin):
-    """Carries the mounts of the process that makes it. Registered again, it carries what was mounted since.
+    """Carries the mounts of the process that makes it. Registered again, it also carries later mounts.
 
     Args:
-        environment: instead of what `export_environment()` gives here.
+        environment: variables to carry instead of those of `export_environment()`.
         bundle: a file that `magic-module bundle` made; what is in it is in every node's cache before it is needed.
     """
 

@@ -22,7 +22,7 @@ def runtime_env(**more: Any) -> dict[str, Any]:
     """A `runtime_env` for `ray.init()`, a job or an actor: the variables, and a hook that each worker runs first.
 
     Args:
-        more: other keys of a `runtime_env`; what `env_vars` has already wins.
+        more: other keys of a `runtime_env`; variables that its `env_vars` already has win.
     """
     variables = {**export_environment(), **more.pop("env_vars", {})}
     return {"worker_process_setup_hook": "magic_module.integrations.mount_here", **more, "env_vars": variables}

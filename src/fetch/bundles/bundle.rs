@@ -81,9 +81,9 @@ impl Bundle {
             }
         }
         let said: serde_json::Value = serde_json::from_slice(&text)
-            .map_err(|error| strange(path, "says nothing that is understood").caused_by(&error))?;
+            .map_err(|error| strange(path, "cannot be understood").caused_by(&error))?;
         if said.get("bundle").and_then(serde_json::Value::as_u64) != Some(FORMAT) {
-            return Err(strange(path, "is of a form that this version does not know"));
+            return Err(strange(path, "has a format that this version does not know"));
         }
         if let Some(listed) = said.get("lock_sha256").and_then(serde_json::Value::as_str)
             && keys.is_some()
@@ -240,12 +240,11 @@ pub(super) fn durable(blobs: &BlobStore) -> Result<()> {
 fn strange(path: &Path, why: &str) -> Error {
     Error::new(Kind::Integrity, format!("the bundle {} {why}", path.display()))
         .path(path.display().to_string())
-        .hint("make it anew: magic-module bundle")
+        .hint("make it again: magic-module bundle")
 }
 
 fn unsigned(path: &Path, is_signed: bool) -> Error {
-    let why =
-        if is_signed { "was signed by none of the keys that were named" } else { "is not signed" };
+    let why = if is_signed { "was not signed with any of the given keys" } else { "is not signed" };
     Error::new(Kind::Signature, format!("the bundle {} {why}", path.display()))
         .path(path.display().to_string())
         .hint("ask whoever made it: magic-module bundle --sign KEY")

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked whether it has ended, once it has said all.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Longer ones are no passwords, in bytes.
+/// Longer ones are not passwords, in bytes.
 const LONGEST: u64 = 64 << 10;
 
 /// The password; `None` where there is none, or no keyring, or no answer in time.

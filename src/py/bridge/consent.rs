@@ -88,7 +88,7 @@ pub fn asker(py: Python<'_>, session: &Session) -> Asker {
         return Asker::default();
     }
     let mut asker = Asker { script: script(py), ..Asker::default() };
-    // A call that fetches is no import, wherever it stands.
+    // A call that fetches is not an import, wherever it stands.
     if let Ok(Some(code)) = importer(py)
         && code.import.is_some()
     {

@@ -120,7 +120,7 @@ fn wait<T: Send + 'static>(
                 return Err(error.hint("try again")).or_raise(py);
             }
             (Next::Closed, Ok(())) => {
-                let what = "a download ended: this program has closed its files and connections";
+                let what = "a download ended: this program closed its files and connections";
                 return Err(Error::new(Kind::Store, what).hint("try again")).or_raise(py);
             }
         }

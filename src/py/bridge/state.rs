@@ -43,7 +43,7 @@ fn beside_program(py: Python<'_>) -> PyResult<Option<PathBuf>> {
     let main = sys.getattr("modules")?.call_method1("get", ("__main__",))?;
     let is_frozen = sys.hasattr("frozen")?;
     let program = if is_frozen { sys.getattr("executable") } else { main.getattr("__file__") };
-    // When an interpreter starts, its script is no module yet.
+    // When an interpreter starts, its script is not a module yet.
     let first = || sys.getattr("argv").and_then(|argv| argv.get_item(0));
     let program: Option<PathBuf> = program.or_else(|_| first()).and_then(|it| it.extract()).ok();
     let is_file = |path: &PathBuf| !path.as_os_str().as_encoded_bytes().starts_with(b"-");

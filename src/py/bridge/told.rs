@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::descriptor::Identity;
 use crate::error::{Error, Kind, shown};
 
-/// Where the lines go; nobody listens in a process that is no run.
+/// Where the lines go; nobody listens in a process that is not a run.
 static REPORT: OnceLock<(i32, Identity)> = OnceLock::new();
 
 /// The longest line: a longer one could be mixed with another's.

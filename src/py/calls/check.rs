@@ -23,19 +23,19 @@ pub struct ScriptReport(Report);
 
 #[pymethods]
 impl ScriptReport {
-    /// Whether all could be read, and nothing is missing that the script cannot do without.
+    /// Whether everything could be read, and nothing that the script needs is missing.
     #[getter]
     fn ok(&self) -> bool {
         self.0.is_ok()
     }
 
-    /// What to install: distributions or, where none is known, names of import.
+    /// What to install: distributions or, if none is known, import names.
     #[getter]
     fn missing(&self) -> Vec<String> {
         self.0.missing()
     }
 
-    /// The distributions, or names of import, that are here or that a mount provides.
+    /// The distributions, or import names, that are here or that a mount provides.
     #[getter]
     fn available(&self) -> Vec<String> {
         self.0.available()
@@ -64,7 +64,7 @@ impl ScriptReport {
             .collect()
     }
 
-    /// The command that installs what is missing; None where nothing is, or nothing is known.
+    /// The command that installs what is missing; None if nothing is, or nothing is known.
     #[getter]
     fn command(&self) -> Option<String> {
         self.0.command()
@@ -76,7 +76,7 @@ impl ScriptReport {
         self.0.metadata()
     }
 
-    /// Where imports are whose names are known only when the script runs.
+    /// The places of imports whose names are computed when the script runs.
     #[getter]
     fn unclear(&self) -> Vec<String> {
         self.0.unclear.clone()
@@ -90,9 +90,9 @@ impl ScriptReport {
         self.0.message()
     }
 
-    /// Bring what is missing, where `MAGIC_MODULE_AUTO_INSTALL` allows it; by default nothing does.
+    /// Fetch what is missing, if `MAGIC_MODULE_AUTO_INSTALL` allows it; by default it does not.
     ///
-    /// It is brought as an import would bring it: within the policy, and mounted in this process.
+    /// It is fetched as an import would fetch it: within the policy, and mounted in this process.
     ///
     /// Returns:
     ///     Whether everything is here now, and one sentence.
@@ -145,16 +145,16 @@ fn as_dict<'py>(py: Python<'py>, need: &Need) -> PyResult<Bound<'py, PyDict>> {
     ))
 }
 
-/// Tell what a script needs and whether that is here; it is read, and never run.
+/// Find out what a script needs and whether that is here; the script is never run.
 ///
 /// Args:
-///     path_or_text: a script, a notebook, a folder with all below it, or the source itself.
+///     path_or_text: a script, a notebook, a folder with everything below it, or the source itself.
 ///
 /// Returns:
 ///     What it needs; unpacks as `ok, missing, available`.
 ///
 /// Raises:
-///     RequirementError: it is too large, binary, or no notebook.
+///     RequirementError: it is too large, binary, or not a notebook.
 ///     StoreError: it cannot be read.
 ///
 /// Example:
@@ -170,7 +170,7 @@ pub fn check_script(py: Python<'_>, path_or_text: &Bound<'_, PyAny>) -> PyResult
     Ok(ScriptReport(report(&subject, &sources, &interpreter, &around)))
 }
 
-/// A text with more than one line, or that is no path of anything, is the source itself.
+/// A text with more than one line, or that is not a path of anything, is the source itself.
 fn subject(given: &Bound<'_, PyAny>) -> PyResult<Subject> {
     let Ok(text) = given.cast::<PyString>() else { return Ok(Subject::Path(given.extract()?)) };
     let text = text.to_string_lossy().into_owned();

@@ -15,9 +15,9 @@ use crate::py::bridge::state::{existing, session};
 ///     path: the file's path in the unit: below its folder, or as the manifest has it.
 ///
 /// Raises:
-///     UnitNotFoundError: there is no such unit, or it has no such file.
-///     FetchError: the file is not here, and the server does not give it.
-///     IntegrityError: the file's bytes are not what was pinned.
+///     UnitNotFoundError: the unit, or the file in it, does not exist.
+///     FetchError: the file is not here, and the server does not send it.
+///     IntegrityError: the file's bytes are not the pinned ones.
 ///
 /// Example:
 ///     >>> mm.data_path("acme.heavy", "weights.bin").stat().st_size

@@ -41,7 +41,7 @@ pub fn available(py: Python<'_>, namespace: &str) -> PyResult<Vec<ModuleInfo>> {
     units.into_iter().map(|unit| shown(py, session, unit)).collect()
 }
 
-/// What is known about one unit; nothing of it is downloaded.
+/// What is known about one unit; the unit is not downloaded.
 ///
 /// Args:
 ///     name: what follows `import`, such as `acme.heavy`.

@@ -6,11 +6,11 @@ use pyo3::prelude::*;
 use crate::py::bridge::listeners::{set_callback, unwatch, watch};
 use crate::py::bridge::state::session;
 
-/// Tell somebody what happens: resolve, fetch, verify, load, upgrade.
+/// Call a function when something happens: resolve, fetch, verify, load, upgrade.
 ///
 /// Args:
 ///     callback: called with each event, a dict, on the thread that waits, at most 10 times a second
-///         with progress; what it raises ends the act. None tells nobody.
+///         with progress; what it raises ends the act. None: call nobody.
 ///
 /// Raises:
 ///     TypeError: `callback` cannot be called.

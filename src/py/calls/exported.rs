@@ -30,12 +30,12 @@ use crate::settings::{Exported, own_variables, parse_mounts, text_of_mounts, var
 use crate::supply::Source;
 use crate::supply::manifest::{self, WhenOld};
 
-/// What a child process needs to see what this one sees: settings, and mounts.
+/// Variables that give a child process the settings and mounts of this one.
 ///
 /// It has the variables of this process whose names begin with `MAGIC_MODULE_`, and in
 /// `MAGIC_MODULE_MOUNTS` every mount but those of units with top-level names. The child mounts
-/// them when its interpreter starts. No login is in it, and no password: who needs one elsewhere
-/// has one there.
+/// them when its interpreter starts. They contain no login and no password: a child that needs one
+/// must have its own.
 ///
 /// Returns:
 ///     Variables by name, to be added to an environment.

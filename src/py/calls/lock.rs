@@ -26,29 +26,29 @@ use crate::resolved::Optional;
 use crate::session::Session;
 use crate::supply::{Source, View, lock};
 
-/// Make every package of a lock importable; one that is imported is fetched then.
+/// Make every package of a lock importable; each is fetched when it is first imported.
 ///
 /// What the lock means for this interpreter is found out at the first call, and kept: every
-/// further one asks nobody.
+/// further call makes no request.
 ///
 /// Args:
 ///     path: a `pylock.toml` (PEP 751).
-///     extras: optional dependencies of the lock's project that are wanted, too.
-///     groups: dependency groups (PEP 735) that are wanted beside the lock's default ones.
+///     extras: optional dependencies of the lock's project to include.
+///     groups: dependency groups (PEP 735) to include besides the lock's default ones.
 ///     first: serve its packages before what is installed.
-///     build: have uv or pip build what has no wheel, once; this runs code of the package.
-///     unhashed: take wheels without a digest in the lock, too; what comes first is noted.
-///     optional: what an import does that the package could do without: "fetch", "present-only" or
-///         "deny"; `[tool.magic-module.optional]` of the lock says it for single packages.
+///     build: have uv or pip build packages without a wheel, once; this runs their code.
+///     unhashed: also accept wheels without a digest in the lock; the first digest is kept.
+///     optional: what the optional imports of packages do: "fetch", "present-only" or
+///         "deny"; the lock's `[tool.magic-module.optional]` sets it for single packages.
 ///     export: every process that is started from now on has the mount, too, until it is closed.
 ///
 /// Returns:
 ///     The mount, a context manager that undoes it.
 ///
 /// Raises:
-///     ManifestError: it is not a lock, or not one that is understood.
+///     ManifestError: it is not a lock, or not a supported one.
 ///     RequirementError: it is for another Python or platform, or something in it has to be built.
-///     FetchError: what is in its wheels cannot be found out.
+///     FetchError: the content of its wheels cannot be found out.
 ///     StoreError: the lock cannot be read, or the cache directory cannot be used.
 ///     ValueError: `optional` is none of the three.
 ///

@@ -34,7 +34,7 @@ impl Mount {
         self.0.namespace.as_str()
     }
 
-    /// Where the units come from, without credentials; of a lock its own file.
+    /// Where the units come from, without credentials; for a lock, its file.
     #[getter]
     fn manifest_url(&self) -> String {
         self.0.supply.url().to_string()
@@ -48,13 +48,12 @@ impl Mount {
         self.0.supply.view().map(|view| view.folder.clone())
     }
 
-    /// What stands on `sys.path` for a lock's packages, for whoever starts interpreters alone.
+    /// The entries of `sys.path` for a lock's packages, for interpreters without magic_module.
     ///
-    /// An interpreter without magic_module finds there what was fetched before, as `prefetch()`
-    /// does, and nothing else.
+    /// Such an interpreter finds only what was fetched before, for example by `prefetch()`.
     ///
     /// Returns:
-    ///     The view's `site-packages`, then folders that wheels add and projects that are worked on;
+    ///     The view's `site-packages`, then folders that wheels add, and editable projects;
     ///     nothing for a manifest, whose units only magic_module finds.
     ///
     /// Example:

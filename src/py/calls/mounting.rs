@@ -26,18 +26,18 @@ use crate::supply::manifest::{self, WhenOld};
 
 /// Serve `namespace` from a manifest; the same call twice is the same mount.
 ///
-/// Nothing is asked before a name of the namespace is looked up; of an empty namespace the manifest is,
-/// once, because it may have a lock: then this is what `mount_lock()` does.
+/// No request is made before a name of the namespace is looked up. With an empty namespace, the
+/// manifest is asked for once, because it may have a lock: then this does what `mount_lock()` does.
 ///
 /// Args:
 ///     namespace: the importable prefix, such as a package's `__name__`; empty for top-level names.
 ///     manifest_url: where the `manifest.json` is: https, http to this machine, or a file.
 ///     public_key: a minisign key, or several of which one must have signed; None asks for none.
 ///     first: serve top-level names before what is installed; for an empty namespace only.
-///     pins: versions by unit that are used whatever is newest: `{"alpha": "1.1.0"}`.
+///     pins: versions to use, by unit, instead of the newest: `{"alpha": "1.1.0"}`.
 ///     allow_http: accept plain http from other machines, too.
-///     max_age: what a manifest that is too old does: "warn" or "fail".
-///     frozen: refuse all that the project's `magic.lock` does not hold.
+///     max_age: what to do about a manifest that is too old: "warn" or "fail".
+///     frozen: refuse every unit that the project's `magic.lock` does not list.
 ///     export: every process that is started from now on has the mount, too, until it is closed;
 ///         for a named namespace, or a lock.
 ///

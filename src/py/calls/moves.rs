@@ -27,7 +27,7 @@ use crate::uses::moves::outcome::Outcome;
 use crate::uses::moves::site::Way;
 use crate::uses::moves::upgrade::Prepared;
 
-/// Move units to their newest versions, reload what is loaded of them, or change nothing.
+/// Move units to their newest versions and reload their loaded modules, or change nothing.
 ///
 /// Args:
 ///     names: what follows `import`; without names, every unit that is in use.
@@ -38,7 +38,7 @@ use crate::uses::moves::upgrade::Prepared;
 /// Raises:
 ///     UnitNotFoundError: a manifest does not have a name.
 ///     FetchError: the network or the server failed; everything is as before.
-///     IntegrityError: bytes are not what was pinned; everything is as before.
+///     IntegrityError: bytes are not the pinned ones; everything is as before.
 ///     RequirementError: the new version does not fit what is installed.
 ///
 /// Example:
@@ -123,7 +123,7 @@ fn of(name: &str, done: Vec<Upgrade>) -> PyResult<Upgrade> {
 ///
 /// Raises:
 ///     UnitNotFoundError: no mounted namespace holds the name.
-///     StoreError: the version before is neither in the cache nor published any more.
+///     StoreError: the previous version is no longer in the cache, nor published.
 ///
 /// Example:
 ///     >>> mm.rollback("acme.heavy").changed

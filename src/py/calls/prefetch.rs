@@ -10,16 +10,16 @@ use crate::py::bridge::state::session;
 /// Download units and what they require now, in parallel; import nothing.
 ///
 /// Args:
-///     names: what follows `import`, also in a version of its own: `acme.heavy==1.1.0`.
+///     names: what follows `import`, also with a version: `acme.heavy==1.1.0`.
 ///     progress: called with each event of the download (`bytes`, `total`, `percentage`), at most
 ///         10 times a second, on this thread.
 ///
 /// Raises:
 ///     UnitNotFoundError: a manifest does not have a name.
 ///     FetchError: the network or the server failed.
-///     IntegrityError: bytes are not what was pinned.
+///     IntegrityError: bytes are not the pinned ones.
 ///     RequirementError: there is no such version, or something required is not installed.
-///     PolicyError: the version was taken back, or a lock does not hold it.
+///     PolicyError: the version was taken back, or a lock does not list it.
 ///
 /// Example:
 ///     >>> mm.prefetch("acme.heavy", "acme.light==1.1.0")

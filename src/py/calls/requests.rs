@@ -11,12 +11,12 @@ use crate::py::bridge::consent::{answer, script, set_callback};
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::state::session;
 
-/// Be asked before something is fetched that a policy says to ask about.
+/// Decide about what a policy says to ask about, before it is fetched.
 ///
 /// Args:
 ///     callback: called with a `Request` on the thread that waits; it answers "once", "always" (for
-///         as long as this process lives) or "deny" (for as long, too), and what it raises ends the
-///         act. With None, whoever sits at the terminal is asked; without a terminal it is refused.
+///         as long as this process lives) or "deny" (for as long, too); what it raises ends the
+///         act. With None, the terminal asks; without a terminal, the answer is "deny".
 ///
 /// Raises:
 ///     TypeError: `callback` cannot be called.

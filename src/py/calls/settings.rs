@@ -72,7 +72,7 @@ pub fn _closest(name: &str, names: Vec<String>) -> Option<String> {
     closest(name, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
-/// Bytes, as `MAGIC_MODULE_CACHE_LIMIT` says them; None if it is no size.
+/// Bytes, as `MAGIC_MODULE_CACHE_LIMIT` says them; None if it is not a size.
 #[pyfunction]
 pub fn _parse_size(text: &str) -> Option<u64> {
     parse_size(text)

@@ -105,8 +105,8 @@ pub fn _activate_space(py: Python<'_>, name: &str) -> PyResult<Mount> {
 fn bound(space: &Space, own: Option<&Space>) -> Error {
     let name = &space.name;
     let why = match own {
-        Some(own) => format!("this process works in the space {} already", own.name),
-        None => "this process has used magic_module outside of any space already".to_owned(),
+        Some(own) => format!("this process already works in the space {}", own.name),
+        None => "this process has already used magic_module outside of any space".to_owned(),
     };
     Error::new(Kind::Configuration, format!("cannot activate the space {name}: {why}"))
         .name(name.as_str())

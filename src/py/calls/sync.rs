@@ -46,7 +46,7 @@ pub fn _note_synced(
     look.keep(&session(py)?.engine.store, &environment, &needed, answer).or_raise(py)
 }
 
-/// Makes the lock anew, if what its project requires has changed; neither this process nor its
+/// Makes the lock again, if what its project requires has changed; neither this process nor its
 /// children look again.
 pub fn sync_at_start(py: Python<'_>, lock: &Path) -> PyResult<()> {
     let looked = Look::at(lock).or_raise(py);

@@ -51,9 +51,9 @@ impl ModuleInfo {
 pub struct Upgrade {
     /// What follows `import`.
     pub name: String,
-    /// The version before; None where none was in use.
+    /// The version before; None if none was in use.
     pub old_version: Option<String>,
-    /// The version now; None where a rollback took the unit out of use.
+    /// The version now; None if a rollback took the unit out of use.
     pub new_version: Option<String>,
     /// Whether anything is different from before.
     pub changed: bool,
@@ -63,7 +63,7 @@ pub struct Upgrade {
     pub bytes: u64,
     /// How long it took, in seconds.
     pub seconds: f64,
-    /// Whether only a new process is sure to use the new version alone.
+    /// Whether a new process is needed to be sure that only the new version is used.
     pub restart_required: bool,
 }
 
@@ -111,9 +111,9 @@ pub struct Report {
     pub files: u64,
     /// Bytes that were checked, or freed.
     pub bytes: u64,
-    /// A sentence about each thing that was found.
+    /// A sentence about each problem that was found.
     pub problems: Vec<String>,
-    /// What was removed, for people.
+    /// What was removed, in words for people.
     pub removed: Vec<String>,
 }
 

@@ -13,13 +13,13 @@ use crate::uses::kept::Kept;
 use crate::uses::prune::KnownMount;
 use crate::uses::verify::Verified;
 
-/// Hash what is cached, and heal what is damaged; only that may be downloaded.
+/// Hash what is in the cache, and repair what is damaged; only that may be downloaded.
 ///
 /// Args:
-///     names: what follows `import`; without names, all that is in use.
+///     names: what follows `import`; without names, everything in use.
 ///
 /// Returns:
-///     What was checked, with the `problems` that were found; `ok` is true if all are healed.
+///     What was checked, with the `problems` that were found; `ok` is true if all are repaired.
 ///
 /// Raises:
 ///     UnitNotFoundError: a name is not in the cache.
@@ -37,10 +37,10 @@ pub fn verify(py: Python<'_>, names: Vec<String>) -> PyResult<Report> {
     Ok(Report { ok: !broken, units, files, bytes, problems, removed: Vec::new() })
 }
 
-/// Remove what no version in use, or before it, needs.
+/// Remove what neither the versions in use nor the previous ones need.
 ///
 /// Args:
-///     limit: above so many bytes, also what previous versions could be rebuilt from; without one,
+///     limit: above this many bytes, also remove what previous versions could be rebuilt from; default:
 ///         `MAGIC_MODULE_CACHE_LIMIT`.
 ///
 /// Returns:

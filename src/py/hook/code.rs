@@ -164,7 +164,7 @@ impl<'py> Loading<'_, 'py> {
         let what = format!("cannot open {origin}: the file system's encoding lacks its letters");
         Error::new(Kind::Store, what)
             .name(self.handle.unit.full_name.clone())
-            .hint("set PYTHONUTF8=1, or let MAGIC_MODULE_CACHE_DIR name a folder in plain letters")
+            .hint("set PYTHONUTF8=1, or set MAGIC_MODULE_CACHE_DIR to a folder whose path is ASCII")
     }
 
     fn not_pinned(&self) -> Error {

@@ -67,7 +67,7 @@ pub fn in_folders<'py>(
     Ok((!spec.is_none()).then_some(spec))
 }
 
-/// A folder without `__init__` is no module that could win over a unit.
+/// A folder without `__init__` is not a module that could win over a unit.
 pub fn is_real(spec: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(!spec.getattr(intern!(spec.py(), "loader"))?.is_none())
 }

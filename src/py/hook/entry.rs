@@ -31,7 +31,7 @@ use crate::session::{Session, Standing};
 enum Others {
     /// Those after this one that are not the store's.
     Later,
-    /// All that are no mount's.
+    /// All that belong to no mount.
     OfNoMount,
 }
 

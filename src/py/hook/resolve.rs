@@ -54,7 +54,7 @@ pub fn resolve<'py>(
         match looked {
             Err(error) => return Err(error).or_raise(py),
             Ok(Lookup::Foreign | Lookup::Absent) => return Ok(Outcome::Absent),
-            // A folder is no part of a namespace that is mounted by itself.
+            // A folder is not part of a namespace that is mounted by itself.
             Ok(
                 Lookup::Located(Located { found: Found::Namespace { .. }, .. })
                 | Lookup::Namespace(..),

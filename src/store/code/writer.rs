@@ -55,7 +55,7 @@ impl CodePack {
         // Who removed it took its only name.
         let is_gone = Status::of(&metadata).names == 0;
         if open_to_others(&metadata) || is_gone {
-            // Begun anew: who has the old one open for writing keeps that.
+            // Begun again: who has the old one open for writing keeps that.
             if !is_gone {
                 fs_err::remove_file(&self.path)?;
             }

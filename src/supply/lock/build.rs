@@ -54,7 +54,7 @@ impl LockSupply {
             (None, From::Archive(text) | From::Commit(text)) => {
                 Version::new(text).map_err(|why| {
                     let what = format!("the lock has no version of {}", package.name);
-                    Error::new(Kind::Manifest, what).caused_by(&why).hint("make the lock anew")
+                    Error::new(Kind::Manifest, what).caused_by(&why).hint("make the lock again")
                 })?
             }
         };
@@ -222,7 +222,7 @@ impl Work {
         let what = format!("the source of {} was damaged in the cache", self.title);
         Err(Error::new(Kind::Integrity, what)
             .name(&self.title)
-            .hint("try again: it is fetched anew"))
+            .hint("try again: it will be downloaded again"))
     }
 
     /// The wheel first, then what names it.
@@ -258,7 +258,7 @@ fn ask(mut command: Command, request: &str) -> io::Result<Answer> {
     let ended = child.wait_with_output()?;
     serde_json::from_slice(&ended.stdout).map_err(|_| {
         let said = String::from_utf8_lossy(&ended.stderr);
-        io::Error::other(said.lines().last().unwrap_or("it says nothing").to_owned())
+        io::Error::other(said.lines().last().unwrap_or("it printed nothing").to_owned())
     })
 }
 

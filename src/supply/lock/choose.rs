@@ -210,7 +210,7 @@ impl Chooser {
         Ok(Chosen { scheme, python, packages, editable })
     }
 
-    /// Finds what comes with what, among `distributions`. What was chosen and is no wheel is not
+    /// Finds what comes with what, among `distributions`. What was chosen and is not a wheel is not
     /// missing.
     pub fn require(
         &mut self,
@@ -227,7 +227,9 @@ impl Chooser {
 
     fn ask<T: DeserializeOwned>(&mut self, request: &Value) -> Result<T> {
         let line = self.exchange(format!("{request}\n").into_bytes())?;
-        let failed = |error: serde_json::Error| self.failed("says what nobody understands", &error);
+        let failed = |error: serde_json::Error| {
+            self.failed("gave an answer that cannot be understood", &error)
+        };
         let answer: Value = serde_json::from_slice(&line).map_err(failed)?;
         match answer.get("error") {
             Some(error) => Err(Refusal::deserialize(error).map_err(failed)?.into_error()),

@@ -48,7 +48,7 @@ struct Read {
 pub(super) fn read(store: &Store, digest: &Digest) -> Result<Resolved> {
     let bytes = store.blobs().read_verified(digest, LIMIT)?;
     let read: Read = serde_json::from_slice(&bytes).map_err(|error| {
-        Error::new(Kind::Store, "what was compiled of a lock cannot be read").caused_by(&error)
+        Error::new(Kind::Store, "cannot read the compiled lock").caused_by(&error)
     })?;
     Ok(read.resolved)
 }
@@ -96,7 +96,8 @@ impl LockSupply {
         let inspected = chosen.packages.iter().zip(contents).map(|(package, contents)| {
             let metadata = metadata_of(&contents, &package.name)?;
             let unit = UnitName::of_distribution(&package.name).map_err(|why| {
-                Error::new(Kind::Manifest, "the lock names what is no distribution").caused_by(&why)
+                Error::new(Kind::Manifest, "the lock has a name that cannot be a distribution's")
+                    .caused_by(&why)
             })?;
             Ok(Inspected { unit, wheel: package.wheel.clone(), contents, metadata })
         });
@@ -169,7 +170,7 @@ impl LockSupply {
         let document =
             Document { manifest: 1, namespace: "", modules: BTreeMap::new(), resolved: &resolved };
         let bytes = serde_json::to_vec(&document).map_err(|error| {
-            Error::new(Kind::Store, "cannot write what was compiled of a lock").caused_by(&error)
+            Error::new(Kind::Store, "cannot write the compiled lock").caused_by(&error)
         })?;
         let document = store.blobs().insert(&bytes)?;
         self.set_document(Some(document))?;
@@ -238,7 +239,7 @@ fn files_of(contents: &Contents, scheme: &Scheme) -> Result<Vec<FileEntry>> {
 fn metadata_of(contents: &Contents, name: &DistributionName) -> Result<Metadata> {
     let wrong = |why: String| {
         Error::new(Kind::Integrity, format!("the wheel of {name} {why}"))
-            .hint("lock another version, or ask its author to build it anew")
+            .hint("lock another version, or ask its author to build it again")
     };
     let text = contents.texts.get("METADATA").ok_or_else(|| wrong("has no METADATA".into()))?;
     let metadata =

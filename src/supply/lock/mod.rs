@@ -128,7 +128,8 @@ impl LockSupply {
             .map_err(|()| Error::new(Kind::Configuration, "the path of a lock must be absolute"))
             .and_then(|url| {
                 let failed = |error| {
-                    Error::new(Kind::Configuration, "the lock's path is no URL").caused_by(&error)
+                    Error::new(Kind::Configuration, "the lock's path is not a URL")
+                        .caused_by(&error)
                 };
                 SafeUrl::new(url.as_str()).map_err(failed)
             })?;
@@ -230,7 +231,7 @@ impl Supply for LockSupply {
             return opened.supply.resolve(url);
         }
         let url = SafeUrl::new(url.as_str()).map_err(|error| {
-            Error::new(Kind::Manifest, format!("the lock names {url:?}, which is no URL"))
+            Error::new(Kind::Manifest, format!("the lock names {url:?}, which is not a URL"))
                 .caused_by(&error)
         })?;
         self.policy().may_come_from(&url).map(|()| url)

@@ -6,7 +6,7 @@
 //!                         └▶ .dist-info, scripts: those of a view
 //! ```
 //!
-//! Of a project nothing is copied. What it says of itself is in the view, which is made anew when
+//! Of a project nothing is copied. What it says of itself is in the view, which is made again when
 //! its `pyproject.toml` has changed.
 
 use std::collections::BTreeMap;
@@ -53,14 +53,14 @@ pub(super) fn find(lock: &Path, editable: &Editable) -> Result<Found> {
     let wrong = |why: &str| {
         Error::new(Kind::Manifest, format!("cannot read {}: {why}", file.display()))
             .path(file.display().to_string())
-            .hint("mend it; it says what is imported from the project")
+            .hint("correct it: it says what is imported from the project")
     };
     let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is not UTF-8"))?;
     let project = Project::parse(text).map_err(|why| wrong(&format!("it is not TOML: {why}")))?;
     let unwritten = || Version::new("0").map_err(|why| wrong(&why.to_string()));
     let version = project.version().or_else(|| version.clone()).map_or_else(unwritten, Ok)?;
     let roots = project.roots(name, |inside| path.join(inside).exists());
-    let url = url::Url::from_directory_path(path).map_err(|()| wrong("its path is no URL"))?;
+    let url = url::Url::from_directory_path(path).map_err(|()| wrong("its path is not a URL"))?;
     let origin = serde_json::json!({
         "url": url.as_str().trim_end_matches('/'),
         "dir_info": { "editable": true },

@@ -77,7 +77,7 @@ pub(super) fn record_of(
 ) -> Result<Record> {
     let wrong = |why: String| {
         Error::new(Kind::Integrity, format!("the wheel {url} cannot be installed: {why}"))
-            .hint("choose another version, or ask its author to build it anew")
+            .hint("choose another version, or ask its author to build it again")
     };
     let mut seen = BTreeSet::new();
     let mut files = Vec::with_capacity(contents.files.len());

@@ -113,7 +113,7 @@ fn read(store: &Store, wheel: &Digest, title: &str, file: &WheelFile) -> Result<
     let mut bytes = Vec::new();
     let mut pack = Pack::read(opened, title, &Limits::NONE)?;
     if let Err(error) = pack.copy(&file.entry, file.size, &file.sha256, &mut bytes) {
-        // What was learnt of the wheel was a lie: it is looked into anew.
+        // What was learnt of the wheel was a lie: it is looked into again.
         let _ = wheels::doubt(store, wheel);
         return Err(error.or_name(title.to_owned()));
     }

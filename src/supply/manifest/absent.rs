@@ -32,7 +32,7 @@ impl ManifestSupply {
         if self.folder.state().is_ok_and(|state| state.refused) {
             return;
         }
-        // As above: not being able to remember is no failure.
+        // As above: not being able to remember is not a failure.
         let Ok(Some(lock)) = self.folder.try_lock() else { return };
         let _ = self.change_state(&lock, |state| state.refused = true);
     }

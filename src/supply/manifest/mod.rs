@@ -213,7 +213,8 @@ fn parse_url(text: &UrlText) -> Result<SafeUrl> {
         Error::new(Kind::Configuration, format!("the manifest URL {why}"))
             .hint("give a URL such as https://example.org/manifest.json or file:///srv/site/manifest.json")
     };
-    let url = SafeUrl::new(text.as_str()).map_err(|error| wrong("is no URL").caused_by(&error))?;
+    let url =
+        SafeUrl::new(text.as_str()).map_err(|error| wrong("is not a URL").caused_by(&error))?;
     match url.scheme() {
         "http" | "https" | "file" => Ok(url),
         _ if url.is_in_object_store() => Ok(url),

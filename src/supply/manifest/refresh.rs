@@ -289,7 +289,7 @@ impl ManifestSupply {
             Err(cause) => error.caused_by(&cause),
             Ok(Document::Body { bytes, .. }) if !is_signature(&bytes) => {
                 let beside = self.url.with_suffix(".minisig");
-                let what = format!("{beside} is no signature in minisign's format");
+                let what = format!("{beside} is not a signature in minisign's format");
                 error
                     .caused_by(&Error::new(Kind::Signature, what))
                     .hint("ask the author to publish that file as it was written, byte for byte")
@@ -311,7 +311,7 @@ impl ManifestSupply {
         }
         if !self.keys.is_empty() && manifest.serial.is_none() {
             return Err(self
-                .refuse("is signed but carries no serial")
+                .refuse("is signed but has no serial")
                 .hint("ask the author to publish it with magic-module"));
         }
         Ok(())
@@ -336,7 +336,7 @@ impl ManifestSupply {
             // Leaving the serial out would lead back to anything.
             return match seen.highest_serial.filter(|_| seen.manifest != Some(*digest)) {
                 Some(highest) => Err(self
-                    .refuse("carries no serial, but one seen before did")
+                    .refuse("has no serial, but one seen before had")
                     .expected(format!("more than {highest}"))
                     .hint(self.forget(highest))),
                 None => Ok(()),

@@ -28,7 +28,7 @@ impl ManifestSupply {
     }
 
     fn admit(&self, url: &UrlText) -> std::result::Result<SafeUrl, String> {
-        let no_url = |error: url::ParseError| format!("which is no URL: {error}");
+        let no_url = |error: url::ParseError| format!("which is not a URL: {error}");
         let absolute = self.url.join(url.as_str()).map_err(no_url)?;
         match (self.url.scheme(), absolute.scheme()) {
             (_, "https") | ("http", "http") => Ok(absolute),

@@ -1,7 +1,7 @@
 //! Installing for real: wheels of a lock become plain files, where any tool finds them.
 //!
 //! ```text
-//! names ─ closure ─ what is there already? ─ the rest: fetched, verified, trees
+//! names ─ closure ─ what is already there? ─ the rest: fetched, verified, trees
 //!   ─ laid out aside: copies, never other names of the store's files (copying.rs)
 //!   ─ a new folder is renamed; into one that is there, one distribution after the other (placing.rs)
 //! ```
@@ -37,7 +37,7 @@ pub use target::Target;
 /// The largest script that is given its interpreter, in bytes.
 const SCRIPT_LIMIT: u64 = 64 << 20;
 
-/// What became of one distribution.
+/// What happened to one distribution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
     /// As its author writes it.
@@ -63,7 +63,7 @@ impl Session {
     /// Installs what is wanted of a lock, and what that requires.
     pub async fn install(&self, mount: &Arc<Mount>, wanted: Wanted) -> Result<Vec<Installed>> {
         let view = mount.supply.view().cloned().ok_or_else(|| {
-            Error::new(Kind::Configuration, "only what a lock has can be installed")
+            Error::new(Kind::Configuration, "only packages of a lock can be installed")
                 .hint("make a lock: magic-module lock NAME")
         })?;
         let requested = requested(mount, &view, &wanted.names)?;
@@ -105,8 +105,9 @@ impl Session {
             for member in &members {
                 let Some(it) = read(&member.unit.name) else { continue };
                 let Some(contents) = wheels::read(&store, &it.sha256)? else {
-                    let what = format!("what is known of the wheel of {} is gone", it.name);
-                    return Err(Error::new(Kind::Store, what).hint("install it once more"));
+                    let what =
+                        format!("what the cache knew about the wheel of {} is gone", it.name);
+                    return Err(Error::new(Kind::Store, what).hint("install it again"));
                 };
                 let from = member.unit.folder.clone();
                 let asked = requested.contains(&member.unit.name);

@@ -144,7 +144,7 @@ impl Staged {
                 && sources.into_iter().any(|from| is_same(&from, path).unwrap_or(false));
             if !same {
                 let what = format!(
-                    "cannot install {}: {} is there already, and is not its own",
+                    "cannot install {}: {} is already there, and does not belong to it",
                     self.name,
                     path.display()
                 );

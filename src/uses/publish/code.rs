@@ -16,7 +16,7 @@ use crate::manifest::{File, Pack, PackFormat};
 use crate::name::Digest;
 use crate::store::code::Interpreter;
 
-/// Marshalled code of a path and its source; `None` for what is no module of this interpreter.
+/// Marshalled code of a path and its source; `None` for what is not a module of this interpreter.
 type Compile = dyn Fn(&str, &[u8]) -> Result<Option<Vec<u8>>> + Send + Sync;
 
 /// Compiles for one interpreter.

@@ -61,7 +61,7 @@ fn read(
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     };
     let place = format!("{folder}/METADATA");
-    let remedy = "install the distribution anew, or move its .dist-info out of the source folder";
+    let remedy = "install the distribution again, or move its .dist-info out of the source folder";
     let Some(metadata) = text("METADATA")? else {
         return Err(refused(place, "the file is missing", remedy));
     };

@@ -112,7 +112,7 @@ fn check(overrides: &Overrides) -> Result<()> {
             if record.variants[..index].iter().any(|other| other.tag == *tag) {
                 return Err(wrong(
                     &place,
-                    format!("{tag} stands here twice"),
+                    format!("{tag} appears here twice"),
                     "remove one of them",
                 ));
             }

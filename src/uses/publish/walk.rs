@@ -67,7 +67,7 @@ impl Walk<'_> {
         let names: BTreeSet<_> = entries.iter().map(|entry| entry.file_name()).collect();
         let before = (self.found.len(), self.left_out.len());
         let mut placeholder = None;
-        // A folder at the top that holds nothing is no unit.
+        // A folder at the top that holds nothing is not a unit.
         let inside = prefix.matches('/').nth(1).is_some();
         for entry in entries {
             let disk = entry.path();
@@ -175,7 +175,7 @@ fn named(root: &Path, found: Vec<(String, PathBuf)>) -> Result<Vec<Found>> {
                 let why = if other.nfc().eq(part.nfc()) {
                     format!("{first} has the same name in Unicode normal form C")
                 } else {
-                    format!("{first} is the same file where case does not count")
+                    format!("{first} is the same file on systems that ignore case")
                 };
                 let what = if is_file { what } else { shown(root, place) };
                 return Err(refused(what, why, "rename one of them"));

@@ -43,7 +43,7 @@ impl Plan {
     /// Reads what the starter wrote.
     pub fn read(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| {
-            Error::new(Kind::Configuration, "this is no plan of a run").caused_by(&error)
+            Error::new(Kind::Configuration, "this is not a plan of a run").caused_by(&error)
         })
     }
 }

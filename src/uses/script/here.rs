@@ -293,7 +293,7 @@ mod tests {
         let names = ["one", "two", "three", "four", "shared.five"].map(name);
         let expected = ["Dist.One", "Dist.One", "dist-two", "dist-three", "dist-four"];
         assert_eq!(names, expected.map(|name| Some(name.to_owned())));
-        assert_eq!(path.installed("other", &[]), None, "metadata alone is no module");
+        assert_eq!(path.installed("other", &[]), None, "metadata alone is not a module");
         assert_eq!(path.form("shared"), Some(Form::Namespace));
         assert_eq!(path.form("one"), Some(Form::Regular));
         assert_eq!(path.version_of("DIST-one"), Some(("Dist.One".into(), "1.0".into())));

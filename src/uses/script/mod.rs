@@ -134,12 +134,12 @@ impl Report {
         self.needs.iter().filter(|need| need.state.is_absent() && !need.optional)
     }
 
-    /// What to install: distributions or, where none is known, names of import.
+    /// What to install: distributions or, if none is known, import names.
     pub fn missing(&self) -> Vec<String> {
         named(self.absent())
     }
 
-    /// The distributions, or names of import, that are here or that a mount provides.
+    /// The distributions, or import names, that are here or that a mount provides.
     pub fn available(&self) -> Vec<String> {
         named(
             self.needs

@@ -327,7 +327,7 @@ impl Sorting<'_> {
         if let Some((distribution, version)) = here {
             found
                 .hints
-                .push(format!("{distribution} {version} is installed, and does not have it"));
+                .push(format!("{distribution} {version} is installed, but does not have it"));
         }
         found.hints.extend(known.note);
         let extras = known.extras.iter().map(|(extra, purpose)| {

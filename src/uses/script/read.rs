@@ -59,7 +59,7 @@ fn one(path: &Path, facts: &Facts) -> Result<Script> {
     };
     let file = fs_err::metadata(path).map_err(|error| failed(&error))?;
     if !file.is_file() {
-        return Err(Error::new(Kind::Store, format!("{name} is no file")).path(&name));
+        return Err(Error::new(Kind::Store, format!("{name} is not a file")).path(&name));
     }
     // A file that large is refused by its size; its bytes are not wanted.
     if file.len() > SIZE_LIMIT {

@@ -47,7 +47,7 @@ impl Report {
         }
         if !self.unclear.is_empty() {
             lines.push(format!(
-                "imported by names that only a run knows: {}",
+                "imported by names that are computed at run time: {}",
                 self.unclear.join(", ")
             ));
         }
@@ -112,7 +112,7 @@ impl Report {
             lines.push("or ask the administrator of this environment to approve them".to_owned());
         }
         if self.files == 1 && self.declared.is_none() {
-            lines.push("or write at the script's head what it needs, for `uv run` and `magic-module lock --script`:".to_owned());
+            lines.push("or declare at the top of the script what it needs, for `uv run` and `magic-module lock --script`:".to_owned());
             lines.extend(self.metadata().lines().map(|line| format!("  {line}")));
         }
         lines

@@ -88,7 +88,7 @@ fn a_directory_is_counted_before_it_is_read() {
     let claimed = End { entries: Some(60_000), entries_here: Some(60_000), ..End::default() };
     let bytes = Archive { end: claimed, ..archive([Part::stored("a", b"")]) }.bytes();
     let error = within(&bytes, &Limits { entries: 1, bytes: 0 }).unwrap_err();
-    assert!(error.to_string().contains("holds 60000 entries, where 1 are declared"), "{error}");
+    assert!(error.to_string().contains("holds 60000 entries, but 1 are declared"), "{error}");
 
     let padded = Archive {
         around_directory: [Vec::new(), vec![0; 17 << 20]],

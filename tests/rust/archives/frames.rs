@@ -67,11 +67,11 @@ fn hostile_frames() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("a byte behind", "unknown bytes behind", [&good[..], b"\0"].concat()),
         ("two frames", "unknown bytes behind", [&good[..], &good].concat()),
         ("a skippable frame behind", "unknown bytes behind", [&good[..], &skippable].concat()),
-        ("a skippable frame before", "is no zstd frame", [&skippable[..], &good].concat()),
-        ("a skippable frame alone", "is no zstd frame", skippable.clone()),
-        ("an archive without a frame", "is no zstd frame", small()),
-        ("nothing", "is no zstd frame", Vec::new()),
-        ("an older format", "is no zstd frame", [&[0x27][..], &good[1..]].concat()),
+        ("a skippable frame before", "is not a zstd frame", [&skippable[..], &good].concat()),
+        ("a skippable frame alone", "is not a zstd frame", skippable.clone()),
+        ("an archive without a frame", "is not a zstd frame", small()),
+        ("nothing", "is not a zstd frame", Vec::new()),
+        ("an older format", "is not a zstd frame", [&[0x27][..], &good[1..]].concat()),
         ("half", "damaged or cut off", good[..good.len() / 2].to_vec()),
         ("only the magic number", "damaged or cut off", good[..4].to_vec()),
         ("a reserved bit", "damaged or cut off", raw(SIZED | 1 << 3, length)),
@@ -80,10 +80,10 @@ fn hostile_frames() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("less than it says", "is damaged", raw(SIZED, length + 1)),
         ("more than it says", "is damaged", raw(SIZED, length - 1)),
         ("a bomb that lies", "is damaged", run(1000, 32)),
-        ("a bomb", "where 16777216 are enough", run(FRAME_LIMIT + (128 << 10), 129)),
-        ("an endless one", "where 16777216 are enough", raw(SIZED, u64::MAX - 2)),
-        ("no archive in it", "is no zip archive", framed(b"")),
-        ("a frame in a frame", "is no zip archive", framed(&good)),
+        ("a bomb", "but 16777216 are enough", run(FRAME_LIMIT + (128 << 10), 129)),
+        ("an endless one", "but 16777216 are enough", raw(SIZED, u64::MAX - 2)),
+        ("no archive in it", "is not a zip archive", framed(b"")),
+        ("a frame in a frame", "is not a zip archive", framed(&good)),
     ]
 }
 
@@ -140,8 +140,8 @@ fn a_pack_is_what_the_manifest_says_it_is() {
     };
     assert_eq!(says(&small(), &PackFormat::Zip), None);
     assert_eq!(says(&framed(&small()), &PackFormat::ZipZstd), None);
-    assert!(says(&small(), &PackFormat::ZipZstd).unwrap().contains("is no zstd frame"));
-    assert!(says(&framed(&small()), &PackFormat::Zip).unwrap().contains("is no zip archive"));
+    assert!(says(&small(), &PackFormat::ZipZstd).unwrap().contains("is not a zstd frame"));
+    assert!(says(&framed(&small()), &PackFormat::Zip).unwrap().contains("is not a zip archive"));
     // Where the record is not at hand any more, the bytes tell.
     for bytes in [small(), framed(&small())] {
         fs_err::write(&path, bytes).unwrap();

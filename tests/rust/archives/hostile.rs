@@ -492,7 +492,7 @@ fn every_rule_has_an_archive_that_breaks_it() {
         let text = error.to_string();
         assert!(text.starts_with(&format!("the pack {LABEL} ")), "{name}: {text}");
         assert!(text.contains(says), "{name}: {text}");
-        assert!(text.ends_with("publish it again; nothing of it was used"), "{name}: {text}");
+        assert!(text.ends_with("publish it again; none of it was used"), "{name}: {text}");
         assert!(!text.contains(char::is_control), "{name}: {text:?}");
     }
     println!("{} hostile archives refused, with the rule", cases().len());
@@ -503,8 +503,8 @@ fn an_archive_holds_no_more_than_was_declared() {
     let bytes = two("a", "b").bytes();
     assert!(within(&bytes, &Limits { entries: 2, bytes: 2 }).is_ok());
     for (limits, says) in [
-        (Limits { entries: 1, bytes: 2 }, "holds 2 entries, where 1 are declared"),
-        (Limits { entries: 2, bytes: 1 }, "unpacks to 2 bytes, where 1 are declared"),
+        (Limits { entries: 1, bytes: 2 }, "holds 2 entries, but 1 are declared"),
+        (Limits { entries: 2, bytes: 1 }, "unpacks to 2 bytes, but 1 are declared"),
     ] {
         let error = within(&bytes, &limits).unwrap_err();
         assert_eq!(error.kind(), Kind::Integrity);

@@ -1,4 +1,4 @@
-//! Real wheels: what honest tools of ten years wrote is no stranger's trick.
+//! Real wheels: what honest tools of ten years wrote is not a stranger's trick.
 
 use std::process::Command;
 

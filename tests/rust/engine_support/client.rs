@@ -128,7 +128,7 @@ impl Client {
 
     /// What an error says, with the mount's URL in it shortened.
     pub fn sentence<T>(&self, outcome: Result<T>) -> String {
-        let Err(error) = outcome else { panic!("this is no error") };
+        let Err(error) = outcome else { panic!("this is not an error") };
         let url = self.mount.supply.url().to_string();
         let site = url.trim_end_matches("manifest.json");
         error.to_string().replace(site, "SITE/")

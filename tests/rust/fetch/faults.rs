@@ -209,7 +209,7 @@ async fn wrong_length() {
     let bench = Bench::new();
     let wanted = artifact(server.url("a.bin"), &data(812));
     let error = bench.fetch(&wanted).await.unwrap_err();
-    sentence(&error, Kind::Integrity, "it has 18 bytes where 812 were pinned");
+    sentence(&error, Kind::Integrity, "it has 18 bytes, but 812 were pinned");
     assert_eq!(error.details().expected.as_deref(), Some("812 bytes"));
     assert_eq!(error.details().got.as_deref(), Some("18 bytes"));
     assert_eq!(error.details().name.as_deref(), Some("alpha"));
@@ -248,7 +248,7 @@ async fn endless_body() {
     let bench = Bench::new();
     let wanted = artifact(server.url("a.bin"), &data(100_000));
     let error = bench.fetch(&wanted).await.unwrap_err();
-    sentence(&error, Kind::Integrity, "it has more where 100000 were pinned");
+    sentence(&error, Kind::Integrity, "it has more, but 100000 were pinned");
     assert_eq!(server.count(), 1);
     bench.has_nothing(&wanted);
 }

@@ -83,7 +83,7 @@ async fn files_are_fetched_and_verified_too() {
     assert_eq!((fetched.bytes, fetched.requests), (9 << 20, 0));
     assert_eq!(bench.bytes(&wanted), body);
     let error = bench.fetch(&artifact(url, b"other")).await.unwrap_err();
-    sentence(&error, Kind::Integrity, "where 5 were pinned");
+    sentence(&error, Kind::Integrity, "but 5 were pinned");
     let folder = Url::from_file_path(bench.folder.path()).unwrap();
     let error = bench.fetch(&artifact(folder, b"x")).await.unwrap_err();
     sentence(&error, Kind::Fetch, "it is not a file");

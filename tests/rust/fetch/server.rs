@@ -64,7 +64,7 @@ impl Server {
                 let (log, answer) = (log.clone(), answer.clone());
                 let mut connection = Connection { stream };
                 connections.push(std::thread::spawn(move || {
-                    // A client that goes away is no failure of the test.
+                    // A client that goes away is not a failure of the test.
                     let _ = connection.serve(&log, &*answer);
                 }));
             }

@@ -75,7 +75,7 @@ async fn offline_what_is_kept_is_known_and_all_else_is_an_error() {
     let client = Client::new();
     let one = wheel(&server, &bytes);
     let error = client.offline(&one).await.unwrap_err();
-    sentence(&error, Kind::Offline, "MAGIC_MODULE_OFFLINE forbids to ask");
+    sentence(&error, Kind::Offline, "MAGIC_MODULE_OFFLINE forbids asking");
     assert_eq!(server.count(), 0);
     let known = client.one(&one).await.unwrap();
     assert_eq!(client.offline(&one).await.unwrap(), known);

@@ -220,15 +220,15 @@ async fn another_size_than_the_lock_says_is_an_error() {
     let size = Some(bytes.len() as u64 + 1);
     let client = Client::new();
     let error = client.one(&Wheel { size, ..wheel(&server, &bytes) }).await.unwrap_err();
-    sentence(&error, Kind::Integrity, &format!("has {} bytes, where the lock says", bytes.len()));
+    sentence(&error, Kind::Integrity, &format!("has {} bytes, but the lock says", bytes.len()));
     // Also of what is known already, and where there are no ranges.
     client.one(&wheel(&server, &bytes)).await.unwrap();
     let error = client.one(&Wheel { size, ..wheel(&server, &bytes) }).await.unwrap_err();
-    sentence(&error, Kind::Integrity, "where the lock says");
+    sentence(&error, Kind::Integrity, "but the lock says");
     let body = bytes.clone();
     let server = Server::start(move |_, connection| connection.body(&body, &[]));
     let error = client_error(&Wheel { size, sha256: None, ..wheel(&server, &bytes) }).await;
-    sentence(&error, Kind::Integrity, "where the lock says");
+    sentence(&error, Kind::Integrity, "but the lock says");
 }
 
 async fn client_error(wheel: &Wheel) -> magic_module::error::Error {

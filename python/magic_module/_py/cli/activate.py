@@ -76,7 +76,7 @@ def deactivate(options: argparse.Namespace) -> Answer:
     except OSError as error:
         raise _cannot("remove", file, error) from error
     return Answer(
-        {"environment": options.environment, "changed": True}, [f"{options.environment} has its lock no more"]
+        {"environment": options.environment, "changed": True}, [f"{options.environment} no longer has its lock"]
     )
 
 
@@ -103,7 +103,7 @@ def _ask(environment: Path, lock: Path | None = None) -> dict[str, Any]:
         else:
             return told
     hint = f"try it: {python} -c pass"
-    last = (ended.stderr.strip().splitlines() or ["it says nothing"])[-1]
+    last = (ended.stderr.strip().splitlines() or ["it printed nothing"])[-1]
     raise ConfigurationError(f"{python} does not work: {last}; {hint}", path=str(python), hint=hint)
 
 

@@ -27,7 +27,7 @@ def traced(options: argparse.Namespace) -> list[str]:
         status = subprocess.run(command, stdout=sys.stderr, check=False).returncode
         names = names_in(trace) if trace.is_file() else []
     if status != 0:
-        hint = "mend it, or name what it uses: magic-module fetch NAME"
+        hint = "correct it, or name what it uses: magic-module fetch NAME"
         message = f"{script} ended with status {status}: what it uses after that is not known; {hint}"
         raise RequirementError(message, path=script, hint=hint)
     return names
@@ -44,8 +44,8 @@ def names_in(trace: Path) -> list[str]:
     end = next((at for at, line in enumerate(lines) if re.match(r"\d+ packages? used, ", line)), None)
     names = [line.split()[0] for line in lines[:end] if line.strip()]
     if end is None or int(lines[end].split()[0]) != len(names):
-        hint = "make it anew: magic-module run --trace-to FILE SCRIPT"
-        raise MagicModuleError(f"{trace} is not a whole trace; {hint}", path=str(trace), hint=hint)
+        hint = "make it again: magic-module run --trace-to FILE SCRIPT"
+        raise MagicModuleError(f"{trace} is not a complete trace; {hint}", path=str(trace), hint=hint)
     return names
 
 

@@ -36,7 +36,7 @@ def bundle(options: argparse.Namespace) -> Answer:
     """Fetches what is named and what that requires, and writes it into one file."""
     target = Path(options.output)
     if target.suffix != SUFFIX:
-        raise WrongUsage(f"{target} is no name of a bundle, which ends in {SUFFIX}")
+        raise WrongUsage(f"{target} is not a name of a bundle, which ends in {SUFFIX}")
     names: list[str] = [*options.names, *(ahead.traced(options) if options.trace_of is not None else [])]
     script = options.imports_of
     namespace = provide(options, names, needed=script is None)

@@ -63,7 +63,7 @@ class Story:
 
 def demo(options: argparse.Namespace) -> Answer:
     """Tells the story on stdout, or nothing with `--json`; leaves nothing behind."""
-    # What is in use on Windows cannot be deleted; a temporary folder that stays is no reason to fail.
+    # What is in use on Windows cannot be deleted; a temporary folder that stays is not a reason to fail.
     with tempfile.TemporaryDirectory(prefix="magic-module-demo-", ignore_cleanup_errors=True) as folder:
         story = _Stage(Path(folder).resolve(), quiet=options.json).play()
     return Answer({"ok": story.ok, "acts": story.acts}, [], 0 if story.ok else 1)
@@ -99,7 +99,7 @@ class _Stage:
         finally:
             self.server.close()
         self.say("")
-        self.say("Every claim above is so." if self.story.ok else "NOT EVERYTHING ABOVE IS SO.")
+        self.say("Every claim above is true." if self.story.ok else "NOT EVERY CLAIM ABOVE IS TRUE.")
         return self.story
 
     def publish(self) -> None:
@@ -116,7 +116,7 @@ class _Stage:
         self.claim("nothing is asked twice, and nothing is missing", self.all_found() and len(paths) == len(set(paths)))
 
     def warm(self) -> None:
-        self.act("The next one asks nobody")
+        self.act("The next import makes no request")
         text = self.python(SHOW)
         self.claim("it is the same module", text == self.expected("1.0.0"))
         self.claim("0 requests", not self.requests)
@@ -125,7 +125,7 @@ class _Stage:
         self.act("The server is stopped")
         self.server.close()
         text = self.python(SHOW)
-        self.claim("it works all the same", text == self.expected("1.0.0"))
+        self.claim("it still works", text == self.expected("1.0.0"))
         self.server = Server(self.site, port=self.port).start()
         self.say(f"  the server is back at {self.server.url}")
 
@@ -151,7 +151,7 @@ class _Stage:
         self.act("A new version is published, and the running process moves to it")
         self.release("1.1.0")
         text = self.python(SHOW)
-        self.claim("nobody moves by themselves", text == self.expected("1.0.0") and not self.requests)
+        self.claim("nobody is upgraded without asking", text == self.expected("1.0.0") and not self.requests)
         text = self.python(UPGRADE)
         self.claim("the module in use is the new one", text.endswith(self.expected("1.1.0")))
         text = self.python(UPGRADE)

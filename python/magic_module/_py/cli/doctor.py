@@ -87,7 +87,7 @@ def _unknown_variables() -> Iterator[Finding]:
         if name.startswith(PREFIX) and name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {close[0]}?" if close else f"unset it; there are {', '.join(known)}"
-            yield Finding("settings", False, f"{name} is no setting", hint)
+            yield Finding("settings", False, f"{name} is not a setting", hint)
 
 
 def _start_line() -> Finding:
@@ -97,13 +97,13 @@ def _start_line() -> Finding:
     folders = [*site.getsitepackages(), site.getusersitepackages()]
     line = next(filter(_starts, (os.path.join(folder, START) for folder in folders)), None)
     if line is None:
-        message = "no interpreter mounts what MAGIC_MODULE_LOCK and MAGIC_MODULE_MOUNTS name when it starts"
-        hint = f"install the wheel of magic_module, which has {START}: an editable install has not"
+        message = "interpreters that start do not mount what MAGIC_MODULE_LOCK and MAGIC_MODULE_MOUNTS name"
+        hint = f"install the wheel of magic_module, which has {START}: an editable install does not have it"
         return Finding("start", not named, message, hint)
     if named and os.environ.get(PREFIX + "START") == "0":
         return Finding("start", True, f"{line} mounts nothing, because MAGIC_MODULE_START is 0")
     what = " and ".join(named) or "MAGIC_MODULE_LOCK and MAGIC_MODULE_MOUNTS"
-    return Finding("start", True, f"{line} has every interpreter that starts mount what is in {what}")
+    return Finding("start", True, f"{line} makes every interpreter mount what is in {what}")
 
 
 def _starts(file: str) -> bool:

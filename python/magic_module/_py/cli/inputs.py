@@ -22,13 +22,13 @@ def sort(words: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     names, files, projects = [], [], []
     for word in words:
         if re.search(r"[\r\n]", word):
-            raise WrongUsage(f"{word} is no requirement")
+            raise WrongUsage(f"{word} is not a requirement")
         if os.path.basename(word) == "pyproject.toml":
             projects.append(_file(word))
         elif word.endswith(_FILE) and "://" not in word and " @ " not in word:
             files.append(_file(word))
         elif word.endswith(".py"):
-            raise WrongUsage(f"{word} is no requirement; if it is a script with metadata, write --script {word}")
+            raise WrongUsage(f"{word} is not a requirement; if it is a script with metadata, write --script {word}")
         elif (word in (".", "..") or "/" in word or os.sep in word) and os.path.isdir(word):
             projects.append(_file(os.path.join(word, "pyproject.toml")))
         else:
@@ -61,5 +61,5 @@ def _made_by(output: str) -> str | None:
 
 def _file(path: str) -> str:
     if not os.path.isfile(path):
-        raise WrongUsage(f"{path} is no file")
+        raise WrongUsage(f"{path} is not a file")
     return path

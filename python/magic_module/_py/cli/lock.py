@@ -96,7 +96,7 @@ def _request(options: argparse.Namespace) -> tuple[Request, str | None]:
         raise WrongUsage("--script is locked alone: a script says itself what it requires")
     output = options.output or (script.lock_of(options.script) if options.script else DEFAULT)
     if not _NAME.fullmatch(output.replace("\\", "/").rpartition("/")[2]):
-        raise WrongUsage(f"{output} is no name of a lock, which is pylock.toml or pylock.NAME.toml")
+        raise WrongUsage(f"{output} is not a name of a lock, which is pylock.toml or pylock.NAME.toml")
     found = None
     if not (names or files or project or options.script):
         found = inputs.found()

@@ -83,7 +83,7 @@ def pin(options: argparse.Namespace) -> Answer:
     _native._ignore_lock()
     namespace = provide(options, options.names)
     done = _native._pin(namespace, options.names, options.refuse_others)
-    others = "everything else is refused" if done["frozen"] else "other units are not held"
+    others = "everything else is refused" if done["frozen"] else "other units are not restricted"
     lines = table(sorted(done["units"].items())) or [f"nothing of {namespace or 'the top level'} is in use"]
     return Answer(dict(done), [*lines, f"{done['path']}: {others}"])
 

@@ -107,7 +107,7 @@ def serve(options: argparse.Namespace) -> Answer | None:
     directory = Path(options.directory)
     if not (directory / "manifest.json").is_file():
         hint = f"publish into it first: magic-module publish SRC {options.directory}"
-        what = "has no manifest.json" if directory.is_dir() else "is no folder"
+        what = "has no manifest.json" if directory.is_dir() else "is not a folder"
         raise ConfigurationError(
             f"cannot serve {options.directory}: it {what}; {hint}", path=options.directory, hint=hint
         )

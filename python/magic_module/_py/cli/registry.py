@@ -15,7 +15,7 @@ from magic_module.errors import ConfigurationError, StoreError
 
 LOCK_IT = "magic-module registry lock"
 
-_STATES = {"missing": "there is no lock", "stale": "the file names something else than its lock"}
+_STATES = {"missing": "there is no lock", "stale": "the file does not match its lock"}
 
 
 def list_modules(options: argparse.Namespace) -> Answer:
@@ -107,7 +107,7 @@ def init(options: argparse.Namespace) -> Answer:
             file.write(TEXT)
     except FileExistsError:
         hint = "give another name with --registry FILE"
-        raise ConfigurationError(f"{path} is there already; {hint}", path=str(path), hint=hint) from None
+        raise ConfigurationError(f"{path} is already there; {hint}", path=str(path), hint=hint) from None
     except OSError as error:
         why = error.strerror or str(error)
         hint = "check its folder"

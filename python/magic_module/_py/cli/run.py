@@ -143,7 +143,7 @@ def _lock_of_script(path: str) -> Path | None:
     if beside.is_file():
         if said is not None and script.is_stale(beside, said):
             what = f"{beside} was made before the metadata of {path} changed"
-            say(sys.stderr, f"magic-module: {what}; make it anew: magic-module lock --script {path}\n")
+            say(sys.stderr, f"magic-module: {what}; make it again: magic-module lock --script {path}\n")
         return beside
     if said is None:
         return None
@@ -151,7 +151,7 @@ def _lock_of_script(path: str) -> Path | None:
     if not lock.is_file():
         if _native._settings()["offline"]:
             hint = "unset MAGIC_MODULE_OFFLINE once"
-            what = f"what {path} requires was not resolved yet, and MAGIC_MODULE_OFFLINE forbids to ask an index"
+            what = f"what {path} requires was not resolved yet, and MAGIC_MODULE_OFFLINE forbids asking an index"
             raise OfflineError(f"{what}; {hint}", path=path, hint=hint)
         # All that locks is loaded when there is something to lock: the next run begins at once.
         from magic_module._py.cli import lock as locks

@@ -114,7 +114,7 @@ def _counted(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _seconds(text: str) -> int:
     found = re.fullmatch(r"(\d{1,6})([mhdw])", text)
     if found is None:
-        raise WrongUsage(f"{text} is no time such as 7d, 12h, 30m or 2w")
+        raise WrongUsage(f"{text} is not a time such as 7d, 12h, 30m or 2w")
     return int(found[1]) * UNITS[found[2]]
 
 

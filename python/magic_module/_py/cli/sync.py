@@ -124,7 +124,7 @@ def _script(path: str, options: argparse.Namespace) -> dict[str, Any]:
 def _refuse_offline(path: str) -> None:
     if _native._settings()["offline"]:
         hint = "unset MAGIC_MODULE_OFFLINE once"
-        what = f"what {path} requires was not resolved yet, and MAGIC_MODULE_OFFLINE forbids to ask an index"
+        what = f"what {path} requires was not resolved yet, and MAGIC_MODULE_OFFLINE forbids asking an index"
         raise OfflineError(f"{what}; {hint}", path=path, hint=hint)
 
 

@@ -16,7 +16,7 @@ def parse(text: str, of: str) -> dict[str, Any]:
     """
     read, why = _native._parse_toml(text)
     if read is None:
-        hint = f"mend {of}, or move it away"
+        hint = f"correct {of}, or move it away"
         raise ConfigurationError(f"cannot read {of}: {why}; {hint}", path=of, hint=hint)
     document: dict[str, Any] = json.loads(read)
     return document

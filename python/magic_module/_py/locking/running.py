@@ -84,9 +84,9 @@ def run(
         return cut(hide(ended.stdout)), said
     if _native._settings()["offline"]:
         hint = "unset MAGIC_MODULE_OFFLINE once"
-        sentence = f"{what} could not resolve with what it has, and MAGIC_MODULE_OFFLINE forbids to ask an index"
+        sentence = f"{what} could not resolve from its cache, and MAGIC_MODULE_OFFLINE forbids asking an index"
         raise ResolverOfflineError(f"{sentence}; {hint}", hint=hint, causes=said[-LINES:])
-    hint = f"mend what {what} complains about"
+    hint = f"correct what {what} complains about"
     raise ResolverError(
         f"cannot {act}: {what} failed with status {ended.returncode}; {hint}", hint=hint, causes=said[-LINES:]
     )

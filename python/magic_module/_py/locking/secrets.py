@@ -50,7 +50,7 @@ def refuse_kept(text: str, place: str, of: str) -> None:
     rest = _URL.sub(lambda found: _without_login(found.group()), text)
     if found := VARIABLE.search(rest):
         where = "before the @ of a URL, or as a value of its query"
-        raise wrong(of, place, f"has {found.group()} where a lock would keep it", f"it may stand {where}")
+        raise wrong(of, place, f"has {found.group()} where a lock would store it", f"write it {where}")
 
 
 def shown(text: str) -> str:

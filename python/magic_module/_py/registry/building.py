@@ -65,14 +65,14 @@ def _wheel(package: dict[str, Any], asked: Inputs, folder: Path) -> dict[str, An
     if _native._settings()["offline"]:
         hint = "unset MAGIC_MODULE_OFFLINE once"
         raise OfflineError(
-            f"{name} was not built yet, and MAGIC_MODULE_OFFLINE forbids to ask for it; {hint}", hint=hint
+            f"{name} was not built yet, and MAGIC_MODULE_OFFLINE forbids asking for it; {hint}", hint=hint
         )
     if vcs.get("type") != "git":
         hint = "lock a wheel, or a repository of git"
         raise RequirementError(f"cannot build {name}: its repository is of {vcs.get('type')}; {hint}", hint=hint)
     commit, inside = str(vcs.get("commit-id")), PurePosixPath(str(vcs.get("subdirectory") or "."))
     if not re.fullmatch("[0-9a-fA-F]{40}|[0-9a-fA-F]{64}", commit) or inside.is_absolute() or ".." in inside.parts:
-        hint = "make the lock anew"
+        hint = "make the lock again"
         raise ManifestError(f"cannot build {name}: the lock has no commit, or a folder elsewhere; {hint}", hint=hint)
     place = str(vcs.get("url") or Path(str(vcs.get("path"))).as_uri())
     _native._allow_build(name, str(package.get("version") or commit), place)

@@ -52,7 +52,7 @@ def read(path: Path) -> dict[str, Any]:
     """The tables of a file, by its suffix.
 
     Raises:
-        ConfigurationError: it cannot be read, or says what nobody understands.
+        ConfigurationError: it cannot be read, or has an invalid entry.
         RequirementError: it is YAML, and nothing here reads that.
     """
     text, of = reading.text_of(str(path)), str(path)
@@ -112,7 +112,7 @@ def _table(value: Any, place: str, of: str) -> dict[str, Any]:
 def _names(value: Any, of: str) -> list[str]:
     names = [] if value is None else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise wrong(of, PRELOAD, "is no list of names", 'write preload = ["pandas"], above all tables')
+        raise wrong(of, PRELOAD, "is not a list of names", 'write preload = ["pandas"], above all tables')
     return names
 
 
@@ -147,7 +147,7 @@ def _json(text: str, of: str) -> Any:
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise wrong(of, twice, "stands there twice", "keep one of them")
+            raise wrong(of, twice, "appears there twice", "keep one of them")
         return found
 
     try:

@@ -25,18 +25,18 @@ class ApprovedModule:
 
     Attributes:
         name: as the file calls it.
-        display_name: for people; the name where the file has none.
-        description: for people.
-        requirement: what a resolver is asked for, such as `pandas==2.1.4`; variables as the file has them.
+        display_name: a name for people; `name` if the file has none.
+        description: a text for people.
+        requirement: what a resolver gets, such as `pandas==2.1.4`, with variables as in the file.
         version: the version that the file names.
-        dependencies: what the file says that it needs: other entries, or requirements.
+        dependencies: what it needs, as the file says: other entries, or requirements.
         source: `index`, a URL of a wheel, `git+https://…`, a manifest's URL; None if the entry has none.
         index: the index that this entry, and no other, comes from.
         public_key: the keys of a manifest.
-        options: whatever the file has for it.
-        system: what the system has to have, by platform (`linux`, `macos`, `windows`), or as `any`.
+        options: its `options` table in the file.
+        system: what the operating system must have, by platform (`linux`, `macos`, `windows`, or `any`).
         locked: the version that the lock has; None if it is not locked.
-        size: bytes of the wheel that the lock has for this interpreter, where it says so.
+        size: bytes of the wheel that the lock has for this interpreter; None if it does not say.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ApprovedModule:
 
     @property
     def is_manifest(self) -> bool:
-        """Its source is a manifest, which no resolver is asked for."""
+        """Whether its source is a manifest, which is not resolved."""
         return self.source is not None and self.source.partition("?")[0].endswith(".json")
 
     @property
@@ -81,7 +81,7 @@ class ApprovedModule:
         return None if self.size is None else round(self.size / MIB, 2)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON has it; credentials are in none of it."""
+        """Everything, ready for JSON, without credentials."""
         return {
             "name": self.name,
             "display_name": self.display_name,
@@ -123,7 +123,7 @@ def entry(name: str, said: Mapping[str, Any], of: str) -> ApprovedModule:
         if source or version or requirement or text("index"):
             source = INDEX
     elif text("index"):
-        raise wrong(of, f"{place}.index", f"has no meaning beside the source {shown(source)}", "remove one of them")
+        raise wrong(of, f"{place}.index", f"is not allowed beside the source {shown(source)}", "remove one of them")
     for key in ("source", "index", "requirement"):
         refuse_kept(text(key) or "", f"{place}.{key}", of)
     return ApprovedModule(
@@ -189,7 +189,7 @@ class _Texts:
     def __call__(self, key: str) -> str | None:
         value = self.said.get(key) or None
         if value is not None and (not isinstance(value, str) or not value.strip() or "\n" in value):
-            raise wrong(self.of, f"{self.place}.{key}", "is not a text of one line", f'write {key} = "…"')
+            raise wrong(self.of, f"{self.place}.{key}", "is not a string of one line", f'write {key} = "…"')
         return value.strip() if value is not None else None
 
     def several(self, key: str) -> tuple[str, ...]:
@@ -197,7 +197,7 @@ class _Texts:
         if isinstance(value, str) and key == "public_key":
             value = (value,)
         if not isinstance(value, list | tuple) or not all(isinstance(each, str) and each.strip() for each in value):
-            raise wrong(self.of, f"{self.place}.{key}", "is not a list of texts", f'write {key} = ["…"]')
+            raise wrong(self.of, f"{self.place}.{key}", "is not a list of strings", f'write {key} = ["…"]')
         return tuple(value)
 
     def table(self, key: str) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def _system(text: _Texts) -> dict[str, str]:
         return {"any": value} if value else {}
     found = text.table("system")
     if not all(isinstance(each, str) for each in found.values()):
-        raise wrong(text.of, f"{text.place}.system", "is not a table of texts", 'write system = { linux = "…" }')
+        raise wrong(text.of, f"{text.place}.system", "is not a table of strings", 'write system = { linux = "…" }')
     return found
 
 
@@ -245,4 +245,4 @@ def _check_source(source: str, place: str, of: str) -> None:
     is_url = path.startswith(("https://", "http://", "file://")) and path.endswith((".whl", ".json"))
     if not (is_url or source.startswith(_GIT)):
         forms = "index, the URL of a wheel, git+https://…@tag, git+ssh://…@tag, or the URL of a manifest.json"
-        raise wrong(of, place, f"is none that is known: {shown(source)}", f"write {forms}")
+        raise wrong(of, place, f"is not a known kind of source: {shown(source)}", f"write {forms}")

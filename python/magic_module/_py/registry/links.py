@@ -38,10 +38,10 @@ class Link:
     Attributes:
         name: as the configuration calls it.
         module_name: what is imported.
-        requirement: what it needs, without secrets; None where the configuration says nothing.
-        options: the module's `default_options`, and over them those of the configuration.
+        requirement: the distribution that has it, without secrets; None if the configuration names none.
+        options: the module's `default_options`, overridden by those of the configuration.
         module: the module; None if it could not be loaded.
-        error: why not; None if it was loaded.
+        error: why it could not be loaded; None if it was.
     """
 
     name: str
@@ -54,10 +54,10 @@ class Link:
     def run(self, *arguments: Any, **named: Any) -> Any:
         """Call the module's `run(uuid, link_name, opts)`.
 
-        With one argument, that is the uuid, and the link's name and options follow; with others, these are passed on.
+        One argument is taken as the uuid, and the link's name and options are added; otherwise all are passed on.
 
         Args:
-            arguments: the uuid, or all that `run` takes.
+            arguments: the uuid, or everything that `run` takes.
             named: passed on.
 
         Raises:
@@ -76,16 +76,16 @@ class Link:
 
 
 def load_links(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Link]:
-    """Load the modules that a configuration names in `imports` and `links`, and bring those that are not here.
+    """Load the modules that a configuration names in `imports` and `links`, and fetch those that are not here.
 
     Args:
         source: a file in TOML, JSON or YAML (with PyYAML), or a mapping of the same shape.
 
     Returns:
-        For each name a `Link`; one that could not be loaded has an `error`, and the others are loaded.
+        A `Link` for each name; one that could not be loaded has an `error`, and the others are loaded.
 
     Raises:
-        ConfigurationError: the source cannot be read, or says what nobody understands.
+        ConfigurationError: the source cannot be read, or has an invalid entry.
 
     Example:
         >>> links = mm.load_links({"links": {"math": {"module": "math", "options": {"digits": 3}}}})
@@ -217,7 +217,7 @@ def resolved(asked: Inputs) -> Path:
     if not lock.is_file():
         if _native._settings()["offline"]:
             hint = "unset MAGIC_MODULE_OFFLINE once"
-            what = f"what {asked.of} requires was not resolved yet, and MAGIC_MODULE_OFFLINE forbids to ask an index"
+            what = f"{asked.of} was not resolved yet, and MAGIC_MODULE_OFFLINE forbids asking an index"
             raise OfflineError(f"{what}; {hint}", hint=hint)
         making.make(Request(inputs=asked, output=str(lock)), frozenset(), lambda _: None)
     return lock

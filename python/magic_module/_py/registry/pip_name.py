@@ -12,13 +12,13 @@ from magic_module._py.locking.secrets import refuse_kept, shown
 _REFUSED = {
     "--force-reinstall": "there is nothing to reinstall: what is loaded is checked byte by byte each time",
     "--extra-index-url": "a package would be taken from whichever index has the newest; give its own with --index-url",
-    "--find-links": "a folder of wheels says nothing of who made them; give --index-url, or the URL of the wheel",
-    "--upgrade": "versions are held by a lock; make it anew with `magic-module registry lock --upgrade`",
-    "--editable": "a project that is worked on is locked by its path, not linked",
-    "--no-deps": "what a package requires is always brought",
+    "--find-links": "a folder of wheels does not say who made them; give --index-url, or the URL of the wheel",
+    "--upgrade": "versions are fixed by a lock; make it again with `magic-module registry lock --upgrade`",
+    "--editable": "an editable project is locked by its path, not linked",
+    "--no-deps": "what a package requires is always fetched",
     "--pre": "name the version: `name>=2.0rc1`",
     "--target": "packages are in the cache; to have them in a folder, use `magic-module install --into`",
-    "--user": "packages are in the cache, and in no environment",
+    "--user": "packages are in the cache, not in an environment",
     "--trusted-host": "servers are always checked",
 }
 _SHORT = {"-i": "--index-url", "-U": "--upgrade", "-e": "--editable", "-f": "--find-links", "-t": "--target"}
@@ -28,7 +28,7 @@ def read(said: Mapping[str, Any], place: str, of: str) -> Wanted | None:
     """What is to be in a lock for it; None if it names nothing.
 
     Raises:
-        ConfigurationError: an option is refused, or it is no requirement.
+        ConfigurationError: an option is refused, or it is not a requirement.
     """
     key = "pip_name" if said.get("pip_name") is not None else "requirement"
     text = said.get(key)
@@ -38,7 +38,7 @@ def read(said: Mapping[str, Any], place: str, of: str) -> Wanted | None:
         raise wrong(of, place, "has a requirement and a pip_name", "keep one of them")
     place = f"{place}.{key}"
     if not isinstance(text, str) or not text.strip() or "\n" in text:
-        raise wrong(of, place, "is not a text of one line", f'write {key} = "name>=1"')
+        raise wrong(of, place, "is not a string of one line", f'write {key} = "name>=1"')
     # What is between options may have blanks: `name ; python_version < "3.12"`.
     requirement, *options = re.split(r"\s+(?=--?[A-Za-z])", f" {text.strip()}")
     index = None
@@ -50,7 +50,7 @@ def read(said: Mapping[str, Any], place: str, of: str) -> Wanted | None:
             raise wrong(of, place, f"has {flag}, which is refused: {why}", f"remove {flag}")
         index = value.strip("'\" ")
         if "://" not in index:
-            raise wrong(of, place, "has an --index-url that is no URL", "write --index-url https://…")
+            raise wrong(of, place, "has an --index-url that is not a URL", "write --index-url https://…")
     for each in (requirement, index or ""):
         refuse_kept(each, place, of)
     name, requirement = _named(requirement.strip(), place, of)

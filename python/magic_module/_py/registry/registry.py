@@ -26,10 +26,10 @@ class Registry:
     """The modules that an installation approves: a `modules.toml`, or JSON of the same shape.
 
     Args:
-        path: the file; without it that of `MAGIC_MODULE_REGISTRY`, else the nearest `modules.toml`.
+        path: the file; without it, the one of `MAGIC_MODULE_REGISTRY`, else the nearest `modules.toml`.
 
     Raises:
-        ConfigurationError: there is none, or it says what nobody understands.
+        ConfigurationError: there is none, or it has an invalid entry.
 
     Example:
         >>> registry = mm.Registry("modules.toml")
@@ -51,19 +51,19 @@ class Registry:
 
     @property
     def lock_path(self) -> Path:
-        """Where its lock lies: `pylock.modules.toml` beside `modules.toml`."""
+        """The path of its lock: `pylock.modules.toml` beside `modules.toml`."""
         return self.path.with_name(f"pylock.{self.path.stem.replace('.', '-')}.toml")
 
     @property
     def lock_state(self) -> str:
-        """`fresh`, `stale`: the file names something else by now; or `missing`. Nobody is asked for it."""
+        """`fresh`; `stale`: the file has changed since; or `missing`. No request is made for it."""
         found = marks.found(self.lock_path, marks.INPUTS)
         if found is None:
             return "stale" if self.lock_path.exists() else "missing"
         return "fresh" if found == self.inputs().digest else "stale"
 
     def get_module(self, name: str) -> ApprovedModule | None:
-        """What is approved under a name, in any spelling.
+        """The module that is approved under a name, in any spelling.
 
         Args:
             name: of the entry.
@@ -74,17 +74,17 @@ class Registry:
         return self._modules.get(normal(name))
 
     def list_modules(self) -> list[ApprovedModule]:
-        """All that is approved, in the order of the file."""
+        """All approved modules, in the order of the file."""
         return list(self._modules.values())
 
     def get_dependencies(self, name: str) -> list[str]:
-        """What the file says that an entry needs, and what that needs; each once, and after what it needs itself.
+        """What an entry needs, as the file says, and what that needs: each once, after what it needs itself.
 
         Args:
             name: of the entry.
 
         Raises:
-            ConfigurationError: the name is not approved, or some need each other.
+            ConfigurationError: the name is not approved, or entries need each other.
         """
         module = self._approved(name)
         try:
@@ -94,14 +94,14 @@ class Registry:
         return found[:-1]
 
     def check(self) -> list[tuple[str, str]]:
-        """What is wrong, each with its place in the file; nobody is asked for it."""
+        """What is wrong, each with its place in the file; no request is made for it."""
         return list(self._problems())
 
     def inputs(self) -> Inputs:
         """What its lock is made of.
 
         Raises:
-            ConfigurationError: an entry has no source, or some need each other.
+            ConfigurationError: an entry has no source, or entries need each other.
         """
         for place, why in self._problems():
             raise wrong(str(self.path), place, why, "mend it")
@@ -113,17 +113,17 @@ class Registry:
         """What its lock is made of, if that is so.
 
         Raises:
-            ConfigurationError: there is no lock, or the file names something else by now.
+            ConfigurationError: there is no lock, or it is stale.
         """
         state = self.lock_state
         if state != "fresh":
-            why = "has no lock" if state == "missing" else "names something else than its lock"
+            why = "has no lock" if state == "missing" else "does not match its lock"
             hint = "run magic-module registry lock"
             raise ConfigurationError(f"{self.path} {why}; {hint}", path=str(self.path), hint=hint)
         return self.inputs()
 
     def mount(self, *, export: bool = False) -> "Mount":
-        """Make all that is approved importable, by its lock.
+        """Make every approved module importable, by the lock.
 
         Args:
             export: every process that is started from now on has it, too.
@@ -132,7 +132,7 @@ class Registry:
             The mount of the lock; manifests among the sources are mounted beside it.
 
         Raises:
-            ConfigurationError: there is no lock, or the file names something else by now.
+            ConfigurationError: there is no lock, or it is stale.
             MagicModuleError: as `mount_lock()` and `mount()` do.
         """
         mount = mounted(self.lock_path, self.usable(), export=export)
@@ -143,7 +143,7 @@ class Registry:
         return mount
 
     def to_dict(self) -> dict[str, Any]:
-        """The registry as JSON has it, with the sizes that were measured; a file that holds it is read as the same."""
+        """The registry ready for JSON, with the measured sizes; a file with that content is a registry, too."""
         return {"modules": {module.name: module.to_dict() for module in self.list_modules()}}
 
     def to_json(self) -> str:
@@ -169,7 +169,7 @@ class Registry:
 
     def _cycle(self, error: graph.CycleError) -> ConfigurationError:
         first = str(error).partition(" ")[0]
-        return wrong(str(self.path), f"modules.{first}.dependencies", f"come back to it: {error}", "remove one of them")
+        return wrong(str(self.path), f"modules.{first}.dependencies", f"lead back to it: {error}", "remove one of them")
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         for module in self.list_modules():
@@ -178,7 +178,7 @@ class Registry:
         try:
             graph.ordered([module.name for module in self.list_modules()], self._needs)
         except graph.CycleError as error:
-            yield f"modules.{str(error).partition(' ')[0]}.dependencies", f"come back to it: {error}"
+            yield f"modules.{str(error).partition(' ')[0]}.dependencies", f"lead back to it: {error}"
 
     def _wanted(self) -> Iterator[Wanted]:
         of = str(self.path)

@@ -115,7 +115,7 @@ def main() -> None:
     """Of that process: it reads what to do, and tells what became of it, a line each."""
     asked = json.load(sys.stdin)
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
-        # What anybody else prints is no answer.
+        # What anybody else prints is not an answer.
         os.dup2(2, 1)
 
         def tell(line: dict[str, Any]) -> None:

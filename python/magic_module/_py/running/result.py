@@ -6,23 +6,23 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Run:
-    """How a script ended that ran in a process of its own.
+    """How a script ended: the result of `run()`.
 
     Attributes:
         script: what ran, as it was given.
-        status: its exit status; None where a signal ended it.
+        status: its exit status; None if a signal ended it.
         signal: the number of that signal.
-        limit: what ended the run before the script did: `timeout`, `memory`, `cpu` or `processes`.
-        stdout: what it wrote; the middle is left out where that was too much.
-        stderr: the same of its errors.
-        left_out: bytes of its output that are not here.
+        limit: the limit that ended the run: `timeout`, `memory`, `cpu` or `processes`; else None.
+        stdout: what it wrote; if that was too much, without the middle.
+        stderr: the same for its errors.
+        left_out: how many bytes of its output are left out.
         seconds: from its start to the end of all its processes.
-        cpu: seconds of the processor, of all its processes.
-        peak_memory: bytes that were resident at a time, as far as anybody looked.
+        cpu: processor seconds of all its processes.
+        peak_memory: the largest resident memory, in bytes, that was measured.
         imported: the units that it imported: `name`, `version`.
-        downloaded: what it needed that was not here: `bytes`, `seconds`, and `units` with `name` and `bytes`.
-        refused: what it may not fetch: `name`, `type` of the error, `message`.
-        enforced: for each limit what enforced it, or why nothing did.
+        downloaded: what had to be fetched for it: `bytes`, `seconds`, and `units` with `name` and `bytes`.
+        refused: what it was not allowed to fetch: `name`, `type` of the error, `message`.
+        enforced: what enforced each limit, or why nothing did.
     """
 
     script: str

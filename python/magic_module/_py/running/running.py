@@ -47,31 +47,31 @@ def run(
     prefetch: Sequence[str] = (),
     on_output: Callable[[str, str], object] | None = None,
 ) -> Run:
-    """Run a script in a process of its own, within limits, and wait until nothing of it is left.
+    """Run a script in a process of its own, within limits, and wait until all its processes have ended.
 
-    It gets `PATH`, `HOME`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, the settings of magic_module and `env`, and no login: what
-    it imports is fetched before it starts. This limits accidents, and is no sandbox for code that means harm.
+    It gets `PATH`, `HOME`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, the settings of magic_module and `env`, but no login: what
+    it imports is fetched before it starts. This limits accidents; it is not a sandbox for hostile code.
 
     Args:
         script: a Python file.
         args: what follows it in `sys.argv`.
-        space: the space whose packages it has.
-        lock: a `pylock.toml` whose packages it has; without a space or a lock, what this process has mounted.
-        timeout: seconds that it may take.
-        memory: resident memory of all its processes together: bytes, or a text such as `512M`.
-        cpu: seconds of the processor that all its processes together may take.
+        space: the space whose packages it uses.
+        lock: a `pylock.toml` whose packages it uses; without a space or a lock, it has the mounts of this process.
+        timeout: how many seconds it may take.
+        memory: resident memory of all its processes together: bytes, or a string such as `512M`.
+        cpu: processor seconds that all its processes together may use.
         open_files: open files of each process.
-        processes: how many processes it may have at a time.
-        network: False refuses internet sockets, those of this machine, too.
+        processes: how many processes it may have at the same time.
+        network: False refuses internet sockets, also to this machine itself.
         env: further variables, by name.
-        prefetch: names to fetch before it starts, beside those that it is seen to import.
-        on_output: called with `stdout` or `stderr` and what was written, as it comes.
+        prefetch: names to fetch before it starts, besides those that it is seen to import.
+        on_output: called with `stdout` or `stderr` and what was written, while the script runs.
 
     Returns:
         How it ended, with what it wrote.
 
     Raises:
-        ValueError: a limit is no such number.
+        ValueError: a limit is not a valid number.
         UnitNotFoundError: there is no such script.
         MagicModuleError: it could not be started, or what it needs could not be fetched.
 
@@ -100,28 +100,28 @@ async def arun(
 ) -> Run:
     """Run a script as `run` does, while the event loop runs.
 
-    Cancelling the task ends the run; the task is over when nothing of the run is left.
+    Cancelling the task ends the run; the task is over when all processes of the run have ended.
 
     Args:
         script: a Python file.
         args: what follows it in `sys.argv`.
-        space: the space whose packages it has.
-        lock: a `pylock.toml` whose packages it has; without a space or a lock, what this process has mounted.
-        timeout: seconds that it may take.
-        memory: resident memory of all its processes together: bytes, or a text such as `512M`.
-        cpu: seconds of the processor that all its processes together may take.
+        space: the space whose packages it uses.
+        lock: a `pylock.toml` whose packages it uses; without a space or a lock, it has the mounts of this process.
+        timeout: how many seconds it may take.
+        memory: resident memory of all its processes together: bytes, or a string such as `512M`.
+        cpu: processor seconds that all its processes together may use.
         open_files: open files of each process.
-        processes: how many processes it may have at a time.
-        network: False refuses internet sockets, those of this machine, too.
+        processes: how many processes it may have at the same time.
+        network: False refuses internet sockets, also to this machine itself.
         env: further variables, by name.
-        prefetch: names to fetch before it starts, beside those that it is seen to import.
+        prefetch: names to fetch before it starts, besides those that it is seen to import.
         on_output: called in the event loop's thread with `stdout` or `stderr` and what was written.
 
     Returns:
         How it ended, with what it wrote.
 
     Raises:
-        ValueError: a limit is no such number.
+        ValueError: a limit is not a valid number.
         UnitNotFoundError: there is no such script.
         MagicModuleError: it could not be started, or what it needs could not be fetched.
 
@@ -237,7 +237,7 @@ def _result(wanted: Wanted, told: Report, outputs: list[Output], status: int) ->
     end = told.end
     if end is None:
         why = stderr.text().strip().splitlines()[-1:] or [f"it ended with status {status}"]
-        what = f"the process that should watch over {script} did not: {why[0]}"
+        what = f"the process that should supervise {script} did not start: {why[0]}"
         raise MagicModuleError(f"{what}; try again", path=wanted.script, hint="try again", causes=tuple(why))
     if any(each["type"] == "OfflineError" for each in told.refused.values()):
         forget(wanted)

@@ -75,7 +75,7 @@ def size(name: str, value: int | str | None) -> int | None:
 
 
 def checked(program: Sequence[str]) -> Sequence[str]:
-    """An error for a script that is no file."""
+    """An error for a script that is not a file."""
     path = program[0]
     if path in ("-m", "-c"):
         return program
@@ -92,7 +92,7 @@ def placed(lock: str | None, space: str | None) -> None:
     """An error for a run that would be in two places."""
     if lock is not None and space is not None:
         hint = "give one of them"
-        raise ConfigurationError(f"a space has a lock of its own, and {lock} is another one; {hint}", hint=hint)
+        raise ConfigurationError(f"a space has a lock of its own, but {lock} is another one; {hint}", hint=hint)
 
 
 def environment(wanted: Wanted, view: str | None) -> dict[str, str]:

@@ -44,7 +44,7 @@ def removed(text: str, names: Iterable[str], of: str) -> str:
         kept = [entry for entry in entries if _of(entry) != normal(name)]
         if len(kept) == len(entries):
             asked = ", ".join(each for each in map(_of, entries) if each) or "nothing"
-            raise wrong(of, name, "is not among what it asks for", f"it asks for {asked}")
+            raise wrong(of, name, "is not among its requirements", f"its requirements are {asked}")
         text = "".join(kept)
     return text
 
@@ -84,8 +84,8 @@ def _lines_of(file: str, above: tuple[str, ...]) -> list[str]:
             path = os.path.join(os.path.dirname(file), included.group(1).partition(" #")[0].strip())
             found += _lines_of(path, (*above, os.path.realpath(file)))
         elif _BESIDE.match(line.strip()):
-            hint = "write out what it says: a space keeps a copy of its requirements"
-            raise wrong(file, f"line {number}", f"points at something beside it ({Path(line.strip())})", hint)
+            hint = "write the requirements themselves: a space keeps a copy of its requirements"
+            raise wrong(file, f"line {number}", f"refers to another file or folder ({Path(line.strip())})", hint)
         else:
             found.append(line)
     return found

@@ -23,7 +23,7 @@ REQUIREMENTS = "requirements.txt"
 REGISTRY = "modules.toml"
 
 ATTEMPTS = 8
-"""So often is a change made anew because somebody else was quicker."""
+"""So often is a change made again because somebody else was quicker."""
 
 _Begin = Callable[[str], None]
 
@@ -34,8 +34,8 @@ class Difference:
 
     Attributes:
         name: of the package.
-        here: its version in the space that was asked; None if it has none.
-        there: its version in the other one.
+        here: its version in this space; None if it is not there.
+        there: its version in the other space; None if it is not there.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Difference:
 
 
 class Space:
-    """What one tenant has of its own: a lock, a policy, an audit log. The bytes of its packages are shared.
+    """A tenant's own lock, policy and audit log. The bytes of its packages are shared with other spaces.
 
     Args:
-        name: letters and digits, and inside of it `-`, `_` and `.`.
+        name: letters and digits, with `-`, `_` and `.` between them.
 
     Raises:
         ConfigurationError: there is no such space.
@@ -77,18 +77,18 @@ class Space:
 
         Args:
             name: of the space.
-            requirements: what it asks for, resolved once.
-            requirements_file: a file that says so.
-            lock: instead of both a `pylock.toml`, which is copied.
-            registry: a `modules.toml` with its policy, which is copied; without one, that of
+            requirements: its requirements, which are resolved once.
+            requirements_file: a file with its requirements.
+            lock: instead of both, a `pylock.toml`, which is copied.
+            registry: a `modules.toml` with its policy, which is copied; without one, the policy of
                 `MAGIC_MODULE_REGISTRY` holds.
 
         Returns:
             The space.
 
         Raises:
-            ConfigurationError: there is one of that name, or of one that differs only by case.
-            RequirementError: what it asks for cannot be resolved, or the lock cannot be copied.
+            ConfigurationError: a space of that name exists, or of one that differs only in case.
+            RequirementError: the requirements cannot be resolved, or the lock cannot be copied.
         """
         files = () if requirements_file is None else (requirements_file,)
         make(name, names=requirements, files=files, lock=lock, registry=registry)
@@ -115,11 +115,11 @@ class Space:
         return [] if text is None else requirements.listed(text.decode())
 
     def environment(self) -> dict[str, str]:
-        """What a child process needs to work in it, as variables to be added to an environment."""
+        """Variables that make a child process work in the space, to be added to its environment."""
         return {"MAGIC_MODULE_SPACE": self.name, "MAGIC_MODULE_SPACES_DIR": str(self.path.parent)}
 
     def activate(self) -> "Mount":
-        """Let this process, and all that it starts, work in the space.
+        """Let this process, and every process that it starts, work in the space.
 
         Returns:
             The mount of its lock.
@@ -130,7 +130,7 @@ class Space:
         return _native._activate_space(self.name)
 
     def add(self, *requirements: str) -> list[Change]:
-        """Ask for more, and resolve; one of a package that it has asked for already takes its place.
+        """Add requirements, and resolve; a new requirement of the same package replaces the old one.
 
         Args:
             requirements: as in a requirements file: `"rich>=13"`.
@@ -139,34 +139,34 @@ class Space:
             What changed in the lock.
 
         Raises:
-            ConfigurationError: its lock was copied, so that nobody knows what it asks for.
+            ConfigurationError: its lock was copied, so its requirements are not known.
             RequirementError: it cannot be resolved; nothing is changed.
         """
         return change(self, add=requirements).changes
 
     def remove(self, *names: str) -> list[Change]:
-        """Ask for less, and resolve.
+        """Remove requirements, and resolve.
 
         Args:
-            names: of packages that it asks for.
+            names: packages among its requirements.
 
         Returns:
             What changed in the lock.
 
         Raises:
-            ConfigurationError: it does not ask for one of them.
+            ConfigurationError: one of them is not among its requirements.
             RequirementError: it cannot be resolved; nothing is changed.
         """
         return change(self, remove=names).changes
 
     def diff(self, other: "str | Space") -> list[Difference]:
-        """What two spaces do not have in the same version.
+        """The packages that two spaces do not have in the same version.
 
         Args:
             other: another space, or its name.
 
         Returns:
-            By name of the package.
+            The differences, by name of the package.
         """
         there = other if isinstance(other, Space) else Space(other)
         mine, theirs = self.packages(), there.packages()
@@ -175,9 +175,9 @@ class Space:
         return [each for each in found if each.here != each.there]
 
     def delete(self) -> None:
-        """Remove it, with its lock, policy and log; what only it used goes from the cache at the next `prune`.
+        """Remove it, with its lock, policy and log; the next `prune` removes what only it used.
 
-        A process that works in it goes on.
+        Processes that work in it go on.
         """
         _native._delete_space(self.name)
 
@@ -257,7 +257,7 @@ def change(
             asked = before[REQUIREMENTS]
             if asked is None:
                 hint = f"give it another lock: magic-module space lock {space.name} --lock FILE"
-                what = f"the lock of the space {space.name} was copied, and nobody knows what it asks for"
+                what = f"the lock of the space {space.name} was copied, so its requirements are not known"
                 raise ConfigurationError(f"{what}; {hint}", name=space.name, hint=hint)
             wanted = requirements.removed(asked.decode(), remove, f"the space {space.name}")
             wanted = requirements.added(wanted, add)
@@ -269,7 +269,7 @@ def change(
             written = text != old.text
             return Made(space.path, resolver, len(new.entries), written, between(old, new), warnings)
     hint = "try again"
-    what = f"cannot change the space {space.name}, because others change it all the time"
+    what = f"cannot change the space {space.name}, because other processes keep changing it"
     raise StoreError(f"{what}; {hint}", name=space.name, path=str(space.path), hint=hint)
 
 
@@ -280,7 +280,7 @@ def _resolved(
     try:
         aside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=spaces))
     except OSError as error:
-        why, hint = error.strerror or str(error), "set MAGIC_MODULE_SPACES_DIR to a directory that you may write"
+        why, hint = error.strerror or str(error), "set MAGIC_MODULE_SPACES_DIR to a directory that you may write to"
         raise StoreError(
             f"cannot write to {spaces}: {why}; {hint}", path=str(spaces), hint=hint, causes=(why,)
         ) from None
