@@ -580,7 +580,7 @@ def on_request(callback: Callable[[Request], str] | None) -> None:
     Args:
         callback: called with a `Request` on the thread that waits; it answers "once", "always" (for
             as long as this process lives) or "deny" (for as long, too); what it raises ends the
-            act. With None, the terminal asks; without a terminal, the answer is "deny".
+            act. With None, the question is put on the terminal; without one, the answer is "deny".
 
     Raises:
         TypeError: `callback` cannot be called.

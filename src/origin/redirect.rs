@@ -60,7 +60,7 @@ mod tests {
             ("http://a.example/?token=secret", "from https to plain HTTP, to http://a.example/"),
             ("file:///etc/passwd", "to a file: URL"),
             ("data:,x", "to a data: URL"),
-            ("https://[", "no URL"),
+            ("https://[", "invalid URL"),
         ] {
             let error = location("https://a.example/", to).unwrap_err();
             assert!(error.contains(why) && !error.contains("secret"), "{error}");

@@ -69,7 +69,7 @@ fn what_the_lists_say_of_a_file() {
             "2.0",
             "https://h/x.whl",
             1025,
-            "x.whl has 1025 bytes, and policy.max_size of modules.toml is 1024",
+            "x.whl has 1025 bytes, but policy.max_size of modules.toml is 1024",
         ),
     ] {
         assert_eq!(judged(&rules, name, version, url, size), expected, "{name} {version} {url}");
@@ -90,10 +90,7 @@ fn what_no_list_names() {
     let rules = rules("[policy]\nallow = ['x>=2']").unwrap();
     let why = |name| judged(&rules, name, "1", "https://h/x", 1);
     assert_eq!(why("y"), "policy.allow of modules.toml does not list it");
-    assert_eq!(
-        why("x"),
-        "policy.allow of modules.toml has it in other versions, or from elsewhere"
-    );
+    assert_eq!(why("x"), "policy.allow of modules.toml only has other versions or sources of it");
 }
 
 #[test]

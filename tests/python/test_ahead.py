@@ -74,7 +74,7 @@ def test_a_script_that_fails_and_a_trace_that_is_none(lock: Lock, cache: Path, t
     script = tmp_path / "report.py"
     script.write_text("import alpha\nraise SystemExit(3)\n")
     ended = say(lock, cache, "fetch", "--trace-of", str(script), status=1)
-    assert "report.py ended with status 3: what it uses after that is not known; mend it, or" in ended.stderr
+    assert "report.py ended with status 3: what it uses after that is not known; correct it, or" in ended.stderr
     script.write_text("alpha 1.0 1 KB somewhere\n")
     ended = say(lock, cache, "prune", "--keep-trace", str(script), status=1)
     assert "is not a complete trace; make it again: magic-module run --trace-to FILE SCRIPT" in ended.stderr

@@ -233,7 +233,7 @@ def bomb(kind: str) -> tuple[bytes, Tree]:
 
 
 BOMBS = [
-    ("zip", "admitted", f"unpacks to {HUGE + 70} bytes, where 1070 are"),
+    ("zip", "admitted", f"unpacks to {HUGE + 70} bytes, but 1070 are"),
     ("zip", "hidden", "holds more of unit/bomb.bin than it declares"),
     ("zip+zstd", "admitted", "unpacks to an archive of "),
     ("zip+zstd", "hidden", "unpacks to an archive of "),

@@ -98,7 +98,7 @@ def test_the_registry_is_brought_and_the_rest_is_refused(desk: Desk) -> None:
     )
     assert told["nunpy"][0] == told["qqq_nobody"][0] == "ModuleNotFoundError"
     assert "did you mean numpy?" in told["nunpy"][1]
-    assert "qqq-nobody may have it, judging by the name alone, and nobody approved that" in told["qqq_nobody"][1]
+    assert "qqq-nobody may have it, judging by the name alone, but nobody approved that" in told["qqq_nobody"][1]
     lines = [(line["decision"], line["import"], line["rule"]) for line in desk.lines()]
     assert ("allowed", "tabulate", "policy.default") in lines
     assert ("refused", "dotenv", "modules") in lines
@@ -128,7 +128,7 @@ def test_somebody_is_asked_and_what_they_allow_is_resolved(desk: Desk) -> None:
     assert (told["tabulate"], told["own_name"]) == ("imported", "imported"), told
     assert told["dotenv"][0] == "PolicyError" and "the person who was asked said no" in told["dotenv"][1]
     kind, text = told["bs4"]
-    assert kind == "RequirementError" and text.startswith("cannot bring beautifulsoup4 for `import bs4`: Because "), (
+    assert kind == "RequirementError" and text.startswith("cannot fetch beautifulsoup4 for `import bs4`: Because "), (
         text
     )
     assert "tabulate>=1" in text

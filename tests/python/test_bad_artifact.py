@@ -504,5 +504,5 @@ def test_a_packs_address_is_shown_without_its_query(cache: Path, site: Site, ori
     site.write()
     with Interpreter(cache, origin.manifest_url) as python:
         failure = python.fail(IMPORT)
-        assert failure.kind == "IntegrityError" and "no zstd frame" in failure.sentence
+        assert failure.kind == "IntegrityError" and "is not a zstd frame" in failure.sentence
         assert "sesame" not in f"{failure.sentence} {failure.details}"

@@ -161,7 +161,7 @@ BAD: dict[Callable[[Path], None], str] = {
     newer: "has a format that this version does not know",
     nothing: "does not hold bundle.json",
     wrong: "holds other bytes for artifacts/",
-    outdated: "is wanted: it is outdated, or for another platform",
+    outdated: "is needed: it is outdated, or for another platform",
 }
 
 
@@ -211,7 +211,7 @@ def test_a_key_vouches_for_the_lock_and_the_list(served: Served, cache: Path, tm
     said = say(None, cache, "unbundle", "--public-key", ours["public_key"], str(whole)).stdout
     assert said.startswith(f"{whole}: 2 artifacts, ")
     refused = ("unbundle", "--public-key", other["public_key"], str(whole))
-    assert "was signed by none of the keys" in say(None, cache, *refused, status=1).stderr
+    assert "was not signed with any of the given keys" in say(None, cache, *refused, status=1).stderr
     asked = ("unbundle", "--public-key", ours["public_key"], str(whole))
 
     def of_others(name: str, data: bytes) -> tuple[str, bytes] | None:

@@ -108,7 +108,7 @@ result = mm.check_script("import talib, our_own_thing\\n").install()
         success, message = child.do(step)
     assert not success
     assert "`import talib` is refused, because TA-Lib may not be fetched: the person who was asked said no" in message
-    assert "our-own-thing may have it, judging by the name alone, and nobody approved that" in message
+    assert "our-own-thing may have it, judging by the name alone, but nobody approved that" in message
 
 
 def test_what_the_script_says_itself_comes_before_the_tables() -> None:

@@ -77,7 +77,7 @@ def test_an_unknown_authority_is_refused_with_the_remedy(site: World, authority:
         line = failing(site, server.manifest_url, **extra)
         assert line.startswith("FetchError: ")
         assert "certificate" in line
-        assert line.endswith("let SSL_CERT_FILE name a file with the authority that signed it")
+        assert line.endswith("set SSL_CERT_FILE to a file with the authority that signed it")
     assert server.paths() == []
 
 

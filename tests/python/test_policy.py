@@ -58,7 +58,7 @@ def test_what_the_policy_says_holds_for_every_way_to_fetch(place: Place) -> None
         ("default = 'allow'\ndeny = ['gamma<4']", "gamma", 'policy.deny[0] of {file} is "gamma<4"'),
         ("allow = ['alpha']", "gamma", "policy.allow of {file} does not list it"),
         ("deny = ['beta']", "alpha", 'policy.deny[0] of {file} is "beta"'),
-        ("max_size = 10", "gamma", "gamma-3.0-py3-none-any.whl has {size} bytes, and policy.max_size of {file} is 10"),
+        ("max_size = 10", "gamma", "gamma-3.0-py3-none-any.whl has {size} bytes, but policy.max_size of {file} is 10"),
         ("default = 'ask'", "gamma", "policy.default of {file} says to ask, but nobody can be asked here"),
     ]
     for at, (policy, name, why) in enumerate(rows):
@@ -143,7 +143,7 @@ def test_a_policy_that_cannot_be_read_allows_nothing(place: Place) -> None:
         python.do(f"import magic_module as mm; mm.mount_lock({str(place.lock.path)!r}); import beta")
         failure = python.fail("import alpha")
     assert failure.kind == "ConfigurationError"
-    assert "policy has no key alow: did you mean allow?; mend that file" in failure.sentence
+    assert "policy has no key alow: did you mean allow?; correct that file" in failure.sentence
 
 
 def test_sources_and_offline_are_asked_before_a_server_is(place: Place) -> None:

@@ -127,9 +127,9 @@ def test_a_long_chain_needs_no_stack() -> None:
         ("[imports.a]\n[links.a]\n", "links.a has the name of imports.a; give one of them another name"),
         (
             "[modules]\na = {version='1', dependencies=['b']}\nb = {version='1', dependencies=['A']}\n",
-            "modules.a.dependencies lead back to it: a → b → a; mend it",
+            "modules.a.dependencies lead back to it: a → b → a; correct it",
         ),
-        ("[modules.a]\n", "modules.a has no source: No download source available; mend it"),
+        ("[modules.a]\n", "modules.a has no source: No download source available; correct it"),
         ("modules = 3", "modules is not a table of names; see the example of `magic-module registry init`"),
         ("[modules.a]\nversion = 1\n", 'modules.a.version is not a string of one line; write version = "…"'),
         (
@@ -153,8 +153,8 @@ def test_a_long_chain_needs_no_stack() -> None:
         (
             "[modules.a]\nsource = 'https://x.example/${TOKEN}/a-1-py3-none-any.whl'\n",
             (
-                "modules.a.source has ${TOKEN} where a lock would keep it; "
-                "it may stand before the @ of a URL, or as a value of its query"
+                "modules.a.source has ${TOKEN} where a lock would store it; "
+                "write it before the @ of a URL, or as a value of its query"
             ),
         ),
         (
@@ -244,7 +244,7 @@ def test_json_of_the_older_shape_is_read_and_written() -> None:
     assert inner is not None and inner.requirement.startswith("inner @ https://files.example/")
     assert lost is not None and lost.source is None
     assert refused(json.dumps(OLD), "registry.json").endswith(
-        "modules.lost has no source: No download source available; mend it"
+        "modules.lost has no source: No download source available; correct it"
     )
     again = registry(found.to_json(), "again.json")
     assert again.to_dict() == found.to_dict()

@@ -233,7 +233,7 @@ def test_a_certificate_that_is_not_a_servers(world: World, tmp_path: Path) -> No
     (error,) = json.loads(result.stdout)
     assert "it is an authority's own, not a server's" in error["message"]
     assert "Other" not in result.stdout
-    assert error["hint"].startswith("check the server's certificate, or let SSL_CERT_FILE")
+    assert error["hint"].startswith("check the server's certificate, or set SSL_CERT_FILE")
 
 
 def test_an_error_of_any_length_is_readable() -> None:

@@ -104,7 +104,7 @@ def test_what_a_tenant_asks_for_is_resolved_once_and_nothing_downloaded(
     lock = (platform.spaces / "org-123" / "pylock.toml").read_text()
     assert "#    magic-module space lock org-123\n" in lock
     said = platform.run("remove", "org-123", "rich", status=1).stderr
-    assert "rich is not among its requirements; it asks for certs, requests\n" in said
+    assert "rich is not among its requirements; its requirements are certs, requests\n" in said
     lost = platform.run("add", "org-123", "nowhere-to-be-found", status=1).stderr
     assert "uv failed with status 1" in lost
     assert platform.answer("show", "org-123")["requirements"] == ["certs", "requests"]
@@ -255,17 +255,17 @@ except mm.errors.ConfigurationError as error:
     said = platform.world.run(script).stdout.splitlines()
     assert said[:2] == ["2.28.2 True org-123", "2.28.2"]
     assert said[2] == (
-        "cannot activate the space org-456: this process works in the space org-123 already; "
+        "cannot activate the space org-456: this process already works in the space org-123; "
         "use a process of its own: MAGIC_MODULE_SPACE=org-456 python …"
     )
     outside = "import magic_module as mm; mm.cache_dir(); mm.Space('org-123').activate()"
-    assert "has used magic_module outside of any space already" in platform.world.run(outside, status=1).stderr
+    assert "has already used magic_module outside of any space" in platform.world.run(outside, status=1).stderr
     elsewhere = platform.world.run(
         "import magic_module as mm; mm.Space('org-123').activate()",
         status=1,
         env={"MAGIC_MODULE_SPACE": "org-456", "MAGIC_MODULE_START": "0"},
     )
-    assert "this process works in the space org-456 already" in elsewhere.stderr
+    assert "this process already works in the space org-456" in elsewhere.stderr
 
 
 def test_names_and_locks_that_no_space_can_have(platform: Platform) -> None:
@@ -274,7 +274,7 @@ def test_names_and_locks_that_no_space_can_have(platform: Platform) -> None:
     said = platform.run("create", "org-123", "--lock", lock, status=1).stderr
     assert "cannot make the space org-123: Org-123 differs from it only by case; give it another name" in said
     twice = platform.run("create", "Org-123", "--lock", lock, status=1).stderr
-    assert "there is a space Org-123 already; delete it first, or change it" in twice
+    assert "the space Org-123 already exists; delete it first, or change it" in twice
     script = """
 import sys
 import magic_module as mm
@@ -293,7 +293,7 @@ for name in ("../x", "a/b", "..", "", "a..b", ".a", "nul"):
     paths = platform.run("create", "org-7", "--lock", str(beside.path), status=1).stderr
     assert "names files by paths that count from its own folder, and a space keeps a copy of it" in paths
     copied = platform.run("add", "Org-123", "rich", status=1).stderr
-    assert "the lock of the space Org-123 was copied, and nobody knows what it asks for" in copied
+    assert "the lock of the space Org-123 was copied, so its requirements are not known" in copied
     other = platform.answer("lock", "Org-123", "--lock", str(platform.lock("other", CERTS, requests("2.31.0"))))
     assert other["packages"] == 2 and other["written"]
     both = platform.run("create", "org-8", "rich", "--lock", lock, status=2).stderr
@@ -335,7 +335,7 @@ for _ in range(60):
                 done["seen"] += 1
     except expected as error:
         said = str(error)
-        known = ("there is no space", "there is a space", "differs from it only by case", "No such file", WITHOUT)
+        known = ("there is no space", "already exists", "differs from it only by case", "No such file", WITHOUT)
         assert any(each in said for each in known), said
 print(__import__("json").dumps(done))
 """
@@ -346,7 +346,7 @@ def test_processes_make_change_and_delete_one_space_at_once(platform: Platform, 
     one, other = platform.lock("one", CERTS), platform.lock("other", CERTS, requests("2.31.0"))
     env = {} if error is None else without_locks(platform.world.path, error)
     # Where nothing keeps one out, a folder may come or go between two steps of another.
-    without = "'there is a space'" if error is None else "'cannot '"
+    without = "'already exists'" if error is None else "'cannot '"
     line = process.command(WORKER.replace("WITHOUT", without))
     running = [
         process.start([*line, seed, str(one), str(other)], platform.world.environment(env), platform.world.work)

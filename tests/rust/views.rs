@@ -291,7 +291,7 @@ fn a_plan_that_contradicts_itself_is_refused() {
     let mut plan = place.plan("");
     plan.0.insert(path("bin"), Entry::Beside(path("lib")));
     let error = view::build(place.store(), &place.identity, &plan).unwrap_err().to_string();
-    assert!(error.contains("bin is to be a folder and a file"), "{error}");
+    assert!(error.contains("bin would be both a folder and a file"), "{error}");
     let mut plan = place.plan("");
     plan.0.insert(path("x"), Entry::Outside(PathBuf::from("/a\nb")));
     let error = view::build(place.store(), &place.identity, &plan).unwrap_err().to_string();

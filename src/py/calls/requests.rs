@@ -16,7 +16,7 @@ use crate::py::bridge::state::session;
 /// Args:
 ///     callback: called with a `Request` on the thread that waits; it answers "once", "always" (for
 ///         as long as this process lives) or "deny" (for as long, too); what it raises ends the
-///         act. With None, the terminal asks; without a terminal, the answer is "deny".
+///         act. With None, the question is put on the terminal; without one, the answer is "deny".
 ///
 /// Raises:
 ///     TypeError: `callback` cannot be called.

@@ -51,7 +51,7 @@ fn an_entry_that_unpacks_to_more_is_stopped_before_the_first_byte_too_many() {
 fn an_entry_that_admits_its_size_is_not_begun() {
     let bytes = archive([Part::deflated("a", &vec![0; HUGE])]).bytes();
     let error = within(&bytes, &Limits { entries: 1, bytes: DECLARED }).unwrap_err();
-    assert!(error.to_string().contains("unpacks to 4194304 bytes, where 1000 are"), "{error}");
+    assert!(error.to_string().contains("unpacks to 4194304 bytes, but 1000 are"), "{error}");
     let mut pack = Pack::read(Cursor::new(&bytes), LABEL, &Limits::NONE).unwrap();
     let mut written = Counter::default();
     let path = FilePath::new("a").unwrap();

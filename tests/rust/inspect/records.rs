@@ -100,7 +100,7 @@ async fn one_folder_describes_the_wheel_and_is_called_like_it() {
         (Written::small().with(other, b"Name: beta\n"), "more than one .dist-info folder"),
         (
             renamed("alpha-1.dist-info", "beta-1.dist-info"),
-            "is not called like its beta-1.dist-info",
+            "has another name than its beta-1.dist-info",
         ),
         (renamed("alpha-1.dist-info", "alpha-1.egg-info"), "has no .dist-info folder"),
         (renamed("METADATA", "PKG-INFO"), "has no METADATA in its alpha-1.dist-info"),

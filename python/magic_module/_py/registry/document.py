@@ -153,7 +153,7 @@ def _json(text: str, of: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        hint = f"mend {of}"
+        hint = f"correct {of}"
         raise ConfigurationError(f"cannot read {of}: it is not JSON: {error}; {hint}", path=of, hint=hint) from None
 
 
@@ -167,5 +167,5 @@ def _yaml(text: str, of: str) -> Any:
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         why = " ".join(str(error).split())
-        hint = f"mend {of}"
+        hint = f"correct {of}"
         raise ConfigurationError(f"cannot read {of}: it is not YAML: {why}; {hint}", path=of, hint=hint) from None

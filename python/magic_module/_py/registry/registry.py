@@ -104,7 +104,7 @@ class Registry:
             ConfigurationError: an entry has no source, or entries need each other.
         """
         for place, why in self._problems():
-            raise wrong(str(self.path), place, why, "mend it")
+            raise wrong(str(self.path), place, why, "correct it")
         return inputs(
             str(self.path), ["magic-module", "registry", "lock", "--registry", self.path.name], self._wanted()
         )
