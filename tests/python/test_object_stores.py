@@ -143,7 +143,7 @@ REFUSALS: list[tuple[str, Mapping[str, str | None], str]] = [
         {"AWS_SESSION_TOKEN": "older"},
         (
             "the store answered 400 Bad Request (ExpiredToken): the credentials have expired; "
-            "get new credentials: log in again, or set AWS_SESSION_TOKEN and its keys anew"
+            "get new credentials: log in again, or set new values for AWS_SESSION_TOKEN and its keys"
         ),
     ),
     (

@@ -208,7 +208,7 @@ fn check(cloud: Cloud) -> &'static str {
 fn renew(cloud: Cloud) -> &'static str {
     match cloud {
         Cloud::Amazon => {
-            "get new credentials: log in again, or set AWS_SESSION_TOKEN and its keys anew"
+            "get new credentials: log in again, or set new values for AWS_SESSION_TOKEN and its keys"
         }
         Cloud::Google => "run `gcloud auth application-default login`",
         Cloud::Azure => "get a new token, and set AZURE_STORAGE_SAS_TOKEN",

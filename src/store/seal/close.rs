@@ -226,7 +226,7 @@ fn listing(store: &Store) -> io::Result<Result<Listing>> {
     Ok(Ok(Listing(entries)))
 }
 
-/// What names its own bytes must have them: a seal is no cure.
+/// What names its own bytes must have them: a seal is not a cure.
 fn whole(store: &Store, listing: Listing) -> Result<Listing> {
     let root = store.root();
     let refuse = |path: &str| {
