@@ -281,7 +281,7 @@ fn cannot_open(path: &Path, error: &io::Error) -> Error {
     Error::store("cannot open a pack", path, error)
 }
 
-/// What is in one zstd frame that is no archive, of at most `most` bytes.
+/// What is in one zstd frame that is not an archive, of at most `most` bytes.
 pub fn unframed(label: &str, frame: &[u8], most: u64) -> Result<Vec<u8>> {
     frame::inside(frame, most).map_err(|refusal| refused(label, refusal))
 }

@@ -236,7 +236,7 @@ fn learn(store: &Store, contents: &[Contents]) -> Result<()> {
 /// The lock of a site, as a source.
 pub fn source_of(site: Site, like: Source) -> Result<Source> {
     let url = SafeUrl::new(site.source.url.as_str()).map_err(|error| {
-        Error::new(Kind::Configuration, "the manifest URL is no URL").caused_by(&error)
+        Error::new(Kind::Configuration, "the manifest URL is not a URL").caused_by(&error)
     })?;
     Ok(Source { path: called(&url), site: Some(site), ..like })
 }

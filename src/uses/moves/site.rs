@@ -111,7 +111,7 @@ impl Session {
             let what = format!("the manifest {} has a lock no more", at.supply.url());
             Error::new(Kind::Manifest, what)
                 .url(at.supply.url())
-                .hint("close the mount, and mount it anew")
+                .hint("close the mount, and mount it again")
         };
         let published = at.supply.document(&manifest)?.lock.clone().ok_or_else(gone)?;
         let Some(site) = source.site.clone() else { return Err(gone()) };

@@ -56,7 +56,7 @@ impl Session {
         options: &Options,
     ) -> Result<Published> {
         let Some(source) = mount.request.source.as_lock().filter(|lock| lock.site.is_none()) else {
-            return Err(refused(mount.supply.url(), "it is no lock", "name a pylock.toml"));
+            return Err(refused(mount.supply.url(), "it is not a lock", "name a pylock.toml"));
         };
         let _kept = self.keep().await?;
         let text = disk::read(&source.path, SIZE_LIMIT)
