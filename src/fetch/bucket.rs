@@ -49,8 +49,11 @@ impl Bucket {
     /// Of what has this name.
     pub fn url_of(&self, name: &str) -> Result<SafeUrl> {
         self.url.join(name).map_err(|error| {
-            Error::new(crate::error::Kind::Configuration, format!("{name} is no name in a bucket"))
-                .caused_by(&error)
+            Error::new(
+                crate::error::Kind::Configuration,
+                format!("{name} is not a name in a bucket"),
+            )
+            .caused_by(&error)
         })
     }
 

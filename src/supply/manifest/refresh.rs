@@ -82,7 +82,7 @@ impl ManifestSupply {
         Ok(Some(self.tell(used, Some(digest))))
     }
 
-    /// True if a key of this mount has signed what the state says is the newest manifest: notes are no proof.
+    /// True if a key of this mount has signed what the state says is the newest manifest: notes are not proof.
     pub(super) fn is_vouched_for(&self, state: &State) -> bool {
         let signed = || {
             let bytes = self.engine.store.blobs().read_verified(&state.manifest?, SIZE_LIMIT);
