@@ -72,8 +72,8 @@ fuzz: python ## every parser, FUZZ_SECONDS=600 each (needs cargo fuzz); `make te
 torture-archives: python ## 70 real wheels from the package index against the strict reader of archives
 	cargo test --locked --no-default-features --test archives -- --ignored --nocapture
 
-wheel: python ## the release wheel, in dist/
-	$(PYTHON) tools/environments.py --wheel-only
+wheel: python ## the wheel for every Linux with glibc 2.17 or newer, in dist/portable/, and the demo from it
+	$(PYTHON) tools/portable.py
 
 environment: python
 	$(PYTHON) tools/environments.py

@@ -8,7 +8,7 @@
     .venv/docs           what makes the documentation site
 
 Each is made on first use, and again only when what it is made from has changed: a stamp beside it holds the digest.
-Run as a script it makes the wheel and installs it into .venv/tools; with `--wheel-only` it stops after the wheel.
+Run as a script it makes the wheel and installs it into .venv/tools. The wheel that people get is made by portable.py.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class Failure(Exception):
 
 def clean_environment(**more: str) -> dict[str, str]:
     """The caller's environment without what would change the outcome."""
-    environment = {
+    values = {
         name: value
         for name, value in os.environ.items()
         if name not in _ASTRAY and not name.startswith("MAGIC_MODULE_")
     }
     # A pip.conf that asks for `user` or `require-virtualenv` is overruled by these.
-    environment |= {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_NO_INPUT": "1"}
-    return environment | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"} | more
+    values |= {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_NO_INPUT": "1"}
+    return values | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"} | more
 
 
 def interpreters() -> list[Interpreter]:
@@ -65,24 +65,24 @@ def interpreters() -> list[Interpreter]:
 
 def tool_python(interpreter: Interpreter) -> Path:
     """The Python of .venv/tools, without the wheel."""
-    return _environment("tools", interpreter, TOOLS / "requirements-tools.txt")
+    return environment("tools", interpreter, TOOLS / "requirements-tools.txt")
 
 
 def documentation_python(interpreter: Interpreter) -> Path:
     """The Python of .venv/docs, without the wheel: the docstrings are read from the sources."""
-    return _environment("docs", interpreter, TOOLS / "requirements-docs.txt")
+    return environment("docs", interpreter, TOOLS / "requirements-docs.txt")
 
 
 def test_python(interpreter: Interpreter) -> Path:
     """The Python of the interpreter's test environment, with the wheel."""
-    python = _environment(interpreter.minor, interpreter, TOOLS / "requirements-test.txt")
+    python = environment(interpreter.minor, interpreter, TOOLS / "requirements-test.txt")
     _install(python, wheel())
     return python
 
 
 def named_python(name: str, interpreter: Interpreter) -> Path:
     """An environment with the wheel and what tools/requirements-NAME.txt lists."""
-    python = _environment(name, interpreter, TOOLS / f"requirements-{name}.txt")
+    python = environment(name, interpreter, TOOLS / f"requirements-{name}.txt")
     _install(python, wheel())
     return python
 
@@ -124,7 +124,8 @@ def run(command: list[str | Path], **more: str) -> None:
         raise Failure(f"{Path(words[0]).name} failed: {' '.join(words)}")
 
 
-def _environment(name: str, interpreter: Interpreter, requirements: Path) -> Path:
+def environment(name: str, interpreter: Interpreter, requirements: Path) -> Path:
+    """The Python of an environment with what the file lists; made when that or the interpreter has changed."""
     folder = ENVIRONMENTS / name
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp = folder / ".made-from"
@@ -168,11 +169,10 @@ def _digest_of_sources() -> str:
     return digest.hexdigest()
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     try:
         built = wheel()
-        if "--wheel-only" not in arguments:
-            tool_python_with_wheel(interpreters()[0])
+        tool_python_with_wheel(interpreters()[0])
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
@@ -181,4 +181,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
