@@ -220,7 +220,7 @@ def test_a_crowd_that_never_ends_is_given_up(tmp_path: Path) -> None:
 
     hangs = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"]
     with pytest.raises(Failure, match=r"^given up after 1 s$"):
-        crowd.at_once(2, hangs, {}, 1.0)
+        crowd.at_once([(hangs, {})] * 2, 1.0)
 
 
 def test_a_plot_is_xml_with_each_point_where_it_belongs() -> None:
