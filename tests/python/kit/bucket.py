@@ -25,7 +25,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import quote
 
@@ -139,7 +139,7 @@ class Bucket:
         if region != REGION:
             return 400, "AuthorizationHeaderMalformed", f"<Region>{REGION}</Region>"
         moment = request.headers["x-amz-date"]
-        sent = datetime.strptime(moment, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        sent = datetime.strptime(moment, "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc).timestamp()
         if abs(time.time() + self.ahead - sent) > 900:
             return 403, "RequestTimeTooSkewed", ""
         if key != KEY:
