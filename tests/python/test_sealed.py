@@ -192,7 +192,7 @@ def test_damage_is_refused(cache: Cache) -> None:
         and "data.txt is damaged; put a whole copy of the sealed cache in its place" in refused
     )
     refused = cache.fails("import magic_module.alpha", env={"MAGIC_MODULE_VERIFY": "full"})
-    assert f"data.txt is damaged and cannot be mended: the cache {cache.path} is sealed; put a whole copy" in refused
+    assert f"data.txt is damaged and cannot be repaired: the cache {cache.path} is sealed; put a whole copy" in refused
     assert "is not as it was sealed" in cache.say("seal", status=1).stderr
     assert "data.txt is damaged" in cache.say("verify", status=1).stdout
 
@@ -202,7 +202,7 @@ def test_a_listing_that_does_not_hold_settles_nothing(cache: Cache) -> None:
     cache.write("trees/*/alpha/data.txt", "longer\n")
     (cache.path / "v1" / "sealed").touch()  # whoever puts a file there again has it looked at again
     last = cache.fails("import magic_module.alpha")
-    assert "IntegrityError" in last and "data.txt is damaged and cannot be mended" in last
+    assert "IntegrityError" in last and "data.txt is damaged and cannot be repaired" in last
     said = cache.say("doctor", status=1).stdout
     assert f"{cache.path} is not as it was sealed" in said and "data.txt has 7 bytes, and 5 were sealed" in said
     assert cache.world.run("import magic_module.beta as it; print(it.VALUE)").stdout == "1\n", "the rest is used"
