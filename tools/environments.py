@@ -18,6 +18,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from interpreters import SPAN, Interpreter, find
@@ -169,10 +170,16 @@ def _digest_of_sources() -> str:
     return digest.hexdigest()
 
 
-def main() -> int:
+def installed_wheel() -> Path:
+    """The wheel, once it is in .venv/tools, too."""
+    tool_python_with_wheel(interpreters()[0])
+    return wheel()
+
+
+def main(make: Callable[[], Path]) -> int:
+    """Makes a wheel, and prints where it is, or in one sentence why there is none."""
     try:
-        built = wheel()
-        tool_python_with_wheel(interpreters()[0])
+        built = make()
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
@@ -181,4 +188,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(installed_wheel))

@@ -21,6 +21,7 @@ from environments import (
     environment,
     executable,
     interpreters,
+    main,
     run,
     wheel,
 )
@@ -63,19 +64,14 @@ def tell_the_story(built: Path) -> None:
         run([fresh / "bin" / "magic-module", "demo"])
 
 
-def main() -> int:
-    try:
-        if sys.platform == "linux":
-            built = portable_wheel()
-            tell_the_story(built)
-        else:
-            built = wheel()
-    except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    print(built.relative_to(ROOT))
-    return 0
+def tried_wheel() -> Path:
+    """The wheel that people get; on Linux its story was told."""
+    if sys.platform != "linux":
+        return wheel()
+    built = portable_wheel()
+    tell_the_story(built)
+    return built
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(tried_wheel))

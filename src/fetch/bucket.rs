@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::retry::{Attempts, Limits};
 use super::{failed, late};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::name::SafeUrl;
 use crate::origin::client::Access;
 use crate::origin::http::Http;
@@ -49,11 +49,8 @@ impl Bucket {
     /// Of what has this name.
     pub fn url_of(&self, name: &str) -> Result<SafeUrl> {
         self.url.join(name).map_err(|error| {
-            Error::new(
-                crate::error::Kind::Configuration,
-                format!("{name} is not a name in a bucket"),
-            )
-            .caused_by(&error)
+            let what = format!("{name} is not a name in a bucket");
+            Error::new(Kind::Configuration, what).caused_by(&error)
         })
     }
 

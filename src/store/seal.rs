@@ -81,8 +81,9 @@ impl Store {
 
     /// Looks whether a cache is sealed whose folder `v1` has just been looked at.
     pub(super) fn meet(&self, root: &Path, metadata: &std::fs::Metadata) -> Result<()> {
-        // A cache that can be written to has this bit; so those pay nothing for the question.
-        if Status::of(metadata).mode & 0o222 != 0 {
+        // A cache that can be written to has this bit, and none is sealed where there are none; so those
+        // pay nothing for the question.
+        if cfg!(not(unix)) || Status::of(metadata).mode & 0o222 != 0 {
             set(root, OPEN);
             return Ok(());
         }

@@ -21,7 +21,7 @@ use url::Url;
 use super::profile::{self, Profile};
 use super::refused::{missing, unreadable};
 use super::{BoxFuture, Cloud, Connector, Door, OriginError, Store};
-use super::{below, endpoint, header, is_on, retry, unusable, variable};
+use super::{below, endpoint, header, is_on, retry, said, unusable, variable};
 use crate::name::Digest;
 
 /// Where Amazon looks for a bucket whose region nobody told.
@@ -122,16 +122,12 @@ async fn found(
     if role.is_none() && !has_container && is_on("AWS_EC2_METADATA_DISABLED")? {
         return Err(missing(Cloud::Amazon, None));
     }
-    let mut builder = AmazonS3Builder::new()
+    let builder = AmazonS3Builder::new()
         .with_bucket_name("any")
         .with_region(region)
         .with_retry(retry())
         .with_http_connector(connector);
-    for (name, key) in VARIABLES {
-        if let Some(value) = variable(name) {
-            builder = builder.with_config(*key, value);
-        }
-    }
+    let mut builder = said(VARIABLES).fold(builder, |it, (key, value)| it.with_config(key, value));
     if let (Some(file), Some(role)) = (file, role) {
         builder = builder.with_config(Key::WebIdentityTokenFile, file);
         builder = builder.with_config(Key::RoleArn, role);

@@ -17,7 +17,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::refused::{missing, unreadable};
 use super::{BoxFuture, Cloud, Connector, Door, OriginError, Store};
-use super::{below, endpoint, header, is_on, retry, unusable, variable};
+use super::{below, endpoint, header, is_on, retry, said, unusable, variable};
 use crate::name::Digest;
 
 static VERSION: HeaderName = HeaderName::from_static("x-ms-version");
@@ -57,17 +57,14 @@ pub(super) fn open(container: &str, connector: Connector) -> Result<Store, Origi
     let door: Option<Box<dyn Door>> = if is_on("AZURE_SKIP_SIGNATURE")? {
         None
     } else {
-        let mut builder = MicrosoftAzureBuilder::new()
+        let builder = MicrosoftAzureBuilder::new()
             .with_account(&account)
             .with_container_name(container)
             .with_retry(retry())
             .with_http_connector(connector);
-        for (name, key) in VARIABLES {
-            if let Some(value) = variable(name) {
-                builder = builder.with_config(*key, value);
-            }
-        }
-        let store = builder.build().map_err(|_| unreadable(Cloud::Azure))?;
+        let configured =
+            said(VARIABLES).fold(builder, |it, (key, value)| it.with_config(key, value));
+        let store = configured.build().map_err(|_| unreadable(Cloud::Azure))?;
         Some(Box::new(Azure { credentials: store.credentials().clone(), account }))
     };
     Ok(Store {

@@ -13,7 +13,7 @@ use reqwest::header::{AUTHORIZATION, HeaderName};
 
 use super::refused::{missing, unreadable};
 use super::{BoxFuture, Cloud, Connector, Door, OriginError, Store};
-use super::{below, endpoint, header, is_on, retry, variable};
+use super::{below, endpoint, header, is_on, retry, said, variable};
 use crate::name::Digest;
 
 /// Who pays where the one who asks does.
@@ -42,16 +42,13 @@ pub(super) fn open(bucket: &str, connector: Connector) -> Result<Store, OriginEr
     let door: Option<Box<dyn Door>> = if is_open {
         None
     } else {
-        let mut builder = GoogleCloudStorageBuilder::new()
+        let builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(bucket)
             .with_retry(retry())
             .with_http_connector(connector);
-        for (name, key) in VARIABLES {
-            if let Some(value) = variable(name) {
-                builder = builder.with_config(*key, value);
-            }
-        }
-        let store = builder.build().map_err(|_| unreadable(Cloud::Google))?;
+        let configured =
+            said(VARIABLES).fold(builder, |it, (key, value)| it.with_config(key, value));
+        let store = configured.build().map_err(|_| unreadable(Cloud::Google))?;
         let project = variable("GOOGLE_CLOUD_QUOTA_PROJECT");
         Some(Box::new(Google { credentials: store.credentials().clone(), project }))
     };

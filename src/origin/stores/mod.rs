@@ -193,6 +193,11 @@ fn variable(name: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
+/// Those of a cloud's variables that are set, each with what it is to `object_store`.
+fn said<K: Copy>(variables: &[(&str, K)]) -> impl Iterator<Item = (K, String)> {
+    variables.iter().filter_map(|(name, key)| Some((*key, variable(name)?)))
+}
+
 fn is_on(name: &str) -> Result<bool, OriginError> {
     match variable(name).map(|text| text.to_ascii_lowercase()).as_deref() {
         None | Some("0" | "false" | "no" | "off") => Ok(false),

@@ -58,7 +58,7 @@ pub struct Options {
     pub drop_older_than: Option<u64>,
     /// The time of publishing, in seconds since 1970.
     pub clock: u64,
-    /// `clock` came from `SOURCE_DATE_EPOCH`: it printed nothing about today.
+    /// `clock` came from `SOURCE_DATE_EPOCH`: it says nothing about today.
     pub settings_epoch: bool,
     /// Keys that sign the manifest; the first one's signature stands beside it.
     pub sign: Vec<Signer>,

@@ -30,7 +30,7 @@ def carried(text: str, old: str) -> str:
 
 
 def found(lock: Path, mark: str) -> str | None:
-    """What a lock says; None if it printed nothing, or is not there."""
+    """What a lock says; None if it says nothing, or is not there."""
     try:
         text = lock.read_text("utf-8", "replace")
     except OSError:
