@@ -15,6 +15,7 @@
 //! sync      whether a lock is of what its folder says    bundle  what is carried elsewhere
 //! run       a script in processes of its own, within limits
 //! seal      a cache that nothing changes any more
+//! sources   what tools read of units: stubs and sources
 //! ```
 
 pub mod activate;
@@ -40,6 +41,7 @@ pub mod run;
 #[cfg(feature = "scan")]
 pub mod script;
 pub mod seal;
+pub mod sources;
 pub mod space;
 pub mod sync;
 pub mod verify;

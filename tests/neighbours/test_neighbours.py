@@ -1,4 +1,4 @@
-"""Tools of others: a program that PyInstaller packs, and shells that complete our commands."""
+"""Tools of others: a program that PyInstaller packs, shells that complete our commands, mypy that reads our stubs."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ try:
 except ModuleNotFoundError as error:
     print(type(error).__name__)
 print(magic_module.alpha._upgrade().changed, mm.verify().ok)
+"""
+
+TYPED = """\
+import magic_module.alpha
+value: int = magic_module.alpha.double(1)
+magic_module.alpha.double("one")
+magic_module.alpha.triple
+import magic_module.absent
+magic_module.mount("acme", 1)
 """
 
 COMPLETE = """
@@ -48,6 +57,27 @@ def test_a_program_that_pyinstaller_packs(world: World) -> None:
     ended = subprocess.run([packed], env=world.environment(settings), capture_output=True, text=True)
     said = "True 1 ['magic_module.alpha']\nModuleNotFoundError\nFalse True\n"
     assert (ended.returncode, ended.stdout) == (0, said), ended.stderr
+
+
+def test_mypy_reads_stubs_of_what_is_not_downloaded(world: World) -> None:
+    world.publish({"alpha.py": "import os\ndef double(x: int) -> int: return x * 2\n"})
+    settings = {"MAGIC_MODULE_MANIFEST_URL": world.serve().manifest_url}
+    world.run(None, args=["-m", "magic_module", "stubs", "magic_module.alpha"], env=settings, warnings=False)
+    (world.work / "program.py").write_text(TYPED)
+    ended = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--hide-error-context", "program.py"],
+        cwd=world.work,
+        env=world.environment({"PYTHONPATH": "typings"}),
+        capture_output=True,
+        text=True,
+    )
+    errors = [line.split(": ", 2)[0] + line.rpartition(" ")[2] for line in ended.stdout.splitlines() if "error" in line]
+    assert errors == [
+        "program.py:3[arg-type]",
+        "program.py:4[attr-defined]",
+        "program.py:5[import-not-found]",
+        "program.py:6[arg-type]",
+    ], ended.stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -39,6 +39,30 @@ pub fn _unit_file(py: Python<'_>, name: String, path: String) -> PyResult<PathBu
     block(py, session, None, async move |session| session.data_path_in(&mount, &name, &path).await)
 }
 
+/// What tools read of units, fetched if it is not here: for each its name, its version, a folder, the
+/// paths of stubs and sources there, and those that stubs of its other extension modules would have.
+#[pyfunction]
+#[expect(clippy::type_complexity, reason = "as Python takes it apart")]
+pub fn _sources(
+    py: Python<'_>,
+    names: Vec<String>,
+) -> PyResult<Vec<(String, String, String, PathBuf, Vec<String>, Vec<String>)>> {
+    let session = session(py)?;
+    let mut found = Vec::new();
+    for (mount, names) in session.by_mount(&names).or_raise(py)? {
+        let asked = mount.clone();
+        let sources =
+            block(py, session, None, async move |session| session.sources(&asked, &names).await)?;
+        let namespace = mount.namespace.to_string();
+        found.extend(
+            sources
+                .into_iter()
+                .map(|it| (namespace.clone(), it.name, it.version, it.folder, it.texts, it.opaque)),
+        );
+    }
+    Ok(found)
+}
+
 /// Lazy files below a folder of a tree, relative to it.
 #[pyfunction]
 pub fn _lazy_files(py: Python<'_>, directory: PathBuf) -> PyResult<Vec<String>> {

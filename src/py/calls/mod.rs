@@ -59,6 +59,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(data::_is_in_view, module)?,
         wrap_pyfunction!(data::_lazy_files, module)?,
         wrap_pyfunction!(data::_lazy_path, module)?,
+        wrap_pyfunction!(data::_sources, module)?,
         wrap_pyfunction!(data::_unit_file, module)?,
         wrap_pyfunction!(data::data_path, module)?,
         wrap_pyfunction!(describe::_distributions, module)?,

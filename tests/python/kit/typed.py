@@ -38,6 +38,7 @@ ANSWERS: dict[str, str | dict[str, str]] = {
     "publish": "_Published",
     "keygen": {"secret": "str", "public": "str", "public_key": "str", "id": "str", "password": "bool"},
     "completion": {"shell": "str", "script": "str"},
+    "stubs": {"output": "str", "units": "list[dict[str, Any]]"},
     "serve": {"url": "str", "manifest_url": "str"},
     "lock": {
         "lock": "str",

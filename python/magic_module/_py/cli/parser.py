@@ -162,6 +162,9 @@ def command_line() -> argparse.ArgumentParser:
     add("completion.completion", "completion", "Print what makes a shell complete commands and options.").add_argument(
         "shell", choices=("bash", "zsh", "fish"), help="see its documentation for where to put this"
     )
+    stubs = add("stubs.stubs", "stubs", "Write stub packages, which tell type checkers what is in units; run nothing.")
+    stubs.add_argument("names", metavar="NAME[==VERSION]", nargs="+", help="their sources are fetched if need be")
+    stubs.add_argument("--output", metavar="DIR", default="typings", help="default: typings, where Pyright looks")
     activate = add(
         "activate.activate", "activate", "Give every program of a virtual environment the packages of a lock."
     )
