@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::forking::Lock;
 use crate::name::{SafeUrl, UrlText};
 
 /// The shortest time between two progress events of one operation.
@@ -211,7 +212,7 @@ struct Queue {
 pub struct Events {
     wanted: AtomicBool,
     noticed: AtomicBool,
-    queue: Mutex<Queue>,
+    queue: Lock<Queue>,
 }
 
 impl Events {
@@ -237,10 +238,6 @@ impl Events {
         }
     }
 
-    pub(crate) fn lock(&self) -> &dyn ForkLock {
-        &self.queue
-    }
-
     /// Empties the queue, the oldest first.
     pub fn take(&self) -> Vec<Event> {
         if self.wanted() { self.queue.lock().events.drain(..).collect() } else { Vec::new() }
@@ -263,26 +260,6 @@ impl Events {
         let mut queue = self.queue.lock();
         self.noticed.store(false, Ordering::Release);
         std::mem::take(&mut queue.notices)
-    }
-}
-
-/// A lock that `fork()` must not catch in the hands of another thread.
-pub trait ForkLock: Sync {
-    /// Locks without a guard: [`release`](Self::release) must follow.
-    fn hold(&self);
-    /// # Safety
-    /// Only after `hold` in the same thread, once.
-    unsafe fn release(&self);
-}
-
-impl<T: Send> ForkLock for Mutex<T> {
-    fn hold(&self) {
-        std::mem::forget(self.lock());
-    }
-
-    unsafe fn release(&self) {
-        // SAFETY: `hold` forgot the guard of this lock.
-        unsafe { self.force_unlock() }
     }
 }
 

@@ -15,10 +15,9 @@ mod views;
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::forking::Lock;
 use crate::lockfile::Project;
 use crate::mount::{Mount, MountRequest};
 use crate::name::{Namespace, UrlText};
@@ -46,7 +45,7 @@ pub struct Session {
     pub python: Arc<Python>,
     /// The lock of the folder that the process works in.
     pub project: Arc<Project>,
-    mounts: Mutex<Vec<Arc<Mount>>>,
+    mounts: Lock<Vec<Arc<Mount>>>,
     /// One object for each unit, so that its parts share what is known of it.
     pub units: Interned,
 }
@@ -58,7 +57,7 @@ impl Session {
             engine: Arc::new(Engine::new(settings)),
             python: Arc::new(python),
             project: Arc::default(),
-            mounts: Mutex::default(),
+            mounts: Lock::default(),
             units: Interned::default(),
         }
     }

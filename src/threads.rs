@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::forking;
+
 /// How the names of all threads begin that are started here.
 const NAMED: &str = "magic_module";
 
@@ -79,7 +81,7 @@ pub fn start<M: Send + 'static, T: Send + 'static>(
     debug_assert!(name.starts_with(NAMED), "a thread of ours is known by its name");
     STARTED.store(true, Ordering::SeqCst);
     let (sender, receiver) = mpsc::sync_channel(1);
-    let body = move || receiver.recv().ok().map(work);
+    let body = move || forking::beside(|| receiver.recv().ok().map(work));
     match Builder::new().name(name.to_owned()).spawn(body) {
         Ok(thread) => sender.send(material).map(|()| thread).map_err(|unsent| unsent.0),
         Err(_) => Err(material),
@@ -110,7 +112,10 @@ pub fn together<T: Send>(count: usize, work: impl Fn() -> T + Sync) -> Vec<Optio
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..count)
             .map_while(|_| {
-                Builder::new().name("magic_module-share".to_owned()).spawn_scoped(scope, &work).ok()
+                Builder::new()
+                    .name("magic_module-share".to_owned())
+                    .spawn_scoped(scope, || forking::beside(&work))
+                    .ok()
             })
             .collect();
         let mut done = vec![Some(work())];

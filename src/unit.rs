@@ -7,13 +7,12 @@ use std::path::{MAIN_SEPARATOR_STR, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use parking_lot::Mutex;
-
 use crate::assemble;
 use crate::compile::Sharing;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::events::{Event, Finding};
+use crate::forking::Lock;
 use crate::layout::{Found, Layout, Suffixes};
 use crate::manifest::Record;
 use crate::mount::Mount;
@@ -81,9 +80,9 @@ pub struct Unit {
     shown: PathBuf,
     /// It was found by asking for the manifest just now, and not used since.
     asked: AtomicBool,
-    tree: Mutex<Option<Arc<Tree>>>,
+    tree: Lock<Option<Arc<Tree>>>,
     /// What [`Unit::of_tree`] read of the tree: [`Unit::prepare`] need not read it again.
-    unchecked: Mutex<Option<Tree>>,
+    unchecked: Lock<Option<Tree>>,
     code: OnceLock<CodePack>,
     /// What is hashed beside the import.
     ahead: OnceLock<Option<Arc<Ahead>>>,
@@ -148,8 +147,8 @@ impl Unit {
             shown: mount.supply.view().map_or_else(|| folder.clone(), |view| view.folder.clone()),
             folder,
             asked: AtomicBool::new(false),
-            tree: Mutex::new(None),
-            unchecked: Mutex::new(tree),
+            tree: Lock::new(None),
+            unchecked: Lock::new(tree),
             code: OnceLock::new(),
             ahead: OnceLock::new(),
         }

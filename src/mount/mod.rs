@@ -20,11 +20,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use parking_lot::Mutex;
-
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::events::ForkLock;
+use crate::forking::Lock;
 use crate::lockfile::Project;
 use crate::name::{Digest, Namespace, UnitName, Version};
 use crate::origin::Freshness;
@@ -65,7 +63,7 @@ pub struct Mount {
     pub folder: MountFolder,
     /// What is installed beside its view, once somebody looked.
     installed: OnceLock<Installed>,
-    bound: Mutex<Option<Arc<Bound>>>,
+    bound: Lock<Option<Arc<Bound>>>,
     project: OnceLock<Arc<Project>>,
     /// How often this process was told whether there is something newer.
     answers: AtomicU64,
@@ -121,7 +119,7 @@ impl Mount {
             identity,
             supply,
             installed: OnceLock::new(),
-            bound: Mutex::default(),
+            bound: Lock::default(),
             project: OnceLock::new(),
             answers: AtomicU64::new(0),
             trusted: AtomicBool::new(false),
@@ -265,11 +263,5 @@ impl Mount {
         if self.answers.load(Ordering::Relaxed) > 0 {
             self.supply.remember_absent(name);
         }
-    }
-
-    /// Another thread may have held these at a fork; see `Session::hold`.
-    pub fn locks(&self) -> impl Iterator<Item = &dyn ForkLock> {
-        let own: &dyn ForkLock = &self.bound;
-        std::iter::once(own).chain(self.supply.locks())
     }
 }

@@ -1,44 +1,21 @@
-//! What a `fork()` does to a session: no lock is ever copied in the hands of another thread.
+//! What a `fork()` does to a session, beside its locks: no thread is left over, and the child keeps what it uses.
 //! What a program does that closes our files is mended in the same way: they are locked again.
 
 use std::sync::Arc;
 
 use super::Session;
-use crate::events::ForkLock;
 use crate::mount::Bound;
 use crate::store::lock::Shared;
 use crate::threads;
 
 impl Session {
-    /// Takes every lock that another thread could hold while this one forks.
-    pub fn hold(&self) {
-        // CPython warns of a fork where there are other threads: those end that nobody waits for.
+    /// CPython warns of a fork where there are other threads: those end that nobody waits for.
+    pub fn settle(&self) {
         if !threads::are_at_work() {
             if let Some(compiling) = self.engine.compiling.get() {
                 compiling.dismiss();
             }
             threads::settle();
-        }
-        self.mounts.hold();
-        // SAFETY: `hold` keeps the list as it is.
-        for mount in unsafe { &*self.mounts.data_ptr() } {
-            mount.locks().for_each(ForkLock::hold);
-        }
-        self.units.lock().hold();
-        self.engine.events.lock().hold();
-    }
-
-    /// # Safety
-    /// Only after `hold` in the same thread, once.
-    pub unsafe fn release(&self) {
-        // SAFETY: the caller's promise, lock by lock in reverse order.
-        unsafe {
-            self.engine.events.lock().release();
-            self.units.lock().release();
-            for mount in &*self.mounts.data_ptr() {
-                mount.locks().for_each(|lock| lock.release());
-            }
-            ForkLock::release(&self.mounts);
         }
     }
 

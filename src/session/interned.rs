@@ -3,16 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
-use crate::events::ForkLock;
+use crate::forking::Lock;
 use crate::mount::Mount;
 use crate::name::{Digest, UnitName};
 use crate::unit::Unit;
 
 /// By their trees: nearly always one for each.
 #[derive(Default)]
-pub struct Interned(Mutex<HashMap<Digest, Vec<Arc<Unit>>>>);
+pub struct Interned(Lock<HashMap<Digest, Vec<Arc<Unit>>>>);
 
 impl Interned {
     /// The unit that stands for this one from now on.
@@ -47,10 +45,5 @@ impl Interned {
             same.retain(|unit| !unit.is_of(mount));
             !same.is_empty()
         });
-    }
-
-    /// Another thread may have held this at a fork; see `Session::hold`.
-    pub fn lock(&self) -> &dyn ForkLock {
-        &self.0
     }
 }

@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use parking_lot::Mutex;
-
 use super::{Supply, View};
+use crate::forking::Lock;
 use crate::name::UnitName;
 use crate::resolved::Optional;
 use crate::store::Store;
@@ -28,7 +27,7 @@ pub enum Importer {
 
 /// What a process knows of the imports of a view.
 #[derive(Debug, Default)]
-pub struct Imports(Mutex<Known>);
+pub struct Imports(Lock<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -36,13 +35,6 @@ struct Known {
     present: BTreeMap<UnitName, bool>,
     /// Whether a unit was imported in such a way only that nothing would miss it.
     spare: BTreeMap<UnitName, bool>,
-}
-
-impl Imports {
-    /// What another thread may hold at a fork.
-    pub fn lock(&self) -> &dyn crate::events::ForkLock {
-        &self.0
-    }
 }
 
 impl View {

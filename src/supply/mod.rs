@@ -16,11 +16,9 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::events::ForkLock;
+use crate::forking::Lock;
 use crate::index::{Units, named_alike};
 use crate::manifest::{Manifest, Modules, Record};
 use crate::name::{Digest, Namespace, SafeUrl, UnitName, UrlText, Version};
@@ -119,7 +117,7 @@ pub struct Knot {
     /// What it is made of, in the order of their names.
     pub members: Vec<(UnitName, Digest)>,
     /// As this process has found it.
-    pub tree: Mutex<Option<Arc<Tree>>>,
+    pub tree: Lock<Option<Arc<Tree>>>,
 }
 
 /// What has to be waited for.
@@ -283,10 +281,5 @@ pub trait Supply: Send + Sync {
     /// True if that was noted since the newest document came.
     fn is_refused(&self) -> bool {
         false
-    }
-
-    /// What another thread may hold at a fork.
-    fn locks(&self) -> Vec<&dyn ForkLock> {
-        Vec::new()
     }
 }

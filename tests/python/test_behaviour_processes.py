@@ -309,6 +309,44 @@ def test_fork_during_a_download_of_another_thread(world: World) -> None:
 
 
 @needs_fork
+def test_a_thread_that_looks_for_a_unit_does_not_stop_a_fork(acme: Make) -> None:
+    """It may run between what libraries have registered for a fork, and needs what the session knows."""
+    result = acme(UNITS).run(
+        fork_script(
+            """
+            import threading
+            at_fork, looked, found = threading.Event(), threading.Event(), []
+
+            def wait_for_the_thread():
+                at_fork.set()
+                found.append(looked.wait(60))
+
+            # Such functions are called in reverse order: this one after what an import of ours registers.
+            os.register_at_fork(before=wait_for_the_thread)
+            import importlib.util, acme.other
+            known = importlib.util.find_spec("acme.shapes").name
+
+            def look():
+                at_fork.wait()
+                found.append(importlib.util.find_spec("acme.shapes").name == known)
+                looked.set()
+
+            thread = threading.Thread(target=look)
+            thread.start()
+
+            def use():
+                from acme import shapes
+                assert shapes.double(2) == 4
+
+            print(child(use), found)
+            """
+        ),
+        warnings=False,
+    )
+    assert result.stdout == "0 [True, True]\n"
+
+
+@needs_fork
 def test_fork_while_another_thread_runs_the_body_of_a_unit(acme: Make) -> None:
     """CPython's own module lock of the half-made module must not be held for ever in the child."""
     units = UNITS | {

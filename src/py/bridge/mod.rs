@@ -8,6 +8,7 @@
 //! requirements whether they are met
 //! placeholder  stands in `__path__` until a mount is needed
 //! import_lock  given up while somebody waits
+//! detached     work without the interpreter
 //! errors       kinds ─▶ exception classes
 //! audit        what is about to happen ─▶ audit events
 //! consent      who is asked whether something may be fetched
@@ -23,6 +24,7 @@ pub mod attempt;
 pub mod audit;
 pub mod choosing;
 pub mod consent;
+pub mod detached;
 pub mod dict;
 pub mod errors;
 pub mod facts;

@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::consent::{answer, asker};
+use super::detached::detached;
 use super::errors::OrRaise;
 use super::listeners::{call_if_there, deliver, fail, listen, tell};
 use super::state::know_tags;
@@ -81,7 +82,7 @@ fn wait<T: Send + 'static>(
 ) -> PyResult<T> {
     let (began, mut fetches) = (Instant::now(), false);
     loop {
-        let next = py.detach(|| work.next(TICK));
+        let next = detached(py, || work.next(TICK));
         let answered = match &next {
             Next::Told(Step::Asked(Question::May(acts), _)) => {
                 fetches |= acts.iter().any(|act| matches!(act, Act::Fetch { .. }));
@@ -104,14 +105,14 @@ fn wait<T: Send + 'static>(
                 if fetches {
                     told::tell(|| json!({"waited": began.elapsed().as_secs_f64()}));
                 }
-                py.detach(|| work.end());
+                detached(py, || work.end());
                 return result.or_raise(py);
             }
             (Next::Told(Step::Asked(_, answer)), Ok(())) => {
                 let _ = answer.send(());
             }
             (_, Err(raised)) => {
-                py.detach(|| work.end());
+                detached(py, || work.end());
                 return Err(raised);
             }
             (Next::Tick, Ok(())) => {}

@@ -5,9 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use pyo3::prelude::*;
 
+use super::detached::detached;
 use super::errors::OrRaise;
 use super::import_lock::busy;
 use super::placeholder::settle;
+use crate::forking;
 use crate::layout::Suffixes;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -27,12 +29,15 @@ pub fn session(py: Python<'_>) -> PyResult<&'static Arc<Session>> {
     if let Some(session) = SESSION.get() {
         return Ok(session);
     }
-    let session = Arc::new(Session::new(Settings::from_env().or_raise(py)?, interpreter(py)?));
+    let made = Arc::new(Session::new(Settings::from_env().or_raise(py)?, interpreter(py)?));
     if let Some(folder) = beside_program(py)? {
-        session.engine.fetcher.bundles.add(folder);
+        made.engine.fetcher.bundles.add(folder);
     }
-    let session = SESSION.get_or_init(|| session);
-    settle(py, session)?;
+    let session = SESSION.get_or_init(|| made.clone());
+    // Another thread may have made it meanwhile: the list is changed once.
+    if Arc::ptr_eq(session, &made) {
+        settle(py, session)?;
+    }
     Ok(session)
 }
 
@@ -93,22 +98,20 @@ pub fn know_tags(py: Python<'_>, session: &Session) -> PyResult<()> {
     Ok(())
 }
 
-/// Takes every lock that another thread might hold while `fork()` copies this one.
-pub fn before_fork() {
+/// No thread is left over that nobody waits for, and none that works beside Python holds a lock.
+pub fn before_fork(py: Python<'_>) {
     if let Some(session) = existing() {
-        session.hold();
+        session.settle();
     }
+    detached(py, forking::close);
 }
 
 pub fn after_fork_in_parent() {
-    if let Some(session) = existing() {
-        // SAFETY: `before_fork` ran in this thread.
-        unsafe { session.release() };
-    }
+    forking::open();
 }
 
 pub fn after_fork_in_child() {
-    after_fork_in_parent();
+    forking::open_in_child();
     // Parent and child share the locks of open files: closed here, they stay the parent's.
     registry::close_all_in_child();
     if let Some(session) = existing() {

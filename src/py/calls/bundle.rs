@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use crate::fetch::Bundle;
 use crate::name::Digest;
+use crate::py::bridge::detached::detached;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::session;
@@ -43,7 +44,7 @@ pub fn _unbundle(
     public_keys: Vec<String>,
 ) -> PyResult<(usize, u64)> {
     let store = &session(py)?.engine.store;
-    py.detach(|| {
+    detached(py, || {
         let keys = Keys::parse(public_keys.iter().map(String::as_str))?;
         let bundle = match public_keys.is_empty() {
             true => Bundle::open(&path)?,
@@ -59,7 +60,7 @@ pub fn _unbundle(
 /// The sha256 of every artifact that a bundle has.
 #[pyfunction]
 pub fn _bundled(py: Python<'_>, path: PathBuf) -> PyResult<Vec<String>> {
-    let bundle = py.detach(|| Bundle::open(&path)).or_raise(py)?;
+    let bundle = detached(py, || Bundle::open(&path)).or_raise(py)?;
     Ok(bundle.digests().map(Digest::to_hex).collect())
 }
 

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyString};
 
 use crate::layout::Suffixes;
+use crate::py::bridge::detached::detached;
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::state::session;
@@ -165,7 +166,7 @@ pub fn check_script(py: Python<'_>, path_or_text: &Bound<'_, PyAny>) -> PyResult
     let session = session(py)?;
     let interpreter = interpreter(py, session)?;
     let facts = interpreter.facts.clone();
-    let sources = py.detach(|| read(&subject, &facts)).or_raise(py)?;
+    let sources = detached(py, || read(&subject, &facts)).or_raise(py)?;
     let around = Around { py, session };
     Ok(ScriptReport(report(&subject, &sources, &interpreter, &around)))
 }

@@ -22,6 +22,7 @@ use super::sync::sync_at_start;
 use crate::error::{Error, Kind};
 use crate::mount::MountRequest;
 use crate::name::UrlText;
+use crate::py::bridge::detached::detached;
 use crate::py::bridge::errors::{OrRaise, kind_of, to_python};
 use crate::py::bridge::state::{existing, session};
 use crate::py::hook::broken::{forget, note};
@@ -142,7 +143,7 @@ fn preload(py: Python<'_>) -> PyResult<()> {
     else {
         return Ok(());
     };
-    if py.detach(|| engine.store.is_to_preload(registry, engine.settings.lock.as_deref())) {
+    if detached(py, || engine.store.is_to_preload(registry, engine.settings.lock.as_deref())) {
         py.import("magic_module._py.preloading")?.call_method0("begin")?;
     }
     Ok(())
@@ -154,7 +155,7 @@ pub fn _note_preloaded(py: Python<'_>, is_done: bool) -> PyResult<()> {
     let engine = &session(py)?.engine;
     let Some(registry) = &engine.settings.registry else { return Ok(()) };
     let lock = engine.settings.lock.as_deref();
-    py.detach(|| engine.store.note_preloaded(registry, lock, is_done)).or_raise(py)
+    detached(py, || engine.store.note_preloaded(registry, lock, is_done)).or_raise(py)
 }
 
 /// Mounts what `MAGIC_MODULE_LOCK` and `MAGIC_MODULE_MOUNTS` say. One that fails does not keep the
@@ -232,7 +233,7 @@ fn mount_registry(py: Python<'_>) -> PyResult<()> {
 pub fn _note_plain_lock(py: Python<'_>) -> PyResult<()> {
     let session = session(py)?;
     let Some(registry) = &session.engine.settings.registry else { return Ok(()) };
-    py.detach(|| session.engine.store.note_plain_lock(registry)).or_raise(py)
+    detached(py, || session.engine.store.note_plain_lock(registry)).or_raise(py)
 }
 
 fn of_lock(lock: PathBuf) -> Exported {

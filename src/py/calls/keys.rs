@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::py::bridge::detached::detached;
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::errors::OrRaise;
 use crate::settings::Settings;
@@ -27,7 +28,7 @@ pub fn _signature(
 ) -> PyResult<Vec<u8>> {
     let settings = Settings::from_env().or_raise(py)?;
     let password = settings.password(password.as_deref());
-    py.detach(|| Signer::read(&path, password)?.sign(&bytes, &comment)).or_raise(py)
+    detached(py, || Signer::read(&path, password)?.sign(&bytes, &comment)).or_raise(py)
 }
 
 /// Writes a key pair; the environment's password is for keys that are to have one.
@@ -42,7 +43,7 @@ pub fn _keygen(
     let settings = Settings::from_env().or_raise(py)?;
     let given = password.as_deref();
     let password = if protect { settings.password(given) } else { given };
-    let made = py.detach(|| generate(&path, password)).or_raise(py)?;
+    let made = detached(py, || generate(&path, password)).or_raise(py)?;
     Ok(dict!(py,
         secret: made.secret.to_string_lossy(),
         public: made.public.to_string_lossy(),

@@ -16,6 +16,7 @@ use crate::lockfile;
 use crate::mount::{Mount as CoreMount, MountRequest};
 use crate::name::{Digest, Namespace};
 use crate::py::bridge::choosing::{BUILDER, launch};
+use crate::py::bridge::detached::detached;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::{session, version};
@@ -166,7 +167,7 @@ pub fn _tell_logins(py: Python<'_>, urls: Vec<String>) -> PyResult<()> {
 pub fn _script_folder(py: Python<'_>, facts: &str) -> PyResult<PathBuf> {
     let facts = format!("{}\n{facts}", environment(py)?);
     let session = session(py)?;
-    py.detach(|| session.engine.store.script(&facts)).or_raise(py)
+    detached(py, || session.engine.store.script(&facts)).or_raise(py)
 }
 
 fn request(source: lock::Source, first: bool) -> MountRequest {

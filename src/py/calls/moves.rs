@@ -15,6 +15,7 @@ use pyo3::types::PyList;
 use super::types::Upgrade;
 use crate::mount::Mount;
 use crate::py::bridge::audit;
+use crate::py::bridge::detached::detached;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::listeners::deliver;
 use crate::py::bridge::requirements::check;
@@ -201,7 +202,7 @@ fn apply(
 /// True if only a new process is sure to use the new versions alone.
 fn make_moves(py: Python<'_>, session: &Arc<Session>, prepared: &Prepared) -> PyResult<bool> {
     let reload = py.import("magic_module._py.reload")?;
-    let commit = || py.detach(|| session.commit(prepared)).or_raise(py);
+    let commit = || detached(py, || session.commit(prepared)).or_raise(py);
     let moves = announced(py, session, prepared)?;
     if reload.call_method1("needs_restart", (&moves,))?.extract()? {
         return commit().map(|()| true);

@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 
 use super::lock::opened;
 use crate::error::{Error, Kind};
+use crate::py::bridge::detached::{attached, detached};
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::facts::facts;
@@ -40,7 +41,7 @@ pub fn _publish<'py>(
         options.reach.check = Some(check);
         Ok(options)
     };
-    let published = py.detach(|| publish(&source, &output, &options()?));
+    let published = detached(py, || publish(&source, &output, &options()?));
     if let Some(error) = raised.lock().take() {
         return Err(error);
     }
@@ -78,7 +79,7 @@ pub fn _publish_lock<'py>(
 fn check(raised: &Raised) -> Check {
     let raised = raised.clone();
     Arc::new(move || {
-        Python::attach(|py| py.check_signals()).map_err(|error| {
+        attached(|py| py.check_signals()).map_err(|error| {
             *raised.lock() = Some(error);
             Error::new(Kind::Configuration, "publishing was interrupted")
         })
@@ -89,7 +90,7 @@ fn check(raised: &Raised) -> Check {
 fn compiler(py: Python<'_>, compile: Py<PyAny>, raised: &Raised) -> PyResult<Compiler> {
     let (interpreter, raised) = (code_of(py)?, raised.clone());
     let compile = move |path: &str, source: &[u8]| {
-        Python::attach(|py| {
+        attached(|py| {
             py.check_signals()?;
             compile.call1(py, (path, source))?.extract::<Option<Vec<u8>>>(py)
         })

@@ -11,6 +11,7 @@ use super::exported::mount_own_lock;
 use super::mount::Mount;
 use crate::error::{Error, Kind};
 use crate::name::SpaceName;
+use crate::py::bridge::detached::detached;
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::state::{existing, session};
@@ -26,14 +27,14 @@ const SPACE: &str = "MAGIC_MODULE_SPACE";
 pub fn _create_space(py: Python<'_>, name: &str, files: Files) -> PyResult<PathBuf> {
     let space = named(py, name)?;
     let spaces = spaces(py)?;
-    py.detach(|| space::create(&spaces, space.name, &files)).map(|made| made.folder).or_raise(py)
+    detached(py, || space::create(&spaces, space.name, &files)).map(|made| made.folder).or_raise(py)
 }
 
 /// The folder of all spaces, which is made, for one of a name that can be had.
 #[pyfunction]
 pub fn _prepare_space(py: Python<'_>, name: &str) -> PyResult<PathBuf> {
     let (space, spaces) = (named(py, name)?, spaces(py)?);
-    py.detach(|| space::prepare(&spaces, &space.name)).or_raise(py)?;
+    detached(py, || space::prepare(&spaces, &space.name)).or_raise(py)?;
     Ok(spaces)
 }
 
@@ -41,14 +42,14 @@ pub fn _prepare_space(py: Python<'_>, name: &str) -> PyResult<PathBuf> {
 #[pyfunction]
 pub fn _change_space(py: Python<'_>, name: &str, before: Files, files: Files) -> PyResult<bool> {
     let space = named(py, name)?;
-    py.detach(|| space::change(&space, &before, &files)).or_raise(py)
+    detached(py, || space::change(&space, &before, &files)).or_raise(py)
 }
 
 /// Removes a space.
 #[pyfunction]
 pub fn _delete_space(py: Python<'_>, name: &str) -> PyResult<()> {
     let space = named(py, name)?;
-    py.detach(|| space::delete(&space)).or_raise(py)
+    detached(py, || space::delete(&space)).or_raise(py)
 }
 
 /// The folder of a space that is there.
@@ -63,7 +64,7 @@ pub fn _space_folder(py: Python<'_>, name: &str) -> PyResult<PathBuf> {
 #[pyfunction]
 pub fn _spaces(py: Python<'_>) -> PyResult<(PathBuf, Vec<(String, PathBuf)>)> {
     let folder = spaces(py)?;
-    let found = py.detach(|| space::list(&folder)).or_raise(py)?;
+    let found = detached(py, || space::list(&folder)).or_raise(py)?;
     Ok((folder, found.into_iter().map(|it| (it.name.into(), it.folder)).collect()))
 }
 
@@ -71,7 +72,7 @@ pub fn _spaces(py: Python<'_>) -> PyResult<(PathBuf, Vec<(String, PathBuf)>)> {
 #[pyfunction]
 pub fn _usage_of_spaces(py: Python<'_>) -> PyResult<BTreeMap<String, Bound<'_, PyDict>>> {
     let session = session(py)?;
-    let found = py.detach(|| session.usage_of_spaces()).or_raise(py)?;
+    let found = detached(py, || session.usage_of_spaces()).or_raise(py)?;
     let shown = |(folder, usage): (String, space::Usage)| {
         Ok((folder, dict!(py, bytes: usage.bytes, used: usage.used)))
     };

@@ -5,6 +5,7 @@ use pyo3::types::PyDict;
 use std::path::PathBuf;
 
 use super::types::Report;
+use crate::py::bridge::detached::detached;
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::runtime::block;
@@ -55,7 +56,7 @@ pub fn verify(py: Python<'_>, names: Vec<String>) -> PyResult<Report> {
 #[pyo3(signature = (*, limit=None))]
 pub fn prune(py: Python<'_>, limit: Option<u64>) -> PyResult<Report> {
     let session = session(py)?;
-    let (pruned, problem) = py.detach(|| session.prune(limit)).or_raise(py)?;
+    let (pruned, problem) = detached(py, || session.prune(limit)).or_raise(py)?;
     Ok(Report {
         ok: true,
         bytes: pruned.bytes,
@@ -69,13 +70,13 @@ pub fn prune(py: Python<'_>, limit: Option<u64>) -> PyResult<Report> {
 #[pyfunction]
 pub fn _keep_only(py: Python<'_>, names: Vec<String>) -> PyResult<()> {
     let session = session(py)?;
-    py.detach(|| session.keep_only(&names)).or_raise(py)
+    detached(py, || session.keep_only(&names)).or_raise(py)
 }
 
 #[pyfunction]
 pub fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let session = session(py)?;
-    let usage = py.detach(|| session.usage()).or_raise(py)?;
+    let usage = detached(py, || session.usage()).or_raise(py)?;
     let mounts: PyResult<Vec<_>> = usage.mounts.iter().map(|mount| known(py, mount)).collect();
     Ok(dict!(py,
         directory: usage.directory.to_string_lossy(),
@@ -94,7 +95,7 @@ pub fn _cache_usage(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 pub fn _seal(py: Python<'_>, cache: Option<PathBuf>) -> PyResult<Bound<'_, PyDict>> {
     let session = session(py)?;
     let directory = session.cache_or(cache.clone());
-    let closed = py.detach(|| session.seal(cache)).or_raise(py)?;
+    let closed = detached(py, || session.seal(cache)).or_raise(py)?;
     Ok(dict!(py,
         directory: directory.to_string_lossy(),
         digest: closed.digest.to_hex(),
@@ -110,7 +111,7 @@ pub fn _seal(py: Python<'_>, cache: Option<PathBuf>) -> PyResult<Bound<'_, PyDic
 pub fn _unseal(py: Python<'_>, cache: Option<PathBuf>) -> PyResult<(String, bool)> {
     let session = session(py)?;
     let directory = session.cache_or(cache.clone());
-    let was_sealed = py.detach(|| session.unseal(cache)).or_raise(py)?;
+    let was_sealed = detached(py, || session.unseal(cache)).or_raise(py)?;
     Ok((directory.to_string_lossy().into_owned(), was_sealed))
 }
 
@@ -127,7 +128,7 @@ pub fn _journal(py: Python<'_>) -> PyResult<(Option<String>, Vec<String>)> {
 #[pyfunction]
 pub fn _kept(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
     let session = session(py)?;
-    let kept = py.detach(|| session.kept()).or_raise(py)?;
+    let kept = detached(py, || session.kept()).or_raise(py)?;
     let shown = |it: &Kept| {
         Ok(dict!(py, name: &it.name, version: &it.version, bytes: it.bytes, used: it.used))
     };

@@ -16,6 +16,7 @@ use crate::error::{Error, Kind};
 use crate::events::Event;
 use crate::name::Digest;
 use crate::py::bridge::audit;
+use crate::py::bridge::detached::detached;
 use crate::py::bridge::errors::{OrRaise, no_file, to_python};
 use crate::py::bridge::listeners::deliver;
 use crate::session::Session;
@@ -112,7 +113,7 @@ impl<'py> Loading<'_, 'py> {
     ) -> PyResult<Option<Object<'py>>> {
         let (py, module) = (self.loader.py(), &self.module);
         let Some(sharing) = sharing else { return Ok(None) };
-        let Some(marshalled) = py.detach(|| module.of_helper(sharing)) else { return Ok(None) };
+        let Some(marshalled) = detached(py, || module.of_helper(sharing)) else { return Ok(None) };
         let Some(code) = self.code_of(&marshalled)? else { return Ok(None) };
         audit::raise(py, ("compile", source, self.origin))?;
         module.keep(&marshalled);

@@ -65,8 +65,8 @@ fn place(py: Python<'_>, meta_path: &Bound<'_, PyAny>) -> PyResult<usize> {
 }
 
 #[pyfunction]
-fn _before_fork() {
-    state::before_fork();
+fn _before_fork(py: Python<'_>) {
+    state::before_fork(py);
 }
 
 #[pyfunction]

@@ -19,6 +19,7 @@ use super::spec::UnitHandle;
 use super::successor::turn_to_successor;
 use crate::error::{Kind, Result};
 use crate::py::bridge::attempt::{fetched, or_newer};
+use crate::py::bridge::detached::detached;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::listeners::deliver;
 use crate::py::bridge::requirements::check;
@@ -37,7 +38,7 @@ pub fn ready(py: Python<'_>, handle: &UnitHandle) -> PyResult<&'static Arc<Sessi
     let unit = &handle.unit;
     is_not_denied(unit).or_raise(py)?;
     installed::check(py, unit)?;
-    match py.detach(|| session.need_of(unit)).or_raise(py)? {
+    match detached(py, || session.need_of(unit)).or_raise(py)? {
         Need::Nothing => {}
         Need::Check(member) => check(py, session, &[member])?,
         Need::Fetch => fetch(py, session, unit)?,
@@ -105,11 +106,11 @@ fn look<T: Send>(
     handle: &UnitHandle,
     at: impl Fn(&Unit) -> Result<T> + Sync,
 ) -> PyResult<T> {
-    match py.detach(|| at(&handle.unit)) {
+    match detached(py, || at(&handle.unit)) {
         Err(error) if matches!(error.kind(), Kind::Store | Kind::Integrity) => {
             handle.unit.reset();
             ready(py, handle)?;
-            py.detach(|| at(&handle.unit)).or_raise(py)
+            detached(py, || at(&handle.unit)).or_raise(py)
         }
         other => other.or_raise(py),
     }

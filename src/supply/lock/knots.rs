@@ -17,6 +17,7 @@ use super::compile::beside;
 use crate::assemble::compose;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::forking::Lock;
 use crate::inspect::elf::Libraries;
 use crate::name::{Digest, FilePath, UnitName};
 use crate::resolved::{Groups, Owner, Resolved, is_library, joined};
@@ -83,7 +84,7 @@ impl Knots {
         let members = units
             .iter()
             .filter_map(|unit| resolved.units.get(unit).map(|it| (unit.clone(), it.tree)));
-        let knot = Knot { digest, members: members.collect(), tree: parking_lot::Mutex::default() };
+        let knot = Knot { digest, members: members.collect(), tree: Lock::default() };
         let knot = Arc::new(knot);
         self.of.extend(units.iter().map(|unit| (unit.clone(), knot.clone())));
     }

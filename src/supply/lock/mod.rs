@@ -23,13 +23,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
-
 use super::{Answer, Asking, Imports, Knot, Supply, View};
 use crate::distribution::Metadata;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::events::ForkLock;
+use crate::forking::Lock;
 use crate::index::Units;
 use crate::lockfile;
 use crate::manifest::{Manifest, Modules};
@@ -97,7 +95,7 @@ pub struct LockSupply {
     /// Who imported what, through its view.
     imports: Arc<Imports>,
     compiled: OnceLock<Compiled>,
-    knots: Mutex<Knots>,
+    knots: Lock<Knots>,
     site: Option<Opened>,
 }
 
@@ -166,7 +164,7 @@ impl LockSupply {
             folder: MountFolder::new(&engine.store, &identity),
             imports: Arc::default(),
             compiled: OnceLock::new(),
-            knots: Mutex::default(),
+            knots: Lock::default(),
             site,
         }
     }
@@ -318,11 +316,6 @@ impl Supply for LockSupply {
     fn tie(&self, units: &[UnitName]) -> Asking<'_, Vec<UnitName>> {
         let units = units.to_vec();
         Box::pin(async move { self.tie_units(&units).await })
-    }
-
-    /// The same at all times: what is held before a fork is let go after it.
-    fn locks(&self) -> Vec<&dyn ForkLock> {
-        vec![self.imports.lock(), &self.knots]
     }
 
     fn may_fetch(&self, url: &SafeUrl, what: &dyn Fn() -> String) -> Result<()> {

@@ -19,12 +19,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
 use super::{Answer, Asking, Supply};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::events::ForkLock;
+use crate::forking::Lock;
 use crate::manifest::{Manifest, Modules};
 use crate::name::{Digest, Namespace, SafeUrl, UrlText, Version};
 use crate::origin::Freshness;
@@ -67,9 +65,9 @@ pub struct ManifestSupply {
     policy: Policy,
     keys: Keys,
     max_age: WhenOld,
-    manifests: Mutex<HashMap<Digest, Arc<Manifest>>>,
+    manifests: Lock<HashMap<Digest, Arc<Manifest>>>,
     /// Versions that the newest manifest takes back.
-    yanked: Mutex<Arc<Yanked>>,
+    yanked: Lock<Arc<Yanked>>,
     /// When this process last asked whether there is a newer manifest, in seconds since the
     /// epoch; 0: never.
     asked: AtomicU64,
@@ -97,8 +95,8 @@ impl ManifestSupply {
             policy,
             keys,
             max_age: source.max_age,
-            manifests: Mutex::default(),
-            yanked: Mutex::default(),
+            manifests: Lock::default(),
+            yanked: Lock::default(),
             asked: AtomicU64::new(0),
         })
     }
@@ -201,10 +199,6 @@ impl Supply for ManifestSupply {
 
     fn is_refused(&self) -> bool {
         self.folder.state().is_ok_and(|state| state.refused)
-    }
-
-    fn locks(&self) -> Vec<&dyn ForkLock> {
-        vec![&self.manifests, &self.yanked]
     }
 }
 

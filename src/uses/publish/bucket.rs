@@ -18,6 +18,7 @@ use super::site::MANIFEST;
 use super::{Options, refused};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::bucket::{Bucket, Found};
+use crate::forking;
 use crate::name::{Digest, SafeUrl};
 use crate::origin::Content;
 use crate::origin::client::Access;
@@ -208,7 +209,7 @@ impl Remote {
             };
             Builder::new()
                 .name("magic_module-publish".to_owned())
-                .spawn_scoped(scope, body)
+                .spawn_scoped(scope, || forking::beside(body))
                 .map_err(|error| {
                     Error::new(Kind::Store, "cannot start a thread to publish with")
                         .caused_by(&error)
