@@ -1,4 +1,4 @@
-"""Modules of others that are mended when they are loaded while a lock is mounted: they do not expect a view.
+"""Modules of others that are mended when they are loaded. Most of them do not expect the view of a lock.
 
 ```text
 importlib.metadata, importlib_metadata   a distribution's files need not be there yet     -> _py/installed.py
@@ -6,6 +6,8 @@ importlib.resources, importlib_resources what a folder holds need not be there y
 pkg_resources                            looks into a folder only if it knows the class of its finder
 distlib.resources                        looks into a package only if it knows the class of its loader
 pip.__main__                             installs nothing into a view
+IPython.core.completerlib, _pyrepl._module_completer, jedi.inference.compiled.subprocess.functions
+                                         what completes names, lock or not                  -> _py/completing.py
 ```
 
 The first finder asks for this file when one of them is looked for, wherever it is installed.
@@ -56,6 +58,18 @@ def mend(module: "ModuleType") -> None:
         from magic_module._py.portions import mend_readers
 
         mend_readers(module)
+    elif hasattr(module, "get_root_modules"):
+        from magic_module._py.completing import mend_ipython
+
+        mend_ipython(module)
+    elif hasattr(module, "get_module_info"):
+        from magic_module._py.completing import mend_jedi
+
+        mend_jedi(module)
+    elif hasattr(module, "ModuleCompleter"):
+        from magic_module._py.completing import mend_prompt
+
+        mend_prompt(module)
     elif hasattr(module, "find_on_path"):
         _mend_pkg_resources(module)
     elif hasattr(module, "ResourceFinder"):

@@ -1,4 +1,5 @@
-//! Modules of others that do not expect what a view is, and are mended when they are loaded.
+//! Modules of others that do not expect what a view is, or what completers offer before anything is
+//! downloaded. They are mended when they are loaded.
 //!
 //! ```text
 //! import importlib.metadata ─▶ the spec of whoever has it ─▶ its body runs ─▶ mended
@@ -26,8 +27,18 @@ fn is_watched(name: &str) -> bool {
     }
 }
 
-/// True for a name that is mended, while a lock is mounted.
+/// What completes the names after `import`, in IPython and at the prompt of Python itself.
+const COMPLETERS: [&str; 3] = [
+    "IPython.core.completerlib",
+    "_pyrepl._module_completer",
+    "jedi.inference.compiled.subprocess.functions",
+];
+
+/// True for a name that is mended: some are only while a lock is mounted.
 pub fn is_mended(name: &str) -> bool {
+    if COMPLETERS.contains(&name) {
+        return true;
+    }
     is_watched(name)
         && existing().is_some_and(|session| {
             session.find_mount(|mount| mount.supply.view().is_some()).is_some()
@@ -46,6 +57,17 @@ pub fn mended<'py>(
         .import("magic_module._py.mended")?
         .call_method1("spec", (finder, wanted.fullname, wanted.path, wanted.target, found))?;
     Ok((!spec.is_none()).then_some(spec))
+}
+
+/// Mends the completers that were loaded before us.
+pub fn mend_completers(py: Python<'_>) -> PyResult<()> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    for name in COMPLETERS {
+        if let Ok(module) = modules.get_item(name) {
+            py.import("magic_module._py.mended")?.call_method1("mend", (module,))?;
+        }
+    }
+    Ok(())
 }
 
 /// Mends what was loaded before the first lock was mounted.

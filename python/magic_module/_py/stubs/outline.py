@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # as type checkers know it; importing `typing` is a tenth
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    Function = ast.FunctionDef | ast.AsyncFunctionDef
+    _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 #: Longer values are not worth reading for their type.
 LONGEST = 200
@@ -79,7 +79,7 @@ def _statement(it: ast.stmt, in_class: bool) -> Iterator[ast.stmt]:
         yield it
 
 
-def _function(it: Function) -> ast.stmt:
+def _function(it: _Function) -> ast.stmt:
     if it.returns is None and not _gives_anything(it):
         it.returns = ast.Constant(None)
     arguments = it.args
@@ -91,7 +91,7 @@ def _function(it: Function) -> ast.stmt:
     return it
 
 
-def _gives_anything(it: Function) -> bool:
+def _gives_anything(it: _Function) -> bool:
     """Whether it returns or yields a value. What only raises may be there for others to override."""
     nodes = list(_own_nodes(it))
     gives = any(
@@ -101,7 +101,7 @@ def _gives_anything(it: Function) -> bool:
     return gives or isinstance(it.body[-1], ast.Raise)
 
 
-def _own_nodes(it: Function) -> Iterator[ast.AST]:
+def _own_nodes(it: _Function) -> Iterator[ast.AST]:
     """Everything in a function's body, but not in functions and classes in it."""
     waiting: list[ast.AST] = list(reversed(it.body))
     while waiting:
