@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.15 python3.14 python3.13 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$name && break; done)
 TOOLS = .venv/tools/bin/python
 
-.PHONY: help demo test test-newest test-clusters test-clouds test-platform test-lock test-lock-odd lint test-rust test-python torture torture-short torture-archives torture-network fuzz \
+.PHONY: help demo test test-newest check-targets test-clusters test-clouds test-platform test-lock test-lock-odd lint test-rust test-python torture torture-short torture-archives torture-network fuzz \
 	bench bench-counts bench-quick docs wheel environment clean python
 
 help: ## this list
@@ -29,6 +29,9 @@ test-python: python ## every Python test on every interpreter (PYTHONS="3.12" li
 
 test-newest: python ## the same on the interpreters of Debian's unstable suite, in a root that debootstrap makes (needs root)
 	$(PYTHON) tools/check.py newest
+
+check-targets: python ## clippy for the systems that wheels are made for, in a root as that one, with Debian's rustc
+	$(PYTHON) tools/targets.py
 
 test-lock: python ## programs with real packages, lazily and installed (USES=DIR: scripts with a requirements.in)
 	USES=$(USES) $(PYTHON) tools/check.py lock

@@ -60,6 +60,7 @@ impl<T: Open> Own<T> {
     }
 
     /// What it is: of no use where it is not ours any more, but for its name.
+    #[cfg(unix)]
     pub fn identity(&self) -> Option<Identity> {
         self.identity
     }

@@ -47,27 +47,32 @@ exec chroot "$root" /bin/sh -c 'cd "$0" && "$@"; exit $?' "$PWD" "$@"
 
 
 def root() -> Path:
-    """The root, made if it is not there."""
+    """The root of the interpreters, made if it is not there."""
+    # The release wheel is built outside, with the Rust that is here.
+    environments.wheel()
+    return made(FOLDER, PACKAGES, _TESTS)
+
+
+def made(folder: Path, packages: tuple[str, ...], more: str = "exit 0") -> Path:
+    """A root with these packages, made if it is not there; `more` is a script that is given the line of apt-get."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         raise Failure("a root of Debian's unstable suite can be made on Linux only, and by root")
     for program, package in (("debootstrap", "debootstrap"), ("unshare", "util-linux"), ("chroot", "coreutils")):
         if not shutil.which(program):
             raise Failure(f"{program} was not found: install it (on Debian: apt-get install {package})")
-    # The release wheel is built outside, with the Rust that is here.
-    environments.wheel()
-    if (FOLDER / ".made").is_file():
-        return FOLDER
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    run(["debootstrap", "--variant=minbase", "unstable", FOLDER])
+    if (folder / ".made").is_file():
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    run(["debootstrap", "--variant=minbase", "unstable", folder])
     # A mirror may lag behind for weeks; what it has is signed all the same.
     apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "Acquire::Check-Valid-Until=false"]
     install = [*apt, "install", "--yes", "--no-install-recommends"]
-    run(inside(FOLDER, *apt, "update"))
-    run(inside(FOLDER, *install, *PACKAGES))
-    run(inside(FOLDER, "/bin/sh", "-c", _TESTS, "tests", *install))
-    (FOLDER / ".made").touch()
-    return FOLDER
+    run(inside(folder, *apt, "update"))
+    run(inside(folder, *install, *packages))
+    run(inside(folder, "/bin/sh", "-c", more, "more", *install))
+    (folder / ".made").touch()
+    return folder
 
 
 def inside(root: Path, *command: str | Path) -> list[str | Path]:

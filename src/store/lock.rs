@@ -18,7 +18,7 @@ use fs_err::File;
 
 use super::disk::{self, careful};
 use super::{registry, sealed};
-use crate::descriptor::{Identity, Own};
+use crate::descriptor::Own;
 use crate::error::{Error, Result};
 
 /// Locked is the file below the wrapper, whose errors do not tell the system's number: it says
@@ -195,6 +195,7 @@ impl OpenFile {
         };
         #[cfg(unix)]
         {
+            use crate::descriptor::Identity;
             use std::os::unix::fs::MetadataExt;
             let open = self.file.identity();
             Ok(open == Some(Identity { device: named.dev(), inode: named.ino() }))

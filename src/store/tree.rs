@@ -146,7 +146,7 @@ impl Stamp {
         }
         #[cfg(not(unix))]
         {
-            let since = |time: io::Result<std::time::SystemTime>| {
+            let since = |time: std::io::Result<std::time::SystemTime>| {
                 time.ok()
                     .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
                     .map_or(0, |past| past.as_nanos() as i128)

@@ -10,13 +10,17 @@
 
 mod catalogue;
 mod choosing;
+#[cfg(unix)]
 mod crowd;
 mod engine_support;
 mod prune;
+#[cfg(unix)]
 mod rules;
 mod signatures;
+#[cfg(unix)]
 mod store;
 mod upgrades;
+#[cfg(unix)]
 mod views;
 
 use std::sync::Arc;
@@ -371,6 +375,7 @@ fn top_level_names_never_cause_a_request_once_a_manifest_is_known() {
     assert_eq!(world.server.hits(), []);
 }
 
+#[cfg(unix)]
 #[test]
 fn lazy_files_come_when_they_are_asked_for_and_survive_damage() {
     let world = World::new(&[

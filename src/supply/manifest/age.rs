@@ -26,7 +26,7 @@ impl ManifestSupply {
         let max_age = manifest.max_age.unwrap_or_default();
         let what = format!(
             "the manifest {} is from {created}, and older than the {max_age} seconds that it counts as fresh",
-            &self.url
+            self.url
         );
         let hint = "ask the author to publish again, and check this machine's clock";
         match self.max_age {

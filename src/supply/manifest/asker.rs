@@ -61,7 +61,7 @@ async fn turn_within<T>(
         }
         let in_vain = || failed.is_some_and(|path| noted(path) >= began);
         if let Some(lock) = taken {
-            return Ok(Turn::Ask(Some(lock).filter(|_| !(waited && in_vain()))));
+            return Ok(Turn::Ask((!waited || !in_vain()).then_some(lock)));
         }
         if Instant::now() >= end || in_vain() {
             return Ok(Turn::Ask(None));

@@ -278,7 +278,7 @@ impl ManifestSupply {
                 return Ok(Some(proof));
             }
         }
-        let why = format!("the manifest {} is not signed by a key of this mount", &self.url);
+        let why = format!("the manifest {} is not signed by a key of this mount", self.url);
         let hint =
             "ask the author for the current key, or wait until a signed manifest is published";
         let error = Error::new(Kind::Signature, why)
@@ -318,7 +318,7 @@ impl ManifestSupply {
     }
 
     fn refuse(&self, why: &str) -> Error {
-        Error::new(Kind::Integrity, format!("the manifest {} {why}", &self.url))
+        Error::new(Kind::Integrity, format!("the manifest {} {why}", self.url))
             .url(&self.url)
             .path("serial")
     }

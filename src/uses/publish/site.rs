@@ -43,6 +43,7 @@ const TEMPORARY: &str = ".magic-module.tmp";
 const FOLDERS: [&str; 6] =
     ["files", "packs", "parts", "locks", "wheels", super::signatures::FOLDER];
 /// Up to so many new files are synced one by one, more by one sync of the file system.
+#[cfg(target_os = "linux")]
 const FEW: usize = 16;
 
 pub(super) struct Site {

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::io;
 use std::mem::MaybeUninit;
 
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+#[cfg(target_os = "linux")]
+use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::limits::{Limits, Plan};
 use crate::error::{Error, Kind, Result};
 
 /// How long may pass until something is seen that is looked for now and then.
+#[cfg(target_os = "linux")]
 const SAMPLED: &str = "sampled every 50 ms";
 
 /// A run that is about to begin.
@@ -24,6 +27,7 @@ pub struct Arrangement {
     tasks: Option<u64>,
     /// Signals that were blocked before: the script has the same.
     blocked: libc::sigset_t,
+    #[cfg(target_os = "linux")]
     supervisor: rustix::process::Pid,
 }
 
@@ -40,6 +44,7 @@ pub fn arrange(plan: Plan) -> Arrangement {
         group: None,
         tasks: None,
         blocked,
+        #[cfg(target_os = "linux")]
         supervisor: rustix::process::getpid(),
         plan,
     };

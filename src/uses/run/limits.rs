@@ -55,10 +55,12 @@ pub enum Cause {
     /// It took longer than it may.
     Timeout,
     /// It took more memory.
+    #[cfg(target_os = "linux")]
     Memory,
     /// It took more of the processor.
     Cpu,
     /// It had more processes.
+    #[cfg(target_os = "linux")]
     Processes,
     /// Nobody waits for it any more.
     Abandoned,

@@ -18,6 +18,7 @@ use super::limits::{Cause, End};
 const OFTEN: Duration = Duration::from_millis(50);
 /// How often it counts the processes of a group, which is one file to read: a script that does
 /// nothing but fork makes hundreds within the longer time.
+#[cfg(target_os = "linux")]
 const AT_ONCE: Duration = Duration::from_millis(5);
 /// How often it looks for the peak alone.
 const SELDOM: Duration = Duration::from_secs(1);

@@ -1,7 +1,5 @@
 //! What was learnt once is kept for every lock.
 
-use std::os::unix::fs::PermissionsExt;
-
 use magic_module::error::Kind;
 use magic_module::store::wheels;
 
@@ -49,9 +47,12 @@ async fn what_is_damaged_is_asked_for_again() {
         assert_eq!(fs_err::read(&path).unwrap(), good);
     }
     // One that others may write to is nobody's.
-    fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-    assert_eq!(client.one(&one).await.unwrap(), first);
-    assert_eq!(server.count(), 7);
+    #[cfg(unix)]
+    {
+        open_up(&path, 0o666);
+        assert_eq!(client.one(&one).await.unwrap(), first);
+        assert_eq!(server.count(), 7);
+    }
 }
 
 #[tokio::test]
@@ -82,6 +83,13 @@ async fn offline_what_is_kept_is_known_and_all_else_is_an_error() {
     assert_eq!(server.count(), 1);
 }
 
+#[cfg(unix)]
+fn open_up(path: &std::path::Path, mode: u32) {
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+    fs_err::set_permissions(path, permissions).unwrap();
+}
+
+#[cfg(unix)]
 #[tokio::test]
 async fn a_folder_that_others_may_write_to_is_not_read_from() {
     let bytes = Written::small().bytes();
@@ -89,8 +97,7 @@ async fn a_folder_that_others_may_write_to_is_not_read_from() {
     let client = Client::new();
     let one = wheel(&server, &bytes);
     client.one(&one).await.unwrap();
-    let open = std::fs::Permissions::from_mode(0o777);
-    fs_err::set_permissions(client.store.wheels(), open).unwrap();
+    open_up(&client.store.wheels(), 0o777);
     let error = client.one(&one).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Store);
     assert!(error.to_string().contains("others may write to it"), "{error}");
