@@ -11,6 +11,7 @@
 
 mod contents;
 pub mod elf;
+mod files;
 mod pieces;
 mod tail;
 mod whole;
@@ -30,6 +31,7 @@ use crate::policy::Policy;
 use crate::store::{Store, wheels as kept};
 use crate::threads;
 use crate::wheel::{Contents, Wheel, distribution_of};
+pub use files::files;
 use tail::Tail;
 
 /// A wheel that is looked into, with its place among those that were asked about.

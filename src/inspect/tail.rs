@@ -46,7 +46,7 @@ pub(super) enum Tail {
 }
 
 /// Why a tail does not do.
-enum Odd {
+pub(super) enum Odd {
     /// It has something that only the whole wheel can explain.
     Strange,
     /// The server has no ranges; the size that it told.
@@ -67,13 +67,13 @@ impl From<Error> for Odd {
 }
 
 /// One wheel that is asked.
-struct Asking<'a> {
-    fetcher: &'a Fetcher,
-    asked: &'a Asked,
+pub(super) struct Asking<'a> {
+    pub fetcher: &'a Fetcher,
+    pub asked: &'a Asked,
     /// Where it lies in a bundle: nobody is asked then.
-    member: Option<&'a Member>,
-    policy: Policy,
-    progress: &'a Progress,
+    pub member: Option<&'a Member>,
+    pub policy: Policy,
+    pub progress: &'a Progress,
 }
 
 /// Reads what is in a wheel from its end.
@@ -127,7 +127,7 @@ impl Asking<'_> {
     }
 
     /// The first request.
-    async fn last(&self, size: Option<u64>) -> Result<Pieces, Odd> {
+    pub async fn last(&self, size: Option<u64>) -> Result<Pieces, Odd> {
         // Not every server knows the end of a file without its size.
         let wanted = match size {
             Some(0) => return Err(Odd::Strange),
@@ -149,19 +149,23 @@ impl Asking<'_> {
     }
 
     /// Every further one.
-    async fn add(&self, pieces: &mut Pieces, span: Range<u64>) -> Result<(), Odd> {
-        let count = span.end - span.start;
-        if count + pieces.known() > MOST {
+    pub async fn add(&self, pieces: &mut Pieces, span: Range<u64>) -> Result<(), Odd> {
+        if span.end - span.start + pieces.known() > MOST {
             return Err(Odd::Strange);
         }
+        let bytes = self.exactly(span.clone(), pieces.length()).await?;
+        pieces.add(span.start, bytes);
+        Ok(())
+    }
+
+    /// The bytes of a span, of a wheel of this length.
+    pub async fn exactly(&self, span: Range<u64>, length: u64) -> Result<Vec<u8>, Odd> {
+        let count = span.end - span.start;
         match self.part(Wanted::At(span.start, count)).await? {
             Piece::Part { first, bytes, total }
-                if first == span.start
-                    && bytes.len() as u64 == count
-                    && total == pieces.length() =>
+                if first == span.start && bytes.len() as u64 == count && total == length =>
             {
-                pieces.add(first, bytes);
-                Ok(())
+                Ok(bytes)
             }
             _ => Err(Odd::Strange),
         }
@@ -183,7 +187,7 @@ impl Asking<'_> {
 }
 
 /// Spans that lie close together become one.
-fn together(mut spans: Vec<Range<u64>>) -> Vec<Range<u64>> {
+pub(super) fn together(mut spans: Vec<Range<u64>>) -> Vec<Range<u64>> {
     spans.sort_by_key(|span| span.start);
     let mut merged: Vec<Range<u64>> = Vec::new();
     for span in spans {

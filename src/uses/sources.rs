@@ -4,22 +4,29 @@
 //! record ─ without what tools do not read ─ another, smaller tree: fetched, verified, built as any
 //! ```
 //!
-//! No generation lists that tree: nothing imports from it, and `prune` removes it.
+//! No generation lists that tree: nothing imports from it, and `prune` removes it. Of a large wheel, only
+//! these files are asked for, where nobody's rules, login or bundle speaks about the whole of it.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::audit::{Act, permit};
+use crate::engine::Engine;
 use crate::error::Result;
 use crate::events::Progress;
+use crate::fetch::has_login;
+use crate::inspect;
 use crate::layout::Suffixes;
-use crate::manifest::{File, Record};
+use crate::manifest::{File, PackFormat, Record};
 use crate::mount::Mount;
 use crate::name::FilePath;
+use crate::plan::{Packs, plan};
 use crate::session::Session;
 use crate::store::Reuse;
 use crate::unit::Unit;
 use crate::uses::activate::Member;
+use crate::wheel::Wheel;
 
 /// What a tool can read of one unit.
 #[derive(Debug, Clone)]
@@ -70,8 +77,53 @@ impl Session {
                 });
             }
         }
+        for member in &members {
+            self.bring_from_wheel(mount, member, &progress).await?;
+        }
         self.materialize(&members, &progress, Reuse::WhatIsHere).await?;
         Ok(found)
+    }
+
+    /// Brings the files of a wheel that is not here one by one, if that is less than all of it.
+    async fn bring_from_wheel(
+        &self,
+        mount: &Arc<Mount>,
+        member: &Member,
+        progress: &Arc<Progress>,
+    ) -> Result<()> {
+        let Engine { store, fetcher, events, administrator, places, settings, .. } = &*self.engine;
+        let packs = &member.record.packs;
+        let Some(pack) = packs.iter().find(|it| it.format == PackFormat::Wheel) else {
+            return Ok(());
+        };
+        let blobs = store.blobs();
+        let reusable = self.reusable(member)?;
+        let planned = plan(&member.record, blobs, &reusable, Reuse::WhatIsHere, Packs::Needed);
+        let url = mount.supply.resolve(&pack.url)?;
+        if !planned.wanted.iter().any(|wanted| wanted.sha256 == pack.sha256)
+            || url.scheme() == "file"
+            || administrator.rules()?.is_some()
+            || !fetcher.bundles.is_empty(events)
+            || mount.supply.may_fetch(&url, &String::new).is_err()
+            || store.may_write(String::new).is_err()
+            || has_login(places, settings.netrc.as_deref(), &url).await
+        {
+            return Ok(());
+        }
+        let fits = |file: &&File| !file.lazy && !blobs.has(&file.sha256, file.size);
+        let wanted: Vec<File> = member.record.files.iter().filter(fits).cloned().collect();
+        let wheel =
+            Wheel { url: pack.url.clone(), size: Some(pack.size), sha256: Some(pack.sha256) };
+        permit(vec![Act::Resolve { url }]).await;
+        let brought =
+            inspect::files(fetcher, &wheel, wanted, mount.supply.policy(), progress).await;
+        for bytes in
+            brought.map_err(|error| error.or_name(&member.unit.full_name))?.into_iter().flatten()
+        {
+            store.create()?;
+            blobs.insert(&bytes)?;
+        }
+        Ok(())
     }
 }
 

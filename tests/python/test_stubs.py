@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 
 from kit import typed
-from kit.locks import Lock
+from kit.locks import Lock, whole
 from kit.wheels import native_tag, wheel
 from kit.world import World
 from magic_module._py.stubs.outline import outline
+from origins import Origin
 
 pytestmark = pytest.mark.once
 
@@ -232,3 +234,26 @@ def test_stubs_of_a_lock_are_stub_packages_of_their_own(world: World) -> None:
         "share-stubs/__init__.pyi": "Y: int\n",
         "sixlike-stubs/__init__.pyi": "def ensure(x: str) -> str:\n    ...\n",
     }
+
+
+def test_of_a_large_wheel_only_what_tools_read_is_asked_for(world: World) -> None:
+    sources = {f"large/part{number}.py": f"def part(x: int) -> int: return {number}\n" for number in range(40)}
+    library = b"\x7fELF" + random.Random(1).randbytes(1 << 20)
+    large = wheel("large", "1.0", {"large/__init__.py": "", **sources, "large/library.so.1": library}, tag=native_tag())
+    small = wheel("small", "1.0", {"small.py": "SMALL = 1\n"})
+    folder = world.path / "project"
+    (folder / "wheels").mkdir(parents=True)
+    with Origin(folder / "wheels") as origin:
+        lock = Lock(folder, [large, small], url=origin.url)
+        told = stubs(world, "large", "small", lock=lock)
+        assert {name: each["files"] for name, each in told.items()} == {"large": 41, "small": 1}
+        assert whole(origin) == set()
+        assert files(world)["large-stubs/part39.pyi"] == "def part(x: int) -> int:\n    ...\n"
+        # What came so is there as if it had come otherwise; the wheel itself is not.
+        stubs(world, "large", lock=lock)
+        assert origin.take() == []
+        program = (
+            f"import magic_module as mm; mm.mount_lock({str(lock.path)!r}); import large.part7 as it; print(it.part(1))"
+        )
+        assert world.run(program).stdout == "7\n"
+        assert whole(origin) == {"large"}

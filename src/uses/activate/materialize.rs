@@ -264,7 +264,7 @@ impl Session {
     }
 
     /// Other trees of the same unit: most of a new version is in the one before.
-    fn reusable(&self, member: &Member) -> Result<Reusable> {
+    pub(in crate::uses) fn reusable(&self, member: &Member) -> Result<Reusable> {
         let mut reusable = Reusable::default();
         let mount = member.unit.mount()?;
         let Some(bound) = mount.bind()? else { return Ok(reusable) };

@@ -25,12 +25,16 @@ _COMPUTED = (
     *(ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr),
 )
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.Lambda)
+
+#: An attribute of functions that yield something.
+_GENERATOR = "is_generator"
 
 
 def outline(source: bytes) -> str:
     """The stub of a module; a SyntaxError or ValueError if this interpreter cannot read it."""
     module = ast.parse(source)
+    if b"yield" in source:
+        _mark_generators(module)
     module.body = list(_statements(module.body))
     text = ast.unparse(ast.fix_missing_locations(module))
     return f"{text}\nimport _typeshed\n" if UNKNOWN in text else f"{text}\n"
@@ -93,22 +97,30 @@ def _function(it: _Function) -> ast.stmt:
 
 def _gives_anything(it: _Function) -> bool:
     """Whether it returns or yields a value. What only raises may be there for others to override."""
-    nodes = list(_own_nodes(it))
-    gives = any(
-        isinstance(node, (ast.Yield, ast.YieldFrom)) or (isinstance(node, ast.Return) and node.value is not None)
-        for node in nodes
-    )
-    return gives or isinstance(it.body[-1], ast.Raise)
+    if isinstance(it.body[-1], ast.Raise) or hasattr(it, _GENERATOR):
+        return True
+    return any(isinstance(each, ast.Return) and each.value is not None for each in _own_statements(it))
 
 
-def _own_nodes(it: _Function) -> Iterator[ast.AST]:
-    """Everything in a function's body, but not in functions and classes in it."""
-    waiting: list[ast.AST] = list(reversed(it.body))
+def _mark_generators(module: ast.Module) -> None:
+    waiting: list[tuple[ast.AST, ast.AST]] = [(module, module)]
     while waiting:
-        node = waiting.pop()
-        yield node
-        if not isinstance(node, _SCOPES):
-            waiting += reversed(list(ast.iter_child_nodes(node)))
+        node, scope = waiting.pop()
+        if isinstance(node, (ast.Yield, ast.YieldFrom)):
+            setattr(scope, _GENERATOR, True)
+        inner = node if isinstance(node, (*_FUNCTIONS, ast.Lambda)) else scope
+        waiting += ((child, inner) for child in ast.iter_child_nodes(node))
+
+
+def _own_statements(it: _Function) -> Iterator[ast.stmt]:
+    """Every statement in a function, but not those in functions and classes in it."""
+    waiting = list(reversed(it.body))
+    while waiting:
+        statement = waiting.pop()
+        yield statement
+        if not isinstance(statement, (*_FUNCTIONS, ast.ClassDef)):
+            for part in ("finalbody", "orelse", "handlers", "cases", "body"):
+                waiting += reversed(getattr(statement, part, ()))
 
 
 def _assignment(it: ast.Assign) -> Iterator[ast.stmt]:
@@ -132,7 +144,7 @@ def _attributes(it: ast.ClassDef) -> Iterator[ast.stmt]:
         if not arguments or not isinstance(method, _FUNCTIONS):
             continue
         types = {each.arg: each.annotation for each in [*arguments, *method.args.kwonlyargs]}
-        for node in _own_nodes(method):
+        for node in _own_statements(method):
             for target in _targets(node):
                 name = _attribute(target, arguments[0].arg)
                 if name and name not in known:
