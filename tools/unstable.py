@@ -22,28 +22,14 @@ FOLDER = ENVIRONMENTS / "unstable"
 #: prerequisites.py looks for.
 PACKAGES = (
     *("python3-all", "python3-all-venv", "python3-all-dev"),
-    *("gcc", "libc6-dev", "git", "strace", "openssl", "minisign", "e2fsprogs", "xfsprogs", "ca-certificates"),
+    *("gcc", "libc6-dev", "git", "strace", "openssl", "minisign", "e2fsprogs", "xfsprogs"),
 )
 
 #: The tests of the standard library, of each interpreter that is there by then.
 _TESTS = r"""exec "$@" $(ls /usr/bin | sed -n 's/^python3\.[0-9]*$/lib&-testsuite/p')"""
 
-#: The repository is mounted at its own path: a wheel's stamp, and what is printed, stay as they are.
-_ENTER = """
-set -e
-root=$1; shift
-mkdir -p "$root$PWD" "$root/environments"
-mount --bind "$PWD" "$root$PWD"
-mkdir -p "$root$PWD/.venv"
-mount --bind "$root/environments" "$root$PWD/.venv"
-mount -t proc proc "$root/proc"
-mount --rbind /sys "$root/sys"
-mount --rbind /dev "$root/dev"
-if [ -d /etc/ssl/certs ]; then mount --bind /etc/ssl/certs "$root/etc/ssl/certs"; fi
-cp /etc/resolv.conf /etc/hosts "$root/etc/"
-# The first process of a namespace inherits the orphans of all others, and this shell waits for them, too.
-exec chroot "$root" /bin/sh -c 'cd "$0" && "$@"; exit $?' "$PWD" "$@"
-"""
+#: Processes and mounts that end with what is run.
+_APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 
 
 def root() -> Path:
@@ -64,7 +50,7 @@ def made(folder: Path, packages: tuple[str, ...], more: str = "exit 0") -> Path:
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    run(["debootstrap", "--variant=minbase", "unstable", folder])
+    run([*_APART, "debootstrap", "--variant=minbase", "unstable", folder])
     # A mirror may lag behind for weeks; what it has is signed all the same.
     apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "Acquire::Check-Valid-Until=false"]
     install = [*apt, "install", "--yes", "--no-install-recommends"]
@@ -78,7 +64,6 @@ def made(folder: Path, packages: tuple[str, ...], more: str = "exit 0") -> Path:
 def inside(root: Path, *command: str | Path) -> list[str | Path]:
     """The line that runs a command, or a script of the repository, in the root."""
     interpreter = ["/usr/bin/python3"] if str(command[0]).endswith(".py") else []
-    separate = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     # Its PATH may name folders of the machine, with interpreters that are not in the root.
     path = ["env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"]
-    return [*separate, "/bin/sh", "-c", _ENTER, str(ROOT), str(root), *path, *interpreter, *command]
+    return [*_APART, "/bin/sh", ROOT / "tools" / "unstable.sh", root, *path, *interpreter, *command]

@@ -210,7 +210,7 @@ def test_git_alone_is_told_what_lets_it_in(monkeypatch: pytest.MonkeyPatch) -> N
     assert "s3cret" not in asked.project()
     assert '"a @ git+https://x.example/o/a.git@feature/x#subdirectory=b"' in asked.project()
     variables = asked.git_logins()
-    assert variables["GIT_CONFIG_KEY_0"] == "url.https://s3cret@x.example/o/a.git.insteadOf"
+    assert variables["GIT_CONFIG_KEY_0"] == "url.https://s3cret:@x.example/o/a.git.insteadOf"
     assert variables["GIT_CONFIG_VALUE_0"] == "https://x.example/o/a.git"
 
 

@@ -92,6 +92,9 @@ class Inputs:
             bare = url and without_login(url)
             if url is not None and bare is not None and bare != url:
                 real = self.secrets.expand(url, f"{each.place}.source", self.of)
+                # A user's name alone is forgotten after the first answer by a git with curl 8.23:
+                # https://github.com/curl/curl/pull/23016
+                real = re.sub(r"(?<=://)([^/@:]+)@", r"\1:@", real)
                 pairs[f"url.{real}.insteadOf"] = bare
         variables = {"GIT_TERMINAL_PROMPT": "0"}
         if pairs:
