@@ -221,8 +221,9 @@ def _folders(package: str) -> "list[str] | None":
     above, _, _ = package.rpartition(".")
     try:
         spec = _frozen_importlib._find_spec(package, _folders(above) if above else None)  # type: ignore[attr-defined]
-    except KeyError:
-        # A namespace package looks for its folders in a parent that is imported: there is no code that could hide.
+    except (KeyError, ModuleNotFoundError):
+        # A namespace package looks for its folders in a parent that is imported (since 3.15 it says so): there is no
+        # code that could hide.
         return None
     locations = None if spec is None else spec.submodule_search_locations
     return None if locations is None else list(locations)
