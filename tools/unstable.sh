@@ -2,6 +2,8 @@
 # nobody else is mounted here: unstable.py starts it in a namespace of its own.
 set -e
 root=$1; shift
+# Tests make namespaces of their own, which need a root that is mounted.
+mount --bind "$root" "$root"
 # The repository is mounted at its own path: a wheel's stamp, and what is printed, stay as they are.
 mkdir -p "$root$PWD" "$root/environments"
 mount --bind "$PWD" "$root$PWD"

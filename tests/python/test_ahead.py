@@ -146,7 +146,7 @@ def test_what_cannot_be_activated(lock: Lock, cache: Path, place: Path, tmp_path
 
 def test_an_environment_of_another_python(cache: Path, tmp_path: Path) -> None:
     folder = tmp_path / "other"
-    for minor in range(10, 14):
+    for minor in range(10, 16):
         program = f"python3.{minor}"
         made = [program, "-m", "venv", "--without-pip", str(folder)]
         if minor != sys.version_info.minor and shutil.which(program) is not None:
