@@ -14,6 +14,7 @@ mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
 # Whom this machine trusts. While packages are installed they have a folder of their own, which they change.
 if [ -f "$root/.made" ] && [ -d /etc/ssl/certs ]; then
+	mkdir -p "$root/etc/ssl/certs"
 	mount --bind /etc/ssl/certs "$root/etc/ssl/certs"
 	mount -o remount,bind,ro "$root/etc/ssl/certs"
 fi
