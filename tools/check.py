@@ -22,7 +22,7 @@ import environments
 import prerequisites
 import unstable
 from environments import ROOT, Failure, clean_environment, executable
-from interpreters import Interpreter, missing
+from interpreters import FREE_THREADED, Interpreter, find_free_threaded, missing
 
 PYTHON_FILES = ["python", "tools", *(name for name in ("tests", "examples", "benches") if (ROOT / name).is_dir())]
 
@@ -141,6 +141,32 @@ def _suites(run: Run, interpreters: list[Interpreter], *short: str) -> None:
         run.skip(f"pytest on {minor}", "no such interpreter with venv found, or not among PYTHONS")
 
 
+def free_threaded(run: Run, interpreters: list[Interpreter]) -> None:
+    """How imports behave without a global interpreter lock, from a wheel that is built for each such interpreter.
+
+    The one wheel for all of 3.15 is tried on each 3.15, also on one with the lock.
+    """
+    found = find_free_threaded()
+    newest = [each for each in [*interpreters, *found] if each.version >= (3, 15)]
+    for name, make, those in (
+        ("", environments.free_threaded_python, [each for each in found if each not in newest]),
+        (" from the wheel for all of 3.15", environments.abi3t_python, newest),
+    ):
+        for each in those:
+            version = f"{'.'.join(map(str, each.version))}{'t' if each.free_threaded else ''}{name}"
+            try:
+                python = make(each)
+            except Failure as failure:
+                run.note("FAILED", f"the environment of {version}", str(failure))
+                continue
+            tests = sorted((ROOT / "tests" / "python").glob("test_behaviour_*.py"))
+            workers = str(3 * (os.cpu_count() or 1))
+            run.step(f"behaviours on {version}", python, "-m", "pytest", "-q", "-n", workers, *tests)
+    for minor in FREE_THREADED:
+        if minor not in {each.minor for each in found}:
+            run.skip(f"behaviours on {minor}", "no such interpreter found, or not among PYTHONS")
+
+
 def newest(run: Run, interpreters: list[Interpreter]) -> None:
     """Every Python test on the interpreters of Debian's unstable suite."""
     root = unstable.root()
@@ -253,6 +279,7 @@ GROUPS: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "docs": docs,
     "rust": rust,
     "python": python,
+    "free-threaded": free_threaded,
     "demo": demo,
     "lock": lock,
     "clusters": clusters,

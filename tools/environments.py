@@ -81,6 +81,28 @@ def test_python(interpreter: Interpreter) -> Path:
     return python
 
 
+def free_threaded_python(interpreter: Interpreter) -> Path:
+    """The Python of a free-threaded interpreter's test environment, with a wheel that is built for it each time."""
+    return _with_own_wheel(interpreter.minor, interpreter)
+
+
+def abi3t_python(interpreter: Interpreter) -> Path:
+    """The same of CPython 3.15, whatever locks it has: one wheel is for all of them and for newer ones."""
+    return _with_own_wheel(f"{interpreter.minor}-abi3t", interpreter, "--features", "abi3t")
+
+
+def _with_own_wheel(name: str, interpreter: Interpreter, *features: str) -> Path:
+    python = environment(name, interpreter, TOOLS / "requirements-test.txt")
+    folder = DIST / name
+    shutil.rmtree(folder, ignore_errors=True)
+    maturin = executable(tool_python(interpreters()[0]), "maturin")
+    # Not optimized: it is only tested.
+    run([maturin, "build", "--locked", *features, "--out", folder, "-i", python])
+    (built,) = folder.glob("*.whl")
+    _install(python, built)
+    return python
+
+
 def named_python(name: str, interpreter: Interpreter) -> Path:
     """An environment with the wheel and what tools/requirements-NAME.txt lists."""
     python = environment(name, interpreter, TOOLS / f"requirements-{name}.txt")

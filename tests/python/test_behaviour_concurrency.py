@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sysconfig
 from collections.abc import Callable
 
 from kit.process import PATIENCE
@@ -296,3 +298,38 @@ def test_a_path_may_run_python_while_the_finder_looks_at_it(world: World) -> Non
         """
     )
     assert result.stdout.split() == ["None"]
+
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+def test_sixteen_threads_import_many_units_again_and_again(world: World) -> None:
+    """Each run has an empty cache and an order of its own per thread. Without the lock of the interpreter it counts."""
+    files = {f"m{number}.py": f"import acme.base\nNUMBER = {number}\n" for number in range(30)}
+    files |= {f"p{number}/__init__.py": "from acme import base\nfrom . import inner\n" for number in range(12)}
+    files |= {f"p{number}/inner.py": f"NUMBER = {number}\n" for number in range(12)}
+    Acme(world, "hook", files | {"base.py": "import json\nNUMBER = -1\n"})
+    names = ["base", *(f"m{number}" for number in range(30)), *(f"p{number}" for number in range(12))]
+    script = f"""
+        import importlib, random, sys, threading
+        sys.setswitchinterval(1e-5)
+        import acme
+        names, barrier, told, wrong = {names!r}, threading.Barrier(16), [], []
+
+        def work(number):
+            own = random.Random(number).sample(names, len(names))
+            barrier.wait()
+            try:
+                told.append({{name: id(importlib.import_module("acme." + name)) for name in own}})
+            except BaseException as error:
+                wrong.append(repr(error))
+
+        threads = [threading.Thread(target=work, args=[number]) for number in range(16)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
+        print(len(names), len(told), all(found == told[0] for found in told), wrong, has_lock)
+        """
+    for _ in range(40 if FREE_THREADED else 2):
+        shutil.rmtree(world.cache, ignore_errors=True)
+        assert world.run(script).stdout.split() == ["43", "16", "True", "[]", str(not FREE_THREADED)]

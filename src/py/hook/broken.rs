@@ -41,7 +41,9 @@ pub fn note(py: Python<'_>, mount: &Exported, error: &PyErr) {
 
 /// It could be made after all.
 pub fn forget(mount: &Exported) {
-    BROKEN.lock().retain(|it| it.mount != *mount);
+    let gone: Vec<_> = BROKEN.lock().extract_if(.., |it| it.mount == *mount).collect();
+    // The end of an error may run Python, which must not meet the lock.
+    drop(gone);
 }
 
 /// Raises it, if the name is one of those that the mount would have served.

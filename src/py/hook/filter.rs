@@ -53,7 +53,9 @@ pub fn serve_own_namespace() {
 
 /// Brings the filter up to date with the mounts.
 pub fn refresh_filter(session: &Session) {
-    let broken = FILTER.read().broken;
+    // Held all the time: of two threads that mount, the later one knows both mounts.
+    let mut kept = FILTER.write();
+    let broken = kept.broken;
     let mut filter = Filter { tops: vec![OWN.to_owned()], broken, ..Filter::default() };
     for mount in session.mounts() {
         match mount.namespace.as_str() {
@@ -66,7 +68,7 @@ pub fn refresh_filter(session: &Session) {
             named => filter.tops.push(named.split('.').next().unwrap_or(named).to_owned()),
         }
     }
-    *FILTER.write() = filter;
+    *kept = filter;
     CHANGES.fetch_add(1, Ordering::Relaxed);
 }
 

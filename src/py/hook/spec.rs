@@ -62,8 +62,8 @@ pub fn handle<'py>(py: Python<'py>, unit: &Arc<Unit>) -> PyResult<Bound<'py, Uni
         return Ok(handle.cast_into()?);
     }
     let handle = Bound::new(py, UnitHandle { unit: unit.clone(), ready: false.into() })?;
-    handles.set_item(key, &handle)?;
-    Ok(handle)
+    // Another thread may have made one meanwhile.
+    Ok(handles.call_method1(intern!(py, "setdefault"), (key, handle))?.cast_into()?)
 }
 
 /// The spec of a module, package or namespace package of a unit.
