@@ -11,6 +11,7 @@
 mod knots;
 mod optional;
 mod owners;
+mod parts;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use crate::wheel::Scheme;
 pub use knots::{Groups, is_library, joined, knots};
 pub use optional::{ByName, Optional};
 pub use owners::{FileEntry, Owner, Owners, WRITTEN};
+pub use parts::Parts;
 pub use start::{Start, StartFile, runs_at_start};
 
 /// The wheels of a lock, for one interpreter and platform.
@@ -53,6 +55,9 @@ pub struct Resolved {
     /// Code of units that was published with them; what a lock means where it lies has none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub code: BTreeMap<UnitName, Vec<Pack>>,
+    /// What units consist of that were published in two parts; all others are whole wheels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packs: BTreeMap<UnitName, Vec<Pack>>,
 }
 
 /// One wheel of a lock.

@@ -64,12 +64,18 @@ pub fn plan(
     }
     for (unit, contents) in contents {
         let mut lay = || {
-            let files = FileEntry::of(contents, scheme)?;
-            let scripts = scripts::of(unit, contents, &files, scheme, home);
-            let seen = |path: &FilePath| metadata::seen(path, scheme);
-            let how = Recorded { scheme, requested: true, seen: &seen };
-            real.extend(metadata::of(contents, &files, &scripts, &how)?);
-            real.extend(scripts);
+            let mut files = FileEntry::of(contents, scheme)?;
+            // The first part of a wheel tells of both.
+            if !unit.is_rest() {
+                let scripts = scripts::of(unit, contents, &files, scheme, home);
+                let seen = |path: &FilePath| metadata::seen(path, scheme);
+                let how = Recorded { scheme, requested: true, seen: &seen };
+                real.extend(metadata::of(contents, &files, &scripts, &how)?);
+                real.extend(scripts);
+            }
+            if let Some(paths) = resolved.paths_of(unit) {
+                files.retain(|file| paths.contains(&file.path));
+            }
             laid.insert(unit, files);
             Ok(())
         };

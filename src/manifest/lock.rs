@@ -5,7 +5,8 @@
 //! "lock": {"url": "locks/3f….toml", "size": 812, "sha256": "3f…", "documents": [
 //!   {"interpreter": "cpython-312-x86_64-linux-gnu", "platform": "linux-x86_64",
 //!    "system": {"name": "glibc", "major": 2, "minor": 17},
-//!    "url": "locks/9a….json.zst", "size": 4096, "sha256": "9a…"}]}
+//!    "url": "locks/9a….json.zst", "size": 4096, "sha256": "9a…",
+//!    "packed": {"url": "locks/c0….json.zst", "size": 5120, "sha256": "c0…"}}]}
 //! ```
 
 use std::collections::BTreeMap;
@@ -54,6 +55,9 @@ pub struct PublishedDocument {
     /// The document.
     #[serde(flatten)]
     pub part: Part,
+    /// The same with wheels in two parts, of which the first is what scripts use.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object")]
+    pub packed: Option<Part>,
 }
 
 /// A library that all others stand on, or a system, and its version.
@@ -98,12 +102,16 @@ impl PublishedDocument {
 impl PublishedLock {
     /// All that it names, beside the wheels.
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
-        std::iter::once(&self.text).chain(self.documents.iter().map(|it| &it.part))
+        let documents = self.documents.iter();
+        std::iter::once(&self.text)
+            .chain(documents.flat_map(|it| std::iter::once(&it.part).chain(&it.packed)))
     }
 }
 
-fn object<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<System>, D::Error> {
-    Ok(Option::<Object<System>>::deserialize(deserializer)?.map(|it| it.0))
+fn object<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|it| it.0))
 }
 
 #[cfg(test)]
@@ -126,6 +134,7 @@ mod tests {
             system: None,
             markers: BTreeMap::new(),
             part,
+            packed: None,
         };
         assert!(document.fits(&facts));
         let with = |change: &dyn Fn(&mut PublishedDocument)| {

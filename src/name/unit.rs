@@ -70,6 +70,9 @@ pub fn prefixes(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| name.rsplit_once('.').map(|(above, _)| above))
 }
 
+/// How the name of what is left of a distribution ends.
+const REST: &str = "__rest";
+
 /// The dotted name of a unit below its namespace: `alpha`, `tools.csv`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -105,6 +108,17 @@ impl UnitName {
         let numbered = plain.starts_with(|c: char| c.is_ascii_digit());
         let plain = if numbered { format!("_{plain}") } else { plain };
         Self::new(&plain).or_else(|_| Self::new(&format!("{plain}_")))
+    }
+
+    /// The unit that holds the rest of a distribution, where that is a unit of its own: no
+    /// distribution's own name has two underscores. `None`: the name would be too long.
+    pub fn rest(&self) -> Option<Self> {
+        Self::new(&format!("{}{REST}", self.0)).ok()
+    }
+
+    /// True for such a unit.
+    pub fn is_rest(&self) -> bool {
+        self.0.ends_with(REST)
     }
 
     /// The part before the first dot.

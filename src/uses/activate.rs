@@ -58,13 +58,23 @@ impl Session {
 
     /// Fetches `members` and makes them active. Returns how many bytes came over the network.
     pub async fn fetch(&self, mount: &Arc<Mount>, members: &[Member], label: &str) -> Result<u64> {
-        let _kept = self.keep().await?;
         let progress = Progress::new(label, self.engine.events.clone());
+        self.fetch_with(mount, members, &progress).await
+    }
+
+    /// The same; who listens to `progress` is told how far it is.
+    pub async fn fetch_with(
+        &self,
+        mount: &Arc<Mount>,
+        members: &[Member],
+        progress: &Arc<Progress>,
+    ) -> Result<u64> {
+        let _kept = self.keep().await?;
         let mut members = members.to_vec();
         let mut bytes = 0;
         // What the libraries of a tree need of others shows when it is unpacked.
         loop {
-            let made = self.materialize(&members, &progress, Reuse::WhatIsHere).await;
+            let made = self.materialize(&members, progress, Reuse::WhatIsHere).await;
             bytes += made.inspect_err(|error| {
                 if error.kind() == Kind::Integrity {
                     let units: Vec<_> = members.iter().map(|it| it.unit.name.clone()).collect();

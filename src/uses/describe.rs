@@ -43,8 +43,8 @@ impl Session {
         let manifest = self.listed_manifest(mount).await?;
         // Where there is a view, what it was made from says enough: no wheel is looked into.
         if let Some(view) = mount.supply.view() {
-            let units = view.resolved.units.values();
-            return Ok(units.map(|it| self.describe_distribution(mount, it, None)).collect());
+            let units = view.resolved.wheels();
+            return Ok(units.map(|(_, it)| self.describe_distribution(mount, it, None)).collect());
         }
         let modules = mount.supply.all_records(&manifest).await?;
         let units = modules.0.iter();

@@ -14,7 +14,7 @@
 //! kept      what takes the space                     space     makes, changes, removes them
 //! sync      whether a lock is of what its folder says    bundle  what is carried elsewhere
 //! run       a script in processes of its own, within limits
-//! seal      a cache that nothing changes any more
+//! seal      a cache that nothing changes any more     rest    of wheels in parts, after their first
 //! sources   what tools read of units: stubs and sources
 //! ```
 
@@ -36,6 +36,7 @@ pub mod pin;
 pub mod prefetch;
 pub mod prune;
 pub mod publish;
+mod rest;
 #[cfg(unix)]
 pub mod run;
 #[cfg(feature = "scan")]

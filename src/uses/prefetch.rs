@@ -45,7 +45,9 @@ impl Session {
     ) -> Result<Vec<Member>> {
         let Some(version) = version else {
             let unit = self.unit(mount, name).await?;
-            return self.closure(&unit).await;
+            let mut members = self.closure(&unit).await?;
+            self.add_rests(mount, &mut members)?;
+            return Ok(members);
         };
         let manifest = self.known_manifest(mount).await?;
         let record = self.record_or_newer(mount, name, mount.known()).await?;

@@ -3,6 +3,8 @@
 ```text
 audit events (PEP 578)   magic_module.fetch    what is about to be downloaded, with its size
                          magic_module.verify   what is used: follows what was fetched for it
+                         magic_module.load     a module, by its file
+                         open                  any other file of a package
 ```
 
 An import fetches what it is about and all that this requires at once, and uses the one that it is about: what else was
@@ -16,8 +18,13 @@ from _thread import get_ident
 from types import FrameType
 from typing import Any
 
+from magic_module import _native
+
 OPTION = "magic_module_trace"
 """`-X magic_module_trace` tells on stderr, `-X magic_module_trace=FILE` in a file."""
+
+FILES_USED = "files of packages used:"
+"""Follows the number of the lines after it, each the path of one, in a trace that is a file."""
 
 _MACHINERY = (
     *("importlib", "_frozen_importlib", "_frozen_importlib_external"),
@@ -53,6 +60,11 @@ class Trace:
         self._used: dict[str, _Used] = {}
         self._fetched: dict[int, list[str]] = {}
         """By thread: what was fetched and is not used yet."""
+        self._files: set[str] = set()
+        """What was read of packages; kept for a file, which has room for it."""
+        # The system tells the real paths of libraries.
+        cache = str(_native.cache_dir())
+        self._folders = tuple(os.path.join(folder, "") for folder in {sys.prefix, cache, os.path.realpath(cache)})
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Heeds what is fetched and used, and nothing else."""
@@ -72,6 +84,10 @@ class Trace:
             for name in self._fetched.pop(get_ident(), ()):
                 if name != unit:
                     self._used[name].who = f"required by {unit}"
+        elif event == "magic_module.load":
+            self._files.add(arguments[1])
+        elif event == "open" and isinstance(arguments[0], str) and arguments[0].startswith(self._folders):
+            self._files.add(arguments[0])
         elif event == "os.exec":
             # Another program takes this process: nothing of this one runs at its end.
             self.tell()
@@ -101,8 +117,6 @@ class Trace:
 
     def _optional(self) -> list[str]:
         """What was decided of optional imports, and those without which the program would have run as it did."""
-        from magic_module import _native
-
         decided, spare = _native._imports()
         lines = [f"{name} {'is' if found else 'is not'} found by optional imports" for name, found in decided]
         denied = [name for name in spare if name in self._used and _is_guarded(self._used[name].place)]
@@ -111,19 +125,26 @@ class Trace:
             lines += [f'{_key(name)} = "deny"' for name in sorted(denied, key=str.lower)]
         return lines
 
+    def _used_files(self) -> list[str]:
+        """Where an installer would have put them; with the libraries that the system has loaded for the program."""
+        paths = {*self._files, *_libraries(self._folders)}
+        inside = _native._paths_in_view(sorted(paths))
+        return ["", f"{len(inside)} {FILES_USED}", *inside]
+
     def tell(self) -> None:
         """Tells it; a forked child, which did not begin it, tells nothing."""
         from magic_module._py.progress import say
 
         if os.getpid() != self._process:
             return
-        text = "".join(f"{line}\n" for line in self.lines())
+        lines = self.lines()
         if self._target is None:
-            say(sys.stderr, text)
+            say(sys.stderr, "".join(f"{line}\n" for line in lines))
             return
+        lines += self._used_files()
         try:
             with open(self._target, "w", encoding="utf-8") as file:
-                file.write(text)
+                file.write("".join(f"{line}\n" for line in lines))
         except OSError as error:
             say(sys.stderr, f"magic-module: cannot write the trace to {self._target}: {error.strerror or error}\n")
 
@@ -160,6 +181,16 @@ def _is_guarded(place: tuple[str, int] | None) -> bool:
     return False
 
 
+def _libraries(folders: tuple[str, ...]) -> list[str]:
+    """Shared libraries below these folders that are loaded, where the system tells."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.rstrip("\n").split(None, 5) for line in file]
+    except OSError:
+        return []
+    return [line[5] for line in lines if len(line) == 6 and line[5].startswith(folders)]
+
+
 def _key(name: str) -> str:
     """A name as a key of TOML."""
     return f'"{name}"' if "." in name else name
@@ -176,8 +207,6 @@ def begin() -> None:
     target = sys._xoptions.get(OPTION)
     if target is None:
         return
-    from magic_module import _native
-
     trace = Trace(None if target is True else target)
     _native._watch_imports()
     sys.addaudithook(trace)

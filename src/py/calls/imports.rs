@@ -1,5 +1,7 @@
 //! Who imported what, for a trace.
 
+use std::path::PathBuf;
+
 use pyo3::prelude::*;
 
 use crate::py::bridge::state::existing;
@@ -26,4 +28,15 @@ pub fn _imports() -> (Vec<(String, bool)>, Vec<String>) {
         }
     }
     (decided, spare)
+}
+
+/// Those of `paths` that belong to a package of a lock, below the prefix of its environment.
+#[pyfunction]
+pub fn _paths_in_view(paths: Vec<PathBuf>) -> Vec<String> {
+    let Some(session) = existing() else { return Vec::new() };
+    let inside = |path: &PathBuf| Some(session.unit_of_file(&session.in_store(path)?)?.1);
+    let mut inside: Vec<String> = paths.iter().filter_map(inside).collect();
+    inside.sort_unstable();
+    inside.dedup();
+    inside
 }

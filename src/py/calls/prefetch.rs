@@ -1,6 +1,8 @@
 //! Fetching by name.
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
+use tokio::sync::oneshot;
 
 use crate::py::bridge::attempt::{fetched, or_newer};
 use crate::py::bridge::errors::OrRaise;
@@ -37,6 +39,29 @@ pub fn prefetch(py: Python<'_>, names: Vec<String>, progress: Option<Py<PyAny>>)
         })?;
     }
     Ok(())
+}
+
+/// What ends [`_bring_rests`] when it is dropped.
+static STOP: Mutex<Option<oneshot::Sender<()>>> = Mutex::new(None);
+
+/// Fetches the rest of every wheel whose first part is here.
+#[pyfunction]
+pub fn _bring_rests(py: Python<'_>) -> PyResult<()> {
+    let session = session(py)?;
+    let (stop, stopped) = oneshot::channel();
+    *STOP.lock() = Some(stop);
+    block(py, session, None, async move |session| {
+        tokio::select! {
+            done = session.bring_rests() => done,
+            _ = stopped => Ok(()),
+        }
+    })
+}
+
+/// Ends that, wherever it is.
+#[pyfunction]
+pub fn _stop_rests() {
+    STOP.lock().take();
 }
 
 /// The units of this process's locks that only whoever has its logins can fetch.

@@ -1,6 +1,6 @@
 //! Publishing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 
 use super::lock::opened;
 use crate::error::{Error, Kind};
+use crate::name::FilePath;
 use crate::py::bridge::detached::{attached, detached};
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::errors::OrRaise;
@@ -16,7 +17,9 @@ use crate::py::bridge::facts::facts;
 use crate::py::bridge::runtime::block;
 use crate::py::bridge::state::{code_of, session};
 use crate::settings::Settings;
-use crate::uses::publish::{Check, Compiler, LeftOut, Options, Published, PublishedUnit, publish};
+use crate::uses::publish::{
+    Check, Compiler, LeftOut, Options, PacksFor, Published, PublishedUnit, publish,
+};
 
 /// What a compiler raised.
 type Raised = Arc<Mutex<Option<PyErr>>>;
@@ -49,8 +52,10 @@ pub fn _publish<'py>(
 }
 
 /// A lock, what it means for this interpreter, and its wheels become files for any static host.
+/// `packs` has the paths that scripts use, an empty folder, and what is called with that folder
+/// once it has a site that lacks all else.
 #[pyfunction]
-#[pyo3(signature = (lock, output, drop_older_than=None, sign=Vec::new(), *, compile=None))]
+#[pyo3(signature = (lock, output, drop_older_than=None, sign=Vec::new(), *, compile=None, packs=None))]
 pub fn _publish_lock<'py>(
     py: Python<'py>,
     lock: PathBuf,
@@ -58,11 +63,13 @@ pub fn _publish_lock<'py>(
     drop_older_than: Option<u64>,
     sign: Vec<(PathBuf, Option<String>)>,
     compile: Option<Py<PyAny>>,
+    packs: Option<(Vec<String>, PathBuf, Py<PyAny>)>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let (session, facts, raised) = (session(py)?, facts(py)?, Raised::default());
     let compiler = compile.map(|compile| compiler(py, compile, &raised)).transpose()?;
     let settings = &session.engine.settings;
-    let options = Options::new(settings, "", drop_older_than, &sign, compiler).or_raise(py)?;
+    let mut options = Options::new(settings, "", drop_older_than, &sign, compiler).or_raise(py)?;
+    options.packs_for = packs.map(|packs| packs_for(packs, &raised));
     let mount = opened(py, session, lock)?;
     let asked = mount.clone();
     let published = block(py, session, None, async move |session| {
@@ -100,6 +107,22 @@ fn compiler(py: Python<'_>, compile: Py<PyAny>, raised: &Raised) -> PyResult<Com
         })
     };
     Ok(Compiler { interpreter, compile: Arc::new(compile) })
+}
+
+fn packs_for(
+    (used, folder, prove): (Vec<String>, PathBuf, Py<PyAny>),
+    raised: &Raised,
+) -> PacksFor {
+    let raised = raised.clone();
+    let prove = move |folder: &Path| {
+        Python::attach(|py| prove.call1(py, (folder,))).map(drop).map_err(|error| {
+            *raised.lock() = Some(error);
+            Error::new(Kind::Configuration, "cannot try the packs")
+        })
+    };
+    // What is no path of an environment belongs to no wheel.
+    let used = used.iter().filter_map(|path| FilePath::new(path).ok()).collect();
+    PacksFor { used, folder, prove: Arc::new(prove) }
 }
 
 fn shown<'py>(py: Python<'py>, published: &Published) -> PyResult<Bound<'py, PyDict>> {

@@ -26,6 +26,7 @@ use crate::py::bridge::requirements::check;
 use crate::py::bridge::state::session;
 use crate::py::bridge::{audit, installed, notices, told};
 use crate::session::Session;
+use crate::supply::View;
 use crate::unit::Unit;
 use crate::uses::check::{Need, is_not_denied};
 
@@ -65,7 +66,12 @@ fn fetch(py: Python<'_>, session: &'static Arc<Session>, unit: &Arc<Unit>) -> Py
         fetched(py, session, None, (&mount, &unit.full_name), async move |session| {
             session.closure(&asked).await
         })
-    })
+    })?;
+    let is_in_parts = |view: &Arc<View>| !view.resolved.packs.is_empty();
+    if mount.supply.view().is_some_and(is_in_parts) && !unit.name.is_rest() {
+        py.import("magic_module._py.rest")?.call_method0("after_this_import")?;
+    }
+    Ok(())
 }
 
 /// As [`ready`]; what was published meanwhile takes the place of what is gone.

@@ -223,6 +223,7 @@ fn resolve(
             optional: BTreeMap::new(),
             start,
             code: BTreeMap::new(),
+            packs: BTreeMap::new(),
         },
         files,
     ))

@@ -14,7 +14,7 @@ mod compile;
 pub mod index;
 mod knots;
 mod projects;
-mod records;
+pub mod records;
 pub mod site;
 mod starting;
 
@@ -142,7 +142,10 @@ impl LockSupply {
     fn of_site(engine: &Arc<Engine>, source: &Source, site: &Site) -> Result<Self> {
         let opened = Opened::open(engine, site)?;
         let url = opened.supply.url().clone();
-        let text = format!("{} {}", opened.supply.identity(), site.published.text.sha256);
+        let mut text = format!("{} {}", opened.supply.identity(), site.published.text.sha256);
+        if let Some(packed) = site.packed() {
+            text += &format!(" {}", packed.sha256);
+        }
         let identity = identity(source, text.as_bytes(), engine.settings.space.as_ref());
         Ok(Self::new(engine, source, Vec::new(), url, identity, Some(opened)))
     }

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::inspect::inspect;
 use crate::manifest::{File, Modules, Pack, PackFormat, Place, Record};
-use crate::name::{UnitName, UrlText, Version};
+use crate::name::{FilePath, UnitName, UrlText, Version};
 use crate::store::wheels;
 use crate::supply::{Answer, Supply};
 use crate::wheel::{Contents, Scheme, Wheel};
@@ -23,6 +23,9 @@ impl LockSupply {
             return Ok(Answer::NotHere);
         };
         let mut record = record_of(&contents, &view.resolved.scheme, &it.url, &it.version)?;
+        if let Some(packs) = view.resolved.packs.get(unit) {
+            record = part_of(record, packs);
+        }
         record.requires.clone_from(&it.requires);
         record.packs.extend(view.resolved.code.get(unit).into_iter().flatten().cloned());
         Ok(Answer::Record(Arc::new(record)))
@@ -69,7 +72,7 @@ impl LockSupply {
 }
 
 /// What a wheel becomes in an environment of this shape.
-pub(super) fn record_of(
+pub fn record_of(
     contents: &Contents,
     scheme: &Scheme,
     url: &UrlText,
@@ -118,4 +121,15 @@ pub(super) fn record_of(
         versions: BTreeMap::new(),
         published: None,
     })
+}
+
+/// What of a wheel is in packs: these files, from these packs, and nothing else.
+pub fn part_of(whole: Record, packs: &[Pack]) -> Record {
+    let paths: BTreeSet<&FilePath> = packs.iter().flat_map(|pack| &pack.paths).collect();
+    let mut files = whole.files;
+    files.retain(|file| paths.contains(&file.path));
+    for file in &mut files {
+        file.place = Place::InPack { entry: file.path.clone() };
+    }
+    Record { files, packs: packs.to_vec(), ..whole }
 }

@@ -23,7 +23,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
 use crate::fetch::Artifact;
-use crate::manifest::{Facts, Part, PublishedLock};
+use crate::manifest::{Facts, Part, PublishedDocument, PublishedLock};
 use crate::name::{Digest, Namespace, SafeUrl, UnitName, UrlText};
 use crate::resolved::Resolved;
 use crate::store::{Reuse, Store, wheels};
@@ -49,6 +49,20 @@ pub struct Site {
     pub published: PublishedLock,
     /// For whom.
     pub facts: Facts,
+    /// Wheels that were published in parts are fetched whole.
+    pub whole: bool,
+}
+
+impl Site {
+    /// What was published for interpreters like this one. `None`: nothing was.
+    fn document(&self) -> Option<&PublishedDocument> {
+        self.published.documents.iter().find(|it| it.fits(&self.facts))
+    }
+
+    /// The document with wheels in parts, where there is one and it may be used.
+    pub(super) fn packed(&self) -> Option<&Part> {
+        self.document()?.packed.as_ref().filter(|_| !self.whole)
+    }
 }
 
 /// A site that is open.
@@ -129,11 +143,10 @@ impl LockSupply {
     /// Takes what was published for interpreters like this one. `None`: nothing was.
     pub(super) async fn adopt(&self, opened: &Opened) -> Result<Option<Compiled>> {
         let site = &opened.site;
-        let Some(found) = site.published.documents.iter().find(|it| it.fits(&site.facts)) else {
-            return Ok(None);
-        };
-        let bytes = self.part(opened, &found.part).await?;
-        let (store, url) = (self.engine.store.clone(), found.part.url.to_string());
+        let Some(found) = site.document() else { return Ok(None) };
+        let part = site.packed().unwrap_or(&found.part);
+        let bytes = self.part(opened, part).await?;
+        let (store, url) = (self.engine.store.clone(), part.url.to_string());
         let Document { mut resolved, contents } = beside(move || {
             let document = Document::parse(&url, &bytes)?;
             learn(&store, &document.contents)?;
@@ -146,7 +159,7 @@ impl LockSupply {
         for (unit, it) in &mut resolved.units {
             it.url = UrlText::new(opened.supply.resolve(&it.url)?.real().as_str());
             let contents = by_wheel.get(&it.sha256).cloned().ok_or_else(|| {
-                let what = format!("the document {} of a lock lacks {}", found.part.url, it.name);
+                let what = format!("the document {} of a lock lacks {}", part.url, it.name);
                 Error::new(Kind::Manifest, what).hint("ask its author to publish the lock again")
             })?;
             all.insert(unit.clone(), contents);

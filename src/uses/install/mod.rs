@@ -66,6 +66,11 @@ impl Session {
             Error::new(Kind::Configuration, "only packages of a lock can be installed")
                 .hint("make a lock: magic-module lock NAME")
         })?;
+        if !view.resolved.packs.is_empty() {
+            let what = "cannot install from a site that has wheels in parts";
+            return Err(Error::new(Kind::Configuration, what)
+                .hint("set MAGIC_MODULE_VERIFY=full, which fetches whole wheels"));
+        }
         let requested = requested(mount, &view, &wanted.names)?;
         let units = closure(&view, &requested);
         let there = placing::distributions(&wanted.target.site)?;

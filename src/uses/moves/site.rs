@@ -61,7 +61,17 @@ impl Session {
         if held != Some(known) {
             hold(&mount, known, None)?;
         }
-        Ok(Some(Site { source: source.clone(), manifest: known, published, facts }))
+        let whole = self.wants_whole_wheels()?;
+        Ok(Some(Site { source: source.clone(), manifest: known, published, facts, whole }))
+    }
+
+    /// Whether wheels are fetched whole that were published in parts: a part has no digest that the
+    /// wheel's author gave.
+    fn wants_whole_wheels(&self) -> Result<bool> {
+        let is_top_level = |name: &String| !name.contains('.');
+        let lock = self.project.lock()?;
+        let pins = lock.is_some_and(|lock| lock.frozen || lock.units.keys().any(is_top_level));
+        Ok(pins || self.engine.settings.verify_full)
     }
 
     /// Moves all of a lock that a manifest has, for processes that start from now on, and makes it usable.
@@ -165,8 +175,8 @@ fn outcomes(before: &View, after: &View, names: &[String]) -> Vec<Outcome> {
         view.resolved.units.get(unit).map(|it| it.version.to_string())
     };
     let named: Vec<UnitName> = names.iter().filter_map(|it| UnitName::new(it).ok()).collect();
-    let all: BTreeSet<&UnitName> =
-        before.resolved.units.keys().chain(after.resolved.units.keys()).collect();
+    let all = before.resolved.wheels().chain(after.resolved.wheels());
+    let all: BTreeSet<&UnitName> = all.map(|(unit, _)| unit).collect();
     let differ = all.into_iter().filter(|unit| {
         let tree = |view: &View| view.resolved.units.get(*unit).map(|it| it.tree);
         tree(before) != tree(after) && !named.contains(unit)

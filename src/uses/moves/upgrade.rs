@@ -206,7 +206,7 @@ impl Session {
     pub(crate) fn not_in_manifest(&self, mount: &Mount, manifest: &Digest, name: &str) -> Error {
         let (full, url) = (mount.namespace.join(name), mount.supply.url());
         if let (Some(view), Some(lock)) = (mount.supply.view(), mount.request.source.as_lock()) {
-            let mut titles = view.resolved.units.values().map(|it| it.name.as_str());
+            let mut titles = view.resolved.wheels().map(|(_, it)| it.name.as_str());
             let lock = lock.path.display();
             let what = format!("no package of the lock {lock} provides {full}");
             let near = titles.find(|title| similar(title, name));

@@ -119,6 +119,17 @@ impl Remote {
         Ok(found.map(|found| found.bytes.to_vec()))
     }
 
+    /// The bytes of what is there, or waits to be put there.
+    pub fn whole(&self, name: &str) -> Result<Vec<u8>> {
+        if let Some(Content::Bytes(bytes)) = self.waiting.get(name) {
+            return Ok(bytes.to_vec());
+        }
+        self.read(name)?.ok_or_else(|| {
+            let what = format!("cannot publish: {name} is not in the bucket any more");
+            Error::new(Kind::Store, what).hint("publish again")
+        })
+    }
+
     fn manifest(&self) -> Result<Option<&Found>> {
         if let Some(found) = self.manifest.get() {
             return Ok(found.as_ref());

@@ -104,7 +104,7 @@ pub(super) fn of_sources<'a>(
             code.push((sha256.to_hex(), bytes));
         }
     }
-    let groups = pack::within(code, |(name, code)| (name.as_str(), code.len() as u64));
+    let groups = pack::within(code, pack::TOTAL, |(name, code)| (name.as_str(), code.len() as u64));
     let packs = pack::each(&groups, |group| pack::zip_zstd(group))?.into_iter();
     let tag = Some(tag.to_owned());
     packs.map(|it| site.keep_pack(PackFormat::Code, tag.clone(), &it, Vec::new())).collect()

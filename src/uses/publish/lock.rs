@@ -12,9 +12,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::site::Site;
+use super::wheels::Wheel;
 use super::{
-    ATTEMPTS, OTHER_FOLDER, Options, Published, PublishedUnit, code, history, overtaken, pack,
-    refused, signatures,
+    ATTEMPTS, OTHER_FOLDER, Options, Published, PublishedUnit, history, overtaken, pack, refused,
+    signatures, used,
 };
 use serde_json::Value;
 
@@ -22,19 +23,18 @@ use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
 use crate::fetch::Artifact;
 use crate::manifest::{
-    Body, FORMAT, Facts, LOCK, Manifest, Modules, Pack, PublishedDocument, PublishedLock, System,
+    Body, FORMAT, Facts, LOCK, Manifest, Modules, Part, PublishedDocument, PublishedLock, System,
     rfc3339,
 };
 use crate::mount::Mount;
 use crate::name::{Digest, SafeUrl, UnitName};
 use crate::pylock::{Pylock, SIZE_LIMIT};
-use crate::resolved::{Distribution, FileEntry, Resolved};
+use crate::resolved::{Distribution, Resolved};
 use crate::session::Session;
 use crate::store::{Reuse, disk, wheels};
 use crate::supply::lock::site::{Document, wheel_url};
 use crate::threads;
-use crate::unpack::{Limits, Pack as Archive};
-use crate::wheel::{Contents, Scheme};
+use crate::wheel::Contents;
 
 /// Markers whose values neither the interpreter's name nor the platform's tells.
 const FINE_MARKERS: [&str; 4] =
@@ -43,7 +43,14 @@ const FINE_MARKERS: [&str; 4] =
 /// What the site held before, as far as it is of the same lock.
 struct Before {
     manifest: Option<Manifest>,
-    documents: Vec<(PublishedDocument, Document)>,
+    documents: Vec<Held>,
+}
+
+/// A document that the site held.
+struct Held {
+    said: PublishedDocument,
+    document: Document,
+    packed: Option<Document>,
 }
 
 impl Session {
@@ -76,8 +83,8 @@ impl Session {
             let (place, reach) = (output.clone(), options.clone());
             let mut site = beside(move || Site::open(&place, &reach)).await?;
             let before = before(&mut site)?;
-            let compiles = options.compiler.is_some();
-            self.bring_wheels(mount, &meaning.resolved, &mut site, compiles).await?;
+            let reads = options.compiler.is_some() || options.packs_for.is_some();
+            self.bring_wheels(mount, &meaning.resolved, &mut site, reads).await?;
             let (meaning, options) = (meaning.clone(), options.clone());
             let done = beside(move || finish(&mut site, &before, meaning, &options)).await?;
             if let Some(done) = done {
@@ -106,16 +113,16 @@ impl Session {
         Ok((resolved, contents))
     }
 
-    /// Afterwards the site has every wheel; where it compiles them, this machine has them, too.
+    /// Afterwards the site has every wheel; where it `reads` them, this machine has them, too.
     async fn bring_wheels(
         &self,
         mount: &Mount,
         resolved: &Resolved,
         site: &mut Site,
-        compiles: bool,
+        reads: bool,
     ) -> Result<()> {
         let mut missing = Vec::new();
-        let is_read = compiles && site.is_remote();
+        let is_read = reads && site.is_remote();
         let wanted = |it: &&Distribution| is_read || !site.holds_wheel(&it.sha256, it.size);
         for it in resolved.units.values().filter(wanted) {
             missing.push(artifact_of(mount, it)?);
@@ -138,7 +145,7 @@ impl Session {
 
 /// Whom a document is for.
 #[derive(Clone, PartialEq)]
-struct PublishedTarget {
+pub(super) struct PublishedTarget {
     interpreter: String,
     platform: String,
     system: Option<System>,
@@ -158,6 +165,12 @@ impl PublishedTarget {
     fn of(document: &PublishedDocument) -> Self {
         let PublishedDocument { interpreter, platform, system, markers, .. } = document.clone();
         Self { interpreter, platform, system, markers }
+    }
+
+    /// What a manifest says of a document for these.
+    pub fn document(self, part: Part, packed: Option<Part>) -> PublishedDocument {
+        let Self { interpreter, platform, system, markers } = self;
+        PublishedDocument { interpreter, platform, system, markers, part, packed }
     }
 }
 
@@ -183,14 +196,33 @@ fn before(site: &mut Site) -> Result<Before> {
     let mut documents = Vec::new();
     for it in &lock.documents {
         // One that is lost or damaged is not served any more.
-        let bytes = site.read(it.part.url.as_str())?;
-        let bytes = bytes.filter(|bytes| Digest::of(bytes) == it.part.sha256);
-        if let Some(Ok(document)) = bytes.map(|it| Document::parse("before", &it)) {
-            site.know(references_of(&document, [&lock.text, &it.part]));
-            documents.push((it.clone(), document));
-        }
+        let Some(document) = held(site, &it.part)? else { continue };
+        let packed = match &it.packed {
+            Some(part) => held(site, part)?,
+            None => None,
+        };
+        let it = Held { said: it.clone(), document, packed };
+        site.know(it.references());
+        site.know([lock.text.url.as_str().to_owned()].into());
+        documents.push(it);
     }
     Ok(Before { manifest: Some(manifest), documents })
+}
+
+fn held(site: &Site, part: &Part) -> Result<Option<Document>> {
+    let bytes = site.read(part.url.as_str())?.filter(|bytes| Digest::of(bytes) == part.sha256);
+    Ok(bytes.and_then(|bytes| Document::parse("before", &bytes).ok()))
+}
+
+impl Held {
+    /// The paths of all that it needs.
+    fn references(&self) -> BTreeSet<String> {
+        let mut all = references_of(&self.document, [&self.said.part]);
+        if let (Some(packed), Some(part)) = (&self.packed, &self.said.packed) {
+            all.extend(references_of(packed, [part]));
+        }
+        all
+    }
 }
 
 /// Writes what is small, and the manifest last. `None`: somebody else published meanwhile.
@@ -204,40 +236,50 @@ fn finish(
     for it in resolved.units.values_mut() {
         it.url = wheel_url(&it.sha256);
     }
-    let old = before
-        .documents
-        .iter()
-        .find(|(it, _)| it.interpreter == target.interpreter && it.platform == target.platform);
-    let units = units(old.map(|(_, document)| &document.resolved), &resolved);
+    let of_target = |it: &&Held| {
+        it.said.interpreter == target.interpreter && it.said.platform == target.platform
+    };
+    let old = before.documents.iter().find(of_target);
+    let units = units(old.map(|it| &it.document.resolved), &resolved);
     let known = before.manifest.as_ref();
-    let text = site.keep_lock_part(".toml", &text)?;
+    let lock_text = site.keep_lock_part(".toml", &text)?;
     let is_same_lock = known
         .and_then(|manifest| manifest.lock.as_ref())
-        .is_some_and(|lock| lock.text.sha256 == text.sha256);
-    let known_code = before.documents.iter().filter(|(it, _)| PublishedTarget::of(it) == target);
-    let known_code = known_code.map(|(_, document)| &document.resolved).next();
-    for it in &contents {
-        let unit = resolved.units.iter().find(|(_, unit)| unit.sha256 == it.sha256);
-        let Some((unit, distribution)) = unit.map(|(unit, it)| (unit.clone(), it.clone())) else {
-            continue;
-        };
-        let packs = code_of(&unit, &distribution, it, &resolved.scheme, known_code, options, site)?;
-        if !packs.is_empty() {
-            resolved.code.insert(unit, packs);
+        .is_some_and(|lock| lock.text.sha256 == lock_text.sha256);
+    let same = before.documents.iter().find(|it| PublishedTarget::of(&it.said) == target);
+    let parted = match &options.packs_for {
+        Some(packs_for) => {
+            let known = same.and_then(|it| it.packed.as_ref()).map(|it| &it.resolved);
+            Some(used::parted(&resolved, &contents, known, packs_for, options, site)?)
+        }
+        None => None,
+    };
+    add_code(&mut resolved, &contents, parted.as_ref(), same, options, site)?;
+    let document = Document { resolved, contents };
+    let part = keep_document(&document, site)?;
+    let mut references = references_of(&document, [&lock_text, &part]);
+    let mut packed = None;
+    if let (Some(mut resolved), Some(packs_for)) = (parted, &options.packs_for) {
+        let whole = document.resolved.code.iter();
+        let whole = whole.filter(|(unit, _)| !resolved.packs.contains_key(*unit));
+        resolved.code.extend(whole.map(|(unit, packs)| (unit.clone(), packs.clone())));
+        let document = Document { resolved, contents: document.contents.clone() };
+        let part = keep_document(&document, site)?;
+        // What is as it was has been tried.
+        if same.and_then(|it| it.said.packed.as_ref()) != Some(&part) {
+            used::prove(&text, target.clone(), &document, packs_for, site)?;
+        }
+        references.extend(references_of(&document, [&part]));
+        packed = Some(part);
+    }
+    let mut documents = Vec::new();
+    for it in &before.documents {
+        if is_same_lock && PublishedTarget::of(&it.said) != target {
+            references.extend(it.references());
+            documents.push(it.said.clone());
         }
     }
-    let document = Document { resolved, contents };
-    let part = site.keep_lock_part(".json.zst", &pack::compress(&document.to_bytes()?)?)?;
-    let stay =
-        before.documents.iter().filter(|(it, _)| is_same_lock && PublishedTarget::of(it) != target);
-    let mut references = references_of(&document, [&text, &part]);
-    let mut documents = Vec::new();
-    for (it, document) in stay {
-        references.extend(references_of(document, [&it.part]));
-        documents.push(it.clone());
-    }
-    let PublishedTarget { interpreter, platform, system, markers } = target;
-    documents.push(PublishedDocument { interpreter, platform, system, markers, part });
+    documents.push(target.document(part, packed));
     documents.sort_by(|a, b| {
         (&a.interpreter, &a.platform, &a.part.sha256).cmp(&(
             &b.interpreter,
@@ -245,6 +287,7 @@ fn finish(
             &b.part.sha256,
         ))
     });
+    let text = lock_text;
     let lock = PublishedLock { text, documents };
     let is_same = known.is_some_and(|manifest| manifest.lock.as_ref() == Some(&lock));
     let (serial, signed) = match known.filter(|_| is_same) {
@@ -263,7 +306,7 @@ fn finish(
         signed,
         serial,
         manifest: site.manifest_path(),
-        removed: removed(old.map(|(_, it)| &it.resolved), &document.resolved),
+        removed: removed(old.map(|it| &it.document.resolved), &document.resolved),
         units,
         dropped_versions: 0,
         dropped: options.drop_older_than.map_or(Ok(0), sweep)?,
@@ -301,66 +344,63 @@ fn write(
     let mut old = signatures::current(site)?;
     let lock = before.manifest.as_ref().and_then(|manifest| manifest.lock.as_ref());
     old.extend(lock.map(|lock| lock.text.url.as_str().to_owned()));
-    for (it, document) in &before.documents {
-        old.extend(references_of(document, [&it.part]));
-    }
+    old.extend(before.documents.iter().flat_map(Held::references));
     let signed = signatures::put(site, &bytes, &options.sign, &super::comment(serial, options))?;
     let is_ours = site.commit(&bytes, &old, references)?;
     Ok(is_ours.then_some((serial, signed)))
 }
 
-/// The code of a wheel: what the site has of the same wheel, and what is compiled now.
-fn code_of(
-    unit: &UnitName,
-    distribution: &Distribution,
-    contents: &Contents,
-    scheme: &Scheme,
-    known: Option<&Resolved>,
+/// The code of every wheel; that of one in parts is the code of both.
+fn add_code(
+    resolved: &mut Resolved,
+    contents: &[Contents],
+    parted: Option<&Resolved>,
+    known: Option<&Held>,
     options: &Options,
     site: &mut Site,
-) -> Result<Vec<Pack>> {
-    let is_same = |known: &&Resolved| {
-        known.units.get(unit).is_some_and(|old| old.sha256 == distribution.sha256)
-    };
-    let old = known.filter(is_same).and_then(|known| known.code.get(unit));
-    let mut packs = old.map_or_else(Vec::new, |old| code::old(old, site));
-    if let Some(compiler) = &options.compiler
-        && let tag = compiler.interpreter.tag()
-        && !packs.iter().any(|pack| pack.is_code_for(&tag))
-    {
-        let lying = |why: crate::name::BadName| {
-            let what = format!("the wheel of {} cannot be installed", distribution.name);
-            Error::new(Kind::Integrity, what).caused_by(&why)
+) -> Result<()> {
+    let known = known.map(|it| &it.document.resolved);
+    for it in contents {
+        let unit = resolved.units.iter().find(|(_, unit)| unit.sha256 == it.sha256);
+        let Some((unit, distribution)) = unit.map(|(unit, it)| (unit.clone(), it.clone())) else {
+            continue;
         };
-        let placed = FileEntry::of(contents, scheme).map_err(lying)?;
-        let sources: Vec<_> =
-            contents.files.iter().zip(&placed).filter(|(_, it)| it.path.is_source()).collect();
-        let path = site.wheel(&distribution.sha256);
-        let (opened, _) = disk::open(&path)
-            .map_err(|error| Error::store("cannot read what is published", &path, &error))?;
-        let mut wheel = Archive::read(opened, &distribution.name, &Limits::NONE)?;
-        let read = |at: usize| {
-            let mut bytes = Vec::new();
-            let Some((file, _)) = sources.get(at) else { return Ok(bytes) };
-            wheel.copy(&file.entry, file.size, &file.sha256, &mut bytes)?;
-            Ok(bytes)
+        let packs = match parted.filter(|parted| parted.packs.contains_key(&unit)) {
+            Some(parted) => {
+                let parts = [Some(unit.clone()), unit.rest()];
+                let code = parts.iter().flatten().filter_map(|part| parted.code.get(part));
+                code.flatten().cloned().collect()
+            }
+            None => {
+                let wheel = Wheel::of(&distribution, it, &resolved.scheme, site)?;
+                let is_same = |known: &&Resolved| {
+                    known.units.get(&unit).is_some_and(|old| old.sha256 == it.sha256)
+                };
+                let old = known.filter(is_same).and_then(|known| known.code.get(&unit));
+                wheel.code(&wheel.files(|_| true), old, options, site)?
+            }
         };
-        let all = sources.iter().map(|(file, it)| (it.path.as_str(), file.sha256));
-        packs.extend(code::of_sources(all, read, compiler, &tag, site)?);
+        if !packs.is_empty() {
+            resolved.code.insert(unit, packs);
+        }
     }
-    packs.sort_by(|a, b| a.tag.cmp(&b.tag));
-    Ok(packs)
+    Ok(())
+}
+
+fn keep_document(document: &Document, site: &mut Site) -> Result<Part> {
+    site.keep_lock_part(".json.zst", &pack::compress(&document.to_bytes()?)?)
 }
 
 /// The paths of what a document needs.
 fn references_of<'a>(
     document: &Document,
-    parts: impl IntoIterator<Item = &'a crate::manifest::Part>,
+    parts: impl IntoIterator<Item = &'a Part>,
 ) -> BTreeSet<String> {
     let wheels = document.resolved.units.values().map(|it| it.url.as_str().to_owned());
     let parts = parts.into_iter().map(|part| part.url.as_str().to_owned());
-    let code = document.resolved.code.values().flatten().map(|pack| pack.url.as_str().to_owned());
-    wheels.chain(parts).chain(code).collect()
+    let packs = document.resolved.code.values().chain(document.resolved.packs.values()).flatten();
+    let packs = packs.map(|pack| pack.url.as_str().to_owned());
+    wheels.chain(parts).chain(packs).collect()
 }
 
 fn units(before: Option<&Resolved>, now: &Resolved) -> Vec<PublishedUnit> {

@@ -25,8 +25,10 @@ mod records;
 mod signatures;
 mod site;
 mod source;
+mod used;
 mod version;
 mod walk;
+mod wheels;
 
 use std::path::{Path, PathBuf};
 
@@ -40,6 +42,7 @@ use crate::sign::secret::Signer;
 pub use bucket::{Check, Reach};
 pub use catalogue::{CATALOGUE_ABOVE, Parts, split};
 pub use code::Compiler;
+pub use used::PacksFor;
 
 const OTHER_FOLDER: &str = "choose another output folder";
 
@@ -66,6 +69,8 @@ pub struct Options {
     pub compiler: Option<Compiler>,
     /// How a bucket is reached.
     pub reach: Reach,
+    /// What of the wheels of a lock is packed apart from the rest.
+    pub packs_for: Option<PacksFor>,
 }
 
 impl Options {
@@ -91,6 +96,7 @@ impl Options {
             sign: sign.iter().map(signer).collect::<Result<_>>()?,
             compiler,
             reach: Reach::new(settings),
+            packs_for: None,
         })
     }
 }

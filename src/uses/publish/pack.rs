@@ -35,36 +35,42 @@ const THREADS: usize = 8;
 /// Small files in groups of at most [`TOTAL`] bytes, in the order given.
 pub(super) fn groups<'a>(files: impl Iterator<Item = &'a SourceFile>) -> Vec<Vec<&'a SourceFile>> {
     let small = files.filter(|file| file.size <= SMALL);
-    let mut groups = within(small, |file| (file.path.as_str(), file.size));
+    let mut groups = within(small, TOTAL, |file| (file.path.as_str(), file.size));
     // One file in a pack is one request either way.
     groups.retain(|group| group.len() > 1);
     groups
 }
 
-/// Groups of entries, whose name and size `entry` tells, of at most [`TOTAL`] bytes; what
+/// Groups of entries, whose name and size `entry` tells, of at most `total` bytes; what
 /// is larger alone is left out.
 pub(super) fn within<T>(
     items: impl IntoIterator<Item = T>,
+    total: u64,
     entry: impl Fn(&T) -> (&str, u64),
 ) -> Vec<Vec<T>> {
     let mut groups: Vec<Vec<T>> = Vec::new();
     let mut room = 0;
     for item in items {
         let (name, size) = entry(&item);
-        let bytes = size.saturating_add(HEADERS + 2 * name.len() as u64);
-        if bytes > TOTAL {
+        let bytes = in_a_pack(name, size);
+        if bytes > total {
             continue;
         }
         match groups.last_mut() {
             Some(group) if bytes <= room => group.push(item),
             _ => {
                 groups.push(vec![item]);
-                room = TOTAL;
+                room = total;
             }
         }
         room -= bytes;
     }
     groups
+}
+
+/// What a file of `size` bytes takes of a pack.
+pub(super) fn in_a_pack(name: &str, size: u64) -> u64 {
+    size.saturating_add(HEADERS + 2 * name.len() as u64)
 }
 
 /// The packs of `groups`, in the same order. Compressing takes seconds, and every core.
@@ -87,13 +93,18 @@ pub(super) fn each<T: Sync>(
 
 /// A pack of names and bytes, in the order given.
 pub(super) fn zip_zstd(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
-    compress(&zip(entries)?)
+    compress(&zip(entries, CompressionMethod::Stored)?)
 }
 
-fn zip(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+/// The same without a frame, which all of would be in memory at once where it is unpacked.
+pub(super) fn zip_deflated(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+    zip(entries, CompressionMethod::Deflated)
+}
+
+fn zip(entries: &[(String, Vec<u8>)], method: CompressionMethod) -> Result<Vec<u8>> {
     let failed = |error: zip::result::ZipError| cannot_write().caused_by(&error);
     let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Stored)
+        .compression_method(method)
         .last_modified_time(DateTime::default())
         .system(System::Unix)
         .unix_permissions(0o644);

@@ -163,7 +163,8 @@ impl Site {
         paths: Vec<FilePath>,
     ) -> Result<Pack> {
         let sha256 = Digest::of(bytes);
-        let relative = format!("packs/{sha256}.zip.zst");
+        let suffix = if format == PackFormat::Zip { ".zip" } else { ".zip.zst" };
+        let relative = format!("packs/{sha256}{suffix}");
         self.keep(&relative, &sha256, bytes)?;
         let (url, size) = (UrlText::new(relative), bytes.len() as u64);
         Ok(Pack { format, tag, url, size, sha256, paths })
@@ -205,6 +206,17 @@ impl Site {
                 .hint("run `magic-module verify`, then publish again"));
         }
         self.place(&temporary, wheel_url(sha256).as_str())
+    }
+
+    /// Copies what it holds, or is about to hold, to a place on this machine.
+    pub fn copy(&self, relative: &str, to: &Path) -> Result<()> {
+        let failed = |error: std::io::Error| cannot_write(to, &error);
+        fs_err::create_dir_all(to.parent().unwrap_or(to)).map_err(failed)?;
+        if let Some(remote) = &self.remote {
+            return fs_err::write(to, remote.whole(relative)?).map_err(failed);
+        }
+        let from = self.root.join(relative);
+        fs_err::hard_link(&from, to).or_else(|_| fs_err::copy(&from, to).map(drop)).map_err(failed)
     }
 
     /// Puts a part of a lock there, named by its content.

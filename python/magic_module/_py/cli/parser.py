@@ -74,6 +74,20 @@ def command_line() -> argparse.ArgumentParser:
         action="store_true",
         help="publish bytecode for this interpreter, too; repeat with each interpreter (and with -O) that users have",
     )
+    publish.add_argument(
+        "--packs-for",
+        metavar="SCRIPT",
+        action="append",
+        default=[],
+        help="with --lock: run this script, and pack what it uses of each wheel apart from the rest",
+    )
+    publish.add_argument(
+        "--packs-for-trace",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="the same for what `run --trace-to FILE` has seen",
+    )
     keygen = add("publish.keygen", "keygen", "Make a key pair that signs manifests, as the minisign tool does.")
     keygen.add_argument("file", metavar="FILE", nargs="?", default="magic-module.key", help="default: magic-module.key")
     keygen.add_argument(

@@ -1,0 +1,242 @@
+//! `--packs-for`: what scripts use of a wheel is packed apart from the rest.
+//!
+//! ```text
+//! traces ─▶ paths, and the libraries that those need ─▶ two parts of each wheel ─▶ packs
+//!                    a site that lacks each second part ─ the scripts run from it ◀─┘
+//! ```
+//!
+//! A wheel of which nothing was used stays whole, and so does one that was used up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::lock::PublishedTarget;
+use super::site::Site;
+use super::wheels::{Packed, Wheel};
+use super::{Options, pack};
+use crate::error::{Error, Kind, Result};
+use crate::inspect::elf::Libraries;
+use crate::manifest::{
+    Body, FORMAT, LOCK, Manifest, Modules, Pack, Part, PublishedLock, tree_digest,
+};
+use crate::name::{Digest, FilePath, Namespace, UnitName};
+use crate::resolved::{FileEntry, Parts, Resolved, is_library};
+use crate::supply::lock::records::{part_of, record_of};
+use crate::supply::lock::site::{Document, wheel_url};
+use crate::wheel::Contents;
+
+/// What the packs are for.
+#[derive(Clone)]
+pub struct PacksFor {
+    /// What the scripts have used, below the prefix of an environment.
+    pub used: BTreeSet<FilePath>,
+    /// An empty folder, for a site that lacks the rest of each wheel.
+    pub folder: PathBuf,
+    /// Has the scripts run from that site.
+    pub prove: Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>,
+}
+
+impl fmt::Debug for PacksFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PacksFor").field("used", &self.used.len()).finish_non_exhaustive()
+    }
+}
+
+/// A wheel, and what it is for the lock.
+struct Whole<'a> {
+    wheel: Wheel,
+    contents: &'a Contents,
+    files: Vec<FileEntry>,
+}
+
+/// The same lock with wheels in parts. `known` is what the site has of that already.
+pub(super) fn parted(
+    resolved: &Resolved,
+    contents: &[Contents],
+    known: Option<&Resolved>,
+    packs_for: &PacksFor,
+    options: &Options,
+    site: &mut Site,
+) -> Result<Resolved> {
+    let wholes = wholes(resolved, contents, site)?;
+    let used = with_libraries(&wholes, &packs_for.used)?;
+    let mut packs: BTreeMap<UnitName, Parts<Vec<Pack>>> = BTreeMap::new();
+    let mut code: BTreeMap<UnitName, Vec<Pack>> = BTreeMap::new();
+    for (unit, Whole { wheel, files, .. }) in &wholes {
+        let (Some(parts), Some(rest)) = (resolved.parts_of(files, &used), unit.rest()) else {
+            continue;
+        };
+        let mut made = Parts::default();
+        for (name, paths, made) in
+            [(unit.clone(), parts.used, &mut made.used), (rest, parts.rest, &mut made.rest)]
+        {
+            let paths: BTreeSet<&FilePath> = paths.iter().collect();
+            let files = wheel.files(|path| paths.contains(path));
+            let same_wheel = known.filter(|it| is_same(it, resolved, unit));
+            let same = same_wheel.filter(|it| it.paths_of(&name).as_ref() == Some(&paths));
+            let old = same.and_then(|it| it.packs.get(&name));
+            let is_held = |packs: &&Vec<Pack>| packs.iter().all(|pack| site.holds_pack(pack));
+            let old = old.filter(is_held).cloned();
+            let compiled =
+                wheel.code(&files, same.and_then(|it| it.code.get(&name)), options, site)?;
+            *made = match old {
+                Some(old) => old,
+                None => wheel
+                    .packs(files)?
+                    .into_iter()
+                    .map(|it| keep(it, site))
+                    .collect::<Result<_>>()?,
+            };
+            if !compiled.is_empty() {
+                code.insert(name, compiled);
+            }
+        }
+        packs.insert(unit.clone(), made);
+    }
+    let tree = |unit: &UnitName, packs: &[Pack]| -> Result<Digest> {
+        let (Some(whole), Some(it)) = (wholes.get(unit), resolved.units.get(unit)) else {
+            return Err(Error::new(Kind::Manifest, format!("the lock lacks {unit}")));
+        };
+        let record = record_of(whole.contents, &resolved.scheme, &it.url, &it.version)?;
+        Ok(tree_digest(&part_of(record, packs).files))
+    };
+    let files = wholes.iter().map(|(unit, whole)| (unit.clone(), whole.files.clone())).collect();
+    let mut parted = resolved.parted(&files, packs, tree)?;
+    parted.code = code;
+    Ok(parted)
+}
+
+fn wholes<'a>(
+    resolved: &Resolved,
+    contents: &'a [Contents],
+    site: &Site,
+) -> Result<BTreeMap<UnitName, Whole<'a>>> {
+    let by_wheel: BTreeMap<&Digest, &Contents> =
+        contents.iter().map(|it| (&it.sha256, it)).collect();
+    let mut wholes = BTreeMap::new();
+    for (unit, it) in &resolved.units {
+        let Some(contents) = by_wheel.get(&it.sha256) else { continue };
+        let wheel = Wheel::of(it, contents, &resolved.scheme, site)?;
+        let files = FileEntry::of(contents, &resolved.scheme).map_err(|why| unnamed(unit, &why))?;
+        wholes.insert(unit.clone(), Whole { wheel, contents, files });
+    }
+    Ok(wholes)
+}
+
+/// What was used, and every library of the lock that one of these needs, or one that such a one
+/// needs.
+fn with_libraries(
+    wholes: &BTreeMap<UnitName, Whole<'_>>,
+    used: &BTreeSet<FilePath>,
+) -> Result<BTreeSet<FilePath>> {
+    let mut by_name: BTreeMap<&str, Vec<&FilePath>> = BTreeMap::new();
+    let all = wholes.values().flat_map(|whole| &whole.files);
+    for file in all.filter(|file| is_library(file.path.as_str())) {
+        by_name.entry(file.path.file_name()).or_default().push(&file.path);
+    }
+    let mut used = used.clone();
+    let mut looked: BTreeSet<FilePath> = BTreeSet::new();
+    loop {
+        let mut needed: BTreeSet<String> = BTreeSet::new();
+        let mut seen = Vec::new();
+        for whole in wholes.values() {
+            let is_new = |path: &FilePath| {
+                used.contains(path) && is_library(path.as_str()) && !looked.contains(path)
+            };
+            let libraries = whole.wheel.files(is_new);
+            if libraries.is_empty() {
+                continue;
+            }
+            whole.wheel.each(&libraries, |file, bytes| {
+                let found = Libraries::read(&mut Cursor::new(bytes)).unwrap_or_default();
+                needed.extend(found.needed);
+                seen.push(file.path.clone());
+                Ok(())
+            })?;
+        }
+        if seen.is_empty() {
+            return Ok(used);
+        }
+        looked.extend(seen);
+        let paths = needed.iter().filter_map(|name| by_name.get(name.as_str())).flatten();
+        used.extend(paths.map(|path| (*path).clone()));
+    }
+}
+
+/// True if both mean the same wheel.
+fn is_same(known: &Resolved, resolved: &Resolved, unit: &UnitName) -> bool {
+    let wheel = |of: &Resolved| of.units.get(unit).map(|it| it.sha256);
+    wheel(known) == wheel(resolved)
+}
+
+fn keep(Packed { format, bytes, paths }: Packed, site: &mut Site) -> Result<Pack> {
+    site.keep_pack(format, None, &bytes, paths)
+}
+
+fn unnamed(unit: &UnitName, why: &crate::name::BadName) -> Error {
+    Error::new(Kind::Integrity, format!("the wheel of {unit} cannot be packed")).caused_by(why)
+}
+
+/// Has the scripts run from a site that has the first part of each wheel, and not the rest.
+pub(super) fn prove(
+    text: &[u8],
+    target: PublishedTarget,
+    parted: &Document,
+    packs_for: &PacksFor,
+    site: &Site,
+) -> Result<()> {
+    let folder = &packs_for.folder;
+    let failed = |error: std::io::Error| {
+        Error::store("cannot write what scripts are tried with", folder, &error)
+    };
+    let put = |relative: &str, bytes: &[u8]| -> Result<()> {
+        let path = folder.join(relative);
+        let parent = path.parent().unwrap_or(folder);
+        fs_err::create_dir_all(parent).and_then(|()| fs_err::write(&path, bytes)).map_err(failed)
+    };
+    let part = |suffix: &str, bytes: &[u8]| -> Result<Part> {
+        let sha256 = Digest::of(bytes);
+        let url = format!("locks/{sha256}{suffix}");
+        put(&url, bytes)?;
+        Ok(Part { url: crate::name::UrlText::new(url), size: bytes.len() as u64, sha256 })
+    };
+    // Its code may lie in a bucket only, and is compiled again where it is missing.
+    let mut tried =
+        Document { resolved: parted.resolved.clone(), contents: parted.contents.clone() };
+    tried.resolved.code.clear();
+    let resolved = &tried.resolved;
+    for (_, packs) in resolved.packs.iter().filter(|(unit, _)| !unit.is_rest()) {
+        for pack in packs {
+            site.copy(pack.url.as_str(), &folder.join(pack.url.as_str()))?;
+        }
+    }
+    for (_, it) in resolved.wheels().filter(|(unit, _)| !resolved.packs.contains_key(*unit)) {
+        let to = folder.join(wheel_url(&it.sha256).as_str());
+        let from = site.wheel(&it.sha256);
+        fs_err::create_dir_all(to.parent().unwrap_or(folder)).map_err(failed)?;
+        fs_err::hard_link(&from, &to)
+            .or_else(|_| fs_err::copy(&from, &to).map(drop))
+            .map_err(failed)?;
+    }
+    let lock = PublishedLock {
+        text: part(".toml", text)?,
+        documents: vec![
+            target.document(part(".json.zst", &pack::compress(&tried.to_bytes()?)?)?, None),
+        ],
+    };
+    let manifest = Manifest {
+        manifest: FORMAT,
+        namespace: Namespace::default(),
+        serial: Some(1),
+        created: None,
+        max_age: None,
+        needs: vec![LOCK.to_owned()],
+        body: Body::Modules(Modules::default()),
+        lock: Some(lock),
+    };
+    put(super::site::MANIFEST, &super::to_json(&manifest)?)?;
+    (packs_for.prove)(folder)
+}
