@@ -67,7 +67,12 @@ class UnitLoader(_external.SourceFileLoader):
         directory = self._path.rpartition(_external.path_sep)[0]
         if not _native._lazy_files(directory):
             # Data is read by path as it is; the source of the package is not looked at for it.
-            return _external.SourceFileLoader(self.name, self._path).get_resource_reader(name or self.name)
+            stock: Any = _external.SourceFileLoader(self.name, self._path).get_resource_reader(name or self.name)
+            if _native._lacks_rest(directory):
+                from magic_module._py.portions import ViewPath
+
+                stock.path = ViewPath(directory)
+            return stock
         from magic_module._py.resources import reader
 
         return reader(self, directory)

@@ -135,6 +135,14 @@ impl Owners {
         children
     }
 
+    /// Who owns something below a shared folder.
+    pub fn below(&self, folder: &str) -> impl Iterator<Item = &UnitName> {
+        let prefix = format!("{folder}/");
+        let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
+        let paths = self.paths.range::<str, _>(from);
+        paths.take_while(move |(path, _)| path.as_str().starts_with(&prefix)).map(|(_, unit)| unit)
+    }
+
     fn exactly(&self, path: &str) -> Option<Owner<'_>> {
         let disputed = || self.disputed.get(path).map(|units| Owner::Disputed(units));
         self.paths.get(path).map(Owner::Unit).or_else(disputed)

@@ -233,6 +233,16 @@ pub trait Supply: Send + Sync {
         })
     }
 
+    /// The record of the whole wheel of which `unit` is the first part. `None`: it is no part.
+    fn whole_record(&self, _unit: &str) -> Result<Option<Record>> {
+        Ok(None)
+    }
+
+    /// True if `unit` is the second part of a wheel.
+    fn is_rest(&self, _unit: &str) -> bool {
+        false
+    }
+
     /// Fetches the parts of a document that `unit` is in.
     fn fetch_parts<'a>(&'a self, _document: &'a Digest, _unit: &'a str) -> Asking<'a, ()> {
         Box::pin(std::future::ready(Ok(())))

@@ -89,7 +89,10 @@ impl Session {
 
     /// The view that `folder` lies in, its mount, and the folder relative to it. A folder of a knot
     /// is that of a view which leads there.
-    fn view_at(&self, folder: &Path) -> Option<(Arc<Mount>, Arc<View>, String)> {
+    pub(in crate::uses) fn view_at(
+        &self,
+        folder: &Path,
+    ) -> Option<(Arc<Mount>, Arc<View>, String)> {
         let store = &self.engine.store;
         let knot = folder.strip_prefix(store.knots()).ok();
         let below = knot.or_else(|| folder.strip_prefix(store.views()).ok())?;

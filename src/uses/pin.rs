@@ -74,7 +74,12 @@ impl Session {
             if locked.iter().any(|(known, _)| *known == full) {
                 continue;
             }
+            if mount.supply.is_rest(&name) {
+                continue;
+            }
             let (record, manifest) = self.in_use(mount, &name).await?;
+            // What is pinned is the wheel, of whatever parts it was published.
+            let record = mount.supply.whole_record(&name)?.unwrap_or(record);
             let serial = mount.supply.document(&manifest).ok().and_then(|it| it.serial);
             locked.push((full, Locked::of(&record, serial)));
             wanted.extend(record.requires.iter().map(ToString::to_string));

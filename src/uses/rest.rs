@@ -1,5 +1,7 @@
 //! The rest of wheels that were published in parts: fetched once the first part is in use.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -25,12 +27,20 @@ impl Session {
         Ok(())
     }
 
+    /// Whether some of what lies below a folder of a view is in a second part that is not here.
+    pub fn lacks_rest(&self, folder: &Path) -> bool {
+        let Some((mount, view, inside)) = self.in_store(folder).and_then(|it| self.view_at(&it))
+        else {
+            return false;
+        };
+        let owners = view.resolved.owners.below(&inside);
+        let rests: BTreeSet<_> = owners.filter(|unit| unit.is_rest()).collect();
+        rests.into_iter().any(|rest| !is_here(&mount, &view, rest))
+    }
+
     fn missing_rests(&self, mount: &Arc<Mount>, view: &Arc<View>) -> Result<Vec<Member>> {
         let resolved = &view.resolved;
-        let is_here = |name: &UnitName| {
-            let known = resolved.units.get(name);
-            known.is_some_and(|it| Tree::is_visible(&self.engine.store, &it.tree))
-        };
+        let is_here = |name: &UnitName| is_here(mount, view, name);
         let mut members = Vec::new();
         for (name, _) in resolved.wheels().filter(|(name, _)| is_here(name)) {
             if let Some(rest) = resolved.rest_of(name).filter(|rest| !is_here(rest)) {
@@ -52,4 +62,9 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn is_here(mount: &Mount, view: &View, unit: &UnitName) -> bool {
+    let known = view.resolved.units.get(unit);
+    known.is_some_and(|it| Tree::is_visible(&mount.engine.store, &it.tree))
 }

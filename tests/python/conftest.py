@@ -8,6 +8,7 @@
 | `cache` | the path of a cache that is not there yet                               |
 | `lock`  | a `kit.locks.Lock` of a few packages, whose wheels lie beside it          |
 | `served` | the same, with the server that has its wheels                            |
+| `desk` | a `kit.desk.Desk`: a lock, the server of its wheels, and the site that is published of it |
 | `canaries` | a `kit.canaries.Canaries`: a world full of secrets, with a server and one to be redirected to |
 
 A test of a behaviour takes `acme` and compares what the script prints with
@@ -25,6 +26,7 @@ from typing import Any
 import pytest
 
 from kit.canaries import Canaries
+from kit.desk import Desk, opened
 from kit.locks import Lock, packages
 from kit.sources import Sources
 from kit.world import Acme, World
@@ -42,6 +44,12 @@ def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     yield world
     world.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with opened(tmp_path) as desk:
+        yield desk
 
 
 @pytest.fixture(params=["installed", "hook"])

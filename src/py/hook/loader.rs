@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use super::ready::{read, ready, ready_or_successor, verified};
-use super::spec::{UnitHandle, handle};
+use super::spec::{UnitHandle, handle as handle_of};
 use crate::py::bridge::audit;
 use crate::py::bridge::errors::{OrRaise, no_file};
 use crate::py::bridge::runtime::block;
@@ -35,11 +35,25 @@ pub fn _get_data<'py>(
         })?;
         return Ok(Some(PyBytes::new(py, &fs_err::read(place)?)));
     }
-    if !unit.layout.has_file(&inside) {
-        return Err(no_file(&path.to_string_lossy()));
+    if unit.layout.has_file(&inside) {
+        let bytes = read(py, handle.get(), &inside)?;
+        return Ok(Some(PyBytes::new(py, &bytes)));
     }
-    let bytes = read(py, handle.get(), &inside)?;
+    // A wheel in parts: its other part is another unit.
+    let owner = session.in_store(&path).and_then(|path| session.unit_of_file(&path));
+    let Some((other, inside)) = owner.filter(|(it, inside)| it.layout.has_file(inside)) else {
+        return Err(no_file(&path.to_string_lossy()));
+    };
+    let other = handle_of(py, &other)?;
+    ready(py, other.get())?;
+    let bytes = read(py, other.get(), &inside)?;
     Ok(Some(PyBytes::new(py, &bytes)))
+}
+
+/// Whether some of what lies below a folder of a view is in a part of a wheel that is not here.
+#[pyfunction]
+pub fn _lacks_rest(folder: PathBuf) -> bool {
+    existing().is_some_and(|session| session.lacks_rest(&folder))
 }
 
 /// Fetches a unit whose extension module is about to be opened by its path.
@@ -78,7 +92,7 @@ pub fn _ready(py: Python<'_>, handle: &Bound<'_, UnitHandle>) -> PyResult<()> {
 #[pyfunction]
 pub fn _ready_at(py: Python<'_>, place: PathBuf) -> PyResult<bool> {
     let Some((unit, _)) = missing(&place) else { return Ok(false) };
-    _ready(py, &handle(py, &unit)?)?;
+    _ready(py, &handle_of(py, &unit)?)?;
     Ok(true)
 }
 

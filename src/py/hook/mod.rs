@@ -50,6 +50,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(code::_get_code, module)?,
         wrap_pyfunction!(loader::_get_data, module)?,
         wrap_pyfunction!(loader::_is_folder_at, module)?,
+        wrap_pyfunction!(loader::_lacks_rest, module)?,
         wrap_pyfunction!(loader::_ready, module)?,
         wrap_pyfunction!(loader::_ready_at, module)?,
         wrap_pyfunction!(loader::_ready_extension, module)?,

@@ -30,7 +30,7 @@ use crate::error::{Error, Kind, Result};
 use crate::forking::Lock;
 use crate::index::Units;
 use crate::lockfile;
-use crate::manifest::{Manifest, Modules};
+use crate::manifest::{Manifest, Modules, Record};
 use crate::name::{Digest, DistributionName, Hasher, SafeUrl, UnitName, UrlText};
 use crate::origin::Freshness;
 use crate::policy::Policy;
@@ -354,6 +354,15 @@ impl Supply for LockSupply {
 
     fn record(&self, _document: &Digest, unit: &str) -> Result<Answer> {
         Self::record(self, unit)
+    }
+
+    fn whole_record(&self, unit: &str) -> Result<Option<Record>> {
+        Self::whole_record(self, unit)
+    }
+
+    fn is_rest(&self, unit: &str) -> bool {
+        let parts = self.view().and_then(|view| view.resolved.packs.get_key_value(unit));
+        parts.is_some_and(|(unit, _)| unit.is_rest())
     }
 
     fn fetch_parts<'a>(&'a self, _document: &'a Digest, unit: &'a str) -> Asking<'a, ()> {

@@ -31,6 +31,16 @@ impl LockSupply {
         Ok(Answer::Record(Arc::new(record)))
     }
 
+    /// The record of a wheel that was published in parts, as if it had not been.
+    pub(super) fn whole_record(&self, unit: &str) -> Result<Option<Record>> {
+        let Some(view) = self.view() else { return Ok(None) };
+        let is_part = view.resolved.packs.contains_key(unit);
+        let Some(it) = view.resolved.units.get(unit).filter(|_| is_part) else { return Ok(None) };
+        let contents = wheels::read(&self.engine.store, &it.sha256)?;
+        let record = |contents| record_of(&contents, &view.resolved.scheme, &it.url, &it.version);
+        contents.map(record).transpose()
+    }
+
     /// Looks into the wheel of `unit` once more: what was known of it was pruned.
     pub(super) async fn fetch_parts(&self, unit: &str) -> Result<()> {
         if !matches!(self.record(unit)?, Answer::NotHere) {
