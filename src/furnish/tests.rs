@@ -88,6 +88,7 @@ fn furnished(wheels: &[(&str, Contents)], home: &Home, small: &[(&str, &str)]) -
         optional: BTreeMap::new(),
         start: crate::resolved::Start::default(),
         code: BTreeMap::new(),
+        packs: BTreeMap::new(),
     };
     let contents = named.iter().map(|(unit, contents)| (unit.clone(), (*contents).clone()));
     let small =

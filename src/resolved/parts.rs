@@ -119,3 +119,105 @@ impl Resolved {
         unit.rest().filter(|rest| self.units.contains_key(rest))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::PackFormat;
+    use crate::name::{UrlText, Version};
+    use crate::resolved::{ByName, Start};
+    use crate::wheel::Scheme;
+
+    const FILES: [&str; 7] = [
+        "l/site/p/__init__.py",
+        "l/site/p/used.py",
+        "l/site/p/rest.py",
+        "l/site/p/deep/__init__.py",
+        "l/site/p-1.dist-info/METADATA",
+        "bin/p",
+        "share/p.txt",
+    ];
+
+    fn path(text: &str) -> FilePath {
+        FilePath::new(text).unwrap()
+    }
+
+    fn whole() -> (Resolved, BTreeMap<UnitName, Vec<FileEntry>>) {
+        let [site, scripts, headers] = ["l/site", "bin", "include"].map(str::to_owned);
+        let scheme = Scheme { site, scripts, headers };
+        let unit = UnitName::new("p").unwrap();
+        let distribution = Distribution {
+            name: "p".to_owned(),
+            version: Version::new("1").unwrap(),
+            url: UrlText::new("https://example.com/p.whl"),
+            size: 1,
+            sha256: Digest::of(b"p"),
+            tree: Digest::of(b"tree"),
+            requires: BTreeSet::new(),
+        };
+        let entry = |it: &&str| FileEntry { path: path(it), sha256: Digest::of(it.as_bytes()) };
+        let files = [(unit.clone(), FILES.iter().map(entry).collect::<Vec<_>>())];
+        let resolved = Resolved {
+            owners: Owners::of(&scheme, &files),
+            scheme,
+            units: [(unit, distribution)].into(),
+            editable: Vec::new(),
+            projects: BTreeMap::new(),
+            knots: Vec::new(),
+            optional: ByName::default(),
+            start: Start::default(),
+            code: BTreeMap::new(),
+            packs: BTreeMap::new(),
+        };
+        (resolved, files.into())
+    }
+
+    fn parts(used: &[&str]) -> Option<Parts<Vec<String>>> {
+        let (resolved, files) = whole();
+        let used = used.iter().map(|it| path(it)).collect();
+        let texts = |paths: Vec<FilePath>| paths.iter().map(ToString::to_string).collect();
+        let parts = resolved.parts_of(files.values().next()?, &used)?;
+        Some(Parts { used: texts(parts.used), rest: texts(parts.rest) })
+    }
+
+    #[test]
+    fn what_is_used_comes_first_with_metadata_scripts_and_the_packages_above() {
+        let found = parts(&["l/site/p/deep/x.py", "l/site/p/used.py"]).unwrap();
+        assert_eq!(found.rest, ["l/site/p/rest.py", "share/p.txt"]);
+        assert_eq!(found.used.len(), 5);
+        assert!(parts(&[]).is_none());
+        assert!(parts(&["l/site/p-1.dist-info/METADATA"]).is_none(), "metadata is in every view");
+        assert!(parts(&FILES).is_none(), "nothing is left");
+    }
+
+    #[test]
+    fn each_part_is_a_unit_with_what_it_has() {
+        let (resolved, files) = whole();
+        let unit = UnitName::new("p").unwrap();
+        let pack = |paths: &[&str]| Pack {
+            format: PackFormat::ZipZstd,
+            tag: None,
+            url: UrlText::new("packs/x"),
+            size: 1,
+            sha256: Digest::of(b"pack"),
+            paths: paths.iter().map(|it| path(it)).collect(),
+        };
+        let (used, rest) = (["l/site/p/__init__.py", "bin/p"], ["l/site/p/rest.py", "share/p.txt"]);
+        let packs = Parts { used: vec![pack(&used)], rest: vec![pack(&rest)] };
+        let tree =
+            |_: &UnitName, packs: &[Pack]| Ok(Digest::of(packs[0].paths[0].as_str().as_bytes()));
+        let parted = resolved.parted(&files, [(unit.clone(), packs)].into(), tree).unwrap();
+        let second = parted.rest_of(&unit).unwrap();
+        assert_eq!(second.as_str(), "p__rest");
+        assert_ne!(parted.units[&unit].tree, parted.units[&second].tree);
+        assert_eq!(parted.units[&second].requires, BTreeSet::from([unit.clone()]));
+        let owner = |path: &str| match parted.owners.owner(path) {
+            Some(Owner::Unit(unit)) => unit.to_string(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(owner("l/site/p/__init__.py"), "p");
+        assert_eq!(owner("l/site/p/rest.py"), "p__rest");
+        assert_eq!(owner("share/p.txt"), "p__rest");
+        assert_eq!(parted.wheels().count(), 1);
+    }
+}

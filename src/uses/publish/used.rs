@@ -28,6 +28,9 @@ use crate::supply::lock::records::{part_of, record_of};
 use crate::supply::lock::site::{Document, wheel_url};
 use crate::wheel::Contents;
 
+/// Runs scripts from the site in a folder.
+type Prove = dyn Fn(&Path) -> Result<()> + Send + Sync;
+
 /// What the packs are for.
 #[derive(Clone)]
 pub struct PacksFor {
@@ -36,7 +39,7 @@ pub struct PacksFor {
     /// An empty folder, for a site that lacks the rest of each wheel.
     pub folder: PathBuf,
     /// Has the scripts run from that site.
-    pub prove: Arc<dyn Fn(&Path) -> Result<()> + Send + Sync>,
+    pub prove: Arc<Prove>,
 }
 
 impl fmt::Debug for PacksFor {

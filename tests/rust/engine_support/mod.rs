@@ -73,6 +73,7 @@ impl World {
             sign: Vec::new(),
             compiler: None,
             reach: Reach::default(),
+            packs_for: None,
         };
         publish(&self.source, &self.site, &options).unwrap()
     }

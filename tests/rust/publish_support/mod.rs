@@ -162,6 +162,7 @@ pub fn options(namespace: &str, clock: u64, drop_older_than: Option<u64>) -> Opt
         sign: Vec::new(),
         compiler: None,
         reach: Reach::default(),
+        packs_for: None,
     }
 }
 
