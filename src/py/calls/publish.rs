@@ -115,7 +115,7 @@ fn packs_for(
 ) -> PacksFor {
     let raised = raised.clone();
     let prove = move |folder: &Path| {
-        Python::attach(|py| prove.call1(py, (folder,))).map(drop).map_err(|error| {
+        attached(|py| prove.call1(py, (folder,))).map(drop).map_err(|error| {
             *raised.lock() = Some(error);
             Error::new(Kind::Configuration, "cannot try the packs")
         })
