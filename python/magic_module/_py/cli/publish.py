@@ -101,7 +101,9 @@ def _prove(scripts: list[str], site: Path) -> None:
             done = subprocess.run([*command, "run", script], stdout=sys.stderr, env=environment, check=False)
         if done.returncode != 0:
             hint = "trace what it lacks: magic-module run --trace-to FILE …, then --packs-for-trace FILE"
-            message = f"cannot publish: {script} ended with status {done.returncode} when it ran from its packs alone; {hint}"
+            message = (
+                f"cannot publish: {script} ended with status {done.returncode} when it ran from its packs alone; {hint}"
+            )
             raise RequirementError(message, path=script, hint=hint)
 
 
