@@ -16,7 +16,7 @@ use super::archive::{Limits, Refusal, room, rule};
 pub(super) const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// The most that a frame may hold. Several packs at a time are in memory.
-pub const FRAME_LIMIT: u64 = 32 << 20;
+pub const FRAME_LIMIT: u64 = 16 << 20;
 
 /// Around a file an archive has two headers, twice the name, and what some writers add.
 const AROUND_ENTRY: u64 = 256;
