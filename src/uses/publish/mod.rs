@@ -25,6 +25,7 @@ mod records;
 mod signatures;
 mod site;
 mod source;
+mod target;
 mod used;
 mod version;
 mod walk;

@@ -13,8 +13,8 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::lock::PublishedTarget;
 use super::site::Site;
+use super::target::PublishedTarget;
 use super::wheels::{Packed, Wheel};
 use super::{Options, pack};
 use crate::error::{Error, Kind, Result};
