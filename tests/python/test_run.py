@@ -341,10 +341,12 @@ def test_a_trace_tells_who_pulled_what(served: tuple[Lock, Origin], cache: Path,
         f"tool 3.1 {sizes['tool'] / 1024:.1f} KiB report.py:5\n"
         f"3 packages used, 3 downloaded: {sum(sizes[name] for name in ('Beta', 'alpha', 'tool')) / 1024:.1f} KiB\n"
     )
+    site = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
     went = run(lock, cache, "--trace-to", "told.txt", "-c", "import alpha")
     assert (went.stdout, went.stderr) == ("", "")
     assert re.sub(" +", " ", (tmp_path / "told.txt").read_text()) == (
         "Beta 2.0 0 B alpha/__init__.py:1\nalpha 1.0 0 B <string>:1\n2 packages used, 0 downloaded: 0 B\n"
+        f"\n2 files of packages used:\n{site}/alpha/__init__.py\n{site}/beta.py\n"
     )
     assert run(lock, cache, "--trace", "-m", "beta").stderr.splitlines()[0].endswith("  the command line")
 
