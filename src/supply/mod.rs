@@ -25,6 +25,7 @@ use crate::name::{Digest, Namespace, SafeUrl, UnitName, UrlText, Version};
 use crate::origin::{BoxFuture, Freshness};
 use crate::policy::Policy;
 use crate::resolved::{Optional, Resolved};
+use crate::store::Store;
 use crate::store::tree::Tree;
 
 pub use imports::{Importer, Imports};
@@ -91,6 +92,12 @@ impl View {
     pub fn titles(&self, names: &[UnitName]) -> String {
         let units = names.iter().filter_map(|name| self.resolved.units.get(name));
         units.map(|it| it.name.as_str()).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// True if the tree of a unit is here.
+    pub fn is_here(&self, store: &Store, unit: &UnitName) -> bool {
+        let known = self.resolved.units.get(unit);
+        known.is_some_and(|it| Tree::is_visible(store, &it.tree))
     }
 
     /// The folder on `sys.path`.

@@ -81,8 +81,7 @@ impl Session {
         let small = |name: &&_| view.resolved.units.get(*name).is_some_and(|it| it.size <= SMALL);
         let mut members = Vec::new();
         for name in names.into_iter().filter(small) {
-            let unit = self.unit_in_view(mount, &view, name)?;
-            members.extend(self.member_of_tree(mount, &unit.manifest, &unit));
+            members.extend(self.member_in_view(mount, &view, name)?);
         }
         members.retain(|member| self.is_allowed_unasked(member));
         let _kept = self.keep().await?;

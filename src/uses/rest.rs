@@ -9,7 +9,6 @@ use crate::events::{Events, Progress};
 use crate::mount::Mount;
 use crate::name::UnitName;
 use crate::session::Session;
-use crate::store::tree::Tree;
 use crate::supply::View;
 use crate::uses::activate::Member;
 
@@ -29,23 +28,21 @@ impl Session {
 
     /// Whether some of what lies below a folder of a view is in a second part that is not here.
     pub fn lacks_rest(&self, folder: &Path) -> bool {
-        let Some((mount, view, inside)) = self.in_store(folder).and_then(|it| self.view_at(&it))
-        else {
+        let Some((_, view, inside)) = self.in_store(folder).and_then(|it| self.view_at(&it)) else {
             return false;
         };
         let owners = view.resolved.owners.below(&inside);
         let rests: BTreeSet<_> = owners.filter(|unit| unit.is_rest()).collect();
-        rests.into_iter().any(|rest| !is_here(&mount, &view, rest))
+        rests.into_iter().any(|rest| !view.is_here(&self.engine.store, rest))
     }
 
     fn missing_rests(&self, mount: &Arc<Mount>, view: &Arc<View>) -> Result<Vec<Member>> {
         let resolved = &view.resolved;
-        let is_here = |name: &UnitName| is_here(mount, view, name);
+        let is_here = |name: &UnitName| view.is_here(&self.engine.store, name);
         let mut members = Vec::new();
         for (name, _) in resolved.wheels().filter(|(name, _)| is_here(name)) {
             if let Some(rest) = resolved.rest_of(name).filter(|rest| !is_here(rest)) {
-                let unit = self.unit_in_view(mount, view, &rest)?;
-                members.extend(self.member_of_tree(mount, &unit.manifest, &unit));
+                members.extend(self.member_in_view(mount, view, &rest)?);
             }
         }
         Ok(members)
@@ -57,14 +54,8 @@ impl Session {
         let rests: Vec<_> =
             members.iter().filter_map(|it| view.resolved.rest_of(&it.unit.name)).collect();
         for rest in rests {
-            let unit = self.unit_in_view(mount, &view, &rest)?;
-            members.extend(self.member_of_tree(mount, &unit.manifest, &unit));
+            members.extend(self.member_in_view(mount, &view, &rest)?);
         }
         Ok(())
     }
-}
-
-fn is_here(mount: &Mount, view: &View, unit: &UnitName) -> bool {
-    let known = view.resolved.units.get(unit);
-    known.is_some_and(|it| Tree::is_visible(&mount.engine.store, &it.tree))
 }

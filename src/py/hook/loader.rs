@@ -35,18 +35,19 @@ pub fn _get_data<'py>(
         })?;
         return Ok(Some(PyBytes::new(py, &fs_err::read(place)?)));
     }
-    if unit.layout.has_file(&inside) {
-        let bytes = read(py, handle.get(), &inside)?;
-        return Ok(Some(PyBytes::new(py, &bytes)));
-    }
-    // A wheel in parts: its other part is another unit.
-    let owner = session.in_store(&path).and_then(|path| session.unit_of_file(&path));
-    let Some((other, inside)) = owner.filter(|(it, inside)| it.layout.has_file(inside)) else {
-        return Err(no_file(&path.to_string_lossy()));
+    let (handle, inside) = if unit.layout.has_file(&inside) {
+        (handle.clone(), inside)
+    } else {
+        // A wheel in parts: its other part is another unit.
+        let owner = session.in_store(&path).and_then(|path| session.unit_of_file(&path));
+        let Some((other, inside)) = owner.filter(|(it, inside)| it.layout.has_file(inside)) else {
+            return Err(no_file(&path.to_string_lossy()));
+        };
+        let other = handle_of(py, &other)?;
+        ready(py, other.get())?;
+        (other, inside)
     };
-    let other = handle_of(py, &other)?;
-    ready(py, other.get())?;
-    let bytes = read(py, other.get(), &inside)?;
+    let bytes = read(py, handle.get(), &inside)?;
     Ok(Some(PyBytes::new(py, &bytes)))
 }
 

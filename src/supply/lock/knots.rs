@@ -132,7 +132,7 @@ fn tie(
         let Some(tree) = resolved.units.get(unit) else { continue };
         let Some(tree) = Tree::open(store, &tree.tree)? else { continue };
         let (tied, needed) = neighbours(&tree, unit, resolved);
-        missing.extend(needed.into_iter().filter(|it| !is_here(store, resolved, it)));
+        missing.extend(needed.into_iter().filter(|it| !view.is_here(store, it)));
         if !tied.is_empty() {
             ties.push(tied.into_iter().chain([unit.clone()]).collect());
         }
@@ -151,7 +151,7 @@ fn tie(
     let groups = joined(resolved.knots.iter().chain(&state.ties).cloned());
     let mut knots = BTreeMap::new();
     for group in groups.iter().filter(|group| units.iter().any(|unit| group.contains(unit))) {
-        let here = group.iter().filter(|unit| is_here(store, resolved, unit));
+        let here = group.iter().filter(|unit| view.is_here(store, unit));
         let members: Vec<(UnitName, Digest)> =
             here.filter_map(|unit| Some((unit.clone(), resolved.units.get(unit)?.tree))).collect();
         if members.len() < 2 {
@@ -184,10 +184,6 @@ pub(super) fn knot_at(
 ) -> Option<Digest> {
     let Some(Owner::Unit(unit)) = resolved.owners.owner(path) else { return None };
     knots.iter().find(|(_, units)| units.contains(unit)).map(|(knot, _)| *knot)
-}
-
-fn is_here(store: &Store, resolved: &Resolved, unit: &UnitName) -> bool {
-    resolved.units.get(unit).is_some_and(|it| Tree::is_visible(store, &it.tree))
 }
 
 /// The units whose folders the libraries of a tree look into, and those of which they need one.

@@ -9,7 +9,7 @@ use crate::manifest::Record;
 use crate::mount::Mount;
 use crate::name::{Digest, UnitName};
 use crate::session::{Doubt, Session};
-use crate::supply::Answer;
+use crate::supply::{Answer, View};
 use crate::unit::Unit;
 
 impl Session {
@@ -111,6 +111,17 @@ impl Session {
         let why =
             format!("version {version} of {full} is not in the cache and no longer published");
         Err(unit.error(Kind::Fetch, why).hint(format!("run `magic-module upgrade {full}`")))
+    }
+
+    /// A unit of a view, to be fetched; `None`: no record describes its tree any more.
+    pub fn member_in_view(
+        &self,
+        mount: &Arc<Mount>,
+        view: &Arc<View>,
+        name: &UnitName,
+    ) -> Result<Option<Member>> {
+        let unit = self.unit_in_view(mount, view, name)?;
+        Ok(self.member_of_tree(mount, &unit.manifest, &unit))
     }
 
     pub(crate) fn member_of_tree(

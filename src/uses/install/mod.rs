@@ -136,8 +136,7 @@ impl Session {
         let mut members = Vec::with_capacity(units.len());
         for name in units {
             mount.supply.fetch_parts(&document, name.as_str()).await?;
-            let unit = self.unit_in_view(mount, view, name)?;
-            members.extend(self.member_of_tree(mount, &unit.manifest, &unit));
+            members.extend(self.member_in_view(mount, view, name)?);
         }
         Ok(members)
     }
