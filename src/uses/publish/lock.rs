@@ -239,7 +239,7 @@ fn finish(
         let part = keep_document(&document, site)?;
         // What is as it was has been tried.
         if same.and_then(|it| it.said.packed.as_ref()) != Some(&part) {
-            used::prove(&text, target.clone(), &document, packs_for, site)?;
+            used::prove(&text, target.clone(), &document, packs_for, options, site)?;
         }
         references.extend(references_of(&document, [&part]));
         packed = Some(part);
@@ -359,7 +359,7 @@ fn add_code(
     Ok(())
 }
 
-fn keep_document(document: &Document, site: &mut Site) -> Result<Part> {
+pub(super) fn keep_document(document: &Document, site: &mut Site) -> Result<Part> {
     site.keep_lock_part(".json.zst", &pack::compress(&document.to_bytes()?)?)
 }
 

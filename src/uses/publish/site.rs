@@ -210,13 +210,10 @@ impl Site {
 
     /// Copies what it holds, or is about to hold, to a place on this machine.
     pub fn copy(&self, relative: &str, to: &Path) -> Result<()> {
-        let failed = |error: std::io::Error| cannot_write(to, &error);
-        fs_err::create_dir_all(to.parent().unwrap_or(to)).map_err(failed)?;
-        if let Some(remote) = &self.remote {
-            return fs_err::write(to, remote.whole(relative)?).map_err(failed);
-        }
-        let from = self.root.join(relative);
-        fs_err::hard_link(&from, to).or_else(|_| fs_err::copy(&from, to).map(drop)).map_err(failed)
+        let Some(remote) = &self.remote else { return linked(&self.root.join(relative), to) };
+        let bytes = remote.whole(relative)?;
+        let written = made_folder(to).and_then(|()| fs_err::write(to, bytes));
+        written.map_err(|error| cannot_write(to, &error))
     }
 
     /// Puts a part of a lock there, named by its content.
@@ -402,6 +399,16 @@ pub(super) fn references(modules: &Modules) -> BTreeSet<String> {
         urls.extend(all.map(|url| url.as_str().trim_start_matches("./").to_owned()));
     }
     urls
+}
+
+/// Gives a file another name, or copies it to where that cannot be.
+pub(super) fn linked(from: &Path, to: &Path) -> Result<()> {
+    let link = || fs_err::hard_link(from, to).or_else(|_| fs_err::copy(from, to).map(drop));
+    made_folder(to).and_then(|()| link()).map_err(|error| cannot_write(to, &error))
+}
+
+fn made_folder(path: &Path) -> std::io::Result<()> {
+    fs_err::create_dir_all(path.parent().unwrap_or(path))
 }
 
 pub(super) fn part_path(digest: &Digest) -> String {

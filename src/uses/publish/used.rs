@@ -13,19 +13,18 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::site::Site;
+use super::lock::keep_document;
+use super::site::{MANIFEST, Site, linked};
 use super::target::PublishedTarget;
 use super::wheels::{Packed, Wheel};
-use super::{Options, pack};
+use super::{Options, to_json};
 use crate::error::{Error, Kind, Result};
 use crate::inspect::elf::Libraries;
-use crate::manifest::{
-    Body, FORMAT, LOCK, Manifest, Modules, Pack, Part, PublishedLock, tree_digest,
-};
+use crate::manifest::{Body, FORMAT, LOCK, Manifest, Modules, Pack, PublishedLock, tree_digest};
 use crate::name::{Digest, FilePath, Namespace, UnitName};
 use crate::resolved::{FileEntry, Parts, Resolved, is_library};
 use crate::supply::lock::records::{part_of, record_of};
-use crate::supply::lock::site::{Document, wheel_url};
+use crate::supply::lock::site::Document;
 use crate::wheel::Contents;
 
 /// Runs scripts from the site in a folder.
@@ -123,7 +122,7 @@ fn wholes<'a>(
     for (unit, it) in &resolved.units {
         let Some(contents) = by_wheel.get(&it.sha256) else { continue };
         let wheel = Wheel::of(it, contents, &resolved.scheme, site)?;
-        let files = FileEntry::of(contents, &resolved.scheme).map_err(|why| unnamed(unit, &why))?;
+        let files = wheel.placed();
         wholes.insert(unit.clone(), Whole { wheel, contents, files });
     }
     Ok(wholes)
@@ -179,57 +178,33 @@ fn keep(Packed { format, bytes, paths }: Packed, site: &mut Site) -> Result<Pack
     site.keep_pack(format, None, &bytes, paths)
 }
 
-fn unnamed(unit: &UnitName, why: &crate::name::BadName) -> Error {
-    Error::new(Kind::Integrity, format!("the wheel of {unit} cannot be packed")).caused_by(why)
-}
-
 /// Has the scripts run from a site that has the first part of each wheel, and not the rest.
 pub(super) fn prove(
     text: &[u8],
     target: PublishedTarget,
     parted: &Document,
     packs_for: &PacksFor,
+    options: &Options,
     site: &Site,
 ) -> Result<()> {
     let folder = &packs_for.folder;
-    let failed = |error: std::io::Error| {
-        Error::store("cannot write what scripts are tried with", folder, &error)
-    };
-    let put = |relative: &str, bytes: &[u8]| -> Result<()> {
-        let path = folder.join(relative);
-        let parent = path.parent().unwrap_or(folder);
-        fs_err::create_dir_all(parent).and_then(|()| fs_err::write(&path, bytes)).map_err(failed)
-    };
-    let part = |suffix: &str, bytes: &[u8]| -> Result<Part> {
-        let sha256 = Digest::of(bytes);
-        let url = format!("locks/{sha256}{suffix}");
-        put(&url, bytes)?;
-        Ok(Part { url: crate::name::UrlText::new(url), size: bytes.len() as u64, sha256 })
-    };
+    let mut trial = Site::open(folder, options)?;
     // Its code may lie in a bucket only, and is compiled again where it is missing.
     let mut tried =
         Document { resolved: parted.resolved.clone(), contents: parted.contents.clone() };
     tried.resolved.code.clear();
     let resolved = &tried.resolved;
-    for (_, packs) in resolved.packs.iter().filter(|(unit, _)| !unit.is_rest()) {
-        for pack in packs {
-            site.copy(pack.url.as_str(), &folder.join(pack.url.as_str()))?;
+    for (unit, it) in resolved.wheels() {
+        match resolved.packs.get(unit) {
+            Some(packs) => packs.iter().try_for_each(|pack| {
+                site.copy(pack.url.as_str(), &folder.join(pack.url.as_str()))
+            })?,
+            None => linked(&site.wheel(&it.sha256), &trial.wheel(&it.sha256))?,
         }
     }
-    for (_, it) in resolved.wheels().filter(|(unit, _)| !resolved.packs.contains_key(*unit)) {
-        let to = folder.join(wheel_url(&it.sha256).as_str());
-        let from = site.wheel(&it.sha256);
-        fs_err::create_dir_all(to.parent().unwrap_or(folder)).map_err(failed)?;
-        fs_err::hard_link(&from, &to)
-            .or_else(|_| fs_err::copy(&from, &to).map(drop))
-            .map_err(failed)?;
-    }
-    let lock = PublishedLock {
-        text: part(".toml", text)?,
-        documents: vec![
-            target.document(part(".json.zst", &pack::compress(&tried.to_bytes()?)?)?, None),
-        ],
-    };
+    let part = keep_document(&tried, &mut trial)?;
+    let text = trial.keep_lock_part(".toml", text)?;
+    let lock = PublishedLock { text, documents: vec![target.document(part, None)] };
     let manifest = Manifest {
         manifest: FORMAT,
         namespace: Namespace::default(),
@@ -240,6 +215,7 @@ pub(super) fn prove(
         body: Body::Modules(Modules::default()),
         lock: Some(lock),
     };
-    put(super::site::MANIFEST, &super::to_json(&manifest)?)?;
+    trial.replace(MANIFEST, &to_json(&manifest)?)?;
+    drop(trial);
     (packs_for.prove)(folder)
 }

@@ -54,6 +54,12 @@ impl Wheel {
         Ok(Self { path, label, files: files.collect() })
     }
 
+    /// All of them, where an installer puts them.
+    pub fn placed(&self) -> Vec<FileEntry> {
+        let placed = |it: &WheelEntry| FileEntry { path: it.path.clone(), sha256: it.sha256 };
+        self.files.iter().map(placed).collect()
+    }
+
     /// Those of its files that `is_wanted`, in the order of their paths.
     pub fn files(&self, is_wanted: impl Fn(&FilePath) -> bool) -> Vec<&WheelEntry> {
         let mut files: Vec<_> = self.files.iter().filter(|file| is_wanted(&file.path)).collect();
