@@ -1,13 +1,10 @@
 """What authors do: `publish`, `keygen`, `serve`."""
 
 import argparse
-import contextlib
+import functools
 import json
 import os
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from magic_module import _native
@@ -15,10 +12,7 @@ from magic_module._native import _shown as shown
 from magic_module._py.cli.answer import Answer, WrongUsage, count, move, table
 from magic_module._py.cli.mounting import OWN
 from magic_module._py.progress import say, size, styled
-from magic_module.errors import SCHEMA, ConfigurationError, RequirementError
-
-_OTHER_MOUNTS = ("MAGIC_MODULE_LOCK", "MAGIC_MODULE_MOUNTS", "MAGIC_MODULE_SPACE", "MAGIC_MODULE_START")
-"""What would give a script packages beside those of the site that it is tried with."""
+from magic_module.errors import SCHEMA, ConfigurationError
 
 LEFT_OUT_SHOWN = 20
 """A folder of many installed distributions would fill the screen."""
@@ -47,8 +41,14 @@ def publish(options: argparse.Namespace) -> Answer:
     else:
         # What wheels have an interpreter do when it starts is not done in a command.
         _native._skip_start()
-        with _packs(options) as packs:
-            done = _native._publish_lock(options.lock, output, older, keys, compile=compiler, packs=packs)
+        publish_lock = functools.partial(_native._publish_lock, options.lock, output, older, keys, compile=compiler)
+        if options.packs_for or options.packs_for_trace:
+            from magic_module._py.cli.packing import packs
+
+            with packs(options) as wanted:
+                done = publish_lock(packs=wanted)
+        else:
+            done = publish_lock()
     rows = []
     for unit in done["units"]:
         if unit["changed"]:
@@ -69,42 +69,6 @@ def publish(options: argparse.Namespace) -> Answer:
         state += ", signed" if done["changed"] else ", but a signature was added"
     lines.append(f"{done['manifest']}: {state}")
     return Answer(dict(done), lines)
-
-
-@contextlib.contextmanager
-def _packs(options: argparse.Namespace) -> Iterator[tuple[list[str], Path, Callable[[Path], None]] | None]:
-    """What scripts use, a folder, and what runs the scripts from a site in it."""
-    if not options.packs_for and not options.packs_for_trace:
-        yield None
-        return
-    from magic_module._py.cli.ahead import files_in, run_traced
-
-    with tempfile.TemporaryDirectory() as folder:
-        used = {path for trace in options.packs_for_trace for path in files_in(Path(trace))}
-        for script in options.packs_for:
-            trace = Path(folder) / "trace"
-            run_traced(script, Path(options.lock), trace)
-            used.update(files_in(trace))
-        site = Path(folder) / "site"
-        site.mkdir()
-        yield sorted(used), site, lambda site: _prove(options.packs_for, site)
-
-
-def _prove(scripts: list[str], site: Path) -> None:
-    """Runs each script from a site, with a cache that has nothing."""
-    for script in scripts:
-        with tempfile.TemporaryDirectory() as cache:
-            manifest = (site / "manifest.json").as_uri()
-            command = [sys.executable, "-m", "magic_module", "--manifest-url", manifest, "--namespace", ""]
-            environment = {name: value for name, value in os.environ.items() if name not in _OTHER_MOUNTS}
-            environment["MAGIC_MODULE_CACHE_DIR"] = cache
-            done = subprocess.run([*command, "run", script], stdout=sys.stderr, env=environment, check=False)
-        if done.returncode != 0:
-            hint = "trace what it lacks: magic-module run --trace-to FILE …, then --packs-for-trace FILE"
-            message = (
-                f"cannot publish: {script} ended with status {done.returncode} when it ran from its packs alone; {hint}"
-            )
-            raise RequirementError(message, path=script, hint=hint)
 
 
 def keygen(options: argparse.Namespace) -> Answer:
