@@ -48,7 +48,7 @@ def _begin() -> None:
         if _thread_of_rests is not None and _thread_of_rests.is_alive():
             return
         if _thread_of_rests is None:
-            os.register_at_fork(before=_stop)
+            os.register_at_fork(before=_stop, after_in_child=_forget)
             # Before the threads of a program are waited for; nothing public comes that early.
             threading._register_atexit(_stop)  # type: ignore[attr-defined]
         thread = threading.Thread(target=_bring, name="magic_module-rest")
@@ -56,6 +56,12 @@ def _begin() -> None:
         with contextlib.suppress(RuntimeError):
             thread.start()
             _thread_of_rests = thread
+
+
+def _forget() -> None:
+    """Another thread may have held it at the fork."""
+    global _guard
+    _guard = threading.Lock()
 
 
 def _bring() -> None:

@@ -62,9 +62,7 @@ class Trace:
         """By thread: what was fetched and is not used yet."""
         self._files: set[str] = set()
         """What was read of packages; kept for a file, which has room for it."""
-        # The system tells the real paths of libraries.
-        cache = str(_native.cache_dir())
-        self._folders = tuple(os.path.join(folder, "") for folder in {sys.prefix, cache, os.path.realpath(cache)})
+        self._folders = () if target is None else _folders()
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Heeds what is fetched and used, and nothing else."""
@@ -84,7 +82,7 @@ class Trace:
             for name in self._fetched.pop(get_ident(), ()):
                 if name != unit:
                     self._used[name].who = f"required by {unit}"
-        elif event == "magic_module.load":
+        elif event == "magic_module.load" and self._folders:
             self._files.add(arguments[1])
         elif event == "open" and isinstance(arguments[0], str) and arguments[0].startswith(self._folders):
             self._files.add(arguments[0])
@@ -179,6 +177,12 @@ def _is_guarded(place: tuple[str, int] | None) -> bool:
                 ):
                     return True
     return False
+
+
+def _folders() -> tuple[str, ...]:
+    """Where files of packages are; the system tells the real paths of libraries."""
+    cache = str(_native.cache_dir())
+    return tuple(os.path.join(folder, "") for folder in {sys.prefix, cache, os.path.realpath(cache)})
 
 
 def _libraries(folders: tuple[str, ...]) -> list[str]:
