@@ -55,7 +55,7 @@ def mend_jedi(module: "Any") -> None:
         name = full_name or more.get("string") or ""
         if name.partition(".")[0] in top_names() and name not in sys.modules:
             try:
-                if hasattr(getattr(_spec(name), "loader", None), "_unit"):
+                if hasattr(getattr(spec_of(name), "loader", None), "_unit"):
                     return None, None
             except ImportError:
                 return None, None
@@ -123,10 +123,10 @@ def _search_path(name: str) -> "Iterable[str]":
     loaded: ModuleType | None = sys.modules.get(name)
     if loaded is not None:
         return getattr(loaded, "__path__", ())
-    return getattr(_spec(name), "submodule_search_locations", None) or ()
+    return getattr(spec_of(name), "submodule_search_locations", None) or ()
 
 
-def _spec(name: str) -> "ModuleSpec | None":
+def spec_of(name: str) -> "ModuleSpec | None":
     """As an import would find it; but its parents are not imported."""
     parent, _, _ = name.rpartition(".")
     path = [*_search_path(parent)] if parent else None

@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyList};
 use super::elsewhere::stock;
 use super::entry::_path_hook;
 use super::filter::{Finder, Place, serve_own_namespace};
-use super::watched::mend_completers;
+use super::watched::mend_tools;
 use crate::py::bridge::{placeholder, state};
 
 /// Puts the finders and the hook in their places; called once, by `magic_module/__init__.py`.
@@ -37,7 +37,7 @@ pub fn _install(py: Python<'_>, search_path: &Bound<'_, PyList>) -> PyResult<()>
         posix.call_method("register_at_fork", (), Some(&keywords))?;
     }
     placeholder::append(search_path)?;
-    mend_completers(py)
+    mend_tools(py)
 }
 
 /// In a view our own package is a link. Its parts are looked for where it leads: nothing but what

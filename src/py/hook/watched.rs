@@ -1,5 +1,5 @@
-//! Modules of others that do not expect what a view is, or what completers offer before anything is
-//! downloaded. They are mended when they are loaded.
+//! Modules of others that do not expect what a view is, or that look only at files: completers and
+//! `pdb`. They are mended when they are loaded.
 //!
 //! ```text
 //! import importlib.metadata ─▶ the spec of whoever has it ─▶ its body runs ─▶ mended
@@ -27,16 +27,18 @@ fn is_watched(name: &str) -> bool {
     }
 }
 
-/// What completes the names after `import`, in IPython and at the prompt of Python itself.
-const COMPLETERS: [&str; 3] = [
+/// What completes the names after `import`, in IPython and at the prompt of Python itself, and what
+/// sets breakpoints in files.
+const TOOLS: [&str; 4] = [
     "IPython.core.completerlib",
     "_pyrepl._module_completer",
     "jedi.inference.compiled.subprocess.functions",
+    "pdb",
 ];
 
 /// True for a name that is mended: some are only while a lock is mounted.
 pub fn is_mended(name: &str) -> bool {
-    if COMPLETERS.contains(&name) {
+    if TOOLS.contains(&name) {
         return true;
     }
     is_watched(name)
@@ -59,10 +61,10 @@ pub fn mended<'py>(
     Ok((!spec.is_none()).then_some(spec))
 }
 
-/// Mends the completers that were loaded before us.
-pub fn mend_completers(py: Python<'_>) -> PyResult<()> {
+/// Mends the tools that were loaded before us.
+pub fn mend_tools(py: Python<'_>) -> PyResult<()> {
     let modules = py.import("sys")?.getattr("modules")?;
-    for name in COMPLETERS {
+    for name in TOOLS {
         if let Ok(module) = modules.get_item(name) {
             py.import("magic_module._py.mended")?.call_method1("mend", (module,))?;
         }
