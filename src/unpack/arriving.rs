@@ -72,10 +72,8 @@ impl<R: BufRead + Seek> Arriving<R> {
         if flags & DESCRIPTOR != 0 || compressed == ALL_32 || size == ALL_32 {
             return rule("does not say how long a file is".to_owned());
         }
-        let method = match method {
-            0 => Method::Stored,
-            8 => Method::Deflated,
-            _ => return rule("is compressed in an unknown way".to_owned()),
+        let Some(method) = Method::of(method) else {
+            return rule("is compressed in an unknown way".to_owned());
         };
         let name_length = fields.u16(26);
         let at = names_at + name_length + fields.u16(28);

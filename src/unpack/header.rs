@@ -31,11 +31,27 @@ pub(super) enum EntryKind {
     Folder,
 }
 
-/// How the bytes of an entry are kept.
+/// How the bytes of an entry are kept (APPNOTE 4.4.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     Stored,
     Deflated,
+    Zstd,
+}
+
+impl Method {
+    /// The one with this number, if it is known.
+    pub(super) fn of(number: u64) -> Option<Self> {
+        [Self::Stored, Self::Deflated, Self::Zstd].into_iter().find(|it| it.number() == number)
+    }
+
+    fn number(self) -> u64 {
+        match self {
+            Self::Stored => 0,
+            Self::Deflated => 8,
+            Self::Zstd => 93,
+        }
+    }
 }
 
 /// An entry as the central directory tells it.
@@ -97,10 +113,9 @@ impl Central {
         if let Err(why) = check_kind(fields.u32(38), kind) {
             return refuse(why);
         }
-        let method = match fields.u16(10) {
-            0 => Method::Stored,
-            8 => Method::Deflated,
-            other => return refuse(&format!("in an unknown compression (method {other})")),
+        let number = fields.u16(10);
+        let Some(method) = Method::of(number) else {
+            return refuse(&format!("in an unknown compression (method {number})"));
         };
         let (size, compressed, offset) =
             exact(zip64_of(extra, name)?, fields.u32(24), fields.u32(20), fields.u32(42))
@@ -149,8 +164,8 @@ impl Central {
         if raw_name != own_name.as_bytes() {
             return refuse("under another name than its directory says");
         }
-        let method = if self.method == Method::Stored { 0 } else { 8 };
-        if fields.u16(6) != self.flags || fields.u16(8) != method || fields.u16(4) & 0xff > NEWEST {
+        let is_same = fields.u16(6) == self.flags && fields.u16(8) == self.method.number();
+        if !is_same || fields.u16(4) & 0xff > NEWEST {
             return refuse("in another form than its directory says");
         }
         let zip64 = zip64_of(extra, self.path.as_str())?;

@@ -96,15 +96,17 @@ pub(super) fn zip_zstd(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     compress(&zip(entries, CompressionMethod::Stored)?)
 }
 
-/// The same without a frame, which all of would be in memory at once where it is unpacked.
-pub(super) fn zip_deflated(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
-    zip(entries, CompressionMethod::Deflated)
+/// The same with a frame in each entry, which is unpacked piece by piece: a frame around all would
+/// be in memory at once.
+pub(super) fn zip_of_frames(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+    zip(entries, CompressionMethod::Zstd)
 }
 
 fn zip(entries: &[(String, Vec<u8>)], method: CompressionMethod) -> Result<Vec<u8>> {
     let failed = |error: zip::result::ZipError| cannot_write().caused_by(&error);
     let options = SimpleFileOptions::default()
         .compression_method(method)
+        .compression_level((method == CompressionMethod::Zstd).then_some(LEVEL.into()))
         .last_modified_time(DateTime::default())
         .system(System::Unix)
         .unix_permissions(0o644);

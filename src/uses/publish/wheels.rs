@@ -90,7 +90,7 @@ impl Wheel {
             let entries = self.each(group, named)?;
             match format {
                 PackFormat::ZipZstd => pack::zip_zstd(&entries),
-                _ => pack::zip_deflated(&entries),
+                _ => pack::zip_of_frames(&entries),
             }
         })?;
         let packed = |((format, group), bytes): ((_, Vec<&WheelEntry>), _)| Packed {

@@ -42,6 +42,11 @@ impl Part {
         Self::new(name, 8, data, deflate(data))
     }
 
+    pub fn zstd(name: &str, data: &[u8]) -> Self {
+        let frame = by_hand(0, &[window(23)], &[(RAW, data.len() as u32, data)]);
+        Self::new(name, 93, data, frame)
+    }
+
     pub fn folder(name: &str) -> Self {
         Self { attributes: 0o040_755 << 16 | 0x10, ..Self::stored(name, b"") }
     }
@@ -142,6 +147,27 @@ pub fn deflate(data: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(data).unwrap();
     encoder.finish().unwrap()
+}
+
+pub const RAW: u32 = 0;
+pub const RUN: u32 = 1;
+
+/// A zstd frame, field by field: the descriptor, the fields behind it, and blocks of
+/// (kind, size, bytes).
+pub fn by_hand(descriptor: u8, fields: &[u8], blocks: &[(u32, u32, &[u8])]) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, descriptor];
+    frame.extend(fields);
+    for (at, (kind, size, bytes)) in blocks.iter().enumerate() {
+        let last = u32::from(at + 1 == blocks.len());
+        frame.extend(&(last | kind << 1 | size << 3).to_le_bytes()[..3]);
+        frame.extend(*bytes);
+    }
+    frame
+}
+
+/// The field of a frame that looks back 2 to the power of `log` bytes.
+pub fn window(log: u8) -> u8 {
+    (log - 10) << 3
 }
 
 /// An extra field.

@@ -8,7 +8,7 @@ use magic_module::manifest::PackFormat;
 use magic_module::name::{Digest, FilePath};
 use magic_module::unpack::{FRAME_LIMIT, Limits, Pack};
 
-use super::builder::{Part, archive};
+use super::builder::{Part, RAW, RUN, archive, by_hand};
 use super::dice::{Dice, mutate};
 use super::hostile::cases;
 use super::{LABEL, Tree, independent, sound, strict, unframed, within};
@@ -20,21 +20,6 @@ fn framed(bytes: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A frame, field by field: the descriptor, the fields behind it, and blocks of
-/// (kind, size, bytes).
-fn by_hand(descriptor: u8, fields: &[u8], blocks: &[(u32, u32, &[u8])]) -> Vec<u8> {
-    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, descriptor];
-    frame.extend(fields);
-    for (at, (kind, size, bytes)) in blocks.iter().enumerate() {
-        let last = u32::from(at + 1 == blocks.len());
-        frame.extend(&(last | kind << 1 | size << 3).to_le_bytes()[..3]);
-        frame.extend(*bytes);
-    }
-    frame
-}
-
-const RAW: u32 = 0;
-const RUN: u32 = 1;
 /// One segment, eight bytes of content size.
 const SIZED: u8 = 0b1110_0000;
 

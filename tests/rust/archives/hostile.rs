@@ -3,7 +3,7 @@
 use magic_module::error::Kind;
 use magic_module::unpack::Limits;
 
-use super::builder::{Archive, End, Part, UTF_8, archive, field};
+use super::builder::{Archive, End, Part, RAW, RUN, UTF_8, archive, by_hand, field, window};
 use super::{LABEL, strict, within};
 
 /// Name, what the refusal says, and the archive.
@@ -39,7 +39,7 @@ fn ended(end: End) -> Archive {
 
 /// Every hostile archive; they are the fuzzing corpus, too.
 pub fn cases() -> Vec<Case> {
-    [names(), pairs(), kinds(), headers(), layout(), ends(), zip64()].concat()
+    [names(), pairs(), kinds(), headers(), frames(), layout(), ends(), zip64()].concat()
 }
 
 fn names() -> Vec<Case> {
@@ -161,9 +161,53 @@ fn kinds() -> Vec<Case> {
         ),
         ("bzip2", "method 12", method(12)),
         ("LZMA", "method 14", method(14)),
-        ("zstd", "method 93", method(93)),
+        ("zstd that is none", "something else than a zstd frame", method(93)),
         ("deflate64", "method 9", method(9)),
         ("later version", "later version", one(|part| part.both(|header| header.needed = 64))),
+    ]
+}
+
+/// An entry whose bytes are these, in place of a frame with `b"some text"`.
+fn in_frame(frame: Vec<u8>) -> Archive {
+    let compressed = frame.len() as u32;
+    let part = Part { body: frame, ..Part::zstd("a.txt", b"some text") };
+    archive([part.both(|header| header.compressed = compressed)])
+}
+
+fn frames() -> Vec<Case> {
+    let text: &[u8] = b"some text";
+    let raw = (RAW, text.len() as u32, text);
+    let good = by_hand(0, &[window(23)], &[raw]);
+    let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"evil"].concat();
+    let large = by_hand(0, &[window(24)], &[raw]);
+    let one_segment = by_hand(0b1010_0000, &(9_u32 << 20).to_le_bytes(), &[raw]);
+    let cut = good[..good.len() - 1].to_vec();
+    vec![
+        ("a window of 16 MiB", "too much memory", in_frame(large)),
+        ("one segment of 9 MiB", "too much memory", in_frame(one_segment)),
+        ("a dictionary", "Dictionary", in_frame(by_hand(1, &[window(23), 7], &[raw]))),
+        ("a block of no kind", "damaged compression", {
+            in_frame(by_hand(0, &[window(23)], &[(3, text.len() as u32, text)]))
+        }),
+        ("a frame cut off", "compression that is cut off", in_frame(cut)),
+        ("two frames", "behind the compressed bytes", in_frame([&good[..], &good].concat())),
+        ("a skippable frame behind", "behind the compressed bytes", {
+            in_frame([&good[..], &skippable].concat())
+        }),
+        ("a skippable frame before", "something else than a zstd frame", {
+            in_frame([&skippable[..], &good].concat())
+        }),
+        ("a frame of three bytes", "something else than a zstd frame", {
+            in_frame(good[..3].to_vec())
+        }),
+        (
+            "less in a frame",
+            "less of a.txt",
+            in_frame(by_hand(0, &[window(23)], &[(RAW, 4, b"some")])),
+        ),
+        ("a bomb in a frame", "more of a.txt", {
+            in_frame(by_hand(0, &[window(23)], &vec![(RUN, 128 << 10, &b"0"[..]); 64]))
+        }),
     ]
 }
 

@@ -24,6 +24,10 @@ pub fn archives() -> Vec<(&'static str, Archive)> {
         ("plain", archive(plain.clone())),
         ("nothing", archive([])),
         ("empty files", archive([Part::stored("a", b""), Part::deflated("b", b"")])),
+        (
+            "frames",
+            archive([Part::zstd("a", &text), Part::zstd("b", b""), Part::stored("c", b"1")]),
+        ),
         ("folders", archive([Part::folder("a/"), Part::stored("a/b", b"1"), Part::folder("c/")])),
         ("names", archive([Part::stored("größe/数.txt", b"1"), Part::stored("a b", b"2")])),
         ("descriptors", everywhere(|part| part.described(true))),
