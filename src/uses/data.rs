@@ -15,6 +15,7 @@ use crate::store::disk;
 use crate::store::tree::has_mode;
 use crate::store::{Reuse, aside, create_file, make_folders, rename_onto};
 use crate::unit::Unit;
+use crate::uses::activate::Member;
 
 impl Session {
     /// A data file of the unit called `name`, on disk and verified.
@@ -25,7 +26,11 @@ impl Session {
         path: &str,
     ) -> Result<PathBuf> {
         let unit = self.unit(mount, name).await?;
-        self.data_path(mount, &unit, path).await
+        let module = name.replace('.', "/");
+        let site = mount.supply.site();
+        let in_site = format!("{site}/{module}");
+        let below = [unit.name.to_path(), module, site.to_owned(), in_site];
+        self.data_path_below(mount, &unit, &below, path).await
     }
 
     /// The same for the unit that is called so, whatever module bears its name.
@@ -54,30 +59,52 @@ impl Session {
         unit: &Arc<Unit>,
         path: &str,
     ) -> Result<PathBuf> {
-        self.or_newer(mount, mount.known(), || self.place_of(mount, unit, path)).await
+        self.data_path_below(mount, unit, &[unit.name.to_path()], path).await
     }
 
-    async fn place_of(&self, mount: &Arc<Mount>, unit: &Arc<Unit>, path: &str) -> Result<PathBuf> {
-        let record = self.closure(unit).await?.into_iter().next().map(|member| member.record);
-        let inside = format!("{}/{path}", unit.name.to_path());
-        let file =
-            record.as_ref().and_then(|record| record.file(path).or_else(|| record.file(&inside)));
+    /// The same, where the path may be meant below any of these folders.
+    async fn data_path_below(
+        &self,
+        mount: &Arc<Mount>,
+        unit: &Arc<Unit>,
+        folders: &[String],
+        path: &str,
+    ) -> Result<PathBuf> {
+        let place = || self.place_of(mount, unit, folders, path);
+        self.or_newer(mount, mount.known(), place).await
+    }
+
+    async fn place_of(
+        &self,
+        mount: &Arc<Mount>,
+        unit: &Arc<Unit>,
+        folders: &[String],
+        path: &str,
+    ) -> Result<PathBuf> {
+        let mut members: Vec<_> = self.closure(unit).await?.into_iter().take(1).collect();
+        self.add_rests(mount, &mut members)?;
+        let in_one = |it: &Member| {
+            let mut below = folders.iter().map(|folder| format!("{folder}/{path}"));
+            let named = it.record.file(path);
+            let file = named.or_else(|| below.find_map(|path| it.record.file(&path)))?;
+            Some((it.unit.clone(), file.clone()))
+        };
         let full = &unit.full_name;
-        let Some(file) = file else {
+        let Some((unit, file)) = members.iter().find_map(in_one) else {
             return Err(Error::new(Kind::UnitNotFound, format!("{full} has no file {path}"))
                 .name(full)
                 .path(path)
                 .hint(format!("`magic-module info {full}` tells what it holds")));
         };
         if file.lazy {
-            return self.lazy(mount, unit, file).await;
+            return self.lazy(mount, &unit, &file).await;
         }
-        self.make_ready(mount, unit).await?;
+        self.make_ready(mount, &unit).await?;
         match unit.verify_file(file.path.as_str()) {
             // The cache was emptied or damaged since the unit was made ready.
             Err(error) if matches!(error.kind(), Kind::Store | Kind::Integrity) => {
                 unit.reset();
-                self.make_ready(mount, unit).await?;
+                self.make_ready(mount, &unit).await?;
                 unit.verify_file(file.path.as_str())
             }
             done => done,

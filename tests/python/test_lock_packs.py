@@ -88,6 +88,10 @@ def test_what_a_script_uses_comes_first_and_the_rest_when_it_is_asked_for(publis
         ("import pkgutil; print(pkgutil.get_data('big', 'data/rest.txt').decode())", "the rest"),
         ("import big; print(big.__loader__.get_data(big.__file__[:-11] + 'more.py').decode())", "VALUE = 8"),
         (
+            "import magic_module as mm; print(mm.data_path('big', 'data/rest.txt').read_text())",
+            "the rest",
+        ),
+        (
             "import magic_module as mm; mm.prefetch('big'); " + WHAT_IS_THERE.replace("\n", ";").strip(";"),
             str([True] * 5),
         ),
