@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::Asker;
 use crate::clock::now;
 use crate::error::{Error, Result, shown};
+use crate::files;
 use crate::manifest::rfc3339;
 use crate::store::lock::Exclusive;
 use crate::store::{disk, make_folders};
@@ -188,12 +189,12 @@ fn rotate(file: &Path) -> io::Result<()> {
     }
     for number in (1..KEPT).rev() {
         let (from, to) = (numbered(file, number), numbered(file, number + 1));
-        match fs_err::rename(from, to) {
+        match files::rename(&from, &to) {
             Err(error) if !disk::is_absent(&error) => return Err(error),
             _ => {}
         }
     }
-    fs_err::rename(file, numbered(file, 1))
+    files::rename(file, &numbered(file, 1))
 }
 
 fn numbered(file: &Path, number: u32) -> PathBuf {

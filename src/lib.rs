@@ -33,7 +33,7 @@
 //! | floor      | modules                                                                  |
 //! |------------|--------------------------------------------------------------------------|
 //! | 0 words    | `error` `name` `settings` `events` `audit` `descriptor` `threads`        |
-//! |            | `clock` `per_process` `forking` `status` `notation` `space`              |
+//! |            | `clock` `per_process` `forking` `status` `notation` `space` `files`      |
 //! | 1 formats  | `manifest` `index` `layout` `lockfile` `distribution` `wheel` `resolved` |
 //! |            | `policy` `pylock` `project` `known`                                      |
 //! | 2 devices  | `origin` `store`                                                         |
@@ -56,6 +56,7 @@ pub mod engine;
 pub mod error;
 pub mod events;
 pub mod fetch;
+mod files;
 pub mod forking;
 pub mod furnish;
 pub mod index;

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
+use crate::files;
 use crate::manifest::Record;
 use crate::name::{Digest, Version, prefixes};
 use crate::status::Status;
@@ -127,7 +128,7 @@ impl ProjectLock {
         let text = serde_json::to_string_pretty(self).map_err(|error| failed(error.into()))?;
         let aside = self.path.with_file_name(format!(".{FILE_NAME}.{}", std::process::id()));
         fs_err::write(&aside, format!("{text}\n")).map_err(failed)?;
-        fs_err::rename(&aside, &self.path).map_err(|error| {
+        files::rename(&aside, &self.path).map_err(|error| {
             let _ = fs_err::remove_file(&aside);
             failed(error)
         })

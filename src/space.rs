@@ -15,6 +15,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
+use crate::files;
 use crate::name::SpaceName;
 
 /// The file that makes a folder a space.
@@ -50,7 +51,7 @@ impl Space {
 
     /// False for one that is called otherwise on a file system that does not tell case apart, too.
     pub fn is_there(&self) -> bool {
-        let real = fs_err::canonicalize(&self.folder).ok();
+        let real = files::real(&self.folder).ok();
         let is_called_so = real.is_some_and(|real| real.file_name() == self.folder.file_name());
         (is_called_so || self.folder.is_symlink()) && is_space(&self.folder)
     }

@@ -20,6 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::manifest::{self, Record};
 use crate::name::{Digest, FilePath};
 use crate::store::lock::Exclusive;
@@ -96,7 +97,7 @@ fn whole(store: &Store, digest: &Digest) -> Result<Option<Tree>> {
 /// have been quicker: a whole folder is never taken away from those who read it.
 fn name(store: &Store, aside: &Path, tree: Tree, reuse: Reuse) -> Result<Tree> {
     for attempt in 1..=ATTEMPTS {
-        match fs_err::rename(aside, &tree.folder) {
+        match files::rename_folder(aside, &tree.folder) {
             Ok(()) => break,
             Err(error) if in_the_way(&error) && attempt < ATTEMPTS => {}
             Err(error) => return Err(cannot_build(&tree.folder, &error)),

@@ -364,15 +364,9 @@ impl BlobWriter {
 
     fn publish(&self, sync: Sync) -> io::Result<()> {
         let file = self.file.file()?;
+        // Elsewhere a file that is read-only could be neither replaced nor removed.
         #[cfg(unix)]
-        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o444);
-        #[cfg(not(unix))]
-        let permissions = {
-            let mut permissions = file.metadata()?.permissions();
-            permissions.set_readonly(true);
-            permissions
-        };
-        file.set_permissions(permissions)?;
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o444))?;
         if sync == Sync::Now {
             file.sync_all()?;
         }

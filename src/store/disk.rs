@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::{open_to_others, sealed};
+use crate::files::patiently;
 use crate::name::{Digest, Hashing};
 
 /// A regular file of the store, and its size.
@@ -112,13 +113,13 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 pub fn remove(path: &Path) -> io::Result<()> {
     sealed::refuse(path)?;
     let removed = match fs_err::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => match fs_err::remove_dir_all(path) {
+        Ok(metadata) if metadata.is_dir() => match patiently(|| fs_err::remove_dir_all(path)) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 reopen_all(path).and_then(|()| fs_err::remove_dir_all(path))
             }
             done => done,
         },
-        Ok(_) => fs_err::remove_file(path),
+        Ok(_) => patiently(|| fs_err::remove_file(path)),
         Err(error) => Err(error),
     };
     match removed {

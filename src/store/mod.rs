@@ -45,6 +45,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
+use crate::files;
 use crate::name::{Digest, Hasher, SafeUrl};
 use crate::settings::Settings;
 use crate::status::{Status, own_user};
@@ -380,10 +381,10 @@ pub fn write_aside(tmp: &Path, target: &Path, bytes: &[u8], sync: Sync) -> Resul
 /// Renames a file onto `target`, also where a folder has come to stand: nothing of ours is one.
 pub fn rename_onto(from: &Path, target: &Path) -> io::Result<()> {
     sealed::refuse(target)?;
-    match fs_err::rename(from, target) {
+    match files::rename(from, target) {
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
             fs_err::remove_dir_all(target)?;
-            fs_err::rename(from, target)
+            files::rename(from, target)
         }
         done => done,
     }
@@ -396,7 +397,7 @@ pub fn make_way(tmp: &Path, folder: &Path) -> io::Result<()> {
         return Ok(());
     }
     let old = aside(tmp, "folder", "old");
-    match fs_err::rename(folder, &old) {
+    match files::rename_folder(folder, &old).or_else(|error| empty(folder, &old, error)) {
         Ok(()) => {
             let _ = disk::remove(&old);
             Ok(())
@@ -406,6 +407,25 @@ pub fn make_way(tmp: &Path, folder: &Path) -> io::Result<()> {
         Err(error) if disk::is_absent(&error) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Where a folder cannot be moved because a file in it is open, most of its files can.
+#[cfg(windows)]
+fn empty(folder: &Path, old: &Path, error: io::Error) -> io::Result<()> {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return Err(error);
+    }
+    fs_err::create_dir_all(old)?;
+    for entry in disk::list(folder)? {
+        let place = old.join(entry.file_name().unwrap_or_default());
+        files::rename_folder(&entry, &place).or_else(|error| empty(&entry, &place, error))?;
+    }
+    files::patiently(|| fs_err::remove_dir(folder))
+}
+
+#[cfg(not(windows))]
+fn empty(_: &Path, _: &Path, error: io::Error) -> io::Result<()> {
+    Err(error)
 }
 
 /// True if a folder could not get its name because something has it.

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::files;
 use crate::layout::{Found, Layout, joined};
 use crate::manifest::Body;
 use crate::mount::Mount;
@@ -28,11 +29,11 @@ impl Session {
         }
         let roots =
             std::iter::once(root).chain(self.engine.store.behind().iter().map(PathBuf::as_path));
-        let real: Vec<_> = roots.filter_map(|root| fs_err::canonicalize(root).ok()).collect();
+        let real: Vec<_> = roots.filter_map(|root| files::real(root).ok()).collect();
         let below = |path: &Path| {
             real.iter().find_map(|real| path.strip_prefix(real).ok()).map(|below| root.join(below))
         };
-        below(&path).or_else(|| below(&fs_err::canonicalize(&path).ok()?))
+        below(&path).or_else(|| below(&files::real(&path).ok()?))
     }
 
     /// The unit whose tree `folder` lies in, and the folder relative to it. Where several

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
+use crate::files;
 use crate::name::SpaceName;
 use crate::pylock::{Pylock, has_paths};
 use crate::space::{LOCK, REQUIREMENTS, Space, is_space};
@@ -74,7 +75,7 @@ pub fn create(spaces: &Path, name: SpaceName, files: &Files) -> Result<Space> {
         if !is_space(&space.folder) {
             disk::remove(&space.folder)?;
         }
-        fs_err::rename(&half, &space.folder)?;
+        files::rename_folder(&half, &space.folder)?;
         sync_folder(spaces)
     };
     match make() {
@@ -129,7 +130,7 @@ pub fn delete(space: &Space) -> Result<()> {
     let _lock = lock_of(spaces, &space.name)?;
     space.require()?;
     let gone = aside(spaces, format_args!(".{}", space.name), "old");
-    let rename = || fs_err::rename(&space.folder, &gone).and_then(|()| sync_folder(spaces));
+    let rename = || files::rename_folder(&space.folder, &gone).and_then(|()| sync_folder(spaces));
     rename().map_err(|error| cannot("delete", space, &error))?;
     // What is left of it, the next one that is made sweeps up.
     let _ = disk::remove(&gone);

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::name::{Digest, Hasher};
 use crate::store::Store;
 
@@ -213,7 +214,7 @@ fn source(folder: &Path) -> Result<Option<Source>> {
     let mut todo = vec![first];
     while let Some(path) = todo.pop() {
         // One that includes what includes it has no end of names.
-        if !seen.insert(fs_err::canonicalize(&path).unwrap_or_else(|_| path.clone())) {
+        if !seen.insert(files::real(&path).unwrap_or_else(|_| path.clone())) {
             continue;
         }
         let text = read(&path)?;

@@ -12,6 +12,7 @@ use super::environ::hand_down;
 use super::mount::Mount;
 use super::search_path::join_search_path;
 use crate::fetch::Freshness;
+use crate::files;
 use crate::lockfile;
 use crate::mount::{Mount as CoreMount, MountRequest};
 use crate::name::{Digest, Namespace};
@@ -269,5 +270,5 @@ fn package(py: Python<'_>) -> PyResult<PathBuf> {
     let file: PathBuf = py.import("magic_module")?.getattr("__file__")?.extract()?;
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     // Seen through a view it is a link; the view of another lock links to the same place.
-    Ok(fs_err::canonicalize(&folder).unwrap_or(folder))
+    Ok(files::real(&folder).unwrap_or(folder))
 }

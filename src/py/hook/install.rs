@@ -11,6 +11,7 @@ use super::elsewhere::stock;
 use super::entry::_path_hook;
 use super::filter::{Finder, Place, serve_own_namespace};
 use super::watched::mend_tools;
+use crate::files;
 use crate::py::bridge::{placeholder, state};
 
 /// Puts the finders and the hook in their places; called once, by `magic_module/__init__.py`.
@@ -46,7 +47,7 @@ fn leave_view(search_path: &Bound<'_, PyList>) -> PyResult<()> {
     for (at, entry) in search_path.iter().enumerate() {
         let Ok(folder) = entry.extract::<PathBuf>() else { continue };
         if folder.components().any(|part| part.as_os_str() == "views")
-            && let Ok(real) = fs_err::canonicalize(&folder)
+            && let Ok(real) = files::real(&folder)
         {
             search_path.set_item(at, real.to_string_lossy().as_ref())?;
         }

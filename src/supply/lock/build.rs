@@ -20,6 +20,7 @@ use super::compile::beside;
 use super::{LockSupply, Source};
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
+use crate::files;
 use crate::name::{Digest, Hasher, SafeUrl, UrlText, Version};
 use crate::policy::Policy;
 use crate::settings::own_variables;
@@ -233,7 +234,7 @@ impl Work {
         make_folders(&folder)?;
         let name = built.file_name().unwrap_or_default();
         let place = folder.join(name);
-        fs_err::rename(built, &place)?;
+        files::rename(built, &place)?;
         let text = format!("{sha256} {}\n", name.to_string_lossy());
         write_aside(&self.store.tmp(), named, text.as_bytes(), Sync::Later)
             .map_err(io::Error::other)?;

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::inspect::agrees;
 use crate::name::{Digest, FilePath};
 use crate::resolved::Resolved;
@@ -100,7 +101,7 @@ pub fn write(store: &Store, resolved: &Resolved, lock: &Path) -> Result<(PathBuf
     let document = format!("{{\"magic_module_index\": {FORMAT}, \"wheels\": [\n{}\n]}}\n", lines.1);
     let aside = path.with_extension(format!("json.{}", std::process::id()));
     fs_err::write(&aside, document).map_err(failed)?;
-    fs_err::rename(&aside, &path).map_err(|error| {
+    files::rename(&aside, &path).map_err(|error| {
         let _ = fs_err::remove_file(&aside);
         failed(error)
     })?;

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::events::Progress;
+use crate::files;
 use crate::furnish::{self, Plain};
 use crate::mount::Mount;
 use crate::name::{Digest, FilePath, UnitName};
@@ -202,7 +203,7 @@ fn put(view: &View, target: &Target, laid: Vec<Laid>) -> Result<()> {
         fs_err::create_dir_all(above).map_err(|error| failed(above, &error))?;
         let made = aside(above, ".magic-module", "install");
         let work = Work::new(laid.into_iter().map(|it| (it, Target::of_folder(&made))), scheme);
-        let put = work.run().and_then(|()| fs_err::rename(&made, folder));
+        let put = work.run().and_then(|()| files::rename_folder(&made, folder));
         return put.map_err(|error| {
             let _ = fs_err::remove_dir_all(&made);
             failed(folder, &error)

@@ -35,6 +35,7 @@ use std::path::{Path, PathBuf};
 
 use crate::clock::now;
 use crate::error::{Error, Kind, Result};
+use crate::files;
 use crate::manifest::{Body, FORMAT, Manifest, Modules, PATHS, rfc3339};
 use crate::name::{Namespace, UnitName, Version};
 use crate::settings::Settings;
@@ -335,7 +336,7 @@ fn apart(source: &Path, output: &Path) -> Result<(PathBuf, PathBuf)> {
             .path(shown.to_string())
             .hint("name the folder that holds the modules")
     };
-    let real = fs_err::canonicalize(source).map_err(|error| match error.kind() {
+    let real = files::real(source).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => unfit("it does not exist"),
         _ => unfit("it cannot be read").caused_by(&error),
     })?;
@@ -364,7 +365,7 @@ fn resolve(path: &Path) -> Result<PathBuf> {
             .hint("name an output folder")
     })?;
     let real = absolute.ancestors().find_map(|ancestor| {
-        let mut real = fs_err::canonicalize(ancestor).ok()?;
+        let mut real = files::real(ancestor).ok()?;
         real.extend(absolute.strip_prefix(ancestor).ok()?);
         Some(real)
     });

@@ -29,6 +29,7 @@ use super::Options;
 use super::bucket::{self, Remote};
 use super::source::SourceFile;
 use crate::error::{Error, Kind, Result};
+use crate::files;
 use crate::manifest::{self, Modules, Pack, PackFormat};
 use crate::name::{Digest, FilePath, Hashing, UrlText};
 use crate::origin::Content;
@@ -305,7 +306,7 @@ impl Site {
                 Err(error) => return Err(failed(error)),
             }
         }
-        fs_err::rename(&temporary, self.manifest_path()).map_err(failed)?;
+        files::rename(&temporary, &self.manifest_path()).map_err(failed)?;
         // Where that cannot be asked for, the system sees to it.
         let _ = sync_folder(&self.root);
         Ok(true)
@@ -362,7 +363,7 @@ impl Site {
         if let Some(parent) = path.parent() {
             fs_err::create_dir_all(parent).map_err(failed)?;
         }
-        fs_err::rename(temporary, &path).map_err(failed)?;
+        files::rename(temporary, &path).map_err(failed)?;
         self.written.push(path);
         Ok(())
     }

@@ -20,6 +20,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::{LeftOut, overrides, refused, unreadable};
 use crate::error::Result;
+use crate::files;
 use crate::name::{FilePath, folded, parents};
 
 pub(super) const RENAME: &str = "rename it, or move it out of the source folder";
@@ -128,8 +129,8 @@ impl Walk<'_> {
 
     fn link(&self, disk: &Path, what: &str) -> Result<()> {
         let remedy = "replace the link by a copy of what it points to";
-        let target = fs_err::canonicalize(disk)
-            .map_err(|_| refused(what, "it is a link to nothing", remedy))?;
+        let target =
+            files::real(disk).map_err(|_| refused(what, "it is a link to nothing", remedy))?;
         if !target.starts_with(self.root) {
             return Err(refused(what, "it is a link out of the source folder", remedy));
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::here::{Form, SearchPath};
 use super::{Interpreter, Need, Report, Source, State, Subject, Surroundings, Trouble};
+use crate::files;
 use crate::known::{self, Confidence, Known, Source as Origin};
 use crate::scan::{Import, Place};
 
@@ -88,7 +89,7 @@ fn roots(file: Option<&Path>, folder: Option<&Path>) -> Vec<PathBuf> {
         Some(own) => {
             let own = if own.as_os_str().is_empty() { Path::new(".") } else { own };
             roots.push(own.to_path_buf());
-            let mut above = fs_err::canonicalize(own).unwrap_or_else(|_| own.to_path_buf());
+            let mut above = files::real(own).unwrap_or_else(|_| own.to_path_buf());
             while above.join("__init__.py").is_file() && above.pop() {}
             roots.push(above);
         }
