@@ -60,8 +60,8 @@ torture-short: python ## the same in a minute or two, as `make test` runs it
 docs: python ## the documentation site, in dist/site; a link or anchor that leads nowhere is an error
 	$(PYTHON) tools/documentation.py
 
-bench: environment ## all measurements
-	$(TOOLS) benches/bench.py
+bench: environment ## all measurements (USES=DIR: scripts with a requirements.in, for the job `uses`)
+	USES=$(USES) $(TOOLS) benches/bench.py
 
 bench-quick: environment ## the measurements in a minute or two
 	$(TOOLS) benches/bench.py --quick

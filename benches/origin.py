@@ -1,6 +1,7 @@
 """A static HTTP server in a process of its own: `server/origin.rs`, compiled when it is first needed.
 
-It can delay each answer, limit what all connections together may carry, and tells what it was asked for.
+It can delay each answer, limit what all connections together may carry, keeps what is put there, and tells what it was
+asked for.
 """
 
 from __future__ import annotations
@@ -33,11 +34,24 @@ class Origin:
         return f"{self.url}/manifest.json"
 
     def take(self) -> list[tuple[str, int]]:
-        """Path and bytes of the body of each request since the last call. Nobody may be asking meanwhile."""
+        """Path and bytes of the body of each request since the last call. Nobody may be asking meanwhile.
+
+        What was put has `PUT` before its path. Bytes count that were sent; of an answer that broke off, all of them are
+        known when the server has ended.
+        """
         lines = self._log.read_text().splitlines()
         os.truncate(self._log, 0)
-        pairs = (line.split(" ", 1) for line in lines)
-        return [(path, int(size)) for size, path in pairs]
+        taken: list[tuple[str, int]] = []
+        for line in lines:
+            size, path = line.split(" ", 1)
+            if int(size) >= 0:
+                taken.append((path, int(size)))
+                continue
+            # What was not sent of the last answer with this path; it may have been taken before.
+            at = next((at for at in reversed(range(len(taken))) if taken[at][0] == path), None)
+            if at is not None:
+                taken[at] = (path, taken[at][1] + int(size))
+        return taken
 
     def take_requests(self) -> collections.Counter[str]:
         """How often each path was asked for since the last call."""

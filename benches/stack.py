@@ -64,6 +64,12 @@ class Stack:
         program = f"import magic_module; magic_module.mount_lock({str(lock or self.lock)!r}); {body}"
         return measure.run(self.workplace.python(program), self.workplace.environment(cache), capture)
 
+    def publish(self, site: Path | str, *options: str, **more: str) -> Ended:
+        """As a user does who publishes the lock more than once, with one cache."""
+        line = [self.workplace.python("")[0], "-m", "magic_module", "publish", "--lock", str(self.lock), str(site)]
+        cache = str(self.folder / "publisher")
+        return measure.run([*line, *options], self.environment(MAGIC_MODULE_CACHE_DIR=cache, **more))
+
     def known(self) -> Path:
         """A cache in which it is known what is in the wheels, and nothing else is."""
         cache = self.workplace.folder("known")

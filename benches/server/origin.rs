@@ -1,12 +1,14 @@
-//! A static HTTP/1.1 server that can delay each answer and share one slow link among all connections.
+//! A static HTTP/1.1 server that can delay each answer and share one slow link among all connections. It keeps what is
+//! put there, as a bucket does.
 //!
 //! ```text
 //! origin FOLDER LOG DELAY_IN_MILLISECONDS LINK_IN_MEGABITS     prints its port; ends when its input does
 //! ```
 //!
 //! A thread per connection, small answers in one write, large ones by `sendfile`: it must never be what is measured.
-//! Each request is one line in LOG (`bytes of the body`, a space, `path`), written before it is answered. It needs the
-//! standard library alone, so that `rustc -O` makes it within a second.
+//! Each request is one line in LOG (`bytes of the body`, a space, `path`), written before it is answered; of a PUT the
+//! path follows the method. If whoever asked goes before the whole body is sent, another line takes back what was not.
+//! It needs the standard library alone, so that `rustc -O` makes it within a second.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -17,6 +19,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -58,10 +61,33 @@ impl Link {
     }
 }
 
+/// How many answers are under way.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+/// How long the end waits for them: whoever asked is gone, so that each comes to know it soon.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One of them, while it lasts.
+struct Answering;
+
+impl Answering {
+    fn begun() -> Self {
+        UNDER_WAY.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        UNDER_WAY.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// What an answer depends on.
 struct Request {
     path: String,
     head_only: bool,
+    /// How long what is put is.
+    put: Option<u64>,
     known: Option<String>,
     /// The first and the last byte that are wanted; without a first one, so many at the end.
     part: Option<(Option<u64>, Option<u64>)>,
@@ -76,9 +102,11 @@ impl Request {
             return Ok(None);
         }
         let mut words = line.split_ascii_whitespace();
-        let head_only = words.next() == Some("HEAD");
+        let method = words.next();
+        let (head_only, is_put) = (method == Some("HEAD"), method == Some("PUT"));
         let path = decoded(words.next().unwrap_or("/").split(['?', '#']).next().unwrap_or("/"));
-        let mut request = Self { path, head_only, known: None, part: None, close: false };
+        let put = is_put.then_some(0);
+        let mut request = Self { path, head_only, put, known: None, part: None, close: false };
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line)? == 0 {
@@ -88,6 +116,7 @@ impl Request {
             match name.to_ascii_lowercase().as_str() {
                 "if-none-match" => request.known = Some(value.trim().to_owned()),
                 "range" => request.part = part(value.trim()),
+                "content-length" if is_put => request.put = value.trim().parse().ok(),
                 "connection" => request.close = value.trim().eq_ignore_ascii_case("close"),
                 _ => {}
             }
@@ -129,7 +158,12 @@ impl Origin {
         stream.set_nodelay(true)?;
         let mut reader = BufReader::new(stream);
         while let Some(request) = Request::read(&mut reader)? {
-            self.answer(stream, &request)?;
+            let answering = Answering::begun();
+            match request.put {
+                Some(size) => self.keep(stream, &mut reader, &request.path, size)?,
+                None => self.answer(stream, &request)?,
+            }
+            drop(answering);
             if request.close {
                 break;
             }
@@ -159,7 +193,7 @@ impl Origin {
             _ => (0, size),
         };
         let body = if same || request.head_only { 0 } else { end - first };
-        self.note(body, &request.path)?;
+        self.note(body.into(), &request.path)?;
         std::thread::sleep(self.delay);
         let fields = format!("ETag: {tag}\r\n{}", fields_of(&path));
         let head = if same {
@@ -184,26 +218,49 @@ impl Origin {
             return stream.write_all(&bytes);
         }
         stream.write_all(head.as_bytes())?;
-        self.send(stream, &mut file, body)
+        let mut left = body;
+        let sent = self.send(stream, &mut file, &mut left);
+        if left > 0 {
+            self.note(-i128::from(left), &request.path)?;
+        }
+        sent
     }
 
-    fn send(&self, mut stream: &TcpStream, file: &mut File, body: u64) -> io::Result<()> {
-        let mut left = body;
-        while left > 0 {
-            let portion = self.link.as_ref().map_or(left, |link| link.portion().min(left));
+    /// What is put becomes a file. Whoever puts it is alone: no condition is looked at.
+    fn keep(
+        &self,
+        mut stream: &TcpStream,
+        reader: &mut impl BufRead,
+        path: &str,
+        size: u64,
+    ) -> io::Result<()> {
+        self.note(size.into(), &format!("PUT {path}"))?;
+        let path = self.folder.join(path.trim_start_matches('/'));
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        io::copy(&mut reader.take(size), &mut File::create(&path)?)?;
+        std::thread::sleep(self.delay);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    }
+
+    fn send(&self, mut stream: &TcpStream, file: &mut File, left: &mut u64) -> io::Result<()> {
+        let body = *left;
+        while *left > 0 {
+            let portion = self.link.as_ref().map_or(*left, |link| link.portion().min(*left));
             if let Some(link) = &self.link {
-                link.pass(portion, left < body);
+                link.pass(portion, *left < body);
             }
             let sent = io::copy(&mut Read::take(&mut *file, portion), &mut stream)?;
             if sent == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            left -= sent;
+            *left -= sent;
         }
         Ok(())
     }
 
-    fn note(&self, bytes: u64, path: &str) -> io::Result<()> {
+    fn note(&self, bytes: i128, path: &str) -> io::Result<()> {
         (&self.log).write_all(format!("{bytes} {path}\n").as_bytes())
     }
 }
@@ -242,6 +299,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }));
     std::thread::spawn(|| {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        let begin = Instant::now();
+        while UNDER_WAY.load(Ordering::SeqCst) > 0 && begin.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         std::process::exit(0);
     });
     let listener = TcpListener::bind("127.0.0.1:0")?;

@@ -172,7 +172,7 @@ def test_a_peer_that_pip_cannot_install_is_a_failure_that_says_why(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("job", ["cold", "large", "transfers"])
+@pytest.mark.parametrize("job", ["cold", "large", "site", "transfers"])
 def test_without_curl_the_job_is_a_row_that_says_so(job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import bench
     from workplace import Workplace
@@ -212,6 +212,33 @@ def test_of_two_ways_the_quicker_one_is_measured(monkeypatch: pytest.MonkeyPatch
     everybody = ways.all({"pooch": "folder"})
     assert tuple(everybody) == ("ours", *PEERS, *CURLS)
     assert everybody["pooch"] is takes["folder"]
+
+
+def test_scripts_that_say_something_else_reach_no_target() -> None:
+    from jobs import uses
+    from measure import Row
+
+    def done(output: str, size: int) -> uses.Done:  # type: ignore[name-defined]
+        return uses.Done(0, output, size, 0)
+
+    empty = Row("scripts", "from whole wheels", "≤ 0.6×")
+    theirs = [done("1", 100), done("2", 100), done("3", 100)]
+    ours = [done("1", 10), done("2", 50), done("3", 90)]
+    row = uses.compared(empty, ["first", "second", "third"], ours, theirs, 0.6)
+    assert (row.got, row.outcome) == ("0.50×", "reached")
+    assert uses.compared(empty, ["first", "second", "third"], ours, theirs, 0.4).outcome == "missed"
+    ours[0] = done("4", 10)
+    row = uses.compared(empty, ["first", "second", "third"], ours, theirs, 0.6)
+    assert row.outcome == "missed" and "another output: first" in row.notes
+
+
+@pytest.mark.parametrize(("requests", "put", "outcome"), [(3, 0, "reached"), (4, 0, "missed"), (2, 1, "missed")])
+def test_publishing_again_may_put_nothing_and_ask_three_times(requests: int, put: int, outcome: str) -> None:
+    from jobs import publishing
+
+    first, signed = publishing.Published(9.0, 500, 1 << 30), publishing.Published(1.0, 4, 0)
+    row = publishing.judged(166, first, publishing.Published(1.0, requests, put), signed)
+    assert row.outcome == outcome and "signed, nothing new: 4 requests, 0 B put" in row.notes
 
 
 def test_a_crowd_that_never_ends_is_given_up(tmp_path: Path) -> None:
