@@ -12,6 +12,7 @@ use crate::mount::Mount;
 use crate::name::{Digest, UnitName, prefixes};
 use crate::resolved::Owner;
 use crate::session::{Located, Serving, Session, Standing};
+use crate::store::prune::mount_folders;
 use crate::supply::View;
 use crate::unit::Unit;
 
@@ -200,6 +201,19 @@ impl Session {
         let (unit, folder) = self.unit_at(path.parent()?, "")?;
         let name = path.file_name()?.to_str()?;
         Some((unit, if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }))
+    }
+
+    /// The namespace of a mount that has a tree in use, or had, also if this process does not mount it.
+    pub fn namespace_of(&self, tree: &Digest) -> Result<Option<String>> {
+        for folder in mount_folders(&self.engine.store)? {
+            for number in folder.numbers()?.into_iter().rev() {
+                let Some(generation) = folder.read(number)? else { continue };
+                if generation.active.values().any(|active| active.tree == *tree) {
+                    return Ok(folder.described()?["namespace"].as_str().map(str::to_owned));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// True for a file of a tree, and for what a search path names inside of it: an

@@ -7,13 +7,15 @@ mm.export_environment() ─▶ the engine's way to hand variables on ─▶ the 
 Nothing else has to be carried: workers download for themselves, each node once, and check every byte. Where they
 cannot, a bundle travels through the engine into the cache of each node. `multiprocessing`, `concurrent.futures`, joblib
 and loky need no adapter, since their workers inherit `os.environ`: `mount(…, export=True)` is enough.
+
+`coverage` is no adapter of a cluster: it is what coverage.py loads as a plug-in.
 """
 
 TYPE_CHECKING = False  # as type checkers know it; `typing` is not imported for it
 if TYPE_CHECKING:
-    from magic_module.integrations import dask, ray, spark
+    from magic_module.integrations import coverage, dask, ray, spark
 
-__all__ = ["dask", "ray", "spark"]
+__all__ = ["coverage", "dask", "ray", "spark"]
 
 
 def __getattr__(name: str) -> object:

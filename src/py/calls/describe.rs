@@ -8,6 +8,8 @@ use pyo3::types::PyDict;
 use super::mount::join_search_path;
 use super::types::ModuleInfo;
 use crate::mount::Mount;
+use crate::name::Digest;
+use crate::py::bridge::detached::detached;
 use crate::py::bridge::dict::dict;
 use crate::py::bridge::errors::OrRaise;
 use crate::py::bridge::runtime::block;
@@ -112,4 +114,12 @@ fn state<'py>(py: Python<'py>, mount: &Arc<Mount>) -> PyResult<Bound<'py, PyDict
 #[pyfunction]
 pub fn _distributions(py: Python<'_>) -> PyResult<Vec<(String, String)>> {
     Ok(session(py)?.distributions())
+}
+
+/// The namespace of whoever has a tree in use, as the store knows it; the tree is told by its digest.
+#[pyfunction]
+pub fn _namespace_of(py: Python<'_>, tree: &str) -> PyResult<Option<String>> {
+    let session = session(py)?;
+    let Ok(tree) = Digest::new(tree) else { return Ok(None) };
+    detached(py, || session.namespace_of(&tree)).or_raise(py)
 }

@@ -63,6 +63,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(data::_unit_file, module)?,
         wrap_pyfunction!(data::data_path, module)?,
         wrap_pyfunction!(describe::_distributions, module)?,
+        wrap_pyfunction!(describe::_namespace_of, module)?,
         wrap_pyfunction!(describe::_mounts, module)?,
         wrap_pyfunction!(describe::available, module)?,
         wrap_pyfunction!(describe::info, module)?,
