@@ -8,7 +8,7 @@ distlib.resources                        looks into a package only if it knows t
 pip.__main__                             installs nothing into a view
 IPython.core.completerlib, _pyrepl._module_completer, jedi.inference.compiled.subprocess.functions
                                          what completes names, lock or not                  -> _py/completing.py
-pdb                                      sets breakpoints in files that are there            -> _py/debugging.py
+pdb, pydevd_file_utils                   set breakpoints in files that are there             -> _py/debugging.py
 ```
 
 The first finder asks for this file when one of them is looked for, wherever it is installed.
@@ -75,6 +75,10 @@ def mend(module: "ModuleType") -> None:
         from magic_module._py.debugging import mend_pdb
 
         mend_pdb(module)
+    elif hasattr(module, "canonical_normalized_path"):
+        from magic_module._py.debugging import mend_pydevd
+
+        mend_pydevd(module)
     elif hasattr(module, "find_on_path"):
         _mend_pkg_resources(module)
     elif hasattr(module, "ResourceFinder"):

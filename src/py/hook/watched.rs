@@ -1,5 +1,5 @@
 //! Modules of others that do not expect what a view is, or that look only at files: completers and
-//! `pdb`. They are mended when they are loaded.
+//! debuggers. They are mended when they are loaded.
 //!
 //! ```text
 //! import importlib.metadata ─▶ the spec of whoever has it ─▶ its body runs ─▶ mended
@@ -29,11 +29,12 @@ fn is_watched(name: &str) -> bool {
 
 /// What completes the names after `import`, in IPython and at the prompt of Python itself, and what
 /// sets breakpoints in files.
-const TOOLS: [&str; 4] = [
+const TOOLS: [&str; 5] = [
     "IPython.core.completerlib",
     "_pyrepl._module_completer",
     "jedi.inference.compiled.subprocess.functions",
     "pdb",
+    "pydevd_file_utils",
 ];
 
 /// True for a name that is mended: some are only while a lock is mounted.
