@@ -92,6 +92,8 @@ pub struct Settings {
     pub auto_install: Option<AutoInstall>,
     /// `MAGIC_MODULE_SYNC=1`: the project of that lock is locked again at the start, if it changed.
     pub sync: bool,
+    /// `MAGIC_MODULE_TRACE_PART`: where a child of a traced process notes what it uses.
+    pub trace_part: Option<PathBuf>,
     /// `MAGIC_MODULE_START=0`: nothing is mounted at the start.
     pub start: bool,
     /// `MAGIC_MODULE_CACHE_DIR`, else the platform's cache directory for `magic_module`.
@@ -235,6 +237,7 @@ impl Settings {
                 .as_deref()
                 .map_or(Ok(None), parse_auto_install)?,
             sync: flag("MAGIC_MODULE_SYNC")?,
+            trace_part: absolute_path("MAGIC_MODULE_TRACE_PART")?,
             start: text("MAGIC_MODULE_START")?.is_none() || flag("MAGIC_MODULE_START")?,
             cache_dir,
             further_caches,

@@ -351,6 +351,36 @@ def test_a_trace_tells_who_pulled_what(served: tuple[Lock, Origin], cache: Path,
     assert run(lock, cache, "--trace", "-m", "beta").stderr.splitlines()[0].endswith("  the command line")
 
 
+CHILDREN = """
+import multiprocessing, os, subprocess, sys
+def use(name):
+    __import__(name)
+    return os.getpid()
+if __name__ == "__main__":
+    import alpha
+    subprocess.run([sys.executable, "-c", "import space.one, os; os._exit(0)"], check=True)
+    for way, name in (("fork", "space.two"), ("spawn", "tool")):
+        # Its workers are killed at the end.
+        with multiprocessing.get_context(way).Pool(1) as pool:
+            assert pool.apply(use, (name,)) != os.getpid()
+"""
+
+
+def test_a_trace_in_a_file_has_what_children_use(lock: Lock, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "many.py").write_text(CHILDREN)
+    went = run(lock, cache, "--trace-to", "told.txt", "many.py")
+    assert (went.stdout, went.stderr) == ("", "")
+    used, _, files = (tmp_path / "told.txt").read_text().partition("\n\n")
+    *lines, total = [line.split() for line in used.splitlines()]
+    assert [line[0] for line in lines] == ["Beta", "alpha", "space-one", "space-two", "tool"]
+    assert [line[-1] for line in lines] == ["alpha", "many.py:7", "<string>:1", "many.py:4", "many.py:4"]
+    assert total[:5] == ["5", "packages", "used,", "5", "downloaded:"]
+    site = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    names = ("alpha/__init__.py", "beta.py", "space/one.py", "space/two/__init__.py", "tool/__init__.py")
+    assert [f"{site}/{name}" for name in names] == files.splitlines()[1:]
+    assert not (tmp_path / "told.txt.children").exists()
+
+
 def test_a_trace_is_told_before_another_program_takes_the_process(lock: Lock, cache: Path) -> None:
     went = run(lock, cache, "--trace", "-c", "import os, beta; os.execv('/bin/echo', ['echo', 'other'])")
     assert went.stdout == "other\n"

@@ -5,15 +5,16 @@
 environment (not with `-E` or `-I`).
 """
 
+import os
 import sys
 
 from magic_module import _native
 
-if "magic_module_trace" in sys._xoptions:
-    from magic_module._py import trace
-
-    trace.begin()
 try:
+    if "magic_module_trace" in sys._xoptions or "MAGIC_MODULE_TRACE_PART" in os.environ:
+        from magic_module._py import trace
+
+        trace.begin()
     _native._start()
 except ImportError as error:
     # The program may not need what could not be mounted; what it needs is missing then, and this says why.

@@ -9,9 +9,18 @@ audit events (PEP 578)   magic_module.fetch    what is about to be downloaded, w
 
 An import fetches what it is about and all that this requires at once, and uses the one that it is about: what else was
 fetched came because that requires it.
+
+Children of a process that writes its trace to a file note each thing at once, a line each, because they may be killed:
+
+```text
+child, forked    the hook of its parent    ┐
+child, started   the start line begins one ┴─▶ FILE.children ─▶ heard again by the parent when it tells
+```
 """
 
 import atexit
+import contextlib
+import json
 import os
 import sys
 from _thread import get_ident
@@ -25,6 +34,9 @@ OPTION = "magic_module_trace"
 
 FILES_USED = "files of packages used:"
 """Follows the number of the lines after it, each the path of one, in a trace that is a file."""
+
+VARIABLE = "MAGIC_MODULE_TRACE_PART"
+"""Tells children where they note what they use."""
 
 _MACHINERY = (
     *("importlib", "_frozen_importlib", "_frozen_importlib_external"),
@@ -53,42 +65,100 @@ class _Used:
 class Trace:
     """What this process fetches and uses; called by `sys.audit`."""
 
-    def __init__(self, target: str | None) -> None:
+    def __init__(self, target: str | None, part: str | None = None) -> None:
         self._target = target
         self._process = os.getpid()
+        self._part = part
+        """Where a child notes what it uses."""
+        self._is_child = target is None and part is not None
+        self._by_children: set[str] = set()
         self._here = os.getcwd()
         self._used: dict[str, _Used] = {}
         self._fetched: dict[int, list[str]] = {}
         """By thread: what was fetched and is not used yet."""
         self._files: set[str] = set()
         """What was read of packages; kept for a file, which has room for it."""
-        self._folders = () if target is None else _folders()
+        self._folders = () if target is None and part is None else _folders()
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Heeds what is fetched and used, and nothing else."""
         if event == "magic_module.fetch":
             unit, url, size, digest = arguments
-            used = self._used.setdefault(unit, _Used())
-            used.sizes[digest] = size
-            used.version = used.version or _version_in(url)
-            used.who = used.who or self._place(sys._getframe(1))
+            who = "" if unit in self._used else self._place(sys._getframe(1))
+            self._hear("fetch", unit, _version_in(url), size, digest, who)
             self._fetched.setdefault(get_ident(), []).append(unit)
         elif event == "magic_module.verify":
             unit, version, _ = arguments
-            used = self._used.setdefault(unit, _Used())
-            used.version = version
-            used.place = used.place or _line(sys._getframe(1))
-            used.who = used.who or self._place(sys._getframe(1))
+            used = self._used.get(unit)
+            if used is None or used.place is None or used.version != version:
+                frame = sys._getframe(1)
+                self._hear("use", unit, version, self._place(frame), _line(frame))
             for name in self._fetched.pop(get_ident(), ()):
                 if name != unit:
-                    self._used[name].who = f"required by {unit}"
+                    self._hear("require", name, unit)
         elif event == "magic_module.load" and self._folders:
-            self._files.add(arguments[1])
+            self._hear("file", arguments[1])
         elif event == "open" and isinstance(arguments[0], str) and arguments[0].startswith(self._folders):
-            self._files.add(arguments[0])
+            self._hear("file", arguments[0])
         elif event == "os.exec":
             # Another program takes this process: nothing of this one runs at its end.
             self.tell()
+
+    def _hear(self, kind: str, name: str, *more: Any) -> None:
+        """Keeps what happened here; or, in a child, notes it for the parent."""
+        if kind == "file":
+            if name in self._files:
+                return
+            self._files.add(name)
+        else:
+            used = self._used.setdefault(name, _Used())
+            if kind == "fetch":
+                version, size, digest, who = more
+                used.sizes[digest] = size
+                used.version = used.version or version
+                used.who = used.who or who
+            elif kind == "use":
+                used.version, who, place = more
+                used.who = used.who or who
+                used.place = used.place or (place and tuple(place))
+            else:
+                used.who = f"required by {more[0]}"
+        if self._part is not None and (self._is_child or os.getpid() != self._process):
+            line = json.dumps([kind, name, *more]) + "\n"
+            with contextlib.suppress(OSError):
+                # Never made here: who waits for it has made it, and removes it when its trace is told.
+                descriptor = os.open(self._part, os.O_WRONLY | os.O_APPEND)
+                try:
+                    os.write(descriptor, line.encode())
+                finally:
+                    os.close(descriptor)
+
+    def gather(self) -> None:
+        """From now on, children note what they use."""
+        part = f"{self._target}.children"
+        with contextlib.suppress(OSError), open(part, "w", encoding="utf-8"):
+            self._part = os.environ[VARIABLE] = part
+
+    def _hear_children(self) -> None:
+        if self._part is None:
+            return
+        part, self._part = self._part, None
+        with contextlib.suppress(OSError):
+            with open(part, encoding="utf-8") as file:
+                lines = file.readlines()
+            os.unlink(part)
+            for line in lines:
+                # One that was not written whole is the last of a disk that is full.
+                with contextlib.suppress(ValueError):
+                    kind, name, *more = json.loads(line)
+                    self._hear(kind, name, *more)
+                    if kind != "file":
+                        self._by_children.add(name)
+
+    def note_libraries(self) -> None:
+        """At the end of a child: what it has in memory."""
+        for path in _libraries(self._folders):
+            self._hear("file", path)
 
     def _place(self, frame: FrameType | None) -> str:
         """The line that imports: of the program or of a package, not of what makes imports work."""
@@ -117,7 +187,9 @@ class Trace:
         """What was decided of optional imports, and those without which the program would have run as it did."""
         decided, spare = _native._imports()
         lines = [f"{name} {'is' if found else 'is not'} found by optional imports" for name, found in decided]
-        denied = [name for name in spare if name in self._used and _is_guarded(self._used[name].place)]
+        # How a child imports is not known.
+        spare = [name for name in spare if name in self._used and name not in self._by_children]
+        denied = [name for name in spare if _is_guarded(self._used[name].place)]
         if denied:
             lines += ["not needed; to leave it out, write into the lock:", "", "[tool.magic-module.optional]"]
             lines += [f'{_key(name)} = "deny"' for name in sorted(denied, key=str.lower)]
@@ -130,11 +202,12 @@ class Trace:
         return ["", f"{len(inside)} {FILES_USED}", *inside]
 
     def tell(self) -> None:
-        """Tells it; a forked child, which did not begin it, tells nothing."""
+        """Tells it; a child, which has noted it, tells nothing."""
         from magic_module._py.progress import say
 
-        if os.getpid() != self._process:
+        if self._is_child or os.getpid() != self._process:
             return
+        self._hear_children()
         lines = self.lines()
         if self._target is None:
             say(sys.stderr, "".join(f"{line}\n" for line in lines))
@@ -207,11 +280,19 @@ def _version_in(url: str) -> str:
 
 
 def begin() -> None:
-    """From now on, if the interpreter was started with the option."""
+    """From now on, if the interpreter was started with the option, or by one that was."""
     target = sys._xoptions.get(OPTION)
     if target is None:
-        return
-    trace = Trace(None if target is True else target)
-    _native._watch_imports()
+        from magic_module._py.preloading import OPTION as PRELOADS
+
+        if PRELOADS in sys._xoptions:
+            return  # it uses nothing of what it fetches
+        trace = Trace(None, _native._settings()["trace_part"])
+        atexit.register(trace.note_libraries)
+    else:
+        trace = Trace(None if target is True else target)
+        if target is not True:
+            trace.gather()
+        _native._watch_imports()
+        atexit.register(trace.tell)
     sys.addaudithook(trace)
-    atexit.register(trace.tell)

@@ -26,6 +26,7 @@ pub fn _settings(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         registry: settings.registry.as_ref().map(|path| path.to_string_lossy()),
         auto_install: settings.auto_install.map(AutoInstall::as_str),
         sync: settings.sync,
+        trace_part: settings.trace_part.as_ref().map(|path| path.to_string_lossy()),
         start: settings.start,
         cache_dir: settings.caches().to_string_lossy(),
         cache_limit: settings.cache_limit,

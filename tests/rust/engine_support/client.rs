@@ -194,6 +194,7 @@ fn settings(options: &Options) -> Settings {
         registry: None,
         auto_install: None,
         sync: false,
+        trace_part: None,
         bundles: None,
         start: true,
         manifest_url: None,
