@@ -221,7 +221,7 @@ def platform(run: Run, interpreters: list[Interpreter]) -> None:
 
 
 def neighbours(run: Run, interpreters: list[Interpreter]) -> None:
-    """Tools of others: PyInstaller, and shells that complete commands."""
+    """Tools of others: PyInstaller, IPython, debugpy, type checkers, and shells that complete commands."""
     _with_packages(run, interpreters, "neighbours", "tests/neighbours", workers=os.cpu_count() or 1)
 
 
