@@ -154,15 +154,21 @@ def test_a_unit_that_is_not_downloaded(world: World, early: bool, mine: bool) ->
     assert frame["source"]["path"] == str(file)
 
 
-def test_a_package_of_a_lock_by_its_path_in_the_view(world: World) -> None:
-    """It is loaded from elsewhere: the view links to it."""
+@pytest.mark.parametrize("inside", [False, True], ids=["mounted", "in-the-environment-of-the-lock"])
+def test_a_package_of_a_lock_by_its_path_in_the_view(world: World, inside: bool) -> None:
+    """Inside of the environment it is third-party code; elsewhere it is loaded from where the view's link leads."""
     lock = Lock(world.path / "project", [wheel("Pack", "1.0", {"pack/__init__.py": "", "pack/part.py": PART})])
-    environment = world.environment()
     mounting = f"import magic_module\nmounted = magic_module.mount_lock({str(lock.path)!r})\n"
+    environment = world.environment()
     file = printed(world, f"{mounting}print(mounted.paths()[0])", environment) / "pack" / "part.py"
+    options: dict[str, Any] = {}
+    if inside:
+        view = printed(world, f"{mounting}print(mounted.view)", environment)
+        options = {"python": [str(view / "bin" / "python")], "justMyCode": False}
+        environment["MAGIC_MODULE_LOCK"] = str(lock.path)
     assert not file.exists()
     program = world.work / "program.py"
-    program.write_text(f"{mounting}from pack import part\nprint(part.half(4))\n")
+    program.write_text(f"{'' if inside else mounting}from pack import part\nprint(part.half(4))\n")
     with adapter(world, environment) as editor:
-        frame = stopped_at(editor, program, file, justMyCode=False)
+        frame = stopped_at(editor, program, file, **options)
     assert (frame["name"], frame["line"], frame["number"]) == ("half", 2, "4")
