@@ -1,5 +1,5 @@
-//! What a worker cannot do by itself is asked of whoever waits for it: that is the thread with
-//! the interpreter.
+//! A worker cannot ask Python or a person itself. It asks the thread that waits for it, because
+//! that thread has the interpreter.
 //!
 //! ```text
 //! worker   permit(acts) ───▶ the waiting thread ─ sys.audit ─ fine ─▶ on with it
@@ -8,8 +8,8 @@
 //!          consent(…)   ───▶ the waiting thread ─ `on_request`, or a terminal ─▶ a verdict
 //! ```
 //!
-//! Work that nobody watches (no Python around it) is permitted, knows no more tags, and has
-//! nobody who could consent.
+//! If no Python waits for the work, everything is permitted, no further tags are known, and there
+//! is nobody who could consent.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,4 +1,4 @@
-//! What time it is, and what nobody can foresee.
+//! The time, and random numbers.
 
 /// Seconds since 1970.
 pub fn now() -> u64 {

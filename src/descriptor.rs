@@ -1,4 +1,4 @@
-//! Descriptors that are ours only as long as their numbers are.
+//! Descriptors that stay open between two calls, although the program may close them.
 //!
 //! A program that becomes a daemon closes every descriptor that it does not know, ours among
 //! them, and its own next files get the same numbers. So whatever stays open between two calls

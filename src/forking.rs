@@ -1,4 +1,4 @@
-//! Locks that no `fork()` copies in the hands of another thread.
+//! Locks that no other thread holds while `fork()` copies them.
 //!
 //! ```text
 //! thread of Python    holds a lock only while it has the interpreter; whoever forks has it then

@@ -5,10 +5,10 @@
 //!   "acme.heavy": {"version": "1.1.0", "tree": "3f5b…", "serial": 1795229842}}}
 //! ```
 //!
-//! The project's folder is the nearest one, from the current directory upwards, that holds
-//! the file. The search ends at the first folder with a project's marker, where the owner
-//! changes, and below a folder that everybody may write to, as `/tmp`: a lock that somebody
-//! else put above us is none of ours.
+//! The project's folder is the nearest one, from the current directory upwards, that holds the
+//! file. The search ends at the first folder with a project's marker, where the owner changes, and
+//! below a folder that everybody may write to, as `/tmp`: a lock that somebody else put into a
+//! folder above is not used.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,7 +1,7 @@
 //! The environment, read in this file only.
 //!
-//! Every variable stands in the reference table of `docs/reference/settings.md`.
-//! What a `mount()` call pins, no variable overrides.
+//! Every variable stands in the reference table of `docs/reference/settings.md`. No variable
+//! overrides what a `mount()` call pins.
 
 mod caches;
 mod mounts;

@@ -1,4 +1,4 @@
-//! A space: what one tenant has of its own. It is data, and no cache.
+//! A space: what one tenant has of its own. It is data, not a cache.
 //!
 //! ```text
 //! <spaces>/<name>/pylock.toml        what it has; a folder without it is not a space
@@ -6,7 +6,7 @@
 //!                 modules.toml       its policy, its registry, and what its scripts may import
 //!                 journal/           its audit log
 //! <spaces>/.locks/<name>             held by who makes, changes or removes it
-//! <spaces>/.<name>.…                 half of something
+//! <spaces>/.<name>.…                 a space that is being made or removed
 //! ```
 //!
 //! The bytes of its packages are in the cache, and shared. What is active of them, and their

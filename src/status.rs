@@ -1,4 +1,5 @@
-//! What only some systems tell of a file: elsewhere it is nobody's, and closed to others.
+//! What only some systems say about a file: its mode, its owner and more. Elsewhere a file counts
+//! as nobody's, and as closed to others.
 
 use std::fs::Metadata;
 

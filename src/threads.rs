@@ -1,4 +1,4 @@
-//! Threads where they are to be had, and the caller's own where not.
+//! Work in threads if the system gives them, and in the caller's own thread if it does not.
 //!
 //! A container or a user may be allowed few threads, and a machine may be out of them for a
 //! moment. Then everything is done by the thread that wants it done, only more slowly.

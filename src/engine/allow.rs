@@ -1,4 +1,4 @@
-//! What rules say is done: who is to be asked is asked, and every decision is written down.
+//! Carries out what the rules say: asks whoever is to be asked, and writes every decision down.
 
 use super::Engine;
 use crate::audit::{Request, Verdict, asker, consent};

@@ -1,4 +1,4 @@
-//! A bucket that is published into: what is there, and putting more there, with the patience that
+//! A bucket that is published into: reads what is there, and puts more there, with the retries that
 //! downloads have.
 
 use std::future::Future;

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Nothing else of a bundle is believed: neither its lock nor its names. One that cannot be used says
-//! so, once; then the network is asked, as without it. What is in a wheel is read where it lies: who
-//! mounts a hundred and imports three copies three.
+//! so, once; then the network is asked, as without it. What is in a wheel is read inside the bundle:
+//! if a program mounts a hundred wheels and imports three, only three are copied.
 
 mod bundle;
 

@@ -6,8 +6,8 @@
 //! anything larger, another part, 416, 501       only how large the whole is, if it was said
 //! ```
 //!
-//! What is read is never more than was asked for: who has no ranges is left at the head of the
-//! answer.
+//! Never more is read than was asked for: if a server has no ranges, only the head of its answer is
+//! read.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;

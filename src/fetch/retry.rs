@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! temporary fault   up to 4 attempts in a row that bring little, 0 to 0.4 s · 2ⁿ apart
-//! Retry-After       is waited for, up to 20 s, and as much longer
+//! Retry-After       is waited for, up to 20 s, and the pause is added
 //! too slow          below 1 KiB/s over 5 s: up to 3 attempts
 //! no answer         within 15 s, or no connection within 10 s: up to 2 attempts
 //! deadline          60 s and what 16 KiB/s would take, over all attempts
-//! another process   brings nothing for that time, of 1 MiB at most: is not waited for
-//! all else          at once
+//! another process   is not waited for any more if it brings nothing for that time, of 1 MiB at most
+//! all else          ends the download at once
 //! ```
 
 use std::time::Duration;

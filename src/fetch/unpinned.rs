@@ -1,4 +1,5 @@
-//! An artifact whose size or sha256 nobody knows yet: what comes is named by what it is.
+//! Downloads an artifact whose size or sha256 is not known yet, and names the bytes by their
+//! sha256.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! What a wheel says of itself is a hint until the wheel was hashed, so nothing of it is run from
-//! here: scripts are written by us, of a wheel's own there is a launcher, and a `.pth`, whose
-//! lines `site` would run, has no place in a view: what it says is done by our own start line.
+//! here. Scripts are written by us, and a script that a wheel brings gets a launcher. A view has no
+//! `.pth` files, because `site` would run their lines: our own start line does what they say.
 
 mod links;
 mod metadata;

@@ -1,6 +1,6 @@
 //! Some files of a wheel, by range: what lies close together comes in one request.
 //!
-//! What comes is held against the digests that are known of the files, not against that of the wheel.
+//! What comes is compared with the known digests of the files, not with that of the wheel.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Wheels that have to be had as a whole, and what is in them.
+//! Wheels that have to be downloaded whole, and what is in them.
 
 use std::collections::BTreeMap;
 use std::io;

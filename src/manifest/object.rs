@@ -1,4 +1,4 @@
-//! Objects that are written as objects.
+//! Structs that are read from a JSON object, and never from a JSON list.
 //!
 //! What serde derives for a struct takes a JSON list as well, its fields by position: a
 //! list in the place of a record would be read as one, or refused for a field that is

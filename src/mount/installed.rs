@@ -1,11 +1,12 @@
-//! What is installed beside the view of a lock, and wins over what that has.
+//! What is installed beside the view of a lock, and wins over the packages of the lock.
 //!
 //! ```text
 //! sys.path   [… site-packages/six-1.15.dist-info …, <view>/…/site-packages]
 //!               └─ hides six 1.16 of the lock, and may not be what others of it require
 //! ```
 //!
-//! What only our own wheel requires was installed for us, and not for the program: the lock's wins.
+//! A package that only `magic_module` requires was installed for it, and not for the program: there
+//! the lock's package wins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

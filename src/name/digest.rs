@@ -1,4 +1,4 @@
-//! The name of bytes.
+//! A sha256, which names bytes.
 
 use std::fmt;
 

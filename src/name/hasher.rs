@@ -1,4 +1,4 @@
-//! Hashing, of bytes that are there and of bytes that pass by.
+//! Hashes bytes that are in memory, and bytes that pass on their way from a reader to a writer.
 //!
 //! ```text
 //! reader ─ Hashing ─▶ writer

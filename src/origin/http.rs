@@ -4,9 +4,9 @@
 //! circle, never from https to http or to another scheme.
 //!
 //! Credentials (of the URL, else of the netrc file, or for a lock what logins/ finds) belong to the origin that was
-//! asked first: once a redirect has left it, none are sent any more, and none over
-//! plain HTTP beyond this machine. This machine is never asked through a proxy, which
-//! would be told them, and would take it for itself.
+//! asked first: once a redirect has left it, none are sent any more, and none over plain HTTP beyond this machine.
+//! This machine is never asked through a proxy: the proxy would get the credentials, and `localhost` would be the
+//! proxy's own machine.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};

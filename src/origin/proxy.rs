@@ -6,8 +6,8 @@
 //! nobody:   this machine, and what NO_PROXY > no_proxy lists
 //! ```
 //!
-//! A variable that is of no use is an error as soon as it matters: who names a proxy
-//! must not be served past it.
+//! A variable that cannot be used is an error as soon as it matters: if somebody names a proxy, no
+//! request may go past it.
 
 use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
 //! What a `fork()` does to a session, beside its locks: no thread is left over, and the child keeps what it uses.
-//! What a program does that closes our files is mended in the same way: they are locked again.
+//! If a program closes our files, that is mended in the same way: they are locked again.
 
 use std::sync::Arc;
 

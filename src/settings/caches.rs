@@ -1,4 +1,4 @@
-//! Where caches lie: the first, which all is written to, and those behind it.
+//! Where the caches are: the first, to which everything is written, and those behind it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! Which run of the machine this is: what was written but not synced may be lost in another.
 //!
 //! Linux and macOS have a name for it. Windows has none, nor has a container without `/proc`: there two
-//! clocks tell in which second the machine was started. Who sets the wall clock makes that another
-//! second; all is then hashed once more, as after another boot.
+//! clocks tell in which second the machine was started. If somebody sets the wall clock, that is
+//! another second: then everything is hashed once more, as after another boot.
 
 use std::sync::OnceLock;
 

@@ -10,8 +10,8 @@
 //!   code/                 code packs
 //! ```
 //!
-//! Every file starts with the sha256 of the rest. A generation that is damaged is
-//! no generation: its units are activated again from the newest manifest, which is a blob.
+//! Every file starts with the sha256 of the rest. A damaged generation does not count: its units
+//! are activated again from the newest manifest, which is a blob.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -1,9 +1,9 @@
-//! Making room: what no generation in use refers to goes.
+//! Makes room: removes what no generation in use refers to.
 //!
-//! Kept are the trees of every generation that is current, previous or locked by a
-//! process, the blobs that those trees can be rebuilt from, and the manifests that
-//! they came from. Where that is above a limit, the blobs go that only previous trees
-//! are made from: a rollback still finds these whole, or has them fetched again.
+//! Kept are the trees of every generation that is current, previous or locked by a process, the blobs that
+//! those trees can be rebuilt from, and the manifests that they came from. If that is above a limit, the blobs
+//! that only previous trees can be rebuilt from are removed, too. A rollback still finds those trees whole, or
+//! fetches them again.
 //!
 //! A lock whose view nobody used for long goes whole: its view, then its mount, then what only it needs. So do
 //! the mounts of a space that was deleted, unless a process is bound to them.

@@ -1,4 +1,5 @@
-//! Sealed caches that this process has met: like read-only disks, whoever names a path in one.
+//! Sealed caches that this process has met. They behave like read-only disks, whichever path leads
+//! into them.
 //!
 //! The few functions that lock and write ask here, so that every floor above meets what it meets on
 //! such a disk, for root, too.

@@ -6,7 +6,7 @@
 //!                     {"sha256": …, "size": …, "dist_info": …, "files": […], "texts": {…}}
 //! ```
 //!
-//! What is damaged is as if it were not there: it can be asked for again. What nothing is known of
+//! What is damaged is as if it were not there: it can be asked for again. A wheel that is not known
 //! here is looked for in further caches.
 
 use std::collections::{BTreeMap, BTreeSet};

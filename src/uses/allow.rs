@@ -1,5 +1,5 @@
-//! Whether what is missing may be fetched: put once, before the first byte of a closure, by
-//! whoever fetches (an import, `prefetch`, `upgrade`, `fetch`, `run`).
+//! Whether what is missing may be fetched. Whoever fetches (an import, `prefetch`, `upgrade`,
+//! `fetch`, `run`) asks this once, before the first byte of a closure.
 //!
 //! ```text
 //! closure ─ what is missing ─ rules ─▶ allowed ─ written down ─▶ on with it
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What something allowed requires comes with it, unless a rule forbids it. What is whole in the
-//! cache is not asked about, but in a space: what others brought is not in use there yet.
+//! cache is not asked about, except in a space: what others have fetched is not in use there yet.
 
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Artifact;

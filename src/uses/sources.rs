@@ -5,7 +5,7 @@
 //! ```
 //!
 //! No generation lists that tree: nothing imports from it, and `prune` removes it. Of a large wheel, only
-//! these files are asked for, where nobody's rules, login or bundle speaks about the whole of it.
+//! these files are asked for, unless a rule, a login or a bundle concerns the whole wheel.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

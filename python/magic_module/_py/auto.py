@@ -6,8 +6,8 @@ a name     registry         is not in the lock: refused, if anybody knows what i
            ask              somebody is asked ─ resolved into a lock of its own ─ mounted
 ```
 
-Known is what the registry has, what `[names]` says, and what the reviewed table says. The large table and guesses are
-named, and never installed.
+A name is known if the registry, `[names]` or the reviewed table has it. The large table and guesses only appear in
+messages: they are never installed.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-"""What `magic_module` itself requires: the view of a lock links to our package, and to nothing else of ours."""
+"""Imports what `magic_module` itself requires. The view of a lock has a link to `magic_module`, but not to its
+requirements."""
 
 import contextlib
 import os

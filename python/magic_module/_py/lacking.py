@@ -1,4 +1,4 @@
-"""Bringing what a script lacks, where somebody allowed that: in the way that an import would."""
+"""Fetches what a script lacks, as an import would, if somebody allowed that."""
 
 from magic_module import _native
 from magic_module.errors import MagicModuleError

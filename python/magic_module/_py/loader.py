@@ -1,7 +1,7 @@
-"""What not every import of a unit needs: extension modules, namespace packages, and why a name was not found.
+"""What only some imports of units need: extension modules, namespace packages, and why a name was not found.
 
 The loader of source modules is in `magic_module._loader`. Nothing is imported here but what every interpreter has
-loaded already: a first import of an extension module stands on this file.
+loaded already: the first import of an extension module needs this file.
 """
 
 import _frozen_importlib

@@ -6,7 +6,8 @@ files("google")  ->  MultiplexedPath     the real folder
                       └── cloud          another real folder
 ```
 
-What such a path is, is told without a download; who opens it, lists it, or hands it to the system has it fetched.
+Whether such a path is a file or a folder is known without a download. Opening it, listing it, or handing it to the
+system fetches it.
 """
 
 from collections.abc import Callable, Iterator

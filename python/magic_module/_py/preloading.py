@@ -5,7 +5,7 @@ a program starts ─ not fetched yet? ─▶ a process of its own, of the lowest
 its end closes the other end of that process's stdin ─▶ it ends, too
 ```
 
-What fails there fails where it is imported, and with the reason: here nobody waits for it.
+Nobody waits here for a failure: the import of that package fails, too, and gives the reason.
 """
 
 import os

@@ -5,7 +5,7 @@ import pandas ─ its first part is fetched ─ the import ends ─▶ thread: w
                                  a fork, or the end of the program ─▶ the thread ends
 ```
 
-What fails here is told by whoever asks for it.
+A failure is not reported here: whoever asks for that part gets the error.
 """
 
 import _frozen_importlib

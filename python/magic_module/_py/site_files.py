@@ -1,7 +1,7 @@
 """What wheels of a lock have an interpreter do when it starts: the lines of their `.pth` and `.start` files.
 
-In an environment `site` runs them. In a view these files do not stand: their text comes from wheels that were checked,
-and is run here, against the view. As with `site`, a line that fails ends its own file, and nothing else.
+In an environment `site` runs them. A view does not contain these files: their text comes from wheels that were checked,
+and is run here, for the view. As with `site`, a line that fails ends its own file, and nothing else.
 
 <https://docs.python.org/3/library/site.html>, <https://peps.python.org/pep-0829/>
 """

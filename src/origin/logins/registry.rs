@@ -1,4 +1,4 @@
-//! The indexes, and the wheels, that a registry names with what lets one in.
+//! The indexes and the wheels that a registry names, with their logins.
 //!
 //! ```text
 //! modules.toml:  [modules.corp-lib]  index = "https://${CORP_TOKEN}@corp.example/simple"

@@ -1,11 +1,11 @@
-//! `s3://`: Amazon S3, and what speaks as it does.
+//! `s3://`: Amazon S3, and services with the same interface.
 //!
 //! ```text
-//! AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN     the first that there is
+//! AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN     the first that exists
 //! AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN
 //! the profile: AWS_PROFILE, else `default`
 //! AWS_CONTAINER_CREDENTIALS_…
-//! the machine's metadata service, but for AWS_EC2_METADATA_DISABLED=true
+//! the machine's metadata service, unless AWS_EC2_METADATA_DISABLED=true
 //! ```
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is asked for credentials: a cloud's metadata service, or one that gives tokens.
+//! Requests for credentials: to a cloud's metadata service, or to a service that gives tokens.
 
 use std::net::IpAddr;
 use std::time::Duration;

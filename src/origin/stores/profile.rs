@@ -6,7 +6,8 @@
 //! ```
 //!
 //! NAME is what `AWS_PROFILE` says, else `default`. A profile's keys are read here, and what its
-//! `credential_process` prints; whatever else a profile may say is left to that.
+//! `credential_process` prints. Such a program has to deal with everything else that a profile may
+//! say.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

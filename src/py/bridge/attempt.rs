@@ -1,5 +1,5 @@
-//! What is done once more if it was mended meanwhile: `newer.rs` in the core decides, here it
-//! meets checks that only Python can make.
+//! Tries a failed act once more if something newer was published that mends it. `newer.rs` in the
+//! core decides that; the checks that only Python can make are added here.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The global import lock (`_imp`), and who is served while we work.
+//! The global import lock (`_imp`), and imports of our own, which others serve.
 
 use std::cell::Cell;
 

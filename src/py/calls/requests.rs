@@ -1,5 +1,5 @@
-//! Being asked before something is fetched, and what names are brought by themselves
-//! (`magic_module._py.auto`): whether they may, and what is written down of it.
+//! `on_request()`, and names that are fetched without a mount (`magic_module._py.auto`): whether
+//! they may be, and what is written down about that.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;

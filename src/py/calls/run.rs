@@ -1,4 +1,4 @@
-//! The two halves of a run: the one that goes on as the script returns from here.
+//! Splits the process of a run into two halves. The half that becomes the script returns from here.
 
 use pyo3::prelude::*;
 

@@ -1,8 +1,8 @@
-//! What others know: what is installed wins over a unit, whoever knows it.
+//! What is installed wins over a unit, whichever finder knows it.
 //!
-//! Folders are asked through `PathFinder`. Behind it stand the finders of editable installs,
-//! of vendored packages and of tools: a unit gives way to them, too, and they are asked
-//! before any server is. A folder without code is nothing that a unit gives way to.
+//! Folders are asked through `PathFinder`. Behind it stand the finders of editable installs, of
+//! vendored packages and of tools: a unit gives way to them, too, and they are asked before any
+//! server is. A unit does not give way to a folder without code.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,5 @@
-//! Which names our finders look at: every import of a program comes by, and most pass over this.
+//! Which names our finders look at. Every import of a program asks this, and most names are not
+//! ours.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

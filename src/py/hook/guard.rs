@@ -5,9 +5,10 @@
 //! import_module("x") ─ importlib.import_module ┴▶ by a file of the script's own? ─ judged ─▶ PolicyError
 //! ```
 //!
-//! Not a finder: none is asked for what is loaded already, and none can tell what a script imports
-//! from what an extension module does that the script has called. Both stand there only where there is
-//! such a rule. It is a guard rail: code that runs can take it away, or go around it.
+//! Both functions are replaced, and only where there is such a rule. A finder would not do: it is not
+//! asked for what is loaded already, and it cannot tell an import of the script from an import of an
+//! extension module that the script has called. It is a guard rail: code that runs can take it away, or
+//! go around it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf, absolute};

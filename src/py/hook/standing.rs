@@ -1,5 +1,5 @@
-//! What stands in a folder of the store. What was known of a wheel may be gone from the cache: the
-//! wheel is looked into once more.
+//! What stands in a folder of the store. If the cache has lost what was known of a wheel, the wheel
+//! is looked into once more.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! A helper: an interpreter like this one that chooses the wheels of a lock with `packaging`,
-//! which nobody here has to import.
+//! A helper: an interpreter like this one that chooses the wheels of a lock with `packaging`, so
+//! that this process need not import `packaging`.
 //!
 //! ```text
 //! ─▶ {"do": "choose", "lock": {…}, "file": "/a/pylock.toml", …}

@@ -8,8 +8,8 @@
 //! ]}
 //! ```
 //!
-//! It is a hint, as what a server tells: an entry counts for the wheel with its sha256 that the
-//! lock names, if it agrees with itself. What does not is passed over.
+//! It is a hint, like what a server tells. An entry counts for that wheel of the lock that has its
+//! sha256. An entry that contradicts itself is passed over.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

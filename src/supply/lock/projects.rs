@@ -6,7 +6,7 @@
 //!                         └▶ .dist-info, scripts: those of a view
 //! ```
 //!
-//! Of a project nothing is copied. What it says of itself is in the view, which is made again when
+//! Nothing of a project is copied. What it says of itself is in the view, which is made again when
 //! its `pyproject.toml` has changed.
 
 use std::collections::BTreeMap;

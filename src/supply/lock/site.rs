@@ -5,8 +5,8 @@
 //!          └ none does ─ the lock, what is known of its wheels ─▶ choose, as of any lock
 //! ```
 //!
-//! What a document says is the word of whoever signed the manifest, as the records of units are.
-//! The wheels are copies beside the manifest, named by their sha256, which the lock has, too.
+//! Whoever signed the manifest vouches for what a document says, as for the records of units. The
+//! wheels are copies beside the manifest, named by their sha256, which the lock has, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! What a manifest does not have, remembered for an hour, and that it has something that is refused.
+//! Remembers for an hour that a manifest does not have a name, or that it has a unit which is
+//! refused.
 
 use super::ManifestSupply;
 use crate::clock::now;

@@ -6,10 +6,11 @@
 //! locks/<digest>.part         locked by who asks for that part of a catalogue
 //! ```
 //!
-//! A lock ends with its holder. Nobody waits longer than `PATIENCE`: a holder that was stopped, or whose
-//! server is silent, is asked past. Where a mount has keys, the answer is the manifest and its signature: who
-//! waited checks both. After a failure all who waited ask by themselves, at once: one
-//! after the other, the last would wait for all of them. Where there are no locks, everybody asks.
+//! A lock ends with its holder. Nobody waits longer than `PATIENCE`: if a holder was stopped, or its server
+//! is silent, the others ask the server themselves. Where a mount has keys, the answer is the manifest and
+//! its signature: who waited checks both. After a failure all who waited ask at once, each for itself: if
+//! they asked one after the other, the last would wait for all of them. Where there are no locks, everybody
+//! asks.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

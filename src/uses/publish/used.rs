@@ -1,11 +1,11 @@
-//! `--packs-for`: what scripts use of a wheel is packed apart from the rest.
+//! `--packs-for`: each wheel is packed in two parts: what scripts use of it, and the rest.
 //!
 //! ```text
 //! traces ─▶ paths, and the libraries that those need ─▶ two parts of each wheel ─▶ packs
 //!                    a site that lacks each second part ─ the scripts run from it ◀─┘
 //! ```
 //!
-//! A wheel of which nothing was used stays whole, and so does one that was used up.
+//! A wheel stays whole if nothing of it was used, or everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

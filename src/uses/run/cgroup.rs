@@ -1,7 +1,7 @@
 //! A control group (version 2) for one run, below the one that this process is in, where it may
 //! make one: it counts memory and processes as they come, and ends all of them at once.
 //!
-//! Which of that it can do depends on what whoever set the machine up left to its groups.
+//! Which of these it can do depends on how the groups of the machine are set up.
 
 use std::path::{Path, PathBuf};
 

@@ -8,8 +8,8 @@
 //!
 //! One interpreter is started, and forks before anything of the script runs: a fork of a fresh
 //! interpreter takes a tenth of what starting a second one would. The supervisor never returns to
-//! Python. It is not part of the process that runs things: what a script does to its own parent
-//! reaches no server, and it goes on if the server dies: then it ends the run.
+//! Python. It is a process of its own: what a script does to its parent does not reach the server.
+//! If the server dies, the supervisor is still there, and ends the run.
 
 #[cfg(target_os = "linux")]
 mod cgroup;

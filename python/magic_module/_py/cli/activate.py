@@ -66,7 +66,7 @@ def activate(options: argparse.Namespace) -> Answer:
 
 
 def deactivate(options: argparse.Namespace) -> Answer:
-    """Leaves nothing of ours in the environment but what was installed."""
+    """Removes what `activate` wrote, and leaves what was installed."""
     file = Path(_ask(Path(options.environment))["site"]) / FILE
     try:
         file.unlink()

@@ -1,4 +1,4 @@
-"""What a lock has that the one before it had not; and whether a package came from where it used to."""
+"""What a lock has that the one before it did not have, and whether a package still comes from where it used to."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What a resolver is told of a registry: a project that nobody wrote, in a folder that nobody else reads.
+"""What a resolver is told of a registry: a project that is made for it, in a folder that nobody else can read.
 
 ```toml
 [project]

@@ -1,4 +1,4 @@
-"""What a lock says of itself: the digest of what it was made of, so that an old one is told without a request.
+"""What a lock says of itself: the digest of what it was made of, so that a stale one is recognised without a request.
 
 ```toml
 [tool.magic-module]

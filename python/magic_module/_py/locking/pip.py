@@ -1,8 +1,8 @@
 """Resolving with `pip lock`, where there is no uv.
 
-pip knows no preferences: the old lock's versions become constraints, and if with them there is no answer, it is asked
-once more without. It mixes all indexes and takes the newest of each package wherever that lies, so that more than one
-index is refused: whoever may upload to one of them could put a package in place of another's.
+pip knows no preferences: the old lock's versions become constraints, and if that has no solution, pip is asked once
+more without them. pip mixes all indexes and takes the newest version of each package from whichever has it. So whoever
+may upload to one index could replace a package of another. Therefore more than one index is refused.
 """
 
 import importlib.metadata

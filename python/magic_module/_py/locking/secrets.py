@@ -1,6 +1,6 @@
-"""`${TOKEN}` of the environment: looked up when somebody is asked, and told to nobody else.
+"""`${TOKEN}` of the environment: looked up when a server is asked, and told to nobody else.
 
-It stands where a URL has what lets one in: before the `@`, or as a value of the query. Elsewhere a lock would keep it.
+It may stand where a URL has its login: before the `@`, or as a value of the query. A lock would keep it anywhere else.
 """
 
 import os

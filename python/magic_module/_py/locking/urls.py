@@ -1,7 +1,7 @@
 """URLs without what is secret in them, also in the midst of a text.
 
-A lock is committed and sent around: what opens an index must not be in it. What is cut: a user's name and password
-(of `ssh:` the password alone, because the name says where to knock), and parameters of a query that let one in.
+A lock is committed and sent around, so the login of an index must not be in it. A user's name and password are cut (of
+`ssh:` only the password, because the server needs the name), and parameters of a query that hold a login.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What PyInstaller is told of us: it sees no import that our extension module makes.
+"""What PyInstaller has to be told of this package: it does not see what our extension module imports.
 
 The entry point `pyinstaller40` of our distribution names the function below, which nothing else calls.
 """

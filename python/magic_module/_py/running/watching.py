@@ -63,7 +63,7 @@ class Report:
         self.refused: dict[tuple[str, str], dict[str, Any]] = {}
 
     def add(self, data: bytes) -> None:
-        """Reads whole lines; those that are none of ours are passed over."""
+        """Reads whole lines; lines that `magic_module` did not write are passed over."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         # A line of ours is shorter.
         self._rest = self._rest[-CHUNK:]
