@@ -1,5 +1,4 @@
-"""Imports what `magic_module` itself requires. The view of a lock has a link to `magic_module`, but not to its
-requirements."""
+"""What `magic_module` itself requires: it can be imported here, although the view of a lock has no link to it."""
 
 import contextlib
 import os
