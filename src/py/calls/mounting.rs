@@ -26,12 +26,13 @@ use crate::supply::manifest::{self, WhenOld};
 
 /// Serve `namespace` from a manifest; the same call twice is the same mount.
 ///
-/// No request is made before a name of the namespace is looked up. With an empty namespace, the
-/// manifest is asked for once, because it may have a lock: then this does what `mount_lock()` does.
+/// No request is made before a name of the namespace is looked up. There is one exception: the
+/// manifest of an empty namespace is asked for at once, because it may have a lock. If it has one,
+/// this does what `mount_lock()` does.
 ///
 /// Args:
 ///     namespace: the importable prefix, such as a package's `__name__`; empty for top-level names.
-///     manifest_url: where the `manifest.json` is: https, http to this machine, or a file.
+///     manifest_url: where the `manifest.json` is: https, http to this machine, a file, s3, gs or az.
 ///     public_key: a minisign key, or several of which one must have signed; None asks for none.
 ///     first: serve top-level names before what is installed; for an empty namespace only.
 ///     pins: versions to use, by unit, instead of the newest: `{"alpha": "1.1.0"}`.
