@@ -35,9 +35,13 @@ const SMALL: u64 = 256 << 10;
 /// From this size on a download tells how quick the link is.
 const TELLING: u64 = 64 << 10;
 
-/// A first import is through with so many bytes of a unit's sources in a second on a core:
-/// 8 MB are compiled, and a third of them is used (measured with the modules of sympy's sizes).
-const COMPILED: u64 = 25_000_000;
+/// So many bytes of sources are compiled in a second on a core (measured with the modules of
+/// sympy's sizes).
+const COMPILED: u64 = 8_300_000;
+
+/// One in so many bytes of a whole unit's sources is used by a first import. Of what was
+/// published because it is used, it is all.
+const USED: u64 = 3;
 
 /// Helper interpreters share the work from the second core on, up to this one.
 const CORES: u64 = 4;
@@ -49,8 +53,8 @@ pub(super) struct PublishedCode<'a> {
     progress: &'a Arc<Progress>,
     reuse: Reuse,
     packs: Vec<(&'a Member, &'a Pack)>,
-    /// Of the sources, in bytes.
-    sources: u64,
+    /// Of the sources that are likely to be used, in bytes.
+    used: u64,
     /// They all end in one file, and who finds it locked leaves it to whoever writes.
     turns: Mutex<()>,
 }
@@ -70,14 +74,17 @@ impl Session {
                 && is_mostly_new(member, plan)
                 && member.unit.trust(mount) == Trust::Published
         });
-        let (mut packs, mut bytes) = (Vec::new(), 0);
+        let (mut packs, mut used) = (Vec::new(), 0);
         for (member, _) in wanting {
             let fitting = member.record.packs.iter().filter(|pack| pack.is_code_for(&tag));
             packs.extend(fitting.map(|pack| (member, pack)));
-            bytes += sources(member).map(|file| file.size).sum::<u64>();
+            let view = mount.supply.view();
+            let is_first = view.is_some_and(|it| it.resolved.rest_of(&member.unit.name).is_some());
+            let all = sources(member).map(|file| file.size).sum::<u64>();
+            used += if is_first { all } else { all / USED };
         }
         let turns = Mutex::new(());
-        PublishedCode { session: self, mount, progress, reuse, packs, sources: bytes, turns }
+        PublishedCode { session: self, mount, progress, reuse, packs, used, turns }
     }
 }
 
@@ -96,7 +103,7 @@ impl PublishedCode<'_> {
         let size = self.size();
         let pays = || {
             let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
-            pays(size, bytes, time, self.sources, cores)
+            pays(size, bytes, time, self.used, cores)
         };
         if size >= SMALL && (bytes < TELLING || pays()) { self.fetch().await } else { 0 }
     }
@@ -167,10 +174,10 @@ impl PublishedCode<'_> {
 }
 
 /// True if code of `size` comes sooner, at the pace of `bytes` in `time`, than `cores` compile
-/// what a first import uses of `sources`.
-fn pays(size: u64, bytes: u64, time: Duration, sources: u64, cores: u64) -> bool {
+/// `used` bytes of sources.
+fn pays(size: u64, bytes: u64, time: Duration, used: u64, cores: u64) -> bool {
     let coming = time.as_secs_f64() * size as f64 / bytes as f64;
-    let compiling = sources as f64 / (COMPILED * cores.clamp(1, CORES)) as f64;
+    let compiling = used as f64 / (COMPILED * cores.clamp(1, CORES)) as f64;
     coming < compiling
 }
 
@@ -217,11 +224,13 @@ mod tests {
     #[test]
     fn code_is_fetched_where_it_comes_sooner_than_it_is_compiled() {
         // 25 MB of sources that came as 4 MB at so many megabits; their code is 4 MB, too.
-        let pays = |megabits: u64, cores: u64| {
+        let pays = |megabits: u64, used: u64, cores: u64| {
             let time = Duration::from_millis(32_000 / megabits);
-            pays(4_000_000, 4_000_000, time, 25_000_000, cores)
+            pays(4_000_000, 4_000_000, time, used, cores)
         };
-        assert!(pays(1000, 4) && pays(1000, 1) && pays(100, 1));
-        assert!(!pays(100, 4) && !pays(20, 1));
+        let (third, all) = (25_000_000 / USED, 25_000_000);
+        assert!(pays(1000, third, 4) && pays(1000, third, 1) && pays(100, third, 1));
+        assert!(!pays(100, third, 4) && !pays(20, third, 1));
+        assert!(pays(100, all, 4) && pays(20, all, 1) && !pays(10, all, 4));
     }
 }
