@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.15 python3.14 python3.13 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$name && break; done)
 TOOLS = .venv/tools/bin/python
 
-.PHONY: help demo test test-newest test-free-threaded check-targets test-clusters test-clouds test-platform test-lock test-lock-odd lint test-rust test-python torture torture-short torture-archives torture-network fuzz \
+.PHONY: help demo test test-newest test-free-threaded test-windows check-targets test-clusters test-clouds test-platform test-lock test-lock-odd lint test-rust test-python torture torture-short torture-archives torture-network fuzz \
 	bench bench-counts bench-quick docs wheel environment clean python
 
 help: ## this list
@@ -32,6 +32,9 @@ test-newest: python ## the same on the interpreters of Debian's unstable suite, 
 
 check-targets: python ## clippy for the systems that wheels are made for, in a root as that one, with Debian's rustc
 	$(PYTHON) tools/targets.py
+
+test-windows: python ## the demo and the behaviours on CPython for Windows under Wine, in a root that debootstrap makes (needs root)
+	$(PYTHON) tools/windows.py
 
 test-free-threaded: python ## how imports behave on free-threaded interpreters, and from the wheel for all of 3.15, where there are such
 	$(PYTHON) tools/check.py free-threaded

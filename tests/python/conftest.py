@@ -19,6 +19,7 @@ the "hook" form runs the script cold, warm, and with the server stopped.
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,30 @@ def pytest_configure() -> None:
     """A shell's background job ignores SIGINT, and so would every process that a test starts and interrupts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips on Windows what tests/windows.txt lists, each with its reason."""
+    if sys.platform != "win32":
+        return
+    reasons = not_on_windows()
+    for item in items:
+        # Without the folders; a case may have slashes of its own.
+        name = item.nodeid[item.nodeid.index(item.path.name) :]
+        for listed in (name, name.partition("[")[0], name.partition("::")[0]):
+            if listed in reasons:
+                item.add_marker(pytest.mark.skip(reason=reasons[listed]))
+
+
+def not_on_windows() -> dict[str, str]:
+    """What is listed there, and why: a reason in brackets, and below it files, tests, or cases of them."""
+    reasons, reason = {}, ""
+    for line in (Path(__file__).parents[1] / "windows.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            reason = line.strip("[]")
+        elif line and not line.startswith("#"):
+            reasons[line] = reason
+    return reasons
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from kit.world import Acme, World
 
 UNITS = {
@@ -31,7 +33,7 @@ def site() -> str:
 
     file = magic_module.__file__
     assert file is not None
-    return str(file).rsplit("/", 2)[0]
+    return str(Path(file).parent.parent)
 
 
 HEAVY = {

@@ -335,7 +335,7 @@ def test_isolated_subinterpreter_gets_a_clear_answer(world: World) -> None:
         {create}
         script = '''
         import sys
-        sys.path.insert(0, {str(world.path / "hook")!r})
+        sys.path.insert(0, {(world.path / "hook").as_posix()!r})
         try:
             import magic_module
             print("imported")

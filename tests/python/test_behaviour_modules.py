@@ -272,7 +272,7 @@ def test_an_exception_in_the_body_comes_through_unchanged(acme: Make, kind: str)
     }
     result = acme(units).run(
         f"""
-        import json, sys, traceback
+        import json, os, sys, traceback
         seen = []
         for name in ("acme.broken", "acme.holder", "acme.broken"):
             try:
@@ -281,7 +281,7 @@ def test_an_exception_in_the_body_comes_through_unchanged(acme: Make, kind: str)
                 trace = traceback.extract_tb(error.__traceback__)
                 seen.append([type(error) is {kind}, list(error.args), getattr(error, "mark", None),
                     error.__cause__ is None and error.__context__ is None,
-                    [[frame.filename.rsplit("/")[-1], frame.lineno, frame.line] for frame in trace][1:]])
+                    [[os.path.basename(frame.filename), frame.lineno, frame.line] for frame in trace][1:]])
         left = sorted(name for name in sys.modules if name.startswith("acme"))
         import acme
         print(json.dumps([seen, left, hasattr(acme, "broken"), hasattr(acme, "holder")]))

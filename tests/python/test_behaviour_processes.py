@@ -48,10 +48,11 @@ def test_pickle_into_a_fresh_process(acme: Make) -> None:
             "import pickle, sys; point, double = pickle.loads(sys.stdin.buffer.read());"
             "print(type(point).__module__, point.x, double(point.y))"
         )
-        print(subprocess.run([sys.executable, "-c", script], input=data, stdout=subprocess.PIPE, check=True).stdout)
+        done = subprocess.run([sys.executable, "-c", script], input=data, stdout=subprocess.PIPE, check=True)
+        print(done.stdout.strip())
         """
     )
-    assert result.stdout.strip() == r"b'acme.shapes 1 4\n'"
+    assert result.stdout.strip() == "b'acme.shapes 1 4'"
 
 
 def test_a_mount_is_pickled_as_its_call(world: World, lock: Lock) -> None:
@@ -68,7 +69,8 @@ def test_a_mount_is_pickled_as_its_call(world: World, lock: Lock) -> None:
             "import pickle, sys; mounts = pickle.loads(sys.stdin.buffer.read());"
             "import acme.shapes; print(acme.shapes.VALUE, [it.manifest_url for it in mounts])"
         )
-        print(subprocess.run([sys.executable, "-c", script], input=data, stdout=subprocess.PIPE, check=True).stdout)
+        done = subprocess.run([sys.executable, "-c", script], input=data, stdout=subprocess.PIPE, check=True)
+        print(done.stdout.strip())
         """
     )
     assert str([url, lock.path.as_uri()]) in result.stdout.replace('b"8 ', "")
@@ -429,9 +431,9 @@ def test_a_child_started_by_subprocess_shares_the_cache(acme: Make) -> None:
         import subprocess, sys
         import acme.shapes
         print(subprocess.run([sys.executable, "-c", "import acme.shapes as s; print(s.double(8))"],
-            stdout=subprocess.PIPE, check=True).stdout)
+            stdout=subprocess.PIPE, check=True).stdout.strip())
         """
     )
-    assert result.stdout.strip() == r"b'16\n'"
+    assert result.stdout.strip() == "b'16'"
     paths = [request.path for request in made.cold]
     assert len(paths) == len(set(paths))

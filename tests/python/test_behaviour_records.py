@@ -197,7 +197,8 @@ def test_dependencies_that_are_missing_are_one_error_before_any_code_runs(world:
     sentence, hint, missing, name = result.json
     assert "RAN" not in result.stdout
     assert "no-such-distribution" in sentence and "another-missing" in sentence and "only-elsewhere" not in sentence
-    assert f"{sys.executable} -m pip install" in hint and "'no-such-distribution>=1'" in hint
+    mark = '"' if sys.platform == "win32" else "'"
+    assert f"{sys.executable} -m pip install" in hint and f"{mark}no-such-distribution>=1{mark}" in hint
     assert not missing and name == "acme.alpha"
 
 

@@ -6,7 +6,6 @@ All that is missing is one error, and its hint is the exact command that mends i
 import contextlib
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -173,7 +172,10 @@ def _argument(requirement: Requirement) -> str:
 
 
 def _command_line(arguments: list[str]) -> str:
-    return subprocess.list2cmdline(arguments) if os.name == "nt" else shlex.join(arguments)
+    if os.name != "nt":
+        return shlex.join(arguments)
+    # The shell there would take "a>=1" for a redirection, which `subprocess.list2cmdline` leaves to it.
+    return " ".join(f'"{each}"' if set(each) & set(" <>|&^;") else each for each in arguments)
 
 
 def _and(items: list[str]) -> str:

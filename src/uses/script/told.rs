@@ -123,7 +123,8 @@ impl Report {
         let wanted = self.wanted();
         let quoted = wanted.iter().map(|one| {
             let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.=,".contains(letter);
-            if one.chars().all(plain) { one.clone() } else { format!("'{one}'") }
+            let mark = if cfg!(windows) { '"' } else { '\'' };
+            if one.chars().all(plain) { one.clone() } else { format!("{mark}{one}{mark}") }
         });
         let quoted: Vec<String> = quoted.collect();
         (!quoted.is_empty()).then(|| format!("pip install {}", quoted.join(" ")))

@@ -16,7 +16,11 @@ from typing import Any
 PATIENCE = 120
 """Seconds after which a script counts as hanging; no test measures time with it."""
 
-KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "COVERAGE_PROCESS_START")
+KEPT = (
+    *("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "COVERAGE_PROCESS_START"),
+    # Without these, Windows starts no program, and finds no temporary folder.
+    *("SYSTEMROOT", "COMSPEC", "PATHEXT", "TEMP", "TMP"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ def environment(home: Path, cache: Path, extra: Mapping[str, str | None] | None 
     values: dict[str, str | None] = {name: os.environ[name] for name in KEPT if name in os.environ}
     values |= {
         "HOME": str(home),
+        "USERPROFILE": str(home) if sys.platform == "win32" else None,
         "MAGIC_MODULE_CACHE_DIR": str(cache),
         "PYTHONIOENCODING": "utf-8",
         "NO_PROXY": "127.0.0.1,localhost",
@@ -77,16 +82,24 @@ def finish(process: subprocess.Popen[str], timeout: float = PATIENCE) -> Result:
     try:
         stdout, stderr = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
+        end(process)
         stdout, stderr = process.communicate()
         raise AssertionError(f"the script hangs after {timeout} s\n{stdout}\n{stderr}") from None
     return Result(stdout, stderr, process.returncode)
 
 
+def end(process: subprocess.Popen[str]) -> None:
+    """Kills a process with all its children; where there are no process groups, the process alone."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        os.killpg(process.pid, 9)
+
+
 def read_line(process: subprocess.Popen[str], timeout: float = PATIENCE) -> str:
     """The next line that a process prints; one that hangs instead is killed, and fails the test."""
     assert process.stdout is not None and process.stderr is not None
-    watchdog = threading.Timer(timeout, os.killpg, (process.pid, 9))
+    watchdog = threading.Timer(timeout, end, (process,))
     watchdog.start()
     try:
         text = process.stdout.readline()
