@@ -132,6 +132,7 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Copies a folder, modes included.
+#[cfg(unix)]
 pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

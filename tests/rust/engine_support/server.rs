@@ -112,6 +112,7 @@ impl Server {
     }
 
     /// From now on one request of so many is answered with 503, which counts as a hit; 0: none.
+    #[cfg(unix)]
     pub fn refuse_one_of(&self, every: usize) {
         *self.shared.refusing.lock().unwrap() = Refusing { every, ..Refusing::default() };
     }
