@@ -78,6 +78,25 @@ def test_a_file_that_is_open_while_its_unit_is_made_again(served: World) -> None
     assert served.run(USE).stdout.strip() == USED
 
 
+@pytest.mark.skipif(sys.platform != "win32", reason="a library that is loaded is a file like any other here")
+def test_a_library_that_is_loaded_while_its_unit_is_made_again(served: World) -> None:
+    library = next(Path(sys.executable).parent.glob("vcruntime*.dll")).read_bytes()
+    served.publish({**SOURCES, "alpha/library.dll": library})
+    result = served.run(
+        """
+        import ctypes
+        import magic_module.alpha as alpha
+        from pathlib import Path
+        place = Path(alpha.__file__).with_name("library.dll")
+        loaded = ctypes.WinDLL(str(place))
+        content = place.read_bytes()
+        alpha._upgrade(force=True)
+        print(place.read_bytes() == content)
+        """
+    )
+    assert result.stdout.strip() == "True"
+
+
 def test_a_cache_may_lie_deeper_than_260_characters(served: World) -> None:
     served.cache = served.path.joinpath(*["deep" * 10] * 8, "cache")
     assert len(str(served.cache)) > 320
