@@ -32,9 +32,6 @@ from magic_module import _native
 OPTION = "magic_module_trace"
 """`-X magic_module_trace` tells on stderr, `-X magic_module_trace=FILE` in a file."""
 
-FILES_USED = "files of packages used:"
-"""Follows the number of the lines after it, each the path of one, in a trace that is a file."""
-
 VARIABLE = "MAGIC_MODULE_TRACE_PART"
 """Tells children where they note what they use."""
 
@@ -46,7 +43,7 @@ _MACHINERY = (
 COMMAND_LINE = "the command line"
 
 
-class _Used:
+class Used:
     """One distribution."""
 
     def __init__(self) -> None:
@@ -73,7 +70,7 @@ class Trace:
         self._is_child = target is None and part is not None
         self._by_children: set[str] = set()
         self._here = os.getcwd()
-        self._used: dict[str, _Used] = {}
+        self._used: dict[str, Used] = {}
         self._fetched: dict[int, list[str]] = {}
         """By thread: what was fetched and is not used yet."""
         self._files: set[str] = set()
@@ -111,7 +108,7 @@ class Trace:
                 return
             self._files.add(name)
         else:
-            used = self._used.setdefault(name, _Used())
+            used = self._used.setdefault(name, Used())
             if kind == "fetch":
                 version, size, digest, who = more
                 used.sizes[digest] = size
@@ -172,47 +169,19 @@ class Trace:
             file = file.removeprefix(os.path.join(folder, ""))
         return file
 
-    def lines(self) -> list[str]:
-        """What is told: a line for each distribution, and one for all."""
-        from magic_module._py.cli.answer import count, table
-        from magic_module._py.progress import size
-
-        used = sorted(self._used.items())
-        rows = [(name, it.version, size(it.bytes), it.who) for name, it in used]
-        fetched = [it.bytes for _, it in used if it.bytes]
-        total = f"{count(len(used), 'package')} used, {len(fetched)} downloaded: {size(sum(fetched))}"
-        return [*(table(rows, right=(2,)) if rows else []), total, *self._optional()]
-
-    def _optional(self) -> list[str]:
-        """What was decided of optional imports, and those without which the program would have run as it did."""
-        decided, spare = _native._imports()
-        lines = [f"{name} {'is' if found else 'is not'} found by optional imports" for name, found in decided]
-        # How a child imports is not known.
-        spare = [name for name in spare if name in self._used and name not in self._by_children]
-        denied = [name for name in spare if _is_guarded(self._used[name].place)]
-        if denied:
-            lines += ["not needed; to leave it out, write into the lock:", "", "[tool.magic-module.optional]"]
-            lines += [f'{_key(name)} = "deny"' for name in sorted(denied, key=str.lower)]
-        return lines
-
-    def _used_files(self) -> list[str]:
-        """Where an installer would have put them; with the libraries that the system has loaded for the program."""
-        paths = {*self._files, *_libraries(self._folders)}
-        inside = _native._paths_in_view(sorted(paths))
-        return ["", f"{len(inside)} {FILES_USED}", *inside]
-
     def tell(self) -> None:
         """Tells it; a child, which has noted it, tells nothing."""
-        from magic_module._py.progress import say
-
         if self._is_child or os.getpid() != self._process:
             return
+        from magic_module._py import trace_text
+        from magic_module._py.progress import say
+
         self._hear_children()
-        lines = self.lines()
+        lines = trace_text.lines(self._used, self._by_children)
         if self._target is None:
             say(sys.stderr, "".join(f"{line}\n" for line in lines))
             return
-        lines += self._used_files()
+        lines += trace_text.files({*self._files, *_libraries(self._folders)})
         try:
             with open(self._target, "w", encoding="utf-8") as file:
                 file.write("".join(f"{line}\n" for line in lines))
@@ -230,28 +199,6 @@ def _line(frame: FrameType | None) -> tuple[str, int] | None:
     return None
 
 
-def _is_guarded(place: tuple[str, int] | None) -> bool:
-    """True for an import under a `try` that goes on without it."""
-    import ast
-
-    if place is None:
-        return False
-    try:
-        with open(place[0], "rb") as file:
-            tree = ast.parse(file.read())
-    except (OSError, SyntaxError, ValueError):
-        return False
-    caught = ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Try) and node.body[0].lineno <= place[1] <= (node.body[-1].end_lineno or 0):
-            for handler in node.handlers:
-                if handler.type is None or any(
-                    isinstance(part, ast.Name) and part.id in caught for part in ast.walk(handler.type)
-                ):
-                    return True
-    return False
-
-
 def _folders() -> tuple[str, ...]:
     """Where files of packages are; the system tells the real paths of libraries."""
     cache = str(_native.cache_dir())
@@ -266,11 +213,6 @@ def _libraries(folders: tuple[str, ...]) -> list[str]:
     except OSError:
         return []
     return [line[5] for line in lines if len(line) == 6 and line[5].startswith(folders)]
-
-
-def _key(name: str) -> str:
-    """A name as a key of TOML."""
-    return f'"{name}"' if "." in name else name
 
 
 def _version_in(url: str) -> str:

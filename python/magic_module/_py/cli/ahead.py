@@ -10,7 +10,7 @@ from pathlib import Path
 from magic_module import _native
 from magic_module._py.cli.answer import WrongUsage
 from magic_module._py.cli.run import lock_for
-from magic_module._py.trace import FILES_USED
+from magic_module._py.trace_text import FILES_USED
 from magic_module.errors import MagicModuleError, RequirementError
 
 
