@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 
 import pytest
 
@@ -175,9 +176,10 @@ def test_packs_that_do_not_do_are_found_by_their_author(desk: Desk) -> None:
     desk.lock(everything())
     desk.publish()
     before = desk.state()
-    # It looks for a file without opening it: nothing tells that it is needed.
+    # Another program looks for a file: nothing tells that it is needed.
     (desk.path / "looks.py").write_text(
-        "import big, os\nassert os.path.exists(os.path.join(os.path.dirname(big.__file__), 'large.bin'))\n"
+        "import big, os, subprocess\n"
+        "subprocess.run(['test', '-e', os.path.join(os.path.dirname(big.__file__), 'large.bin')], check=True)\n"
     )
     refused = desk.refuse("publish", "--lock", "project/pylock.toml", str(desk.site), "--packs-for", "looks.py")
     assert (
@@ -194,6 +196,24 @@ def test_packs_that_do_not_do_are_found_by_their_author(desk: Desk) -> None:
     shutil.copy(desk.path / "looks.py", desk.path / "modules.py")
     usage = desk.command("publish", "modules", "out", "--packs-for", "looks.py", status=2)
     assert "--packs-for is for the wheels of a lock: give it with --lock" in usage.stderr
+
+
+def test_what_a_script_looks_at_without_opening_it_is_in_the_pack(desk: Desk) -> None:
+    desk.lock(everything())
+    looks = """
+        import os, pathlib, shutil
+        import big
+        folder = os.path.dirname(big.__file__)
+        print(os.path.exists(os.path.join(folder, "data", "rest.txt")))
+        print(pathlib.Path(folder, "large.bin").is_file())
+        print(os.path.isdir(os.path.join(folder, "data")), shutil.rmtree.avoids_symlink_attacks)
+    """
+    (desk.path / "looks.py").write_text(textwrap.dedent(looks))
+    desk.publish("--packs-for", "looks.py")
+    desk.origin.take()
+    program = textwrap.dedent(looks) + "import sys; sys.stdout.flush(); os._exit(0)"
+    assert desk.mounted(program).split() == ["True"] * 4
+    assert set(asked(desk)) >= {"big"} and "big__rest" not in asked(desk)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="NEEDED is read of ELF")

@@ -5,6 +5,7 @@ audit events (PEP 578)   magic_module.fetch    what is about to be downloaded, w
                          magic_module.verify   what is used: follows what was fetched for it
                          magic_module.load     a module, by its file
                          open                  any other file of a package
+os.stat                                        a file of a package that is looked at
 ```
 
 An import fetches what it is about and all that this requires at once, and uses the one that it is about: what else was
@@ -28,6 +29,7 @@ from types import FrameType
 from typing import Any
 
 from magic_module import _native
+from magic_module._py import looking
 
 OPTION = "magic_module_trace"
 """`-X magic_module_trace` tells on stderr, `-X magic_module_trace=FILE` in a file."""
@@ -95,8 +97,8 @@ class Trace:
                     self._hear("require", name, unit)
         elif event == "magic_module.load" and self._folders:
             self._hear("file", arguments[1])
-        elif event == "open" and isinstance(arguments[0], str) and arguments[0].startswith(self._folders):
-            self._hear("file", arguments[0])
+        elif event == "open" and isinstance(arguments[0], str):
+            self.note_file(arguments[0])
         elif event == "os.exec":
             # Another program takes this process: nothing of this one runs at its end.
             self.tell()
@@ -130,6 +132,11 @@ class Trace:
                 finally:
                     os.close(descriptor)
 
+    @property
+    def notes_files(self) -> bool:
+        """Whether anybody is told of files."""
+        return bool(self._folders)
+
     def gather(self) -> None:
         """From now on, children note what they use."""
         part = f"{self._target}.children"
@@ -151,6 +158,11 @@ class Trace:
                     self._hear(kind, name, *more)
                     if kind != "file":
                         self._by_children.add(name)
+
+    def note_file(self, path: str) -> None:
+        """A file that is opened or looked at, if it is one of a package."""
+        if path.startswith(self._folders):
+            self._hear("file", path)
 
     def note_libraries(self) -> None:
         """At the end of a child: what it has in memory."""
@@ -238,3 +250,5 @@ def begin() -> None:
         _native._watch_imports()
         atexit.register(trace.tell)
     sys.addaudithook(trace)
+    if trace.notes_files:
+        looking.watch(trace.note_file)
