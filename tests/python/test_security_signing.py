@@ -238,6 +238,7 @@ WEAKEST = {
     "START": "1",
     "REGISTRY": "/dev/null",
     "AUTO_INSTALL": "ask",
+    "TRACE_PART": "/nowhere/trace.children",
 }
 """Every variable, at the value that could weaken a mount most."""
 
