@@ -235,7 +235,8 @@ def _version_in(url: str) -> str:
 
 def begin() -> None:
     """From now on, if the interpreter was started with the option, or by one that was."""
-    target = sys._xoptions.get(OPTION)
+    # Since 3.14, children that `multiprocessing` starts are given the options of their parent.
+    target = sys._xoptions.pop(OPTION, None)
     if target is None:
         from magic_module._py.preloading import OPTION as PRELOADS
 
