@@ -41,7 +41,8 @@ impl<'a> Declared<'a> {
         self.packs.get(blob).is_some_and(|pack| pack.format == PackFormat::ZipZstd)
     }
 
-    /// How much memory opening a pack takes that comes in a frame; others take none.
+    /// How much memory opening a pack takes that comes in a frame; others take none, and while an
+    /// entry in a frame of its own is read, its window.
     pub fn memory(&self, blob: &Digest) -> u64 {
         match self.packs.get(blob) {
             Some(pack) if self.is_framed(blob) => Pack::memory(pack.size, self.entries(pack)),

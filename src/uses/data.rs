@@ -30,7 +30,8 @@ impl Session {
         let site = mount.supply.site();
         let in_site = format!("{site}/{module}");
         let below = [unit.name.to_path(), module, site.to_owned(), in_site];
-        self.data_path_below(mount, &unit, &below, path).await
+        let place = || self.place_of(mount, &unit, &below, path);
+        self.or_newer(mount, mount.known(), place).await
     }
 
     /// The same for the unit that is called so, whatever module bears its name.
@@ -59,21 +60,12 @@ impl Session {
         unit: &Arc<Unit>,
         path: &str,
     ) -> Result<PathBuf> {
-        self.data_path_below(mount, unit, &[unit.name.to_path()], path).await
-    }
-
-    /// The same, where the path may be meant below any of these folders.
-    async fn data_path_below(
-        &self,
-        mount: &Arc<Mount>,
-        unit: &Arc<Unit>,
-        folders: &[String],
-        path: &str,
-    ) -> Result<PathBuf> {
-        let place = || self.place_of(mount, unit, folders, path);
+        let below = [unit.name.to_path()];
+        let place = || self.place_of(mount, unit, &below, path);
         self.or_newer(mount, mount.known(), place).await
     }
 
+    /// The same, where the path may be meant below any of these folders.
     async fn place_of(
         &self,
         mount: &Arc<Mount>,
@@ -82,15 +74,19 @@ impl Session {
         path: &str,
     ) -> Result<PathBuf> {
         let mut members: Vec<_> = self.closure(unit).await?.into_iter().take(1).collect();
-        self.add_rests(mount, &mut members)?;
         let in_one = |it: &Member| {
             let mut below = folders.iter().map(|folder| format!("{folder}/{path}"));
             let named = it.record.file(path);
             let file = named.or_else(|| below.find_map(|path| it.record.file(&path)))?;
             Some((it.unit.clone(), file.clone()))
         };
+        let mut found = members.iter().find_map(in_one);
+        if found.is_none() {
+            self.add_rests(mount, &mut members)?;
+            found = members.iter().find_map(in_one);
+        }
         let full = &unit.full_name;
-        let Some((unit, file)) = members.iter().find_map(in_one) else {
+        let Some((unit, file)) = found else {
             return Err(Error::new(Kind::UnitNotFound, format!("{full} has no file {path}"))
                 .name(full)
                 .path(path)
