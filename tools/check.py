@@ -23,6 +23,7 @@ import prerequisites
 import unstable
 from environments import ROOT, Failure, clean_environment, executable
 from interpreters import FREE_THREADED, Interpreter, find_free_threaded, missing
+from meanwhile import Making
 
 PYTHON_FILES = ["python", "tools", *(name for name in ("tests", "examples", "benches") if (ROOT / name).is_dir())]
 
@@ -296,6 +297,10 @@ ON_REQUEST: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "torture-long": torture_long,
     "torture-network": torture_network,
 }
+#: The first of GROUPS, which need no wheel: it is made while they run.
+MEANWHILE = ("lint", "docs", "rust")
+#: The environments of `_with_packages` among GROUPS.
+PACKAGES = ("clusters-short", "platform", "neighbours")
 #: Those with tests that skip themselves where the machine lacks something.
 NEEDY = {"rust", "python", "platform", "python-whole", "python-wheel", "torture", "torture-long"}
 
@@ -311,9 +316,16 @@ def main(arguments: list[str]) -> int:
         if not shutil.which(tool) and arguments != ["python-wheel"]:
             print(f"error: {tool} was not found: {remedy}", file=sys.stderr)
             return 1
+    making = None
     for name in arguments or GROUPS:
         # One environment that cannot be made is one failed group; the others still tell what they know.
         try:
+            if not arguments and name == MEANWHILE[0]:
+                minors = [each.minor for each in environments.interpreters()]
+                making = Making([*minors, *PACKAGES])
+            elif making and name not in MEANWHILE:
+                making.wait()
+                making = None
             groups[name](run, environments.interpreters())
         except Failure as failure:
             print(f"error: {failure}", file=sys.stderr)

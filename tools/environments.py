@@ -8,7 +8,8 @@
     .venv/docs           what makes the documentation site
 
 Each is made on first use, and again only when what it is made from has changed: a stamp beside it holds the digest.
-Run as a script it makes the wheel and installs it into .venv/tools. The wheel that people get is made by portable.py.
+Run as a script it makes the wheel and installs it into .venv/tools; with names (`3.12 clusters`), also those. The wheel
+that people get is made by portable.py.
 """
 
 from __future__ import annotations
@@ -192,9 +193,17 @@ def _digest_of_sources() -> str:
     return digest.hexdigest()
 
 
-def installed_wheel() -> Path:
-    """The wheel, once it is in .venv/tools, too."""
-    tool_python_with_wheel(interpreters()[0])
+def installed_wheel(*names: str) -> Path:
+    """The wheel, once it is in .venv/tools and in the environments of these names."""
+    found = interpreters()
+    tests = {each.minor: each for each in found}
+    for install in (False, True):
+        for name in names:
+            interpreter = tests.get(name, found[-1])
+            python = environment(name, interpreter, TOOLS / f"requirements-{'test' if name in tests else name}.txt")
+            if install:
+                _install(python, wheel())
+    tool_python_with_wheel(found[0])
     return wheel()
 
 
@@ -210,4 +219,4 @@ def main(make: Callable[[], Path]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(installed_wheel))
+    sys.exit(main(lambda: installed_wheel(*sys.argv[1:])))
