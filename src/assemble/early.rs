@@ -18,12 +18,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::copies::{create, make_executable};
-use super::{make_folder, remove, stamp_of};
+use super::{Placed, make_folder, stamp_of};
 use crate::manifest::{Pack, PackFormat, Record};
 use crate::name::FilePath;
-use crate::store::lock::Exclusive;
 use crate::store::tree::{Kept, TreeFile};
-use crate::store::{Store, aside, disk};
+use crate::store::{Store, disk};
 use crate::threads;
 use crate::unpack::{Ahead, Arriving, buffered};
 
@@ -37,23 +36,6 @@ const LOOK: Duration = Duration::from_millis(3);
 pub struct Early {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Option<Placed>>>,
-}
-
-/// What was unpacked, in the folder that the tree is built in.
-pub struct Placed {
-    /// Removed with this.
-    pub aside: PathBuf,
-    /// By their paths in the tree.
-    pub files: HashMap<FilePath, TreeFile>,
-    /// While it is held, nobody takes the folder for one that was left.
-    _lock: Option<Exclusive>,
-}
-
-impl Placed {
-    /// Nothing yet, in a folder that is made with the first file.
-    pub fn new(aside: PathBuf, lock: Option<Exclusive>) -> Self {
-        Self { aside, files: HashMap::new(), _lock: lock }
-    }
 }
 
 struct Work {
@@ -79,19 +61,10 @@ impl Early {
             let kept = Kept::InPack { pack: pack.sha256, entry: file.entry().clone() };
             (file.entry().clone(), TreeFile { kept: Some(kept), ..TreeFile::new(file) })
         });
-        let lock = Exclusive::try_take(&store.locks().join(format!("{}.early", pack.sha256)));
-        let lock = lock.ok().flatten()?;
-        if lock.is_real() {
-            disk::remove_left(&store.tmp(), &pack.sha256.to_hex(), "early");
-        }
-        let aside = aside(&store.tmp(), pack.sha256, "early");
+        let placed = Placed::ahead(store, &pack.sha256).ok().flatten()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let work = Work {
-            part: part.to_owned(),
-            placed: Placed::new(aside, Some(lock)),
-            wanted: wanted.collect(),
-            stop: stop.clone(),
-        };
+        let work =
+            Work { part: part.to_owned(), placed, wanted: wanted.collect(), stop: stop.clone() };
         let thread = threads::start("magic_module-early", work, Work::run).ok()?;
         Some(Self { stop, thread: Some(thread) })
     }
@@ -106,12 +79,6 @@ impl Early {
 impl Drop for Early {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Placed {
-    fn drop(&mut self) {
-        let _ = remove(&self.aside);
     }
 }
 

@@ -23,15 +23,16 @@ use crate::store::Store;
 use crate::store::tree::TreeFile;
 use crate::threads;
 
-/// From this many files on, unpacking is shared by threads.
-const ENOUGH_FOR_THREADS: usize = 64;
+/// From this many files or bytes on, unpacking is shared by threads.
+const ENOUGH_FILES: usize = 64;
+const ENOUGH_BYTES: u64 = 4 << 20;
 const THREADS: usize = 4;
 
 /// So many bytes of frames, and of the archives in them, are in memory at a time: one of
 /// the largest that there may be, or four of those that `publish` writes.
-const ROOM: u64 = 33 << 20;
+pub(super) const ROOM: u64 = 33 << 20;
 
-type Job<'a> = (&'a File, &'a Source);
+pub(super) type Job<'a> = (&'a File, &'a Source);
 
 /// Makes all files that are not lazy and not placed yet, and tells what all are in the tree.
 pub(super) fn fill(
@@ -40,7 +41,7 @@ pub(super) fn fill(
     record: &Record,
     sources: &BTreeMap<FilePath, Source>,
 ) -> Result<Vec<TreeFile>> {
-    let Placed { aside, files: early, .. } = placed;
+    let Placed { aside, files: early, sound, .. } = placed;
     let aside = aside.as_path();
     let files = || record.files.iter().filter(|file| !file.lazy);
     let lazy = record.files.iter().filter(|file| file.lazy).map(TreeFile::new);
@@ -64,11 +65,12 @@ pub(super) fn fill(
     let mut declared = Declared::of(record);
     // Whatever was unpacked before: nothing is made of a pack that is not sound.
     let packs: BTreeSet<&Digest> = early.values().filter_map(TreeFile::blob).collect();
-    for pack in packs {
+    for pack in packs.into_iter().filter(|pack| !sound.contains(pack)) {
         declared.open(store, pack)?;
     }
     let lazy = lazy.chain(early.drain().map(|(_, file)| file));
-    if jobs.len() < ENOUGH_FOR_THREADS {
+    let bytes: u64 = jobs.iter().map(|(file, _)| file.size).sum();
+    if jobs.len() < ENOUGH_FILES && bytes < ENOUGH_BYTES {
         let placed = place_all(&mut Packs::new(store, &declared), aside, &jobs)?;
         return Ok(lazy.chain(placed).collect());
     }
@@ -132,7 +134,11 @@ fn blob_of<'a>(job: &Job<'a>) -> Option<&'a Digest> {
     job.1.packed().map(|(blob, _)| blob)
 }
 
-fn place_all(packs: &mut Packs<'_>, aside: &Path, jobs: &[Job<'_>]) -> Result<Vec<TreeFile>> {
+pub(super) fn place_all(
+    packs: &mut Packs<'_>,
+    aside: &Path,
+    jobs: &[Job<'_>],
+) -> Result<Vec<TreeFile>> {
     let place = |(file, source): &Job<'_>| {
         let target = aside.join(file.path.as_str());
         let mut file = TreeFile::new(file);

@@ -9,11 +9,13 @@
 //! A tree is built under a lock by one process, aside, and named when it is whole.
 //! Nothing here asks the network: what cannot be made is told to the caller.
 
+mod ahead;
 mod compose;
 mod copies;
 mod early;
 mod fill;
 mod packs;
+mod placed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -27,12 +29,13 @@ use crate::store::lock::Exclusive;
 use crate::store::tree::{Kept, Scrutiny, Stamp, Tree, folder_of};
 use crate::store::{Reuse, Store, aside, disk, in_the_way, make_folders, make_way, rename_onto};
 
+pub use ahead::{is_small, unpack_ahead};
 pub use compose::compose;
 pub use copies::{link, make_executable};
 pub use early::Early;
-use early::Placed;
 use fill::fill;
 use packs::{Declared, Packs};
+pub use placed::Placed;
 
 /// So often is a folder put into the place of another that comes back.
 const ATTEMPTS: usize = 16;
@@ -61,14 +64,14 @@ impl Source {
 /// Builds the tree of `record`; another process may have done so meanwhile. Without reuse it is
 /// built even where a good one stands; who has that one's files open keeps them. A pack is
 /// good if it holds what the record says and nothing else. Some files
-/// may have been unpacked `early`.
+/// may have been unpacked before.
 pub fn build(
     store: &Store,
     digest: &Digest,
     record: &Record,
     sources: &BTreeMap<FilePath, Source>,
     reuse: Reuse,
-    early: Option<Early>,
+    placed: Option<Placed>,
 ) -> Result<Tree> {
     store.create()?;
     let lock = Exclusive::wait(&store.locks().join(format!("{digest}.tree")))?;
@@ -82,7 +85,8 @@ pub fn build(
         disk::remove_left(&store.tmp(), &digest.to_hex(), "tree");
     }
     let nothing = || Placed::new(aside(&store.tmp(), digest, "tree"), None);
-    let mut placed = early.and_then(Early::finish).unwrap_or_else(nothing);
+    let placed = placed.or_else(|| Placed::left(store, digest));
+    let mut placed = placed.unwrap_or_else(nothing);
     let files = fill(store, &mut placed, record, sources)?;
     name(store, &placed.aside, Tree::new(*digest, folder_of(store, digest), files), reuse)
 }

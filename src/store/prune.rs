@@ -366,7 +366,7 @@ impl Broom {
                 Some((identity, "view")) => goes(identity, &keep.views),
                 Some((knot, "knot")) => goes(knot, &keep.knots),
                 Some((_, "part")) => true,
-                Some((wheel, "early")) => goes(wheel, &keep.wheels),
+                Some((either, "early")) => goes(either, &keep.wheels) && goes(either, &keep.trees),
                 Some((key, "build")) => !store.builds().join(format!("{key}.key")).exists(),
                 _ => false,
             };

@@ -10,6 +10,7 @@
 mod admit;
 mod closure;
 mod code;
+mod growing;
 mod materialize;
 
 use std::collections::BTreeMap;

@@ -72,7 +72,14 @@ impl Desk {
         };
         let sources = self.record.files.iter().map(source).collect();
         let (record, tree) = (&self.record, self.record.tree_digest());
-        crate::assemble::build(&self.store, &tree, record, &sources, Reuse::WhatIsHere, Some(early))
+        crate::assemble::build(
+            &self.store,
+            &tree,
+            record,
+            &sources,
+            Reuse::WhatIsHere,
+            early.finish(),
+        )
     }
 
     /// Waits until so many files are there, whose bytes are whole.

@@ -1,31 +1,25 @@
 //! From members of a closure to their trees: planned, fetched, built.
 
-use std::collections::{BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
+use super::growing::Arrival;
 use super::{Member, is_active};
-use crate::assemble::{self, Early};
-use crate::error::{Error, Kind, Result};
+use crate::assemble;
+use crate::error::{Kind, Result};
 use crate::events::Progress;
 use crate::fetch::{Artifact, Told};
-use crate::manifest::{PackFormat, Record};
+use crate::manifest::Record;
 use crate::mount::Mount;
 use crate::name::{Digest, Key};
 use crate::plan::{Packs, Plan, Reusable, Wanted, plan};
 use crate::session::Session;
+use crate::store::Reuse;
 use crate::store::tree::Tree;
-use crate::store::{Reuse, Store};
-use crate::threads;
 use crate::unit::{Readiness, Unit};
-
-/// So many trees are built at a time. A large one is shared by threads of its own.
-const BUILDERS: usize = 2;
 
 impl Session {
     /// Fetches and builds what is not there. Returns how many bytes came over the network.
@@ -172,8 +166,8 @@ impl Session {
             // Nobody waits any more once all are built that can be.
             let tell = move |told: Told<'_>| {
                 _ = sender.send(match told {
-                    Told::Begun(digest, part) => (*digest, Some(part.to_owned())),
-                    Told::Arrived(digest) => (*digest, None),
+                    Told::Begun(digest, part) => Arrival::Begun(*digest, part.to_owned()),
+                    Told::Arrived(digest) => Arrival::Whole(*digest),
                 });
             };
             let fetched =
@@ -197,57 +191,6 @@ impl Session {
             progress.finish(last.url.file_name());
         }
         Ok(sources + small)
-    }
-
-    /// Builds each tree as soon as all that it is made of is there; a large wheel is unpacked while
-    /// it comes. When nothing arrives any more, what is missing failed: nobody waits for it.
-    async fn build_all(
-        &self,
-        members: &[Member],
-        plans: &[Plan],
-        reuse: Reuse,
-        mut arrivals: mpsc::UnboundedReceiver<(Digest, Option<PathBuf>)>,
-    ) -> Result<()> {
-        let mut waiting: Vec<Waiting<'_>> =
-            members.iter().zip(plans).map(|(member, plan)| Waiting::new(member, plan)).collect();
-        let turns = Semaphore::new(BUILDERS);
-        let mut running = FuturesUnordered::new();
-        let mut outcome = Ok(());
-        loop {
-            for it in waiting.extract_if(.., |it| it.missing.is_empty()) {
-                running.push(self.build_one(it, reuse, &turns));
-            }
-            tokio::select! {
-                Some(built) = running.next() => outcome = outcome.and(built),
-                Some((digest, part)) = arrivals.recv(), if !waiting.is_empty() => {
-                    for it in &mut waiting {
-                        match &part {
-                            Some(part) => it.begin(&self.engine.store, &digest, part),
-                            None => _ = it.missing.remove(&digest),
-                        }
-                    }
-                }
-                else => return outcome,
-            }
-        }
-    }
-
-    async fn build_one(&self, waiting: Waiting<'_>, reuse: Reuse, turns: &Semaphore) -> Result<()> {
-        let Waiting { member, plan, early, .. } = waiting;
-        // What comes in frames has all the memory there is for it.
-        let is_framed = member.record.packs.iter().any(|it| it.format == PackFormat::ZipZstd);
-        let _turn = turns.acquire_many(if is_framed { BUILDERS as u32 } else { 1 }).await;
-        let (store, unit) = (self.engine.store.clone(), member.unit.clone());
-        let tag = self.python.code.tag();
-        let is_compiled = member.record.packs.iter().any(|pack| pack.is_code_for(&tag));
-        let (member, plan) = (member.clone(), plan.clone());
-        let built = threads::beside(move || build(&store, &member, &plan, reuse, early)).await;
-        let ended = || Error::new(Kind::Store, "building a tree ended unexpectedly");
-        unit.set_tree(built.ok_or_else(ended)??);
-        if !is_compiled {
-            unit.compile_ahead(&self.python);
-        }
-        Ok(())
     }
 
     pub(in crate::uses) fn artifact(
@@ -301,41 +244,4 @@ impl Session {
         }
         Ok(())
     }
-}
-
-/// A tree that is built when all that is missing has arrived.
-struct Waiting<'a> {
-    member: &'a Member,
-    plan: &'a Plan,
-    missing: HashSet<Digest>,
-    early: Option<Early>,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(member: &'a Member, plan: &'a Plan) -> Self {
-        let missing = plan.wanted.iter().map(|it| it.sha256).collect();
-        Self { member, plan, missing, early: None }
-    }
-
-    /// A blob begins to arrive in `part`. If it is all that the tree is made of, it is unpacked
-    /// meanwhile.
-    fn begin(&mut self, store: &Store, digest: &Digest, part: &Path) {
-        let is_all = self.missing.len() == 1 && self.missing.contains(digest);
-        let is_new = || self.plan.sources.values().all(|source| source.fresh);
-        if self.early.is_none() && is_all && is_new() {
-            let Member { record, .. } = self.member;
-            self.early = Early::start(store, record, part);
-        }
-    }
-}
-
-fn build(
-    store: &Store,
-    member: &Member,
-    plan: &Plan,
-    reuse: Reuse,
-    early: Option<Early>,
-) -> Result<Tree> {
-    assemble::build(store, &member.unit.digest, &member.record, &plan.sources, reuse, early)
-        .map_err(|error| error.or_name(member.unit.full_name.clone()))
 }
