@@ -12,6 +12,7 @@ mod closure;
 mod code;
 mod growing;
 mod materialize;
+mod pace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,14 +7,14 @@
 //!
 //! It only saves time. Whatever is wrong with it, the unit is as good without it, and its
 //! sources are compiled when they are used. Little code comes beside the sources; much of
-//! it comes after them, if the link that they came through is quick enough for that to pay.
+//! it once half of them have come, if the link is quick enough for that to pay.
 
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 use super::Member;
 use crate::error::{Kind, Result};
@@ -93,19 +93,18 @@ impl PublishedCode<'_> {
         self.packs.iter().map(|(_, pack)| pack.size).sum()
     }
 
-    /// Fetches it if it is little, and tells how many bytes came over the network.
-    pub(super) async fn small(&self) -> u64 {
-        if self.size() < SMALL { self.fetch().await } else { 0 }
-    }
-
-    /// The same if it is much, once the sources have come: so many bytes in that time.
-    pub(super) async fn large(&self, bytes: u64, time: Duration) -> u64 {
+    /// Fetches it if that pays, and tells how many bytes came over the network.
+    pub(super) async fn come(&self, known: oneshot::Receiver<(u64, Duration)>) -> u64 {
         let size = self.size();
-        let pays = || {
-            let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
-            pays(size, bytes, time, self.used, cores)
+        let pays = match size {
+            0..SMALL => true,
+            // Nothing comes over the network, or too little to tell anything.
+            _ => known.await.map_or(true, |(bytes, time)| {
+                let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
+                bytes < TELLING || pays(size, bytes, time, self.used, cores)
+            }),
         };
-        if size >= SMALL && (bytes < TELLING || pays()) { self.fetch().await } else { 0 }
+        if pays { self.fetch().await } else { 0 }
     }
 
     async fn fetch(&self) -> u64 {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use super::growing::Arrival;
+use super::pace::Pace;
 use super::{Member, is_active};
 use crate::assemble;
 use crate::error::{Kind, Result};
@@ -161,10 +161,12 @@ impl Session {
         }
         let code = self.published_code(&mount, members, plans, progress, reuse);
         let (sender, arrivals) = mpsc::unbounded_channel();
+        let (pace, known) = Pace::of(&artifacts);
         let fetched = async {
-            let (begun, policy) = (Instant::now(), mount.supply.policy());
+            let policy = mount.supply.policy();
             // Nobody waits any more once all are built that can be.
             let tell = move |told: Told<'_>| {
+                pace.note(told);
                 _ = sender.send(match told {
                     Told::Begun(digest, part) => Arrival::Begun(*digest, part.to_owned()),
                     Told::Arrived(digest) => Arrival::Whole(*digest),
@@ -172,25 +174,24 @@ impl Session {
             };
             let fetched =
                 self.engine.fetcher.blobs_one_by_one(&artifacts, policy, progress, reuse, tell);
-            let fetched =
-                fetched.await.map_err(|error| error.or_name(first.unit.full_name.clone()))?;
-            Ok(fetched.bytes + code.large(fetched.bytes, begun.elapsed()).await)
+            let fetched = fetched.await;
+            fetched.map_err(|error| error.or_name(first.unit.full_name.clone()))
         };
         let sources = async {
             // What cannot be built does not keep away what is on its way: a second attempt needs
             // it as well.
             let build = self.build_all(members, plans, reuse, arrivals);
             let (fetched, built) = tokio::join!(fetched, build);
-            let bytes = fetched?;
+            let bytes = fetched?.bytes;
             built.map(|()| bytes)
         };
-        let small = async { Ok(code.small().await) };
-        let (sources, small) = futures_util::future::try_join(sources, small).await?;
+        let code = async { Ok(code.come(known).await) };
+        let (sources, code) = futures_util::future::try_join(sources, code).await?;
         self.admit_fetched(&mount, &artifacts, progress, reuse).await?;
         if let Some(last) = artifacts.last() {
             progress.finish(last.url.file_name());
         }
-        Ok(sources + small)
+        Ok(sources + code)
     }
 
     pub(in crate::uses) fn artifact(
