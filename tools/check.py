@@ -297,12 +297,21 @@ ON_REQUEST: dict[str, Callable[[Run, list[Interpreter]], None]] = {
     "torture-long": torture_long,
     "torture-network": torture_network,
 }
-#: The first of GROUPS, which need no wheel: it is made while they run.
+#: GROUPS begins with these. They need no wheel, so it is made while they run.
 MEANWHILE = ("lint", "docs", "rust")
-#: The environments of `_with_packages` among GROUPS.
+#: The environments that GROUPS needs beside those of the interpreters.
 PACKAGES = ("clusters-short", "platform", "neighbours")
 #: Those with tests that skip themselves where the machine lacks something.
 NEEDY = {"rust", "python", "platform", "python-whole", "python-wheel", "torture", "torture-long"}
+
+
+def begin_making() -> Making | None:
+    """Begins with the wheel and the environments; `None` where the groups will say why they cannot be made."""
+    try:
+        minors = [each.minor for each in environments.interpreters()]
+        return Making([*minors, *PACKAGES])
+    except Failure:
+        return None
 
 
 def main(arguments: list[str]) -> int:
@@ -316,20 +325,21 @@ def main(arguments: list[str]) -> int:
         if not shutil.which(tool) and arguments != ["python-wheel"]:
             print(f"error: {tool} was not found: {remedy}", file=sys.stderr)
             return 1
-    making = None
-    for name in arguments or GROUPS:
-        # One environment that cannot be made is one failed group; the others still tell what they know.
-        try:
-            if not arguments and name == MEANWHILE[0]:
-                minors = [each.minor for each in environments.interpreters()]
-                making = Making([*minors, *PACKAGES])
-            elif making and name not in MEANWHILE:
+    making = None if arguments else begin_making()
+    try:
+        for name in arguments or GROUPS:
+            if making and name not in MEANWHILE:
                 making.wait()
                 making = None
-            groups[name](run, environments.interpreters())
-        except Failure as failure:
-            print(f"error: {failure}", file=sys.stderr)
-            run.note("FAILED", name, str(failure))
+            # One environment that cannot be made is one failed group; the others still tell what they know.
+            try:
+                groups[name](run, environments.interpreters())
+            except Failure as failure:
+                print(f"error: {failure}", file=sys.stderr)
+                run.note("FAILED", name, str(failure))
+    finally:
+        if making:
+            making.end()
     if NEEDY & set(arguments or GROUPS):
         for what, reason in prerequisites.missing():
             run.skip(what, reason)

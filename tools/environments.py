@@ -194,16 +194,18 @@ def _digest_of_sources() -> str:
 
 
 def installed_wheel(*names: str) -> Path:
-    """The wheel, once it is in .venv/tools and in the environments of these names."""
+    """The wheel, once it is in .venv/tools and in the environments of these names, of which some may fail."""
     found = interpreters()
     tests = {each.minor: each for each in found}
-    for install in (False, True):
-        for name in names:
-            interpreter = tests.get(name, found[-1])
-            python = environment(name, interpreter, TOOLS / f"requirements-{'test' if name in tests else name}.txt")
-            if install:
-                _install(python, wheel())
-    tool_python_with_wheel(found[0])
+    made = []
+    for name in names:
+        requirements = TOOLS / f"requirements-{'test' if name in tests else name}.txt"
+        try:
+            made.append(environment(name, tests.get(name, found[-1]), requirements))
+        except Failure as failure:
+            print(f"error: {failure}", flush=True)
+    for python in [*made, tool_python(found[0])]:
+        _install(python, wheel())
     return wheel()
 
 

@@ -5,10 +5,11 @@
 //!     └─ the last pack ─▶ the tree is built there: what is missing
 //! ```
 //!
-//! What cannot be unpacked costs nothing but that: it is tried again when all is here, and fails
-//! there if it has to.
+//! If a pack cannot be unpacked, all that was unpacked so far is dropped: the build makes it again,
+//! and reports the error. Of two processes that build the same tree, one unpacks ahead; if the
+//! other one builds it first, that work was in vain.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::packs::{Declared, Packs};
 use super::{Placed, Source, fill, make_folder};
@@ -17,7 +18,8 @@ use crate::manifest::Record;
 use crate::name::{Digest, FilePath};
 use crate::store::Store;
 
-/// Unpacks what the tree takes from `pack`; `placed` is what was unpacked of it before.
+/// Unpacks what the tree takes from `pack`; `placed` is what was unpacked of it before. `None` if
+/// somebody else unpacks it.
 pub fn unpack_ahead(
     store: &Store,
     tree: &Digest,
@@ -47,7 +49,9 @@ pub fn unpack_ahead(
     Ok(Some(placed))
 }
 
-/// True if there is room in memory for another such pack at the same time.
-pub fn is_small(record: &Record, pack: &Digest) -> bool {
-    Declared::of(record).memory(pack) <= fill::ROOM / 2
+/// The packs of which two can be unpacked at a time: there is room for both in memory.
+pub fn small_packs(record: &Record) -> HashSet<Digest> {
+    let declared = Declared::of(record);
+    let is_small = |pack: &Digest| declared.memory(pack) <= fill::ROOM / 2;
+    record.packs.iter().map(|pack| pack.sha256).filter(is_small).collect()
 }

@@ -29,7 +29,7 @@ use crate::store::lock::Exclusive;
 use crate::store::tree::{Kept, Scrutiny, Stamp, Tree, folder_of};
 use crate::store::{Reuse, Store, aside, disk, in_the_way, make_folders, make_way, rename_onto};
 
-pub use ahead::{is_small, unpack_ahead};
+pub use ahead::{small_packs, unpack_ahead};
 pub use compose::compose;
 pub use copies::{link, make_executable};
 pub use early::Early;
@@ -85,7 +85,7 @@ pub fn build(
         disk::remove_left(&store.tmp(), &digest.to_hex(), "tree");
     }
     let nothing = || Placed::new(aside(&store.tmp(), digest, "tree"), None);
-    let placed = placed.or_else(|| Placed::left(store, digest));
+    let placed = placed.filter(Placed::is_whole).or_else(|| Placed::left(store, digest));
     let mut placed = placed.unwrap_or_else(nothing);
     let files = fill(store, &mut placed, record, sources)?;
     name(store, &placed.aside, Tree::new(*digest, folder_of(store, digest), files), reuse)

@@ -1,22 +1,22 @@
-//! What was unpacked of a tree before all of it was here.
+//! The folder in which a tree is built, and the files that are in it already.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use super::remove;
+use super::{remove, stamp_of};
 use crate::error::Result;
 use crate::name::{Digest, FilePath};
 use crate::store::lock::Exclusive;
 use crate::store::tree::TreeFile;
 use crate::store::{Store, aside, disk};
 
-/// In the folder that the tree is built in.
+/// Files of a tree that has no name yet.
 pub struct Placed {
-    /// Removed with this.
+    /// The folder that they are in. It is removed with this, if it was not renamed by then.
     pub(super) aside: PathBuf,
     /// By their paths in the tree.
     pub(super) files: HashMap<FilePath, TreeFile>,
-    /// Packs that were read as a whole, and hold what they should.
+    /// Packs that were found to hold what the record says, and nothing else.
     pub(super) sound: BTreeSet<Digest>,
     /// While it is held, nobody takes the folder for one that was left.
     _lock: Option<Exclusive>,
@@ -28,8 +28,8 @@ impl Placed {
         Self { aside, files: HashMap::new(), sound: BTreeSet::new(), _lock: lock }
     }
 
-    /// The same ahead of the tree or of the wheel with this digest; `None` if another process is
-    /// at it. What a process left that was killed is removed.
+    /// A folder for files that are unpacked before all of the tree, or of the wheel, with this
+    /// digest is here. `None` if somebody else has one. What a killed process left is removed.
     pub(super) fn ahead(store: &Store, of: &Digest) -> Result<Option<Self>> {
         let lock = Exclusive::try_take(&lock_of(store, of))?;
         Ok(lock.map(|lock| {
@@ -40,10 +40,17 @@ impl Placed {
         }))
     }
 
-    /// The same, and only where a process may have been killed that was at it.
+    /// Such a folder if there was one before: the process that made it may have been killed.
     pub(super) fn left(store: &Store, of: &Digest) -> Option<Self> {
         let was_begun = fs_err::symlink_metadata(lock_of(store, of)).is_ok();
         if was_begun { Self::ahead(store, of).ok().flatten() } else { None }
+    }
+
+    /// True if the files are still as they were written: it may have been a while ago.
+    pub(super) fn is_whole(&self) -> bool {
+        self.files.values().all(|file| {
+            stamp_of(&self.aside.join(file.path.as_str())).is_ok_and(|stamp| stamp == file.stamp)
+        })
     }
 }
 

@@ -98,8 +98,8 @@ impl PublishedCode<'_> {
         let size = self.size();
         let pays = match size {
             0..SMALL => true,
-            // Nothing comes over the network, or too little to tell anything.
-            _ => known.await.map_or(true, |(bytes, time)| {
+            // What has come may be too little to tell anything. Nothing is known if it failed.
+            _ => known.await.is_ok_and(|(bytes, time)| {
                 let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
                 bytes < TELLING || pays(size, bytes, time, self.used, cores)
             }),

@@ -6,22 +6,24 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::Member;
 use crate::assemble::{self, Early, Placed};
 use crate::error::{Error, Kind, Result};
-use crate::manifest::PackFormat;
+use crate::manifest::{Pack, PackFormat};
 use crate::name::Digest;
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::store::{Reuse, Store};
 use crate::threads;
 
-/// So many trees are built at a time. A large one is shared by threads of its own.
+/// So many trees are built, or packs unpacked, at a time. One that takes much memory has all turns.
 const BUILDERS: u32 = 2;
 
 /// What comes over the network.
@@ -42,7 +44,7 @@ impl Arrival {
 }
 
 impl Session {
-    /// Builds each tree as soon as all that it is made of is there, of which much was unpacked by
+    /// Builds each tree as soon as all that it is made of is there. Most of it was unpacked by
     /// then. When nothing arrives any more, what is missing failed: nobody waits for it.
     pub(super) async fn build_all(
         &self,
@@ -83,14 +85,18 @@ impl Session {
 struct Growing<'a> {
     session: &'a Session,
     member: &'a Member,
-    plan: &'a Plan,
+    plan: Arc<Plan>,
     reuse: Reuse,
     turns: &'a Semaphore,
     missing: HashSet<Digest>,
-    /// Packs that are here, and were not looked at.
+    /// Packs that take little memory.
+    small: HashSet<Digest>,
+    /// Packs that have arrived, and are not unpacked yet. The newest is taken first.
     packs: Vec<Digest>,
     early: Option<Early>,
     placed: Option<Placed>,
+    /// Somebody else unpacks it.
+    is_taken: bool,
 }
 
 impl<'a> Growing<'a> {
@@ -101,18 +107,37 @@ impl<'a> Growing<'a> {
         reuse: Reuse,
         turns: &'a Semaphore,
     ) -> Self {
-        let missing = plan.wanted.iter().map(|it| it.sha256).collect();
-        let (packs, early, placed) = (Vec::new(), None, None);
-        Self { session, member, plan, reuse, turns, missing, packs, early, placed }
+        let missing: HashSet<_> = plan.wanted.iter().map(|it| it.sha256).collect();
+        let is_one = missing.len() < 2;
+        let small = if is_one { HashSet::new() } else { assemble::small_packs(&member.record) };
+        Self {
+            session,
+            member,
+            plan: Arc::new(plan.clone()),
+            reuse,
+            turns,
+            missing,
+            small,
+            packs: Vec::new(),
+            early: None,
+            placed: None,
+            is_taken: false,
+        }
     }
 
     async fn run(mut self, mut arriving: mpsc::UnboundedReceiver<Arrival>) -> Result<()> {
         loop {
-            while let Ok(arrival) = arriving.try_recv() {
-                self.note(arrival);
-            }
+            let has_ended = loop {
+                match arriving.try_recv() {
+                    Ok(arrival) => self.note(arrival),
+                    Err(why) => break why == TryRecvError::Disconnected,
+                }
+            };
             if self.missing.is_empty() {
                 return self.build().await;
+            }
+            if has_ended {
+                return Ok(());
             }
             if let Some(pack) = self.packs.pop() {
                 self.unpack_ahead(pack).await;
@@ -148,10 +173,11 @@ impl<'a> Growing<'a> {
 
     async fn unpack_ahead(&mut self, pack: Digest) {
         let record = &self.member.record;
-        if !record.packs.iter().any(|it| it.sha256 == pack && it.format.holds_files()) {
+        let is_of_files = |it: &Pack| it.sha256 == pack && it.format.holds_files();
+        if self.is_taken || !record.packs.iter().any(is_of_files) {
             return;
         }
-        let turns = if assemble::is_small(record, &pack) { 1 } else { BUILDERS };
+        let turns = if self.small.contains(&pack) { 1 } else { BUILDERS };
         let _turn = self.turns.acquire_many(turns).await;
         let (store, member, plan) = self.material();
         let placed = self.placed.take();
@@ -160,7 +186,10 @@ impl<'a> Growing<'a> {
             assemble::unpack_ahead(&store, &unit.digest, record, &plan.sources, &pack, placed)
         });
         // What could not be unpacked is tried again when all is here, and fails there.
-        self.placed = unpacked.await.and_then(Result::ok).flatten();
+        if let Some(Ok(placed)) = unpacked.await {
+            self.is_taken = placed.is_none();
+            self.placed = placed;
+        }
     }
 
     async fn build(mut self) -> Result<()> {
@@ -186,7 +215,7 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    fn material(&self) -> (Store, Member, Plan) {
+    fn material(&self) -> (Store, Member, Arc<Plan>) {
         (self.session.engine.store.clone(), self.member.clone(), self.plan.clone())
     }
 }

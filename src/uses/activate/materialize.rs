@@ -164,7 +164,7 @@ impl Session {
         let (pace, known) = Pace::of(&artifacts);
         let fetched = async {
             let policy = mount.supply.policy();
-            // Nobody waits any more once all are built that can be.
+            // What it tells goes nowhere once the trees are built.
             let tell = move |told: Told<'_>| {
                 pace.note(told);
                 _ = sender.send(match told {
