@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -77,7 +78,12 @@ impl Session {
             }
             outcome
         };
-        tokio::join!(tell, build).1
+        let mut build = pin!(build);
+        tokio::select! {
+            // Whoever could tell more may be there for longer.
+            built = &mut build => built,
+            () = tell => build.await,
+        }
     }
 }
 
