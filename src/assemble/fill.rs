@@ -23,7 +23,8 @@ use crate::store::Store;
 use crate::store::tree::TreeFile;
 use crate::threads;
 
-/// From this many files or bytes on, unpacking is shared by threads.
+/// From this many files, or bytes in packs, on, unpacking is shared by threads. Each thread takes
+/// address space, of which some processes have little.
 const ENOUGH_FILES: usize = 64;
 const ENOUGH_BYTES: u64 = 4 << 20;
 const THREADS: usize = 4;
@@ -69,7 +70,8 @@ pub(super) fn fill(
         declared.open(store, pack)?;
     }
     let lazy = lazy.chain(early.drain().map(|(_, file)| file));
-    let bytes: u64 = jobs.iter().map(|(file, _)| file.size).sum();
+    let packed = jobs.iter().filter(|(_, source)| source.packed().is_some());
+    let bytes: u64 = packed.map(|(file, _)| file.size).sum();
     if jobs.len() < ENOUGH_FILES && bytes < ENOUGH_BYTES {
         let placed = place_all(&mut Packs::new(store, &declared), aside, &jobs)?;
         return Ok(lazy.chain(placed).collect());
