@@ -15,7 +15,7 @@ from kit.desk import MANIFEST, Desk
 from kit.interpreter import environment
 from kit.process import PATIENCE
 from kit.wheels import wheel
-from origins import Stall
+from origins import faults
 
 pytestmark = pytest.mark.once
 
@@ -36,24 +36,24 @@ def published(desk: Desk) -> Desk:
     return desk
 
 
+def large_pack(desk: Desk) -> str:
+    (large,) = (it for it in desk.site.rglob("*.zip") if it.stat().st_size >= len(LARGE))
+    return "/" + large.relative_to(desk.site).as_posix()
+
+
 @contextlib.contextmanager
-def growing(desk: Desk) -> Iterator[tuple[subprocess.Popen[str], Stall]]:
-    """A process for which one of two packs is unpacked, and the other is on its way."""
-    is_large = (it for it in desk.site.rglob("*.zip") if it.stat().st_size >= len(LARGE))
-    (large,) = is_large
-    stall = desk.origin.stall(large.relative_to(desk.site).as_posix(), after=1000)
+def growing(desk: Desk) -> Iterator[subprocess.Popen[str]]:
+    """A process for which one of two packs is unpacked, while the server holds the other one back."""
     program = f"import magic_module as mm; mm.mount('', {desk.origin.url + MANIFEST!r})\n{SCRIPT}"
     child = process.start(process.command(program), environment(desk.cache, None), desk.path)
     try:
-        assert stall.reached.wait(PATIENCE)
         until = time.monotonic() + PATIENCE
         while not any(it.stat().st_size for it in desk.cache.glob("v1/tmp/*.early/**/__init__.py")):
             assert time.monotonic() < until, "nothing was unpacked"
             assert child.poll() is None
             time.sleep(0.01)
-        yield child, stall
+        yield child
     finally:
-        stall.release.set()
         if child.returncode is None:
             process.end(child)
             child.communicate()
@@ -65,23 +65,26 @@ def assert_whole(desk: Desk) -> None:
 
 
 def test_what_is_here_is_unpacked_while_the_rest_is_on_its_way(published: Desk) -> None:
-    with growing(published) as (child, stall):
+    stall = published.origin.stall(large_pack(published), after=1000)
+    with growing(published) as child:
         stall.release.set()
         assert process.finish(child).stdout == f"5 {len(LARGE)}\n"
     assert_whole(published)
 
 
 def test_what_was_unpacked_by_a_process_that_was_killed_goes(published: Desk) -> None:
+    stall = published.origin.stall(large_pack(published), after=1000)
     with growing(published):
         pass
+    stall.release.set()
     assert published.mounted(SCRIPT) == f"5 {len(LARGE)}"
     assert_whole(published)
 
 
 def test_a_pack_that_does_not_arrive_leaves_nothing(published: Desk) -> None:
-    with growing(published) as (child, stall):
+    published.origin.faults[large_pack(published)] = faults.stalled_body
+    with growing(published) as child:
         published.origin.stop()
-        stall.release.set()
         ended = process.finish(child)
     assert ended.stderr.splitlines()[-1].startswith("magic_module.errors.FetchError: "), ended.stderr
     assert not list((published.cache / "v1" / "tmp").glob("*.early"))
