@@ -204,9 +204,10 @@ def installed_wheel(*names: str) -> Path:
             made.append(environment(name, tests.get(name, found[-1]), requirements))
         except Failure as failure:
             print(f"error: {failure}", flush=True)
+    built = wheel()
     for python in [*made, tool_python(found[0])]:
-        _install(python, wheel())
-    return wheel()
+        _install(python, built)
+    return built
 
 
 def main(make: Callable[[], Path]) -> int:

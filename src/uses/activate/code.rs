@@ -93,17 +93,20 @@ impl PublishedCode<'_> {
         self.packs.iter().map(|(_, pack)| pack.size).sum()
     }
 
+    /// True if it is worth knowing how quick the link is.
+    pub(super) fn is_much(&self) -> bool {
+        self.size() >= SMALL
+    }
+
     /// Fetches it if that pays, and tells how many bytes came over the network.
     pub(super) async fn come(&self, known: oneshot::Receiver<(u64, Duration)>) -> u64 {
         let size = self.size();
-        let pays = match size {
-            0..SMALL => true,
-            // What has come may be too little to tell anything. Nothing is known if it failed.
-            _ => known.await.is_ok_and(|(bytes, time)| {
+        // What has come may be too little to tell anything. Nothing is known if it failed.
+        let pays = !self.is_much()
+            || known.await.is_ok_and(|(bytes, time)| {
                 let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
                 bytes < TELLING || pays(size, bytes, time, self.used, cores)
-            }),
-        };
+            });
         if pays { self.fetch().await } else { 0 }
     }
 

@@ -161,7 +161,7 @@ impl Session {
         }
         let code = self.published_code(&mount, members, plans, progress, reuse);
         let (sender, arrivals) = mpsc::unbounded_channel();
-        let (pace, known) = Pace::of(&artifacts);
+        let (pace, known) = Pace::of(if code.is_much() { &artifacts } else { &[] });
         let fetched = async {
             let policy = mount.supply.policy();
             // What it tells goes nowhere once the trees are built.

@@ -17,8 +17,10 @@ pub(super) struct Pace {
 }
 
 struct Coming {
-    /// Of what comes over the network, in bytes.
+    /// Of what was asked for, in bytes.
     sizes: HashMap<Digest, u64>,
+    /// Of that, what comes over the network.
+    total: u64,
     arrived: u64,
     arriving: HashMap<Digest, Part>,
     tell: Option<oneshot::Sender<(u64, Duration)>>,
@@ -33,8 +35,9 @@ struct Part {
 impl Pace {
     pub(super) fn of(artifacts: &[Artifact]) -> (Self, oneshot::Receiver<(u64, Duration)>) {
         let (tell, known) = oneshot::channel();
-        let sizes = artifacts.iter().map(|artifact| (artifact.sha256, artifact.size)).collect();
-        let coming = Coming { sizes, arrived: 0, arriving: HashMap::new(), tell: Some(tell) };
+        let sizes: HashMap<_, _> = artifacts.iter().map(|it| (it.sha256, it.size)).collect();
+        let (total, arriving) = (sizes.values().sum(), HashMap::new());
+        let coming = Coming { sizes, total, arrived: 0, arriving, tell: Some(tell) };
         let pace = Self { begun: Instant::now(), coming: Mutex::new(coming) };
         pace.look(&mut pace.coming.lock());
         (pace, known)
@@ -42,39 +45,38 @@ impl Pace {
 
     pub(super) fn note(&self, told: Told<'_>) {
         let mut coming = self.coming.lock();
+        if coming.tell.is_none() {
+            return;
+        }
+        let size = |coming: &Coming, digest| coming.sizes.get(digest).copied().unwrap_or(0);
         match told {
             // Again, after a pause.
             Told::Begun(digest, _) if coming.arriving.contains_key(digest) => {}
             Told::Begun(digest, part) => {
                 let before = length(part);
-                if let Some(size) = coming.sizes.get_mut(digest) {
-                    *size = size.saturating_sub(before);
-                }
+                coming.total = coming.total.saturating_sub(before);
                 coming.arriving.insert(*digest, Part { path: part.to_owned(), before });
             }
-            Told::Arrived(digest) if coming.arriving.remove(digest).is_some() => {
-                coming.arrived += coming.sizes.get(digest).copied().unwrap_or(0);
-                self.look(&mut coming);
-            }
-            // It was here, or somebody else has brought it.
             Told::Arrived(digest) => {
-                coming.sizes.remove(digest);
+                match coming.arriving.remove(digest) {
+                    Some(part) => {
+                        coming.arrived += size(&coming, digest).saturating_sub(part.before)
+                    }
+                    // It was here, or somebody else has brought it.
+                    None => coming.total = coming.total.saturating_sub(size(&coming, digest)),
+                }
                 self.look(&mut coming);
             }
         }
     }
 
     fn look(&self, coming: &mut Coming) {
-        if coming.tell.is_none() {
-            return;
-        }
         let parts = coming.arriving.values();
         let come = coming.arrived
             + parts.map(|part| length(&part.path).saturating_sub(part.before)).sum::<u64>();
-        if come * 2 >= coming.sizes.values().sum()
+        if come * 2 >= coming.total
             && let Some(tell) = coming.tell.take()
         {
-            // Nobody listens if the code is little.
             let _ = tell.send((come, self.begun.elapsed()));
         }
     }
