@@ -219,8 +219,10 @@ def test_what_a_script_looks_at_without_opening_it_is_in_the_pack(desk: Desk) ->
     (desk.path / "looks.py").write_text(textwrap.dedent(looks))
     desk.publish("--packs-for", "looks.py")
     keep_back_the_rest(desk)
+    desk.origin.take()
     program = textwrap.dedent(looks) + "import sys; sys.stdout.flush(); os._exit(0)"
     assert desk.mounted(program).split() == ["True"] * 4
+    assert "big" in asked(desk)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="NEEDED is read of ELF")
